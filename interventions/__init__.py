@@ -1,0 +1,1 @@
+"""What can be changed: the vocabulary of causal variables and the catalog of interventions."""

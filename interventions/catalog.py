@@ -1,0 +1,127 @@
+"""The interventions that can be run, read from ``catalog/*.toml``: data, never code."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from interventions.vocabulary import Value, Variable, load_variables
+from scripts.causal.files import InputError, read_text
+
+CATALOG_DIR = Path(__file__).with_name("catalog")
+STAGES = ("train", "average", "quantize", "evaluate")
+HOW = ("set", "multiply", "add")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What somebody published about an intervention: an effect in bpb, and where it says so."""
+
+    source: str
+    delta_bpb: float | None = None
+
+
+@dataclass(frozen=True)
+class Intervention:
+    """A change of configuration fields, relative to whatever control it is applied to.
+
+    Attributes:
+        id: name in the catalog.
+        variable: the causal variable it varies (a vocabulary id).
+        label: a few words for people.
+        stage: the first stage of a run that it changes; both arms share every stage before it.
+        set: fields given a value.
+        multiply: fields multiplied; the trainer rounds to what it can build.
+        add: fields increased.
+        claims: published effects.
+    """
+
+    id: str
+    variable: str
+    label: str
+    stage: str
+    set: Mapping[str, Value] = field(default_factory=dict)
+    multiply: Mapping[str, float] = field(default_factory=dict)
+    add: Mapping[str, float] = field(default_factory=dict)
+    claims: tuple[Claim, ...] = ()
+
+    def apply(self, control: Mapping[str, Value]) -> dict[str, Value]:
+        """Return the fields that the treatment changes, given the control's configuration.
+
+        Raises:
+            InputError: a field to multiply or add to is not a number in the control.
+        """
+        changed: dict[str, Value] = dict(self.set)
+        for name, operand, product in [
+            *((name, factor, True) for name, factor in self.multiply.items()),
+            *((name, term, False) for name, term in self.add.items()),
+        ]:
+            value = control.get(name)
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise InputError(
+                    f"intervention {self.id!r} needs a number in field {name!r}, got {value!r}"
+                )
+            result = value * operand if product else value + operand
+            changed[name] = round(result) if isinstance(value, int) else result
+        return changed
+
+
+def load_catalog(
+    folder: Path = CATALOG_DIR, variables: Mapping[str, Variable] | None = None
+) -> dict[str, Intervention]:
+    """Return every intervention, id → intervention, in file and entry order.
+
+    Raises:
+        InputError: no catalog file, malformed TOML, an unknown variable or field, a value the
+            variable cannot take, or an id used twice.
+    """
+    known = load_variables() if variables is None else variables
+    files = sorted(folder.glob("*.toml"))
+    if not files:
+        raise InputError("no catalog (*.toml) in this folder", where=folder)
+    catalog: dict[str, Intervention] = {}
+    for path in files:
+        try:
+            table = tomllib.loads(read_text(path))
+        except tomllib.TOMLDecodeError as error:
+            raise InputError(f"is not valid TOML: {error}", where=path) from error
+        for entry in table.get("intervention", []):
+            try:
+                intervention = _parse(entry, known)
+                if intervention.id in catalog:
+                    raise ValueError("the id is used twice")
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
+                name = entry.get("id", "without id") if isinstance(entry, dict) else entry
+                message = f"missing {error}" if isinstance(error, KeyError) else str(error)
+                raise InputError(f"intervention {name!r}: {message}", where=path) from error
+            catalog[intervention.id] = intervention
+    return catalog
+
+
+def _parse(entry: Mapping[str, Any], known: Mapping[str, Variable]) -> Intervention:
+    allowed = {"id", "variable", "label", "stage", "claim", *HOW}
+    if unknown := set(entry) - allowed:
+        raise ValueError(f"unknown keys {sorted(unknown)}; allowed: {sorted(allowed)}")
+    if entry["variable"] not in known:
+        raise ValueError(f"unknown variable {entry['variable']!r} (see variables.toml)")
+    if entry["stage"] not in STAGES:
+        raise ValueError(f"stage must be one of {list(STAGES)}, got {entry['stage']!r}")
+    fields = [name for how in HOW for name in entry.get(how, {})]
+    if not fields:
+        raise ValueError(f"changes nothing: give one of {list(HOW)}")
+    for name in fields:
+        if name not in known:
+            raise ValueError(f"unknown variable {name!r} (see variables.toml)")
+    for name, value in entry.get("set", {}).items():
+        known[name].check(value)
+    return Intervention(
+        id=entry["id"],
+        variable=entry["variable"],
+        label=entry["label"],
+        stage=entry["stage"],
+        **{how: dict(entry.get(how, {})) for how in HOW},
+        claims=tuple(Claim(**claim) for claim in entry.get("claim", [])),
+    )

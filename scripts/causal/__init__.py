@@ -1,0 +1,1 @@
+"""From a leaderboard's claims to tested causes: one file per stage, named for its verb."""

@@ -1,0 +1,191 @@
+"""The forms of a campaign's files: the contrasts chosen, their raw runs, and the verdicts."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from scripts.causal.forms import Record
+
+Value = bool | int | float | str
+Phase = Literal["screen", "confirm"]
+Verdict = Literal[
+    "confirmed_better",
+    "confirmed_worse",
+    "equivalent",
+    "inconclusive",
+    "screened_out",
+    "failed",
+]
+
+
+class Contrast(Record):
+    """A treatment against a control: full configurations that differ in the fields named.
+
+    Attributes:
+        id: catalog id of the intervention.
+        variable: vocabulary id of the variable that is varied.
+        label: a few words for people.
+        changes: field → value in the treatment.
+        control: the control's complete configuration.
+        treatment: the treatment's complete configuration.
+        stage: first stage of a run that differs between the arms.
+        matched_by: what the arms have in common: flops (a dearer step means fewer steps) or
+            steps.
+        flops_per_pair: training FLOPs of one seed of both arms, shared stages counted once.
+        reason: why it was chosen, in words.
+    """
+
+    id: str
+    variable: str
+    label: str
+    changes: dict[str, Value]
+    control: dict[str, Value]
+    treatment: dict[str, Value]
+    stage: Literal["train", "average", "quantize", "evaluate"]
+    matched_by: Literal["flops", "steps"]
+    flops_per_pair: float
+    reason: str
+
+
+class Selection(Record):
+    """``selection.json``: the contrasts of a cycle in the order of their worth."""
+
+    schema_version: Literal[1] = 1
+    cycle: int
+    contrasts: tuple[Contrast, ...]
+    passed_over: dict[str, str] = {}
+
+
+class Platform(Record):
+    """Where the runs of a file were computed."""
+
+    trainer: str
+    backend: str
+    scale: str
+    data: str
+    machine: str
+
+
+class ArmRun(Record):
+    """One arm at one seed, as the ledger has it.
+
+    Attributes:
+        key: key of the run's last stage.
+        metrics: val_bpb (after quantization), pre_quant_bpb, artifact_bytes, parameters,
+            tokens, flops, seconds; empty when the run failed.
+        curves: step, train_loss; val_step, val_tokens, val_bpb.
+        failure: why the run has no result, in words.
+    """
+
+    key: str
+    metrics: dict[str, float] = {}
+    curves: dict[str, list[float]] = {}
+    failure: str | None = None
+
+
+class Pair(Record):
+    """Control and treatment of one contrast at one seed."""
+
+    seed: int
+    control: ArmRun
+    treatment: ArmRun
+
+
+class ContrastRuns(Record):
+    """All pairs of one contrast in one phase."""
+
+    contrast: Contrast
+    phase: Phase
+    pairs: tuple[Pair, ...]
+
+
+class RawRuns(Record):
+    """``raw_runs.json``: everything one cycle (or one experiment_runner call) ran."""
+
+    schema_version: Literal[1] = 1
+    cycle: int
+    platform: Platform
+    screen_seeds: tuple[int, ...]
+    confirm_seeds: tuple[int, ...]
+    runs: tuple[ContrastRuns, ...]
+
+
+class Interval(Record):
+    """A two-sided interval at the stated level."""
+
+    level: float
+    low: float
+    high: float
+
+
+class StageEffects(Record):
+    """A difference in bpb split by the stage it arises in: training outcome and quantization."""
+
+    training: float
+    quantization: float
+
+
+class ContrastResult(Record):
+    """The verdict on one contrast with all it rests on.
+
+    Attributes:
+        effect: mean paired difference in val_bpb on the seeds of `phase`, treatment minus
+            control; None when no pair is complete.
+        interval: of the moderated paired t at the family's confidence.
+        p_moderated, p_plain, p_sign_flip: two-sided raw p-values; None where undefined.
+        p_adjusted: Holm-adjusted p_moderated within the cycle's confirmatory family.
+        p_equivalence: TOST p-value against ±mde.
+        df, sd: degrees of freedom and standard deviation of the moderated test.
+        power: probability of confirming a true effect of size mde at this many seeds.
+        seeds_used, seeds_discarded: seeds of `phase`; discarded ones with the reason.
+        screen_effect: mean paired difference on the screening seeds.
+        correlation: measured correlation of the arms over seeds; None below 3 pairs.
+        trend: the effect against training tokens points towards zero fast enough that it
+            may change sign with longer training.
+        transfer: what the verdict does and does not say about full scale, in words.
+    """
+
+    contrast: Contrast
+    cycle: int
+    verdict: Verdict
+    phase: Phase
+    effect: float | None
+    interval: Interval | None
+    p_moderated: float | None
+    p_plain: float | None
+    p_sign_flip: float | None
+    p_adjusted: float | None
+    p_equivalence: float | None
+    df: float | None
+    sd: float | None
+    power: float | None
+    mde: float
+    seeds_used: tuple[int, ...]
+    seeds_discarded: dict[int, str]
+    screen_effect: float | None
+    stage_effects: StageEffects | None
+    correlation: float | None
+    trend: Literal["steady", "may_flip", "unknown"]
+    transfer: str
+    words: str
+
+
+class VariancePrior(Record):
+    """What the moderated t borrows: variance `scale`² with `df` degrees of freedom."""
+
+    scale: float
+    df: float
+    origin: str
+
+
+class AblationResults(Record):
+    """``ablation_results.json``: verdicts of one cycle or of a whole campaign."""
+
+    schema_version: Literal[1] = 1
+    alpha: float
+    alpha_spent: float
+    alpha_left: float
+    mde: float
+    platform: Platform
+    prior: VariancePrior | None
+    results: tuple[ContrastResult, ...]

@@ -1,0 +1,157 @@
+"""The forms of ``causal_dag.json``, ``identifiability_report.json`` and ``dag_diff.json``."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from scripts.causal.forms import Record
+
+Mark = Literal["tail", "arrow", "circle"]
+Tag = Literal[
+    "data_confirmed",
+    "data_contradicted",
+    "expert_imposed",
+    "uncertain",
+    "experiment_confirmed",
+]
+
+
+class Estimate(Record):
+    """An effect in bpb (treatment minus control, negative is better) with its 95 % interval.
+
+    Attributes:
+        source: reported (meta-analysis of README ablations), observed (from the submissions
+            table) or tested (our own paired runs).
+        contrast: what is compared with what, in words.
+        n: ablation rows, submissions or seed pairs behind it.
+    """
+
+    source: Literal["reported", "observed", "tested"]
+    effect: float
+    low: float
+    high: float
+    n: int
+    contrast: str
+
+
+class Node(Record):
+    """A variable of the graph; `tier` is its place in time (0 = context)."""
+
+    id: str
+    label: str
+    kind: Literal["numeric", "categorical", "binary"]
+    group: str
+    tier: int
+
+
+class Edge(Record):
+    """An edge with the mark at each end: tail (—), arrow (>) or circle (could be either).
+
+    Attributes:
+        frequency: share of bootstrap graphs in which the pair is adjacent; None when the data
+            could not speak (expert edges between variables left out of the estimate).
+        estimates: effects along this edge, by source; empty when none can be given.
+    """
+
+    source: str
+    target: str
+    source_mark: Mark
+    target_mark: Mark
+    origin: Literal["data", "expert", "experiment"]
+    tag: Tag
+    frequency: float | None
+    estimates: tuple[Estimate, ...] = ()
+    note: str = ""
+
+
+class FciSettings(Record):
+    """How the data graph was estimated."""
+
+    test: str
+    alpha: float
+    depth: int
+    bootstraps: int
+    cluster: str
+    submissions: int
+    clusters: int
+    seed: int
+
+
+class SetAside(Record):
+    """A variable that could not enter the estimate, and why, in words."""
+
+    variable: str
+    reason: str
+
+
+class CausalDag(Record):
+    """``causal_dag.json``. The data graph is a PAG: circles stay circles.
+
+    Attributes:
+        outcome: id of the outcome node.
+        set_aside: variables left out with the reason.
+        imputed: variable → number of submissions whose value was not stated and was taken to
+            be the baseline's.
+        statement: one plain sentence on what the graph does and does not show.
+    """
+
+    schema_version: Literal[1] = 1
+    outcome: str
+    nodes: tuple[Node, ...]
+    edges: tuple[Edge, ...]
+    fci: FciSettings
+    set_aside: tuple[SetAside, ...]
+    imputed: dict[str, int]
+    statement: str
+
+
+class Identifiability(Record):
+    """What the data can tell of one variable's effect on the outcome.
+
+    Attributes:
+        verdict: proceed (the data identifies an effect worth acting on) or experiment_first.
+        reason: never_varied, collinear, confounded, disconnected, undirected, identified,
+            tested.
+        confounded_with: variables it cannot be told apart from.
+    """
+
+    variable: str
+    verdict: Literal["proceed", "experiment_first"]
+    reason: Literal[
+        "never_varied",
+        "collinear",
+        "confounded",
+        "disconnected",
+        "undirected",
+        "identified",
+        "tested",
+    ]
+    explanation: str
+    confounded_with: tuple[str, ...] = ()
+    estimates: tuple[Estimate, ...] = ()
+
+
+class IdentifiabilityReport(Record):
+    """``identifiability_report.json``."""
+
+    schema_version: Literal[1] = 1
+    outcome: str
+    variables: tuple[Identifiability, ...]
+
+
+class EdgeChange(Record):
+    """An edge that differs between two graphs, each side written ``a o-> b [tag]`` or empty."""
+
+    source: str
+    target: str
+    before: str
+    after: str
+
+
+class DagDiff(Record):
+    """``dag_diff.json``: what changed from the previous cycle's graph to this one's."""
+
+    schema_version: Literal[1] = 1
+    cycle: int
+    changes: tuple[EdgeChange, ...]
+    unchanged: int

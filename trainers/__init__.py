@@ -1,0 +1,1 @@
+"""How a configuration becomes a number. Knows no causal graph, no p-value and no README."""

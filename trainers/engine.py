@@ -1,0 +1,53 @@
+"""What a backend offers the training loop: one model with its optimizer, in NumPy terms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Weights = dict[str, NDArray[np.float32]]
+Tokens = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class StepSettings:
+    """What changes from step to step. Reaches the compiled step as tensors, never as constants.
+
+    Attributes:
+        lr_scale: factor on every learning rate (warm-up, warmdown).
+        muon_momentum: momentum of this step (it warms up).
+    """
+
+    lr_scale: float
+    muon_momentum: float
+
+
+class Engine(Protocol):
+    """A model and its optimizer on one backend. Made once per architecture and used for many runs.
+
+    Hyperparameters that do not change shapes may be replaced with `configure` at no compile cost.
+    """
+
+    def configure(self, config: Mapping[str, bool | int | float | str]) -> None:
+        """Take the hyperparameters of the next run; the architecture must be the engine's own."""
+        ...
+
+    def load(self, weights: Mapping[str, NDArray[np.float32]]) -> None:
+        """Replace every weight and reset the optimizer's state."""
+        ...
+
+    def step(self, tokens: Tokens, settings: StepSettings) -> float:
+        """One optimizer step on tokens (sequences, time + 1); returns the mean loss in nats."""
+        ...
+
+    def losses(self, tokens: Tokens) -> NDArray[np.float32]:
+        """Loss in nats of every target: tokens (sequences, time + 1) → (sequences, time)."""
+        ...
+
+    def weights(self) -> Weights:
+        """Every weight by name, float32."""
+        ...
