@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from scripts.causal.files import InputError
 
@@ -154,5 +154,5 @@ def load_trainer(name: str) -> Trainer:
     if name not in found:
         known = ", ".join(sorted(found)) or "none"
         raise InputError(f"no trainer named {name!r}", mend=f"installed trainers: {known}")
-    trainer: Any = found[name].load()
-    return trainer() if isinstance(trainer, type) else trainer
+    factory: Callable[[], Trainer] = found[name].load()
+    return factory()

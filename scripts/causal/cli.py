@@ -31,7 +31,7 @@ def run_command(function: Callable[..., None]) -> None:
 
 @contextlib.contextmanager
 def progress_bar(label: str, *, quiet: bool = False) -> Iterator[Callable[[float], None]]:
-    """Yield a function that takes the fraction done; a bar with ETA unless quiet or no terminal."""
+    """Yield a function taking the fraction done; a bar with ETA unless quiet or no terminal."""
     console = Console(stderr=True)
     if quiet or not console.is_terminal:
         yield lambda fraction: None
