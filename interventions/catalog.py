@@ -18,10 +18,17 @@ HOW = ("set", "multiply", "add")
 
 @dataclass(frozen=True)
 class Claim:
-    """What somebody published about an intervention: an effect in bpb, and where it says so."""
+    """What somebody published about an intervention.
+
+    Attributes:
+        source: where it says so (pull request or paper).
+        delta_bpb: the published effect in bpb (negative = better), if it was one in bpb.
+        note: what was measured, where it was something else or at another setting.
+    """
 
     source: str
     delta_bpb: float | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,7 +95,10 @@ def load_catalog(
             table = tomllib.loads(read_text(path))
         except tomllib.TOMLDecodeError as error:
             raise InputError(f"is not valid TOML: {error}", where=path) from error
-        for entry in table.get("intervention", []):
+        entries = table.get("intervention", [])
+        if not isinstance(entries, list):
+            raise InputError("`intervention` must be a list of tables", where=path)
+        for entry in entries:
             try:
                 intervention = _parse(entry, known)
                 if intervention.id in catalog:
