@@ -1,0 +1,238 @@
+"""Every field of a GPT run, named as in the vocabulary of causal variables where it has one.
+
+The defaults are the upstream naive baseline: 9 layers of 512 channels, 17,059,912 parameters.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from scripts.causal.files import InputError
+
+ACTIVATIONS = ("relu_sq", "leaky_relu_sq", "gelu", "silu", "sin", "sin_sq")
+QUANT_BITS = ("int8",)
+COMPRESSORS = ("zlib",)
+ARCHITECTURE, HYPERPARAMETER, SCHEDULE = "architecture", "hyperparameter", "schedule"
+
+
+def _field(default: Any, role: str, stage: str = "train") -> Any:
+    return field(default=default, metadata={"role": role, "stage": stage})
+
+
+@dataclass(frozen=True)
+class GPTConfig:
+    """One run of the parameter-golf GPT, complete.
+
+    Each field's metadata says which stage reads it first (``stage``: train, quantize, evaluate)
+    and what a change of it costs (``role``): "architecture" changes the compiled step,
+    "hyperparameter" reaches the compiled step as a tensor, "schedule" is read by the loop alone.
+
+    Attributes:
+        iterations: optimizer steps.
+        warmup_iters: steps of linear learning-rate warm-up (upstream has none; the warm-up
+            steps of its script only compile).
+        val_tokens: size of the validation subset that the trajectory is measured on.
+        val_points: evaluations on that subset, evenly spaced, the last one at the end.
+    """
+
+    # Architecture (equal architectures share one engine and its compiled step).
+    num_layers: int = _field(9, ARCHITECTURE)
+    model_dim: int = _field(512, ARCHITECTURE)
+    mlp_mult: float = _field(2.0, ARCHITECTURE)
+    num_heads: int = _field(8, ARCHITECTURE)
+    num_kv_heads: int = _field(4, ARCHITECTURE)
+    vocab_size: int = _field(1024, ARCHITECTURE)
+    train_seq_len: int = _field(1024, ARCHITECTURE)
+    train_batch_tokens: int = _field(524288, ARCHITECTURE)
+    activation: str = _field("relu_sq", ARCHITECTURE)
+    unet_skips: bool = _field(True, ARCHITECTURE)
+    tied_embeddings: bool = _field(True, ARCHITECTURE)
+    muon_ns_steps: int = _field(5, ARCHITECTURE)
+
+    # Hyperparameters of the model and the optimizer.
+    rope_base: float = _field(10000.0, HYPERPARAMETER)
+    logit_softcap: float = _field(30.0, HYPERPARAMETER)
+    qk_gain: float = _field(1.5, HYPERPARAMETER)
+    embed_init_std: float = _field(0.005, HYPERPARAMETER)
+    matrix_lr: float = _field(0.04, HYPERPARAMETER)
+    tied_embed_lr: float = _field(0.05, HYPERPARAMETER)
+    scalar_lr: float = _field(0.04, HYPERPARAMETER)
+    muon_momentum: float = _field(0.95, HYPERPARAMETER)
+    beta1: float = _field(0.9, HYPERPARAMETER)
+    beta2: float = _field(0.95, HYPERPARAMETER)
+    adam_eps: float = _field(1e-8, HYPERPARAMETER)
+    weight_decay: float = _field(0.0, HYPERPARAMETER)
+    grad_clip: float = _field(0.0, HYPERPARAMETER)
+
+    # Schedule.
+    iterations: int = _field(20000, SCHEDULE)
+    warmup_iters: int = _field(0, SCHEDULE)
+    warmdown_iters: int = _field(1200, SCHEDULE)
+    muon_momentum_warmup_start: float = _field(0.85, SCHEDULE)
+    muon_momentum_warmup_steps: int = _field(500, SCHEDULE)
+    val_tokens: int = _field(1048576, SCHEDULE)
+    val_points: int = _field(20, SCHEDULE)
+
+    # What happens to the trained weights.
+    quant_bits: str = _field("int8", SCHEDULE, stage="quantize")
+    compressor: str = _field("zlib", SCHEDULE, stage="quantize")
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            _check_type(item.name, getattr(self, item.name), str(item.type))
+        _check_rules(self)
+
+    @property
+    def head_dim(self) -> int:
+        """Channels of one attention head."""
+        return self.model_dim // self.num_heads
+
+    @property
+    def mlp_hidden(self) -> int:
+        """Hidden channels of the MLP."""
+        return round(self.mlp_mult * self.model_dim)
+
+    @property
+    def encoder_layers(self) -> int:
+        """Blocks that push their output for a later block; with the middle one left over."""
+        return self.num_layers // 2
+
+    @property
+    def num_skips(self) -> int:
+        """U-Net skip connections: one for each pair of an encoder and a decoder block."""
+        return self.encoder_layers if self.unet_skips else 0
+
+    @property
+    def batch_sequences(self) -> int:
+        """Sequences in one optimizer step."""
+        return self.train_batch_tokens // self.train_seq_len
+
+
+def gpt_config(values: Mapping[str, Any]) -> GPTConfig:
+    """Return the configuration with these fields; the ones left out keep their defaults.
+
+    Whole numbers are taken for float fields (and 3.0 for an int field), so that a value has one
+    form whether it came from TOML, JSON or code.
+
+    Raises:
+        InputError: an unknown field, a value of the wrong type or out of range, or fields at
+            odds.
+    """
+    kinds = {item.name: str(item.type) for item in fields(GPTConfig)}
+    if unknown := sorted(set(values) - set(kinds)):
+        raise InputError(
+            f"the gpt trainer has no field {unknown[0]!r}", mend=f"fields: {', '.join(kinds)}"
+        )
+    return GPTConfig(**{name: _in_type(value, kinds[name]) for name, value in values.items()})
+
+
+def config_values(config: GPTConfig) -> dict[str, bool | int | float | str]:
+    """Return the fields as plain values, in the order of their declaration."""
+    return asdict(config)
+
+
+def fields_with(*, role: str | None = None, stage: str | None = None) -> tuple[str, ...]:
+    """Names of the fields with this role, or first read by this stage."""
+    return tuple(
+        item.name
+        for item in fields(GPTConfig)
+        if role in (None, item.metadata["role"]) and stage in (None, item.metadata["stage"])
+    )
+
+
+def _in_type(value: Any, kind: str) -> Any:
+    if kind == "float" and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if kind == "int" and isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def _check_type(name: str, value: Any, kind: str) -> None:
+    words = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}
+    right = {"int": int, "float": float, "bool": bool, "str": str}[kind]
+    if not isinstance(value, right) or (isinstance(value, bool) and kind != "bool"):
+        raise InputError(f"`{name}` must be {words[kind]}, but got {name}={value!r}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InputError(f"`{name}` must be finite, but got {name}={value!r}")
+
+
+def _require(holds: bool, rule: str, config: GPTConfig, *names: str) -> None:
+    if not holds:
+        got = ", ".join(f"{name}={getattr(config, name)!r}" for name in names)
+        raise InputError(f"`{rule}` must hold, but got {got}")
+
+
+# Bounds are wide: they keep a stranger's file from asking for a model no machine can hold.
+_RANGES: dict[str, tuple[float, float]] = {
+    "num_layers": (1, 256),
+    "model_dim": (2, 16384),
+    "mlp_mult": (0.125, 64),
+    "num_heads": (1, 256),
+    "num_kv_heads": (1, 256),
+    "vocab_size": (2, 65536),
+    "train_seq_len": (1, 131072),
+    "train_batch_tokens": (1, 2**26),
+    "muon_ns_steps": (1, 20),
+    "rope_base": (1, 1e9),
+    "logit_softcap": (1e-3, 1e6),
+    "qk_gain": (0, 1e3),
+    "embed_init_std": (0, 10),
+    "matrix_lr": (0, 10),
+    "tied_embed_lr": (0, 10),
+    "scalar_lr": (0, 10),
+    "muon_momentum": (0, 0.9999),
+    "muon_momentum_warmup_start": (0, 0.9999),
+    "beta1": (0, 0.9999),
+    "beta2": (0, 0.99999),
+    "adam_eps": (1e-20, 1),
+    "weight_decay": (0, 10),
+    "grad_clip": (0, 1e6),
+    "iterations": (1, 10**8),
+    "warmup_iters": (0, 10**8),
+    "warmdown_iters": (0, 10**8),
+    "muon_momentum_warmup_steps": (0, 10**8),
+    "val_tokens": (1, 2**34),
+    "val_points": (1, 10000),
+}
+
+
+def _check_rules(config: GPTConfig) -> None:
+    for name, (low, high) in _RANGES.items():
+        _require(
+            low <= getattr(config, name) <= high, f"{low:g} <= {name} <= {high:g}", config, name
+        )
+    for name, levels in (
+        ("activation", ACTIVATIONS),
+        ("quant_bits", QUANT_BITS),
+        ("compressor", COMPRESSORS),
+    ):
+        known = f"{name} in {{{', '.join(levels)}}}"
+        _require(getattr(config, name) in levels, known, config, name)
+    _require(config.tied_embeddings, "tied_embeddings", config, "tied_embeddings")
+    for rule, holds, names in (
+        (
+            "model_dim % (2 * num_heads) == 0",  # whole heads, each halved by the rotation
+            config.model_dim % (2 * config.num_heads) == 0,
+            ("model_dim", "num_heads"),
+        ),
+        (
+            "num_heads % num_kv_heads == 0",
+            config.num_heads % config.num_kv_heads == 0,
+            ("num_heads", "num_kv_heads"),
+        ),
+        (
+            "train_batch_tokens % train_seq_len == 0",
+            config.train_batch_tokens % config.train_seq_len == 0,
+            ("train_batch_tokens", "train_seq_len"),
+        ),
+        (
+            "val_points <= iterations",
+            config.val_points <= config.iterations,
+            ("val_points", "iterations"),
+        ),
+    ):
+        _require(holds, rule, config, *names)
