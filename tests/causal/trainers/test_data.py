@@ -32,7 +32,7 @@ def train_tokenizer(**options):
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(TEXT),
         model_writer=model,
-        vocab_size=340,
+        vocab_size=420,
         model_type="bpe",
         hard_vocab_limit=False,
         num_threads=1,
