@@ -7,23 +7,29 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from scripts.causal.campaign.schema import Value
 from scripts.causal.forms import Record
+
+Count = Annotated[int, Field(ge=1)]
 
 
 class CampaignPlan(Record):
-    """The options of a campaign and what they were expected to cost.
+    """The options of a campaign, all that its decisions depend on, and its expected cost.
 
     Attributes:
         name: name of the campaign, which is the name of its folder.
-        records: the folder or address the submissions were read from.
+        records: the folder the submissions are read from.
         trainer: registered name of the trainer.
         backend: where and in what precision the runs are computed.
         scale: name of the reduction, as the trainer knows it.
+        overrides: configuration fields replaced in both arms, on top of the scale.
         matched_by: what control and treatment have in common, flops or steps.
         alpha: family-wise error rate of the whole campaign, split over the cycles.
         mde: smallest effect in bpb that matters; the bounds of the equivalence test.
-        screen_seeds: how many seeds a contrast is screened on.
-        confirm_seeds: how many fresh seeds a contrast is confirmed on.
+        max_per_cycle: most contrasts screened in a cycle.
+        max_confirm: most contrasts taken to fresh seeds in a cycle.
+        screen_seeds: seeds every chosen contrast is screened on.
+        confirm_seeds: fresh seeds that decide.
         created: day the plan was made (in UTC).
         planned_runs: training runs the plan may come to, shared controls counted once.
         planned_flops: training FLOPs of those runs.
@@ -37,13 +43,15 @@ class CampaignPlan(Record):
     trainer: str
     backend: str
     scale: str
+    overrides: dict[str, Value]
     matched_by: Literal["flops", "steps"]
     alpha: Annotated[float, Field(gt=0, lt=1)]
     mde: Annotated[float, Field(gt=0)]
-    max_cycles: Annotated[int, Field(ge=1)]
-    max_per_cycle: Annotated[int, Field(ge=1)]
-    screen_seeds: Annotated[int, Field(ge=1)]
-    confirm_seeds: Annotated[int, Field(ge=2)]
+    max_cycles: Count
+    max_per_cycle: Count
+    max_confirm: Count
+    screen_seeds: tuple[int, ...]
+    confirm_seeds: tuple[int, ...]
     created: date
     planned_runs: Annotated[int, Field(ge=0)]
     planned_flops: Annotated[float, Field(ge=0)]
