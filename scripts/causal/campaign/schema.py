@@ -135,6 +135,7 @@ class ContrastResult(Record):
         p_moderated, p_plain, p_sign_flip: two-sided raw p-values; None where undefined.
         p_adjusted: Holm-adjusted p_moderated within the cycle's confirmatory family.
         p_equivalence: TOST p-value against ±mde.
+        p_equivalence_adjusted: Holm-adjusted p_equivalence, the one a verdict rests on.
         df, sd: degrees of freedom and standard deviation of the moderated test.
         power: probability of confirming a true effect of size mde at this many seeds.
         seeds_used, seeds_discarded: seeds of `phase`; discarded ones with the reason.
@@ -168,6 +169,7 @@ class ContrastResult(Record):
     trend: Literal["steady", "may_flip", "unknown"]
     transfer: str
     words: str
+    p_equivalence_adjusted: float | None = None
 
 
 class VariancePrior(Record):

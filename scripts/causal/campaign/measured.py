@@ -1,0 +1,174 @@
+"""What one contrast showed in one phase: the step from recorded runs to plain numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.causal.campaign.schema import (
+    ArmRun,
+    Contrast,
+    ContrastRuns,
+    Pair,
+    Phase,
+    StageEffects,
+)
+from scripts.causal.files import InputError
+from scripts.causal.stats import paired
+from scripts.causal.stats.paired import Estimate
+from scripts.causal.stats.trend import Curve, Trend, trajectory, trend
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The pairs with a result in both arms, and why the other seeds have none.
+
+    Attributes:
+        contrast: what was compared.
+        phase: screen or confirm.
+        pairs: complete pairs.
+        discarded: other seeds → which arm failed, and how.
+        treatment_failures: seeds at which the treatment failed.
+    """
+
+    contrast: Contrast
+    phase: Phase
+    pairs: tuple[Pair, ...]
+    discarded: dict[int, str]
+    treatment_failures: int
+
+    @property
+    def differences(self) -> list[float]:
+        """Treatment minus control in val_bpb, one per complete pair."""
+        return [_difference(pair, "val_bpb") for pair in self.pairs]
+
+    @property
+    def identical(self) -> bool:
+        """Every difference is exactly 0."""
+        return bool(self.pairs) and not any(self.differences)
+
+    @property
+    def estimate(self) -> Estimate | None:
+        """The plain estimate; None without a complete pair."""
+        return paired.plain_estimate(self.differences) if self.pairs else None
+
+    @property
+    def correlation(self) -> float | None:
+        """Correlation of the arms over seeds; None below 3 pairs."""
+        if not self.pairs:
+            return None
+        return paired.correlation(
+            [pair.control.metrics["val_bpb"] for pair in self.pairs],
+            [pair.treatment.metrics["val_bpb"] for pair in self.pairs],
+        )
+
+    @property
+    def stage_effects(self) -> StageEffects | None:
+        """The effect split into training and quantization; None where that was not measured."""
+        arms = [run for pair in self.pairs for run in (pair.control, pair.treatment)]
+        if not arms or any("pre_quant_bpb" not in run.metrics for run in arms):
+            return None
+        training = fmean(_difference(pair, "pre_quant_bpb") for pair in self.pairs)
+        return StageEffects(training=training, quantization=fmean(self.differences) - training)
+
+    @property
+    def trend(self) -> Trend:
+        """Where the effect is heading, from the seeds with validation curves in both arms.
+
+        Raises:
+            InputError: a curve is malformed.
+        """
+        curves: list[tuple[Curve, Curve]] = []
+        for pair in self.pairs:
+            control, treatment = _curve(pair.control), _curve(pair.treatment)
+            if control is not None and treatment is not None:
+                curves.append((control, treatment))
+        try:
+            return trend(trajectory(curves))
+        except ValueError as error:
+            raise InputError(f"contrast {self.contrast.id!r}: {error}") from error
+
+    @property
+    def control_size(self) -> tuple[float, float] | None:
+        """Parameters of the control and its training tokens per parameter; None if unrecorded."""
+        sizes = [
+            (run.metrics["parameters"], run.metrics["tokens"])
+            for run in (pair.control for pair in self.pairs)
+            if run.metrics.get("parameters", 0) > 0 and "tokens" in run.metrics
+        ]
+        if not sizes:
+            return None
+        return fmean(size for size, _ in sizes), fmean(tokens / size for size, tokens in sizes)
+
+
+def measure(runs: ContrastRuns) -> Measured:
+    """Sort a contrast's pairs into complete ones and discarded seeds.
+
+    Raises:
+        InputError: no pair, a seed twice, or a run with neither a val_bpb nor a failure.
+    """
+    name = runs.contrast.id
+    if not runs.pairs:
+        raise InputError(f"contrast {name!r} has no pair in phase {runs.phase!r}")
+    if len({pair.seed for pair in runs.pairs}) < len(runs.pairs):
+        raise InputError(f"contrast {name!r} has a seed twice in phase {runs.phase!r}")
+    complete: list[Pair] = []
+    discarded: dict[int, str] = {}
+    for pair in runs.pairs:
+        reasons = []
+        for arm, run in (("control", pair.control), ("treatment", pair.treatment)):
+            if run.failure is not None:
+                reasons.append(f"{arm} failed ({run.failure})")
+            elif "val_bpb" not in run.metrics:
+                raise InputError(
+                    f"contrast {name!r}, seed {pair.seed}: the {arm} has neither "
+                    "metrics.val_bpb nor a failure"
+                )
+        if reasons:
+            discarded[pair.seed] = ", ".join(reasons)
+        else:
+            complete.append(pair)
+    failures = sum(pair.treatment.failure is not None for pair in runs.pairs)
+    return Measured(runs.contrast, runs.phase, tuple(complete), discarded, failures)
+
+
+def shared_noise(contrasts: Sequence[Measured]) -> NDArray[np.float64]:
+    """Correlations between the contrasts' differences that shared runs imply, shape (k, k).
+
+    Two differences with one run in common correlate by ±1/2 when all runs of a seed are
+    exchangeable, whatever the correlation between arms.
+    """
+    matrix = np.eye(len(contrasts))
+    for i, first in enumerate(contrasts):
+        for j, second in enumerate(contrasts[:i]):
+            theirs = {pair.seed: pair for pair in second.pairs}
+            shared = sum(
+                _runs_in_common(pair, theirs[pair.seed])
+                for pair in first.pairs
+                if pair.seed in theirs
+            )
+            size = (len(first.pairs) * len(second.pairs)) ** 0.5
+            matrix[i, j] = matrix[j, i] = shared / (2 * size)
+    return matrix
+
+
+def _runs_in_common(one: Pair, other: Pair) -> int:
+    return (
+        (one.control.key == other.control.key)
+        + (one.treatment.key == other.treatment.key)
+        - (one.control.key == other.treatment.key)
+        - (one.treatment.key == other.control.key)
+    )
+
+
+def _difference(pair: Pair, metric: str) -> float:
+    return pair.treatment.metrics[metric] - pair.control.metrics[metric]
+
+
+def _curve(run: ArmRun) -> Curve | None:
+    tokens, bpb = run.curves.get("val_tokens"), run.curves.get("val_bpb")
+    return (tokens, bpb) if tokens and bpb else None

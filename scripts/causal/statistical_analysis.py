@@ -1,0 +1,476 @@
+"""Raw runs → verdicts: paired differences on fresh seeds, one confirmatory family per cycle.
+
+Reads ``raw_runs.json`` of one cycle, writes ``ablation_results.json``. The methods, each with its
+source and rule, are in `scripts.causal.stats`; what this stage adds is which numbers go where.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from scripts.causal.campaign.measured import Measured, measure, shared_noise
+from scripts.causal.campaign.schema import (
+    AblationResults,
+    Contrast,
+    ContrastResult,
+    ContrastRuns,
+    Interval,
+    Platform,
+    RawRuns,
+    VariancePrior,
+)
+from scripts.causal.cli import run_command
+from scripts.causal.files import InputError
+from scripts.causal.forms import parse_file, write_file
+from scripts.causal.stats import moderated, paired, screening, sentences, verdict
+from scripts.causal.stats.equivalence import tost_p
+from scripts.causal.stats.family import holm, spend
+from scripts.causal.stats.paired import Estimate
+from scripts.causal.stats.power import power
+
+
+@dataclass(frozen=True)
+class Tests:
+    """The p-values of one contrast in its family; None where undefined."""
+
+    difference: float | None = None
+    difference_adjusted: float | None = None
+    equivalence: float | None = None
+    equivalence_adjusted: float | None = None
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What every verdict of a cycle is judged by: its share of alpha, family size and MDE."""
+
+    share: float
+    family_size: int
+    mde: float
+    prior: VariancePrior | None
+
+
+def analyse(
+    raw: RawRuns,
+    *,
+    alpha: float,
+    mde: float,
+    cycles: int = 1,
+    prior: VariancePrior | None = None,
+    screen_threshold: float = screening.THRESHOLD,
+) -> AblationResults:
+    """The verdict on every contrast of one cycle.
+
+    Args:
+        raw: the cycle's runs.
+        alpha: bound on wrong confirmations in the whole campaign.
+        mde: smallest effect of interest, bpb; the equivalence margin.
+        cycles: how many cycles share alpha, fixed before the first.
+        prior: what the moderated t borrows; by default fitted from the cycle's screening runs.
+            It must not come from the confirmation seeds.
+        screen_threshold: see `scripts.causal.stats.screening`.
+
+    Raises:
+        InputError: alpha, mde, cycles or threshold out of range; a confirmation seed that took
+            part in screening; a seed or a contrast twice; a run with neither result nor failure.
+    """
+    share = _share(alpha, mde, cycles, raw.cycle)
+    _check(raw)
+    screens = {runs.contrast.id: measure(runs) for runs in raw.runs if runs.phase == "screen"}
+    confirms = {runs.contrast.id: measure(runs) for runs in raw.runs if runs.phase == "confirm"}
+    if prior is None:
+        prior = fit_prior([runs for runs in raw.runs if runs.phase == "screen"])
+    terms = Terms(share, len(confirms), mde, prior)
+    tests = _test_family(confirms, terms)
+    # Without a confirmation phase in the file, what is promising is not screened out yet.
+    promising = _worth_confirming(screens, prior, mde, screen_threshold)
+    pending = set() if raw.confirm_seeds else set(promising)
+
+    results = []
+    for name in dict.fromkeys(runs.contrast.id for runs in raw.runs):
+        measured = confirms[name] if name in confirms else screens[name]
+        decided = _decide(measured, tests.get(name, Tests()), terms)
+        if decided == "screened_out" and name in pending:
+            decided = "inconclusive"
+        results.append(
+            _result(
+                measured,
+                screens.get(name),
+                decided,
+                tests.get(name, Tests()),
+                terms,
+                cycle=raw.cycle,
+                platform=raw.platform,
+            )
+        )
+    spent = share if confirms else 0.0
+    return AblationResults(
+        alpha=alpha,
+        alpha_spent=spent,
+        alpha_left=alpha - spent,
+        mde=mde,
+        platform=raw.platform,
+        prior=prior,
+        results=tuple(results),
+    )
+
+
+def combine(cycles: Sequence[AblationResults]) -> AblationResults:
+    """The campaign's results: every cycle's verdicts in order, alpha summed.
+
+    Each verdict stands as its cycle gave it, since alpha was split over cycles beforehand; the
+    prior shown is the last one used.
+
+    Raises:
+        InputError: no cycle; cycles that differ in alpha, MDE or platform; a cycle given twice;
+            or more alpha spent than there is.
+    """
+    if not cycles:
+        raise InputError("no cycle to combine")
+    first = cycles[0]
+    seen: set[int] = set()
+    for results in cycles:
+        if (results.alpha, results.mde) != (first.alpha, first.mde):
+            raise InputError("cycles of one campaign must share alpha and the MDE")
+        if not _comparable(results.platform, first.platform):
+            raise InputError("cycles of one campaign must share trainer, backend, scale and data")
+        numbers = {result.cycle for result in results.results}
+        if twice := numbers & seen:
+            raise InputError(f"cycle {min(twice)} is given twice")
+        seen |= numbers
+    spent = sum(results.alpha_spent for results in cycles)
+    if spent > first.alpha * (1 + 1e-9):
+        raise InputError(
+            f"the cycles spent alpha {spent:g} of {first.alpha:g}",
+            mend="analyse every cycle with the number of cycles planned",
+        )
+    merged = [result for results in cycles for result in results.results]
+    priors = [results.prior for results in cycles if results.prior is not None]
+    return AblationResults(
+        alpha=first.alpha,
+        alpha_spent=spent,
+        alpha_left=max(first.alpha - spent, 0.0),
+        mde=first.mde,
+        platform=cycles[-1].platform,
+        prior=priors[-1] if priors else None,
+        results=tuple(sorted(merged, key=lambda result: result.cycle)),
+    )
+
+
+def choose_for_confirmation(
+    screen_runs: Sequence[ContrastRuns],
+    *,
+    mde: float,
+    max_confirm: int,
+    threshold: float = screening.THRESHOLD,
+) -> list[str]:
+    """Ids of the contrasts to run on fresh seeds, best first, at most `max_confirm`.
+
+    Possible improvements go first, then clear harms (rule in `scripts.causal.stats.screening`).
+
+    Raises:
+        InputError: `mde`, `max_confirm` or `threshold` out of range, or malformed runs.
+    """
+    if max_confirm < 0:
+        raise InputError(f"cannot confirm {max_confirm} contrasts")
+    screens = {runs.contrast.id: measure(runs) for runs in screen_runs}
+    return _worth_confirming(screens, fit_prior(screen_runs), mde, threshold)[:max_confirm]
+
+
+def fit_prior(screen_runs: Sequence[ContrastRuns]) -> VariancePrior | None:
+    """What the moderated t may borrow, from the screening pairs of the campaign's contrasts.
+
+    Only contrasts that differ in training lend and borrow: later stages run on the same
+    checkpoints, where noise is an order of magnitude smaller. None with fewer than three that
+    have two complete, differing pairs.
+    """
+    lenders = [
+        measured
+        for measured in (measure(runs) for runs in screen_runs if runs.phase == "screen")
+        if _borrows(measured.contrast) and len(measured.pairs) > 1 and not measured.identical
+    ]
+    estimates = [paired.plain_estimate(measured.differences) for measured in lenders]
+    prior = moderated.fit_prior(
+        [estimate.sd**2 for estimate in estimates],
+        [estimate.df for estimate in estimates],
+        shared_noise(lenders),
+    )
+    if prior is None:
+        return None
+    return VariancePrior(
+        scale=math.sqrt(prior.variance),
+        df=prior.df,
+        origin=f"screening pairs of {len(lenders)} contrasts that differ in training",
+    )
+
+
+def _share(alpha: float, mde: float, cycles: int, cycle: int) -> float:
+    if not mde > 0 or not math.isfinite(mde):
+        raise InputError(
+            f"the MDE must be a positive number of bpb, got {mde}", mend="--mde 0.002"
+        )
+    try:
+        shares = spend(alpha, cycles)
+    except ValueError as error:
+        raise InputError(str(error), mend="--alpha 0.05 --cycles 1") from error
+    if cycle > cycles:
+        raise InputError(
+            f"these are the runs of cycle {cycle}, but alpha is split over {cycles}",
+            mend="give --cycles the number of cycles planned",
+        )
+    return shares[0]
+
+
+def _check(raw: RawRuns) -> None:
+    confirmed = {
+        pair.seed for runs in raw.runs if runs.phase == "confirm" for pair in runs.pairs
+    } | set(raw.confirm_seeds)
+    screened = {
+        pair.seed for runs in raw.runs if runs.phase == "screen" for pair in runs.pairs
+    } | set(raw.screen_seeds)
+    if stale := confirmed & screened:
+        raise InputError(
+            f"seed {min(stale)} is both a screening and a confirmation seed",
+            mend="confirm on seeds that took no part in the choice",
+        )
+    names = [(runs.contrast.id, runs.phase) for runs in raw.runs]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"contrast {twice[0]!r} is listed twice in phase {twice[1]!r}")
+
+
+def _borrows(contrast: Contrast) -> bool:
+    return contrast.stage == "train"
+
+
+def _moderated(measured: Measured, prior: VariancePrior | None) -> Estimate | None:
+    if measured.estimate is None or prior is None or not _borrows(measured.contrast):
+        return measured.estimate
+    return moderated.moderate(measured.estimate, moderated.Prior(prior.scale**2, prior.df))
+
+
+def _testable(measured: Measured, prior: VariancePrior | None) -> Estimate | None:
+    """The moderated estimate where a claim can rest on it.
+
+    One pair has no spread of its own to set against the prior; bit-identical arms need no test.
+    """
+    estimate = _moderated(measured, prior)
+    if estimate is None or len(measured.pairs) < 2 or measured.identical:
+        return None
+    return estimate if estimate.testable else None
+
+
+def _worth_confirming(
+    screens: Mapping[str, Measured],
+    prior: VariancePrior | None,
+    mde: float,
+    threshold: float,
+) -> list[str]:
+    estimates = {
+        name: estimate
+        for name, measured in screens.items()
+        if not measured.identical
+        and not measured.treatment_failures
+        and (estimate := _moderated(measured, prior)) is not None
+    }
+    try:
+        return screening.worth_confirming(estimates, mde=mde, threshold=threshold)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+
+
+def _test_family(confirms: Mapping[str, Measured], terms: Terms) -> dict[str, Tests]:
+    estimates = [_testable(measured, terms.prior) for measured in confirms.values()]
+
+    def each(p_value: Callable[[Estimate], float | None]) -> list[float | None]:
+        return [None if estimate is None else p_value(estimate) for estimate in estimates]
+
+    difference = each(paired.p_value)
+    equivalence = each(lambda estimate: tost_p(estimate, terms.mde))
+    columns = zip(difference, holm(difference), equivalence, holm(equivalence), strict=True)
+    return {name: Tests(*row) for name, row in zip(confirms, columns, strict=True)}
+
+
+def _decide(measured: Measured, tests: Tests, terms: Terms) -> verdict.Verdict:
+    evidence = verdict.Evidence(
+        tested=measured.phase == "confirm",
+        pairs=len(measured.pairs),
+        effect=None if measured.estimate is None else measured.estimate.mean,
+        identical=measured.identical,
+        treatment_failures=measured.treatment_failures,
+        p_adjusted=tests.difference_adjusted,
+        p_equivalence_adjusted=tests.equivalence_adjusted,
+    )
+    return verdict.decide(evidence, terms.share)
+
+
+def _result(
+    measured: Measured,
+    screened: Measured | None,
+    decided: verdict.Verdict,
+    tests: Tests,
+    terms: Terms,
+    *,
+    cycle: int,
+    platform: Platform,
+) -> ContrastResult:
+    confirmed_on = measured.pairs if measured.phase == "confirm" else ()
+    plain = measured.estimate
+    spread = _testable(measured, terms.prior)
+    claim = spread if confirmed_on else None
+    screen = None if screened is None else _moderated(screened, terms.prior)
+    heading = measured.trend.answer
+    size = measured.control_size
+
+    band = None if claim is None else paired.interval(claim, 1 - terms.share)
+    if confirmed_on and measured.identical:
+        band = (0.0, 0.0)
+    interval = None if band is None else Interval(level=1 - terms.share, low=band[0], high=band[1])
+    chance = None
+    if claim is not None:
+        # Holm's hardest step: what the contrast is sure to have, whatever the others do.
+        alpha = terms.share / terms.family_size
+        chance = power(terms.mde, sd=claim.sd, pairs=claim.pairs, df=claim.df, alpha=alpha)
+
+    return ContrastResult(
+        contrast=measured.contrast,
+        cycle=cycle,
+        verdict=decided,
+        phase=measured.phase,
+        effect=None if plain is None else plain.mean,
+        interval=interval,
+        p_moderated=tests.difference,
+        p_plain=None if plain is None or claim is None else paired.p_value(plain),
+        p_sign_flip=None if claim is None else paired.sign_flip_p(measured.differences),
+        p_adjusted=tests.difference_adjusted,
+        p_equivalence=tests.equivalence,
+        p_equivalence_adjusted=tests.equivalence_adjusted,
+        df=None if spread is None else spread.df,
+        sd=None if spread is None else spread.sd,
+        power=chance,
+        mde=terms.mde,
+        seeds_used=tuple(pair.seed for pair in measured.pairs),
+        seeds_discarded=measured.discarded,
+        screen_effect=None if screen is None else screen.mean,
+        stage_effects=measured.stage_effects,
+        correlation=measured.correlation,
+        trend=heading,
+        transfer=sentences.transfer(
+            verdict=decided,
+            scale=platform.scale,
+            backend=platform.backend,
+            size=size,
+            trend=heading,
+        ),
+        words=sentences.finding(
+            sentences.Finding(
+                label=measured.contrast.label,
+                verdict=decided,
+                effect=None if plain is None else plain.mean,
+                interval=None if band is None else (1 - terms.share, *band),
+                fresh_seeds=len(confirmed_on),
+                screen=screen,
+                p_adjusted=tests.difference_adjusted,
+                power=chance,
+                mde=terms.mde,
+                identical=measured.identical,
+                discarded=measured.discarded,
+            )
+        ),
+    )
+
+
+def _comparable(one: Platform, other: Platform) -> bool:
+    return (one.trainer, one.backend, one.scale, one.data) == (
+        other.trainer,
+        other.backend,
+        other.scale,
+        other.data,
+    )
+
+
+def pooled_prior(raw: RawRuns, others: Sequence[tuple[Path, RawRuns]]) -> VariancePrior | None:
+    """The prior from the screening runs of this cycle and of other files of the campaign.
+
+    Raises:
+        InputError: a file from another trainer, backend, scale or data, or one that screened on
+            a seed which this cycle confirms on.
+    """
+    fresh = {pair.seed for runs in raw.runs if runs.phase == "confirm" for pair in runs.pairs}
+    screens = [runs for runs in raw.runs if runs.phase == "screen"]
+    for path, other in others:
+        if not _comparable(raw.platform, other.platform):
+            raise InputError("was run on another trainer, backend, scale or data", where=path)
+        theirs = [runs for runs in other.runs if runs.phase == "screen"]
+        if stale := fresh & {pair.seed for runs in theirs for pair in runs.pairs}:
+            raise InputError(
+                f"screened on seed {min(stale)}, on which the input confirms", where=path
+            )
+        screens += theirs
+    return fit_prior(screens)
+
+
+def main(
+    input: Annotated[Path, typer.Option(help="raw_runs.json of one cycle")],
+    output: Annotated[Path, typer.Option(help="where ablation_results.json is written")],
+    mde: Annotated[float, typer.Option(help="smallest effect of interest, bpb")],
+    alpha: Annotated[float, typer.Option(help="bound on wrong confirmations in the campaign")],
+    cycles: Annotated[int, typer.Option(help="cycles that share alpha, as planned")] = 1,
+    screen_threshold: Annotated[
+        float, typer.Option(help="least probability of a useful effect worth fresh seeds")
+    ] = screening.THRESHOLD,
+    prior_from: Annotated[
+        list[Path] | None,
+        typer.Option(help="raw_runs.json of other cycles whose screening variances are pooled in"),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="print nothing")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print the results as JSON")] = False,
+) -> None:
+    """Turn a cycle's raw runs into verdicts with effects, intervals and adjusted p-values."""
+    raw = parse_file(RawRuns, input)
+    others = [(path, parse_file(RawRuns, path)) for path in prior_from or []]
+    try:
+        results = analyse(
+            raw,
+            alpha=alpha,
+            mde=mde,
+            cycles=cycles,
+            prior=pooled_prior(raw, others),
+            screen_threshold=screen_threshold,
+        )
+    except InputError as error:
+        raise InputError(error.what, where=error.where or input, mend=error.mend) from error
+    write_file(output, results)
+    if as_json:
+        print(results.model_dump_json(indent=1))
+    elif not quiet:
+        _print(results)
+
+
+def _print(results: AblationResults) -> None:
+    table = Table("contrast", "verdict", "effect, bpb", "interval", "adjusted p", "seeds", "trend")
+    for result in results.results:
+        band = result.interval
+        table.add_row(
+            result.contrast.label,
+            result.verdict.replace("_", " "),
+            "" if result.effect is None else f"{result.effect:+.5f}",
+            "" if band is None else f"{band.low:+.5f} … {band.high:+.5f}",
+            "" if result.p_adjusted is None else f"{result.p_adjusted:.2g}",
+            str(len(result.seeds_used)),
+            result.trend.replace("_", " "),
+        )
+    console = Console()
+    console.print(table)
+    console.print(f"alpha {results.alpha:g}: {results.alpha_spent:g} spent here", highlight=False)
+
+
+if __name__ == "__main__":
+    run_command(main)
