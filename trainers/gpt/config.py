@@ -178,7 +178,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "train_batch_tokens": (1, 2**26),
     "muon_ns_steps": (1, 20),
     "rope_base": (1, 1e9),
-    "logit_softcap": (1e-3, 1e6),
+    "logit_softcap": (1e-3, 1e3),
     "qk_gain": (0, 1e3),
     "embed_init_std": (0, 10),
     "matrix_lr": (0, 10),

@@ -66,6 +66,14 @@ def initial_weights(config: GPTConfig, *, seed: int) -> Weights:
     }
 
 
+def rotary_table(config: GPTConfig) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Cosine and sine of the rotary angles, each (train_seq_len, head_dim / 2)."""
+    half = config.head_dim // 2
+    frequency = config.rope_base ** (-np.arange(half) / half)
+    angle = np.outer(np.arange(config.train_seq_len), frequency)
+    return np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
+
+
 def _initial(
     config: GPTConfig, name: str, shape: tuple[int, ...], *, seed: int
 ) -> NDArray[np.float32]:

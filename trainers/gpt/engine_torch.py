@@ -1,0 +1,194 @@
+"""The GPT and its optimizer on torch: CUDA in bfloat16, or one CPU thread in float32 or bfloat16.
+
+Under torchrun every process holds the whole model, takes its contiguous part of each global
+batch, and the gradients are summed over processes before the (identical) optimizer step.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from numpy.typing import NDArray
+from torch import Tensor
+
+from scripts.causal.files import InputError
+from trainers.engine import StepSettings, Tokens, Weights
+from trainers.gpt.config import GPTConfig, fields_with, gpt_config
+from trainers.gpt.init import parameter_shapes
+from trainers.gpt.model_torch import GPT
+from trainers.gpt.optim_torch import Optimizer
+
+TORCH_BACKENDS = ("torch-cuda-bfloat16", "torch-cpu-bfloat16", "torch-cpu-float32")
+
+# Tokens of one forward and backward pass; a larger batch is accumulated. 65,536 is an eighth of
+# the baseline's batch, so one to eight GPUs compute the same batch. On a CPU it bounds memory and
+# keeps activations near the cache.
+MICRO_TOKENS = {"cuda": 65536, "cpu": 8192}
+
+
+def torch_backends() -> list[str]:
+    """The torch backends of this machine, best first."""
+    cuda, bfloat16, float32 = TORCH_BACKENDS
+    found = [cuda] if torch.cuda.is_available() else []
+    return [*found, bfloat16, float32] if _fast_bfloat16() else [*found, float32, bfloat16]
+
+
+def _fast_bfloat16() -> bool:
+    """Whether the CPU multiplies bfloat16 matrices in tiles (AMX)."""
+    return bool(torch.cpu._is_amx_tile_supported())
+
+
+def join_processes(backend: str) -> None:
+    """Under torchrun, join the other processes; otherwise, or when joined already, do nothing."""
+    if "WORLD_SIZE" not in os.environ or dist.is_initialized():
+        return
+    if backend.startswith("torch-cuda"):
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+        dist.init_process_group("nccl")
+    else:
+        dist.init_process_group("gloo")
+
+
+class TorchEngine:
+    """An `Engine` on torch. One for each architecture and backend, reused for many runs.
+
+    Args:
+        config: a complete configuration; its architecture is fixed for the engine's life.
+        backend: one of TORCH_BACKENDS.
+
+    Raises:
+        InputError: unknown backend, or a batch that the processes cannot share evenly.
+    """
+
+    def __init__(self, config: GPTConfig, backend: str):
+        if backend not in TORCH_BACKENDS:
+            raise InputError(f"no torch backend {backend!r}", mend=", ".join(TORCH_BACKENDS))
+        _, kind, precision = backend.split("-")
+        self._device = torch.device(kind)
+        if kind == "cuda":
+            self._device = torch.device(kind, torch.cuda.current_device())
+        if kind == "cpu":
+            # A sum split over more threads is rounded otherwise: one thread, whatever the
+            # machine, gives one loss curve; and workers side by side do not fight over cores.
+            torch.set_num_threads(1)
+        dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+        self._rank, self._world = 0, 1
+        if dist.is_initialized():
+            self._rank, self._world = dist.get_rank(), dist.get_world_size()
+        if config.batch_sequences % self._world:
+            raise InputError(
+                f"`batch sequences % processes == 0` must hold, but got "
+                f"{config.batch_sequences} sequences and {self._world} processes"
+            )
+        self._micro = _micro_batch(
+            config.batch_sequences // self._world, config.train_seq_len, MICRO_TOKENS[kind]
+        )
+        self._config = config
+        self._model = GPT(config, dtype).to(self._device)
+        self._parameters: dict[str, Tensor] = dict(self._model.named_parameters())
+        # bfloat16 is enough for an iteration that ends within 0.7 to 1.2 (Jordan et al. 2024).
+        self._optimizer = Optimizer(self._parameters, ns_steps=config.muon_ns_steps, dtype=dtype)
+        if kind == "cuda":
+            # Regional: every block shares one compiled graph, so depth costs no compile time.
+            for block in self._model.blocks:
+                block.compile(dynamic=False, fullgraph=True)
+        self.configure(vars(config))
+
+    def configure(self, config: Mapping[str, bool | int | float | str]) -> None:
+        """Take the hyperparameters of the next run.
+
+        Raises:
+            InputError: the configuration is invalid or of another architecture.
+        """
+        new = gpt_config(config)
+        for name in fields_with(role="architecture"):
+            if getattr(new, name) != getattr(self._config, name):
+                raise InputError(
+                    f"this engine has {name}={getattr(self._config, name)!r}, "
+                    f"but got {name}={getattr(new, name)!r}"
+                )
+        self._config = new
+        self._model.configure(new)
+
+    @torch.no_grad()
+    def load(self, weights: Mapping[str, NDArray[np.float32]]) -> None:
+        """Replace every weight and reset the optimizer's state.
+
+        Raises:
+            InputError: a weight is missing, unknown or of another shape.
+        """
+        shapes = parameter_shapes(self._config)
+        if set(weights) != set(shapes):
+            wrong = sorted(set(weights) ^ set(shapes))
+            raise InputError(f"weights do not fit the model: {', '.join(wrong[:3])}")
+        for name, shape in shapes.items():
+            if weights[name].shape != shape:
+                raise InputError(
+                    f"weight {name!r} must have shape {shape}, but got {weights[name].shape}"
+                )
+            self._parameters[name].copy_(torch.from_numpy(np.ascontiguousarray(weights[name])))
+        self._optimizer.reset()
+
+    def step(self, tokens: Tokens, settings: StepSettings) -> float:
+        """One optimizer step on the global batch (sequences, time + 1); the mean loss in nats."""
+        mine = self._to_device(np.array_split(tokens, self._world)[self._rank])
+        for parameter in self._parameters.values():
+            parameter.grad = None
+        total = torch.zeros((), device=self._device)
+        for part in torch.split(mine, self._micro):
+            loss = self._model(part) * (len(part) / len(tokens))
+            loss.backward()
+            total += loss.detach()
+        if self._world > 1:
+            grads = [parameter.grad for parameter in self._parameters.values()]
+            self._sum_over_processes([*(grad for grad in grads if grad is not None), total])
+        self._optimizer.step(self._config, settings)
+        return float(total)
+
+    def losses(self, tokens: Tokens) -> NDArray[np.float32]:
+        """Loss in nats of every target: tokens (sequences, time + 1) → (sequences, time)."""
+        out = torch.zeros((len(tokens), tokens.shape[1] - 1), device=self._device)
+        rows = np.array_split(np.arange(len(tokens)), self._world)[self._rank]
+        for part in np.array_split(rows, range(self._micro, len(rows), self._micro)):
+            if len(part):
+                out[part[0] : part[-1] + 1] = self._padded_losses(tokens[part])
+        if self._world > 1:
+            dist.all_reduce(out)
+        return out.cpu().numpy()
+
+    def weights(self) -> Weights:
+        """Every weight by name, float32."""
+        return {
+            name: value.detach().float().cpu().numpy().copy()
+            for name, value in self._parameters.items()
+        }
+
+    def _padded_losses(self, tokens: Tokens) -> Tensor:
+        """A short last batch is filled up on CUDA, so that no second shape is compiled."""
+        count = len(tokens)
+        if self._device.type == "cuda" and count < self._micro:
+            tokens = np.concatenate(
+                [tokens, np.zeros_like(tokens, shape=(self._micro - count, tokens.shape[1]))]
+            )
+        return self._model.losses(self._to_device(tokens))[:count]
+
+    def _to_device(self, tokens: Tokens) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(tokens)).to(self._device, non_blocking=True)
+
+    def _sum_over_processes(self, tensors: list[Tensor]) -> None:
+        flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+        dist.all_reduce(flat)
+        for tensor, part in zip(
+            tensors, torch.split(flat, [t.numel() for t in tensors]), strict=True
+        ):
+            tensor.copy_(part.view_as(tensor))
+
+
+def _micro_batch(sequences: int, seq_len: int, limit: int) -> int:
+    """Sequences of one pass: the largest divisor of `sequences` within `limit` tokens."""
+    fits = [n for n in range(1, sequences + 1) if sequences % n == 0 and n * seq_len <= limit]
+    return max(fits, default=1)

@@ -1,0 +1,155 @@
+"""Muon for the matrices inside the blocks, Adam for the embedding and for scales and gains."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from trainers.engine import StepSettings
+from trainers.gpt.config import GPTConfig
+from trainers.gpt.init import EMBEDDING, MATRIX, SCALAR, parameter_group
+
+NS_COEFFICIENTS = (3.4445, -4.7750, 2.0315)
+NS_EPS = 1e-7
+
+
+def newton_schulz(matrices: Tensor, steps: int) -> Tensor:
+    """Push every singular value towards 1: matrices (..., rows, cols) with rows <= cols.
+
+    The quintic iteration of Muon (Jordan et al. 2024); its coefficients trade exactness (values
+    end between about 0.7 and 1.2) for speed.
+    """
+    a, b, c = NS_COEFFICIENTS
+    x: Tensor = matrices / (matrices.norm(dim=(-2, -1), keepdim=True) + NS_EPS)
+    for _ in range(steps):
+        gram = x @ x.mT
+        x = a * x + (b * gram + c * (gram @ gram)) @ x
+    return x
+
+
+class Muon:
+    """Nesterov momentum, each matrix's update orthogonalized (Jordan et al. 2024).
+
+    Matrices that have one shape, up to transposition, go through Newton–Schulz together.
+    """
+
+    def __init__(self, parameters: Iterable[Tensor], *, ns_steps: int, dtype: torch.dtype):
+        self._ns_steps, self._dtype = ns_steps, dtype
+        self._parameters = list(parameters)
+        self._momentum = [torch.zeros_like(parameter) for parameter in self._parameters]
+        self._groups: dict[tuple[int, int], list[int]] = {}
+        for index, parameter in enumerate(self._parameters):
+            rows, cols = parameter.shape
+            self._groups.setdefault((min(rows, cols), max(rows, cols)), []).append(index)
+        # On CUDA one graph for each shape; on a CPU a compiler pays only after minutes.
+        compiled = bool(self._parameters) and self._parameters[0].is_cuda
+        self._newton_schulz = (
+            torch.compile(newton_schulz, dynamic=False, fullgraph=True)
+            if compiled
+            else newton_schulz
+        )
+
+    def reset(self) -> None:
+        """Forget the momentum."""
+        torch._foreach_zero_(self._momentum)
+
+    @torch.no_grad()
+    def step(self, *, lr: float, momentum: float, weight_decay: float) -> None:
+        """Move every parameter along its gradient."""
+        grads = [_gradient(parameter) for parameter in self._parameters]
+        torch._foreach_mul_(self._momentum, momentum)
+        torch._foreach_add_(self._momentum, grads)
+        updates = torch._foreach_add(grads, self._momentum, alpha=momentum)
+        if weight_decay:
+            torch._foreach_mul_(self._parameters, 1 - lr * weight_decay)
+        for members in self._groups.values():
+            wide = torch.stack([_wide(updates[index]) for index in members]).to(self._dtype)
+            for index, update in zip(
+                members, self._newton_schulz(wide, self._ns_steps).unbind(), strict=True
+            ):
+                parameter = self._parameters[index]
+                rows, cols = parameter.shape
+                turned = update.mT if rows > cols else update
+                parameter.add_(turned.to(parameter.dtype), alpha=-lr * max(1, rows / cols) ** 0.5)
+
+
+class Adam:
+    """Adam (Kingma & Ba 2015) without weight decay."""
+
+    def __init__(self, parameters: Iterable[Tensor]):
+        self._parameters = list(parameters)
+        self._mean = [torch.zeros_like(parameter) for parameter in self._parameters]
+        self._square = [torch.zeros_like(parameter) for parameter in self._parameters]
+        self._steps = 0
+
+    def reset(self) -> None:
+        """Forget the moments."""
+        torch._foreach_zero_(self._mean)
+        torch._foreach_zero_(self._square)
+        self._steps = 0
+
+    @torch.no_grad()
+    def step(self, *, lr: float, beta1: float, beta2: float, eps: float) -> None:
+        """Move every parameter along its gradient."""
+        self._steps += 1
+        grads = [_gradient(parameter) for parameter in self._parameters]
+        torch._foreach_lerp_(self._mean, grads, 1 - beta1)
+        torch._foreach_mul_(self._square, beta2)
+        torch._foreach_addcmul_(self._square, grads, grads, value=1 - beta2)
+        scale = torch._foreach_sqrt(self._square)
+        torch._foreach_div_(scale, (1 - beta2**self._steps) ** 0.5)
+        torch._foreach_add_(scale, eps)
+        torch._foreach_addcdiv_(
+            self._parameters, self._mean, scale, value=-lr / (1 - beta1**self._steps)
+        )
+
+
+class Optimizer:
+    """Moves each group of a model's parameters by its own rule and learning rate."""
+
+    def __init__(self, parameters: dict[str, Tensor], *, ns_steps: int, dtype: torch.dtype):
+        group = {
+            kind: [value for name, value in parameters.items() if parameter_group(name) == kind]
+            for kind in (MATRIX, EMBEDDING, SCALAR)
+        }
+        self._all = list(parameters.values())
+        self._muon = Muon(group[MATRIX], ns_steps=ns_steps, dtype=dtype)
+        self._embedding, self._scalars = Adam(group[EMBEDDING]), Adam(group[SCALAR])
+
+    def reset(self) -> None:
+        """Forget everything that past steps left behind."""
+        for part in (self._muon, self._embedding, self._scalars):
+            part.reset()
+
+    def step(self, config: GPTConfig, settings: StepSettings) -> None:
+        """One step on the gradients that the parameters hold."""
+        if config.grad_clip:
+            self._clip(config.grad_clip)
+        scale = settings.lr_scale
+        self._muon.step(
+            lr=config.matrix_lr * scale,
+            momentum=settings.muon_momentum,
+            weight_decay=config.weight_decay,
+        )
+        for part, lr in (
+            (self._embedding, config.tied_embed_lr),
+            (self._scalars, config.scalar_lr),
+        ):
+            part.step(lr=lr * scale, beta1=config.beta1, beta2=config.beta2, eps=config.adam_eps)
+
+    @torch.no_grad()
+    def _clip(self, limit: float) -> None:
+        grads = [_gradient(parameter) for parameter in self._all]
+        norm = torch.stack(torch._foreach_norm(grads)).norm()
+        torch._foreach_mul_(grads, (limit / (norm + 1e-6)).clamp(max=1.0))
+
+
+def _gradient(parameter: Tensor) -> Tensor:
+    assert parameter.grad is not None, "a parameter took no part in the loss"
+    return parameter.grad
+
+
+def _wide(matrix: Tensor) -> Tensor:
+    return matrix.mT if matrix.size(0) > matrix.size(1) else matrix
