@@ -1,0 +1,143 @@
+"""Where runs are computed: in this process, or in worker processes (`pool.ProcessExecutor`).
+
+An executor only says that a run has come to its end. What came of it is in the ledger, which
+alone is the truth, so an executor may die at any moment and another go on.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+from scripts.causal.campaign.ledger import Ledger
+from scripts.causal.campaign.owner import this_owner
+from scripts.causal.campaign.run import WAIT_SECONDS, Occupied, run_chain
+from trainers.api import RunSpec, Trainer
+
+MAX_WORKERS = 8
+RunProgress = Callable[[str, float], None]
+"""Called with a run's key and the fraction of its missing stages that is done."""
+
+
+class Executor(Protocol):
+    """Takes runs and computes them into the ledger; closed by leaving its ``with`` block.
+
+    Attributes:
+        trainer: what the runs are configurations of.
+        devices: how many runs are computed at once.
+    """
+
+    trainer: Trainer
+    devices: int
+
+    def submit(self, spec: RunSpec) -> str:
+        """Queue a run; returns its key, that of its last stage. Twice the same run is one."""
+        ...
+
+    def poll(self, progress: RunProgress | None = None) -> list[str]:
+        """Work or wait for a moment; returns the keys of the runs that came to their end.
+
+        Raises:
+            InputError: the data set, the ledger or the disk cannot be used.
+        """
+        ...
+
+    def cancel(self, key: str) -> None:
+        """Drop a run, queued or running; a run that has ended is left as it is."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+class InProcessExecutor:
+    """One run after the other in this process, with the model, its compiled step and data warm."""
+
+    devices = 1
+
+    def __init__(self, trainer: Trainer, ledger: Ledger):
+        self.trainer, self._ledger, self._owner = trainer, ledger, this_owner()
+        self._queue: deque[tuple[str, RunSpec]] = deque()
+
+    def submit(self, spec: RunSpec) -> str:
+        """Queue a run; see `Executor.submit`."""
+        key = self.trainer.stages(spec)[-1].key
+        if all(key != queued for queued, _ in self._queue):
+            self._queue.append((key, spec))
+        return key
+
+    def poll(self, progress: RunProgress | None = None) -> list[str]:
+        """Compute the next run that nobody else is computing; see `Executor.poll`."""
+        for _ in range(len(self._queue)):
+            key, spec = self._queue.popleft()
+            step = None if progress is None else _for_run(progress, key)
+            try:
+                run_chain(self.trainer, spec, self._ledger, self._owner, step, wait=False)
+            except Occupied:
+                self._queue.append((key, spec))
+                continue
+            return [key]
+        if self._queue:
+            time.sleep(WAIT_SECONDS)
+        return []
+
+    def cancel(self, key: str) -> None:
+        """Drop a queued run."""
+        self._queue = deque(item for item in self._queue if item[0] != key)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._queue.clear()
+
+
+def open_executor(
+    trainer: Trainer, ledger: Ledger, backend: str, workers: int | None = None
+) -> Executor:
+    """The executor that suits a backend.
+
+    On a CPU a worker process per core, each with one thread: always, so that a run's numbers do
+    not depend on how many others there were (sums over threads are rounded in another order).
+    On an accelerator this process, which keeps the device to itself.
+
+    Args:
+        workers: number of worker processes; 0 computes in this process; None chooses.
+    """
+    from scripts.causal.campaign.pool import ProcessExecutor
+
+    if workers is None:
+        workers = min(available_cores(), MAX_WORKERS) if "cpu" in backend.split("-") else 0
+    if workers == 0:
+        return InProcessExecutor(trainer, ledger)
+    return ProcessExecutor(trainer, ledger, workers)
+
+
+def available_cores() -> int:
+    """Cores this process may use: its affinity, and its container's quota where there is one."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return max(1, min(cores or 1, int(quota) // int(period)))
+    except (OSError, ValueError):  # no cgroup v2, or "max": no quota
+        return cores or 1
+
+
+def _for_run(progress: RunProgress, key: str) -> Callable[[float], None]:
+    return lambda fraction: progress(key, fraction)

@@ -1,0 +1,53 @@
+"""The toy trainer, installed the way any trainer is: by an entry point."""
+
+import os
+
+import pytest
+from toy_trainer import ToyTrainer
+
+from pathlib import Path
+
+from scripts.causal.campaign.ledger import open_ledger
+from trainers.api import RunSpec
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture
+def toy():
+    return ToyTrainer()
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    ledger = open_ledger(tmp_path / "ledger.sqlite")
+    yield ledger
+    ledger.close()
+
+
+@pytest.fixture
+def toy_installed(tmp_path_factory, monkeypatch):
+    """Let `load_trainer("toy")` find it, here and in child processes; returns their environment."""
+    place = tmp_path_factory.mktemp("site")
+    info = place / "toy_trainer-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-trainer\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[causal_trainers]\ntoy = toy_trainer:ToyTrainer\n")
+    monkeypatch.syspath_prepend(place)
+    inherited = [path for path in [os.environ.get("PYTHONPATH")] if path]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(place), str(HERE), *inherited]))
+
+
+@pytest.fixture
+def make_spec(toy):
+    def make(seed=1, **overrides):
+        return RunSpec(
+            trainer="toy",
+            backend="numpy-cpu-float64",
+            scale="tiny",
+            config=toy.resolve("tiny", overrides),
+            seed=seed,
+            data="toy-data",
+        )
+
+    return make
