@@ -1,0 +1,166 @@
+"""The report's first page in plain words: what was asked, found, left open, and what is next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from scripts.causal.campaign.schema import ContrastResult, Verdict
+from scripts.causal.reporting import words
+from scripts.causal.reporting.campaign_files import CampaignFiles
+from scripts.causal.reporting.cost import Cost
+
+VERDICT_WORDS: dict[Verdict, str] = {
+    "confirmed_better": "better",
+    "confirmed_worse": "worse",
+    "equivalent": "no difference",
+    "inconclusive": "open",
+    "screened_out": "screened out",
+    "failed": "failed",
+}
+
+
+def all_results(campaign: CampaignFiles) -> tuple[ContrastResult, ...]:
+    """The campaign's verdicts, best news first; those of the cycles while it is unfinished."""
+    if campaign.results is not None:
+        results = campaign.results.results
+    else:
+        results = tuple(r for c in campaign.cycles if c.results for r in c.results.results)
+    order = list(VERDICT_WORDS)
+    return tuple(sorted(results, key=lambda r: (order.index(r.verdict), r.effect or 0.0)))
+
+
+def asked(campaign: CampaignFiles) -> list[str]:
+    """The question, from the plan and the leaderboard."""
+    lines = []
+    if campaign.leaderboard is not None:
+        read = campaign.leaderboard.submissions
+        claims = sum(len(entry.ablations) for entry in read)
+        lines.append(
+            f"{words.plural(len(read), 'submission')} to the leaderboard were read; they report "
+            f"{words.plural(claims, 'comparison')} of their own. Which of the changes they "
+            "made lower the loss because of what they are, and not because of what came with them?"
+        )
+    plan = campaign.plan
+    if plan is not None:
+        matched = "training compute" if plan.matched_by == "flops" else "number of steps"
+        lines.append(
+            "Each chosen change was tested against the same configuration without it: same "
+            f"{matched}, same seeds, same order of the data. A difference of {plan.mde:g} bits "
+            "per byte (bpb) is the smallest that was taken to matter, and the chance of even one "
+            f"false confirmation in the whole campaign was held at {plan.alpha:.0%}."
+        )
+    return lines or [
+        "This folder holds no plan and no leaderboard, so the question is not on file."
+    ]
+
+
+def found_headline(results: Sequence[ContrastResult]) -> str:
+    """How many contrasts ended in which verdict, in one sentence."""
+    if not results:
+        return "No contrast has a verdict yet."
+    names = {
+        "confirmed_better": "is confirmed better|are confirmed better",
+        "confirmed_worse": "is confirmed worse|are confirmed worse",
+        "equivalent": "makes no difference that matters|make no difference that matters",
+        "inconclusive": "stays open|stay open",
+        "screened_out": "was screened out|were screened out",
+        "failed": "could not be run to a result|could not be run to a result",
+    }
+    parts = []
+    for verdict, forms in names.items():
+        number = sum(result.verdict == verdict for result in results)
+        if number:
+            parts.append(f"{number} {forms.split('|')[number > 1]}")
+    return f"Of {words.plural(len(results), 'change')} tried, {words.listed(parts)}."
+
+
+def sentence(result: ContrastResult) -> str:
+    """The verdict on one contrast as a sentence: the analysis' own words where it gave them."""
+    if result.words.strip():
+        return result.words
+    if result.effect is None:
+        return "There is no complete pair of runs, so nothing can be said."
+    verdict = VERDICT_WORDS[result.verdict]
+    return f"Verdict: {verdict}; mean difference {words.effect(result.effect)} bpb."
+
+
+def full_scale_limits(
+    campaign: CampaignFiles, results: Sequence[ContrastResult], cost: Cost
+) -> list[str]:
+    """What the verdicts do not say about the competition's own scale."""
+    setting = []
+    if cost.parameters is not None:
+        setting.append(f"models of {_range(*map(words.count, cost.parameters))} parameters")
+    if cost.tokens_per_parameter is not None:
+        low, high = (words.number(value, 2) for value in cost.tokens_per_parameter)
+        setting.append(f"{_range(low, high)} training tokens per parameter")
+    if campaign.plan is not None:
+        setting.append(f"scale “{campaign.plan.scale}”")
+    at = f" ({', '.join(setting)})" if setting else ""
+    lines = [
+        f"A verdict holds where it was measured{at}. The competition trains about 17 million "
+        "parameters for ten minutes on eight H100 GPUs; nothing here was measured there. "
+        "An effect can shrink, vanish or change its sign on the way."
+    ]
+    turning = [f"“{r.contrast.label}”" for r in results if r.trend == "may_flip"]
+    if turning:
+        lines.append(
+            f"{words.listed(turning)}: the effect moves towards zero while training goes on, so "
+            "longer training may reverse it."
+        )
+    lines.extend(dict.fromkeys(result.transfer for result in results if result.transfer.strip()))
+    return lines
+
+
+def _range(low: str, high: str) -> str:
+    return low if low == high else f"{low} to {high}"
+
+
+def next_steps(campaign: CampaignFiles, results: Sequence[ContrastResult]) -> list[str]:
+    """What the verdicts make worth doing."""
+    lines = []
+    better = [r for r in results if r.verdict == "confirmed_better"]
+    for result in better:
+        first = (
+            "repeat it with longer training first, since its effect may flip"
+            if result.trend == "may_flip"
+            else "validate it at full scale"
+        )
+        lines.append(f"“{result.contrast.label}” is worth carrying on: {first}.")
+    if not better and results:
+        lines.append("Nothing here justifies a change of the baseline yet.")
+    weak = [
+        r for r in results if r.verdict == "inconclusive" and (r.power is None or r.power < 0.8)
+    ]
+    if weak:
+        names = words.listed([f"“{r.contrast.label}”" for r in weak])
+        lines.append(
+            f"{names}: run more seeds. With the seeds it had, an effect of {weak[0].mde:g} bpb "
+            "was more likely to be missed than a test should allow."
+        )
+    worse = [f"“{r.contrast.label}”" for r in results if r.verdict == "confirmed_worse"]
+    if worse:
+        lines.append(f"{words.listed(worse)}: leave out at this scale.")
+    failed = [f"“{r.contrast.label}”" for r in results if r.verdict == "failed"]
+    if failed:
+        lines.append(f"{words.listed(failed)}: read the recorded reasons before running it again.")
+    if campaign.identifiability is not None:
+        tried = {result.contrast.variable for result in results}
+        open_ones = [
+            entry.variable
+            for entry in campaign.identifiability.variables
+            if entry.verdict == "experiment_first" and entry.variable not in tried
+        ]
+        if open_ones:
+            lines.append(
+                f"{words.plural(len(open_ones), 'variable')} whose effect the leaderboard cannot "
+                f"tell and no experiment has touched: {words.listed(open_ones)}."
+            )
+    if campaign.results is not None:
+        left = campaign.results.alpha_left
+        lines.append(
+            f"{left:.2g} of the error budget is left for further cycles."
+            if left > 0
+            else "The error budget is spent: a further claim needs a new campaign."
+        )
+    return lines or ["Run the campaign to its end; there is nothing to act on yet."]
