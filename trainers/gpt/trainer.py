@@ -1,0 +1,305 @@
+"""The registered trainer "gpt": TRAIN → QUANTIZE → EVALUATE on torch or MLX."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TypeGuard
+
+from safetensors.numpy import load_file, save_file
+
+from scripts.causal.files import InputError, atomic_path
+from trainers.api import (
+    Config,
+    ConfigValue,
+    Progress,
+    RunFailed,
+    RunSpec,
+    StageKind,
+    StagePlan,
+    StageResult,
+)
+from trainers.data import Batches, DataSet, TokenBytes, open_dataset, token_bytes
+from trainers.engine import Engine, Weights
+from trainers.gpt.config import GPTConfig, config_values, fields_with, gpt_config
+from trainers.gpt.cost import training_flops_per_step
+from trainers.gpt.init import initial_weights, parameter_count
+from trainers.gpt.scales import SCALES
+from trainers.keys import code_version, stage_key
+from trainers.loop import Diverged, Schedule, Validation, evaluate, train, warm_up
+
+WEIGHTS_FILE = "weights.safetensors"
+ARTIFACT_FILE = "model.int8.zlib"
+EVAL_BATCH_TOKENS = 65536
+
+_SHARED_MODULES = (
+    "scripts.causal.files",
+    "trainers.seeds",
+    "trainers.engine",
+    "trainers.data",
+    "trainers.gpt.config",
+    "trainers.gpt.init",
+)
+_ENGINE_MODULES = {
+    "torch": (
+        "trainers.gpt.loss_torch",
+        "trainers.gpt.model_torch",
+        "trainers.gpt.optim_torch",
+        "trainers.gpt.engine_torch",
+    ),
+    "mlx": ("trainers.gpt.model_mlx", "trainers.gpt.optim_mlx", "trainers.gpt.engine_mlx"),
+}
+_QUANTIZE_MODULES = ("trainers.quantize.int8",)
+
+
+class GptTrainer:
+    """Implements `trainers.api.Trainer`. Engines stay warm between runs, one per architecture."""
+
+    name = "gpt"
+
+    def __init__(self) -> None:
+        self._engines: dict[tuple[str, tuple[ConfigValue, ...]], Engine] = {}
+
+    def resolve(self, scale: str, overrides: Config) -> dict[str, ConfigValue]:
+        """The complete configuration at a scale, with the overrides on top.
+
+        Two fields are fitted: model_dim goes to the nearest multiple of 2 · num_heads (a head
+        has an even number of channels), and val_points to at most iterations.
+
+        Raises:
+            InputError: unknown scale or field, a value out of its range, or fields at odds.
+        """
+        if scale not in SCALES:
+            raise InputError(f"the gpt trainer has no scale {scale!r}", mend=", ".join(SCALES))
+        wanted = {**config_values(GPTConfig()), **SCALES[scale], **overrides}
+        dim, heads = wanted["model_dim"], wanted["num_heads"]
+        if _is_number(dim) and _is_number(heads) and heads >= 1:
+            unit = 2 * int(heads)
+            wanted["model_dim"] = max(1, int(dim / unit + 0.5)) * unit
+        points, iterations = wanted["val_points"], wanted["iterations"]
+        if _is_number(points) and _is_number(iterations) and "val_points" not in overrides:
+            wanted["val_points"] = max(1, min(points, iterations))
+        return config_values(gpt_config(wanted))
+
+    def backends(self) -> list[str]:
+        """Backends that can run on this machine, best first."""
+        from trainers.gpt.engine_torch import torch_backends
+
+        found = torch_backends()
+        if find_spec("mlx") is None:
+            return found
+        if sys.platform == "darwin" and platform.machine() == "arm64":
+            return ["mlx-gpu-float32", *found]
+        return [*found, "mlx-cpu-float32"]
+
+    def default_data(self, progress: Progress | None = None) -> str:
+        """Folder of the embedded corpus, tokenized on first use."""
+        from trainers.corpus import default_dataset
+
+        return str(default_dataset(progress))
+
+    def stages(self, spec: RunSpec) -> tuple[StagePlan, ...]:
+        """TRAIN, QUANTIZE, EVALUATE, each with its key.
+
+        Raises:
+            InputError: an invalid configuration, or data that does not fit it.
+        """
+        config = gpt_config(spec.config)
+        data = _dataset(spec.data)
+        if data.vocab_size != config.vocab_size:
+            raise InputError(
+                f"`vocab_size` must be the data set's {data.vocab_size}, "
+                f"but got vocab_size={config.vocab_size}",
+                where=spec.data,
+            )
+        packages = ("numpy", spec.backend.partition("-")[0])
+        engine = (*self.source_modules(spec.backend),)
+        plans: list[StagePlan] = []
+        for kind, modules in (
+            (StageKind.TRAIN, engine),
+            (StageKind.QUANTIZE, _QUANTIZE_MODULES),
+            (StageKind.EVALUATE, (*engine, *_QUANTIZE_MODULES)),
+        ):
+            parent = plans[-1].key if plans else None
+            values = config_values(config)
+            key = stage_key(
+                stage=kind.value,
+                trainer=self.name,
+                backend=spec.backend,
+                fields={name: values[name] for name in fields_with(stage=kind.value)},
+                seed=spec.seed,
+                data=data.fingerprint,
+                code=code_version(modules, packages),
+                parent=parent,
+            )
+            plans.append(StagePlan(kind=kind, key=key, parent=parent, spec=spec))
+        return tuple(plans)
+
+    def execute(
+        self,
+        plan: StagePlan,
+        parent: Path | None,
+        output: Path,
+        progress: Progress | None = None,
+    ) -> StageResult:
+        """Compute one stage; see `trainers.api.Trainer.execute`.
+
+        Raises:
+            RunFailed: the run diverged or ran out of memory.
+            InputError: the parent's files are missing or damaged.
+        """
+        try:
+            if plan.kind is StageKind.TRAIN:
+                return self._train(plan.spec, output, progress)
+            if parent is None:
+                raise ValueError(f"stage {plan.kind} continues another, but got no parent folder")
+            if plan.kind is StageKind.QUANTIZE:
+                return _quantize(parent, output)
+            if plan.kind is StageKind.EVALUATE:
+                return self._evaluate(plan.spec, parent, progress)
+        except Diverged as error:
+            raise RunFailed(str(error)) from error
+        except (MemoryError, RuntimeError) as error:
+            if isinstance(error, MemoryError) or "memory" in str(error).lower():
+                raise RunFailed(f"out of memory: {error}".splitlines()[0]) from error
+            raise
+        raise ValueError(f"the gpt trainer has no stage {plan.kind}")
+
+    def flops_per_step(self, config: Config) -> float:
+        """Training FLOPs of one optimizer step (formula in `trainers.gpt.cost`)."""
+        return training_flops_per_step(gpt_config(config))
+
+    def parameters(self, config: Config) -> int:
+        """Number of trained parameters of a configuration."""
+        return parameter_count(gpt_config(config))
+
+    def source_modules(self, backend: str) -> tuple[str, ...]:
+        """Names of the modules that train and evaluate on a backend, dependencies first."""
+        family = backend.partition("-")[0]
+        if family not in _ENGINE_MODULES:
+            raise InputError(f"the gpt trainer has no backend {backend!r}")
+        return (*_SHARED_MODULES, *_ENGINE_MODULES[family], "trainers.loop")
+
+    def _train(self, spec: RunSpec, output: Path, progress: Progress | None) -> StageResult:
+        config, data = gpt_config(spec.config), _dataset(spec.data)
+        weights = initial_weights(config, seed=spec.seed)
+        batches = Batches(
+            data.train_tokens(),
+            config.train_seq_len,
+            config.train_batch_tokens,
+            spec.seed,
+            vocab_size=config.vocab_size,
+        )
+        engine, is_new = self._engine(config, spec.backend)
+        if is_new:
+            warm_up(engine, weights, batches)
+        curve = train(
+            engine,
+            weights,
+            batches,
+            schedule_of(config),
+            _validation(config, spec.data, max_tokens=config.val_tokens),
+            progress,
+        )
+        pre_quant_bpb = evaluate(engine, _validation(config, spec.data))
+        with atomic_path(output / WEIGHTS_FILE) as temporary:
+            save_file(engine.weights(), temporary)
+        steps, batch = config.iterations, config.train_batch_tokens
+        return StageResult(
+            metrics={
+                "pre_quant_bpb": pre_quant_bpb,
+                "parameters": float(parameter_count(config)),
+                "tokens": float(steps * batch),
+                "flops": steps * training_flops_per_step(config),
+                "seconds": curve.seconds,
+            },
+            curves={
+                "step": [float(step + 1) for step in range(steps)],
+                "train_loss": curve.train_loss,
+                "val_step": [float(step) for step in curve.val_step],
+                "val_tokens": [float(step * batch) for step in curve.val_step],
+                "val_bpb": curve.val_bpb,
+            },
+        )
+
+    def _evaluate(self, spec: RunSpec, parent: Path, progress: Progress | None) -> StageResult:
+        from trainers.quantize.int8 import dequantize
+
+        config = gpt_config(spec.config)
+        weights = dequantize((parent / ARTIFACT_FILE).read_bytes())
+        engine, _ = self._engine(config, spec.backend)
+        engine.load(weights)
+        return StageResult(
+            metrics={"val_bpb": evaluate(engine, _validation(config, spec.data), progress)}
+        )
+
+    def _engine(self, config: GPTConfig, backend: str) -> tuple[Engine, bool]:
+        """The engine of this architecture, configured; and whether it was made just now."""
+        values = config_values(config)
+        key = (backend, tuple(values[name] for name in fields_with(role="architecture")))
+        is_new = key not in self._engines
+        if is_new:
+            self._engines[key] = _make_engine(config, backend)
+        self._engines[key].configure(values)
+        return self._engines[key], is_new
+
+
+def schedule_of(config: GPTConfig) -> Schedule:
+    """The loop's view of a configuration."""
+    return Schedule(
+        iterations=config.iterations,
+        warmup_iters=config.warmup_iters,
+        warmdown_iters=config.warmdown_iters,
+        momentum=config.muon_momentum,
+        momentum_start=config.muon_momentum_warmup_start,
+        momentum_steps=config.muon_momentum_warmup_steps,
+        val_points=config.val_points,
+    )
+
+
+def _make_engine(config: GPTConfig, backend: str) -> Engine:
+    if backend.startswith("mlx"):
+        from trainers.gpt.engine_mlx import MlxEngine
+
+        return MlxEngine(config)
+    from trainers.gpt.engine_torch import TorchEngine, join_processes
+
+    join_processes(backend)
+    return TorchEngine(config, backend)
+
+
+def _quantize(parent: Path, output: Path) -> StageResult:
+    from trainers.quantize.int8 import quantize
+
+    weights: Weights = load_file(parent / WEIGHTS_FILE)
+    artifact = quantize(weights)
+    with atomic_path(output / ARTIFACT_FILE) as temporary:
+        temporary.write_bytes(artifact)
+    return StageResult(metrics={"artifact_bytes": float(len(artifact))})
+
+
+def _validation(config: GPTConfig, folder: str, max_tokens: int | None = None) -> Validation:
+    return Validation(
+        tokens=_dataset(folder).val_tokens(),
+        table=_token_table(folder),
+        seq_len=config.train_seq_len,
+        batch_sequences=max(1, EVAL_BATCH_TOKENS // config.train_seq_len),
+        max_sequences=None if max_tokens is None else max(1, max_tokens // config.train_seq_len),
+    )
+
+
+@cache
+def _dataset(folder: str) -> DataSet:
+    return open_dataset(Path(folder))
+
+
+@cache
+def _token_table(folder: str) -> TokenBytes:
+    return token_bytes(_dataset(folder).tokenizer)
+
+
+def _is_number(value: ConfigValue) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
