@@ -20,7 +20,7 @@ import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -321,9 +321,7 @@ class Ledger:
         """
         keys = []
         with self._transaction() as connection:
-            held = sa.select(_stages).where(
-                _stages.c.owner == owner, _stages.c.status == CLAIMED
-            )
+            held = sa.select(_stages).where(_stages.c.owner == owner, _stages.c.status == CLAIMED)
             for row in connection.execute(held.with_for_update()).mappings().all():
                 crashes, now = row["crashes"] + 1, self._clock()
                 values: dict[str, Any] = {"crashes": crashes, "status": OPEN}
@@ -408,7 +406,9 @@ class Ledger:
             raise InputError(f"the ledger cannot be used: {reason}", where=self._named) from error
         except OSError as error:
             place = error.filename or self.artifacts
-            raise InputError(f"cannot be written: {error.strerror or error}", where=place) from error
+            raise InputError(
+                f"cannot be written: {error.strerror or error}", where=place
+            ) from error
 
     def _read(self, connection: sa.Connection, key: str, *, lock: bool) -> StageRow | None:
         query = sa.select(_stages).where(_stages.c.key == key)
@@ -496,7 +496,9 @@ def _engine(url: str) -> sa.Engine:
     def _(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # the driver's own BEGIN would take no write lock
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")  # a lost commit is mended from the folder
+        connection.execute(
+            "PRAGMA synchronous = NORMAL"
+        )  # a lost commit is mended from the folder
 
     @sa.event.listens_for(engine, "begin")
     def _(connection: sa.Connection) -> None:
@@ -506,8 +508,8 @@ def _engine(url: str) -> sa.Engine:
     return engine
 
 
-def _row(found: Mapping[str, Any]) -> StageRow:
-    values = dict(found)
+def _row(found: sa.RowMapping) -> StageRow:
+    values: dict[str, Any] = {str(name): value for name, value in found.items()}
     result = values.pop("result")
     return StageRow(
         **{**values, "spec": json.loads(values["spec"])},

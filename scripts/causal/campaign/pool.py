@@ -170,9 +170,7 @@ class ProcessExecutor:
         )
         return worker
 
-    def _hear(
-        self, worker: _Worker, line: str | None, progress: RunProgress | None
-    ) -> str | None:
+    def _hear(self, worker: _Worker, line: str | None, progress: RunProgress | None) -> str | None:
         """Act on one line of a worker (None: it died); returns the key of a run that ended."""
         if worker not in self._workers:
             return None

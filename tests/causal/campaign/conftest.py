@@ -1,11 +1,10 @@
 """The toy trainer, installed the way any trainer is: by an entry point."""
 
 import os
+from pathlib import Path
 
 import pytest
 from toy_trainer import ToyTrainer
-
-from pathlib import Path
 
 from scripts.causal.campaign.ledger import open_ledger
 from trainers.api import RunSpec
@@ -27,7 +26,7 @@ def ledger(tmp_path):
 
 @pytest.fixture
 def toy_installed(tmp_path_factory, monkeypatch):
-    """Let `load_trainer("toy")` find it, here and in child processes; returns their environment."""
+    """Let `load_trainer("toy")` find it, here and in child processes."""
     place = tmp_path_factory.mktemp("site")
     info = place / "toy_trainer-1.dist-info"
     info.mkdir()

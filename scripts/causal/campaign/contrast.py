@@ -1,0 +1,202 @@
+"""From an intervention to a contrast: two complete configurations and the runs they stand for."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Literal
+
+from interventions.catalog import Intervention
+from scripts.causal.campaign.schema import Contrast, Platform, Value
+from scripts.causal.files import InputError
+from trainers.api import Config, RunSpec, StageKind, Trainer
+
+MatchedBy = Literal["flops", "steps"]
+STEPS = "iterations"
+# Points of the schedule that are counted in steps: they stay at the same fraction of the run.
+SCHEDULE = ("warmup_iters", "warmdown_iters", "muon_momentum_warmup_steps")
+AA_ID = "baseline"
+
+
+def build_contrast(
+    intervention: Intervention,
+    scale: str,
+    trainer: Trainer,
+    matched_by: MatchedBy = "flops",
+    reason: str = "",
+    control_overrides: Config | None = None,
+) -> Contrast:
+    """Set the intervention against the control at a scale.
+
+    The treatment is the control with the intervention's fields replaced and nothing else. Only
+    when the arms are matched by FLOPs and a step of the treatment costs another amount, its steps
+    change so that both arms cost the same, and the schedule's points in proportion.
+
+    Args:
+        scale: the reduction both arms are resolved at.
+        matched_by: what the arms have in common: training FLOPs, or steps.
+        reason: why the contrast was chosen.
+        control_overrides: fields of both arms replaced on top of the scale.
+
+    Raises:
+        InputError: the intervention changes nothing here, or makes a configuration that the
+            trainer cannot build, or sets the number of steps that FLOPs matching would change.
+    """
+    control = trainer.resolve(scale, control_overrides or {})
+    wanted = intervention.apply(control)
+    treatment = trainer.resolve(scale, {**control, **wanted})
+    changes = {name: value for name, value in treatment.items() if value != control.get(name)}
+    if not changes:
+        what = ", ".join(f"{name}={control.get(name)!r}" for name in wanted)
+        raise InputError(
+            f"intervention {intervention.id!r} changes nothing: the control has {what} already"
+        )
+    if extra := sorted(set(changes) - set(wanted)):
+        raise InputError(
+            f"intervention {intervention.id!r} would change {extra[0]!r} too, which it does not "
+            "name"
+        )
+    note = ""
+    if matched_by == "flops":
+        treatment = _match_flops(trainer, scale, control, treatment, intervention)
+        if treatment[STEPS] != control[STEPS]:
+            note = (
+                f"Matched by FLOPs: {treatment[STEPS]:,} steps against the control's "
+                f"{control[STEPS]:,}, the schedule in proportion."
+            )
+    flops = run_flops(trainer, control)
+    if intervention.stage == StageKind.TRAIN:
+        flops += run_flops(trainer, treatment)
+    return Contrast.model_validate(
+        {
+            "id": intervention.id,
+            "variable": intervention.variable,
+            "label": intervention.label,
+            "changes": changes,
+            "control": control,
+            "treatment": treatment,
+            "stage": intervention.stage,
+            "matched_by": matched_by,
+            "flops_per_pair": flops,
+            "reason": " ".join(part for part in (reason, note) if part),
+        }
+    )
+
+
+def aa_contrast(
+    scale: str, trainer: Trainer, reason: str = "", control_overrides: Config | None = None
+) -> Contrast:
+    """The control against itself: every difference must come out as exactly 0."""
+    control = trainer.resolve(scale, control_overrides or {})
+    return Contrast(
+        id=AA_ID,
+        variable=AA_ID,
+        label="control against itself",
+        changes={},
+        control=control,
+        treatment=control,
+        stage="train",
+        matched_by="flops",
+        flops_per_pair=run_flops(trainer, control),
+        reason=reason or "A/A: both arms are the same run.",
+    )
+
+
+def specs_of(contrast: Contrast, seed: int, platform: Platform) -> tuple[RunSpec, RunSpec]:
+    """The runs of control and treatment at one seed."""
+    control, treatment = (
+        RunSpec(
+            trainer=platform.trainer,
+            backend=platform.backend,
+            scale=platform.scale,
+            config=config,
+            seed=seed,
+            data=platform.data,
+        )
+        for config in (contrast.control, contrast.treatment)
+    )
+    return control, treatment
+
+
+def run_flops(trainer: Trainer, config: Config) -> float:
+    """Training FLOPs of one run of a configuration."""
+    return trainer.flops_per_step(config) * float(config[STEPS])
+
+
+def first_difference(trainer: Trainer, control: RunSpec, treatment: RunSpec) -> StageKind | None:
+    """The first stage in which two runs differ; None when they are the same run."""
+    for ours, theirs in zip(trainer.stages(control), trainer.stages(treatment), strict=False):
+        if ours.key != theirs.key:
+            return theirs.kind
+    return None
+
+
+def parse_fields(text: str, known: Config) -> dict[str, Value]:
+    """Read ``field=value[,field=value]`` into values of the types that the fields have.
+
+    Args:
+        text: what the user gave.
+        known: a resolved configuration, for its fields and their types.
+
+    Raises:
+        InputError: not of that form, an unknown field, one given twice, or a value that is not
+            of its field's type.
+    """
+    values: dict[str, Value] = {}
+    for part in text.split(","):
+        name, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals or not name or not value:
+            raise InputError(f"expected field=value[,field=value], but got {text!r}")
+        if name not in known:
+            raise unknown_name("field", name, known)
+        if name in values:
+            raise InputError(f"field {name!r} is given twice in {text!r}")
+        values[name] = _parse_value(name, value, known[name])
+    return values
+
+
+def unknown_name(what: str, name: str, known: Mapping[str, object]) -> InputError:
+    """The error for a name that is not among the known ones, with those that look like it."""
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or sorted(known)
+    return InputError(f"unknown {what} {name!r}", mend=f"known: {', '.join(close)}")
+
+
+def _parse_value(name: str, text: str, example: Value) -> Value:
+    try:
+        if isinstance(example, bool):
+            return {"true": True, "false": False}[text.lower()]
+        if isinstance(example, int):
+            return int(text)
+        if isinstance(example, float):
+            return float(text)
+    except (KeyError, ValueError):
+        words = {bool: "true or false", int: "a whole number", float: "a number"}
+        raise InputError(
+            f"field {name!r} must be {words[type(example)]}, but got {text!r}"
+        ) from None
+    return text
+
+
+def _match_flops(
+    trainer: Trainer,
+    scale: str,
+    control: dict[str, Value],
+    treatment: dict[str, Value],
+    intervention: Intervention,
+) -> dict[str, Value]:
+    ours, theirs = trainer.flops_per_step(control), trainer.flops_per_step(treatment)
+    budget = int(control[STEPS])
+    if treatment[STEPS] != budget:
+        raise InputError(
+            f"intervention {intervention.id!r} sets {STEPS!r}, which matching by FLOPs would undo",
+            mend="match by steps",
+        )
+    steps = max(1, round(budget * ours / theirs))
+    if steps == budget:
+        return treatment
+    in_proportion = {
+        name: round(int(treatment[name]) * steps / budget)
+        for name in SCHEDULE
+        if name in treatment and treatment[name] == control[name]
+    }
+    return trainer.resolve(scale, {**treatment, STEPS: steps, **in_proportion})

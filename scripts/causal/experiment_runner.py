@@ -1,0 +1,288 @@
+"""Run contrasts: control and treatment on paired seeds, each distinct run once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, TypeVar, get_args
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from interventions.catalog import Intervention, load_catalog
+from scripts.causal.campaign.contrast import (
+    AA_ID,
+    MatchedBy,
+    aa_contrast,
+    build_contrast,
+    first_difference,
+    parse_fields,
+    run_flops,
+    specs_of,
+    unknown_name,
+)
+from scripts.causal.campaign.executor import Executor, open_executor
+from scripts.causal.campaign.ledger import Ledger, open_ledger
+from scripts.causal.campaign.platform import choose_platform
+from scripts.causal.campaign.run import read_chain
+from scripts.causal.campaign.schema import (
+    ArmRun,
+    Contrast,
+    ContrastRuns,
+    Pair,
+    Phase,
+    Platform,
+    RawRuns,
+    Value,
+)
+from scripts.causal.cli import progress_bar, run_command
+from scripts.causal.files import InputError, atomic_path
+from scripts.causal.forms import write_file
+from trainers.api import RunSpec, StageKind, Trainer, load_trainer
+
+DEFAULT_LEDGER = "results/causal/ledger.sqlite"
+DEFAULT_SEEDS = "42,1337"
+MAX_SEED = 2**63 - 1
+Choice = TypeVar("Choice")
+
+
+def run_contrasts(
+    contrasts: Sequence[Contrast],
+    seeds: Sequence[int],
+    phase: Phase,
+    platform: Platform,
+    ledger: Ledger,
+    executor: Executor,
+    progress: Callable[[float], None] | None = None,
+) -> tuple[ContrastRuns, ...]:
+    """Run every contrast on every seed and return the pairs, in the order given.
+
+    Equal runs are one run, whichever contrasts they belong to, and what the ledger has is read.
+    Runs are handed out seed by seed, so that every contrast has its first pair early.
+
+    Args:
+        progress: called with the fraction of the missing work that is done, by FLOPs.
+
+    Raises:
+        InputError: the data set, the ledger or the disk cannot be used.
+    """
+    trainer = executor.trainer
+    specs: dict[str, RunSpec] = {}
+    pairs: dict[tuple[int, int], tuple[str, str]] = {}  # (seed, place of the contrast) → keys
+    for seed in seeds:
+        for place, contrast in enumerate(contrasts):
+            arms = specs_of(contrast, seed, platform)
+            control, treatment = (trainer.stages(spec)[-1].key for spec in arms)
+            pairs[seed, place] = control, treatment
+            specs |= {control: arms[0], treatment: arms[1]}
+    runs = _runs(specs, ledger, executor, progress)
+    return tuple(
+        ContrastRuns(
+            contrast=contrast,
+            phase=phase,
+            pairs=tuple(
+                Pair(seed=seed, control=runs[control], treatment=runs[treatment])
+                for seed in seeds
+                for control, treatment in [pairs[seed, place]]
+            ),
+        )
+        for place, contrast in enumerate(contrasts)
+    )
+
+
+def _runs(
+    specs: dict[str, RunSpec],
+    ledger: Ledger,
+    executor: Executor,
+    progress: Callable[[float], None] | None,
+) -> dict[str, ArmRun]:
+    """Read or compute each run; key → run."""
+    trainer = executor.trainer
+    found = {key: read_chain(trainer, spec, ledger) for key, spec in specs.items()}
+    runs = {key: run for key, run in found.items() if run is not None}
+    missing = {key: spec for key, spec in specs.items() if key not in runs}
+    cost = {key: run_flops(trainer, spec.config) for key, spec in missing.items()}
+    done = dict.fromkeys(missing, 0.0)
+
+    def show(key: str, fraction: float) -> None:
+        if progress is not None and key in done:
+            done[key] = fraction
+            progress(sum(cost[name] * done[name] for name in done) / sum(cost.values()))
+
+    for spec in missing.values():
+        executor.submit(spec)
+    while len(runs) < len(specs):
+        for key in executor.poll(show):
+            run = read_chain(trainer, missing[key], ledger) if key in missing else None
+            if run is not None:
+                runs[key] = run
+                show(key, 1.0)
+            elif key in missing:  # its rows were deleted meanwhile
+                executor.submit(missing[key])
+    return runs
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Read a comma-separated list of at least two different seeds.
+
+    Raises:
+        InputError: not whole numbers from 0 to 2⁶³ − 1, one seed only, or one given twice.
+    """
+    try:
+        seeds = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(
+            f"seeds must be whole numbers, but got {text!r}", where="--seeds"
+        ) from None
+    if outside := [seed for seed in seeds if not 0 <= seed <= MAX_SEED]:
+        raise InputError(f"`0 <= seed < 2**63` must hold, but got {outside[0]}", where="--seeds")
+    if twice := [seed for seed in seeds if seeds.count(seed) > 1]:
+        raise InputError(f"seed {twice[0]} is given twice", where="--seeds")
+    if len(seeds) < 2:
+        raise InputError(
+            f"one seed ({seeds[0]}) cannot tell an effect from noise",
+            where="--seeds",
+            mend="give two or more, as in --seeds 42,1337",
+        )
+    return seeds
+
+
+def contrast_from_text(
+    treatment: str,
+    control: str,
+    trainer: Trainer,
+    platform: Platform,
+    matched_by: MatchedBy = "flops",
+) -> Contrast:
+    """Build the contrast a user describes.
+
+    Args:
+        treatment: id of a catalog intervention, ``field=value[,field=value]``, or ``baseline``
+            for a contrast of the control with itself.
+        control: ``baseline`` or ``field=value[,field=value]`` on top of the scale.
+
+    Raises:
+        InputError: an unknown intervention or field, or a contrast that cannot be built.
+    """
+    catalog, scale = load_catalog(), platform.scale
+    baseline = trainer.resolve(scale, {})
+    overrides = {} if control == AA_ID else _fields_of(control, baseline, catalog)
+    if treatment == AA_ID:
+        return aa_contrast(scale, trainer, control_overrides=overrides)
+    reason = "Asked for on the command line."
+    if treatment in catalog:
+        return build_contrast(
+            catalog[treatment], scale, trainer, matched_by, reason, control_overrides=overrides
+        )
+    changes = _fields_of(treatment, baseline, catalog)
+    asked = Intervention(
+        id=treatment, variable=next(iter(changes)), label=treatment, stage="train", set=changes
+    )
+    contrast = build_contrast(
+        asked, scale, trainer, matched_by, reason, control_overrides=overrides
+    )
+    stage = first_difference(trainer, *specs_of(contrast, 0, platform))
+    if stage is None:
+        raise InputError(f"treatment {treatment!r} changes nothing that a run depends on")
+    if stage is StageKind.TRAIN:
+        return contrast
+    flops = run_flops(trainer, contrast.control)  # both arms continue the same training
+    return contrast.model_copy(update={"stage": stage.value, "flops_per_pair": flops})
+
+
+def _fields_of(
+    text: str, baseline: dict[str, Value], catalog: dict[str, Intervention]
+) -> dict[str, Value]:
+    if "=" not in text:
+        raise unknown_name("intervention", text, dict.fromkeys([AA_ID, *catalog]))
+    return parse_fields(text, baseline)
+
+
+def _require_writable(output: Path) -> None:
+    """Say so before hours of runs when their results could not be written."""
+    with atomic_path(output.with_name(f"{output.name}.probe")) as probe:
+        probe.touch()
+    output.with_name(f"{output.name}.probe").unlink()
+
+
+def _show(runs: ContrastRuns) -> None:
+    table = Table(title=f"{runs.contrast.label}: validation bpb", title_justify="left")
+    for name in ("seed", "control", "treatment", "difference"):
+        table.add_column(name, justify="right")
+    for pair in runs.pairs:
+        ours, theirs = pair.control, pair.treatment
+        if ours.failure or theirs.failure:
+            words = [
+                escape(arm.failure or f"{arm.metrics['val_bpb']:.5f}") for arm in (ours, theirs)
+            ]
+            table.add_row(str(pair.seed), *words, "–")
+            continue
+        values = ours.metrics["val_bpb"], theirs.metrics["val_bpb"]
+        difference = values[1] - values[0]
+        table.add_row(str(pair.seed), *(f"{value:.5f}" for value in values), f"{difference:+.5f}")
+    Console().print(table)
+
+
+def main(
+    treatment: Annotated[
+        str, typer.Option(help="catalog id, field=value[,field=value], or baseline (A/A)")
+    ],
+    output: Annotated[Path, typer.Option(help="where to write raw_runs.json")],
+    control: Annotated[str, typer.Option(help="baseline or field=value[,field=value]")] = AA_ID,
+    seeds: Annotated[str, typer.Option(help="comma-separated, at least two")] = DEFAULT_SEEDS,
+    platform: Annotated[str, typer.Option(help="auto, mlx, torch, cuda or cpu")] = "auto",
+    scale: Annotated[str, typer.Option(help="reduction that both arms run at")] = "fast",
+    matched_by: Annotated[str, typer.Option(help="flops or steps")] = "flops",
+    phase: Annotated[str, typer.Option(help="confirm or screen")] = "confirm",
+    workers: Annotated[
+        int | None, typer.Option(help="worker processes, 0 for none (default: by backend)", min=0)
+    ] = None,
+    ledger: Annotated[str, typer.Option(help="path or database URL")] = DEFAULT_LEDGER,
+    trainer: Annotated[str, typer.Option(help="registered trainer")] = "gpt",
+    data: Annotated[Path | None, typer.Option(help="folder of a tokenized data set")] = None,
+    quiet: Annotated[bool, typer.Option(help="show no progress and no table")] = False,
+    json: Annotated[bool, typer.Option(help="print the raw runs as JSON too")] = False,
+) -> None:
+    """Run a treatment against a control on paired seeds; every run is computed once, ever."""
+    chosen = parse_seeds(seeds)
+    matching = _one_of("--matched-by", matched_by, get_args(MatchedBy))
+    stage = _one_of("--phase", phase, get_args(Phase))
+    _require_writable(output)
+    family = load_trainer(trainer)
+    with progress_bar("data", quiet=quiet) as show:
+        where = choose_platform(
+            family, platform, scale, data=None if data is None else str(data), progress=show
+        )
+    contrast = contrast_from_text(treatment, control, family, where, matching)
+    store = open_ledger(ledger)
+    with (
+        open_executor(family, store, where.backend, workers) as executor,
+        progress_bar(contrast.label, quiet=quiet) as show,
+    ):
+        runs = run_contrasts([contrast], chosen, stage, where, store, executor, show)
+    store.close()
+    result = RawRuns(
+        cycle=1,
+        platform=where,
+        screen_seeds=chosen if stage == "screen" else (),
+        confirm_seeds=chosen if stage == "confirm" else (),
+        runs=runs,
+    )
+    write_file(output, result)
+    if json:
+        print(result.model_dump_json())
+    elif not quiet:
+        _show(runs[0])
+
+
+def _one_of(option: str, value: str, allowed: tuple[Choice, ...]) -> Choice:
+    for choice in allowed:
+        if value == choice:
+            return choice
+    raise InputError(f"must be one of {list(allowed)}, but got {value!r}", where=option)
+
+
+if __name__ == "__main__":
+    run_command(main)
