@@ -84,6 +84,47 @@ class SetAside(Record):
     reason: str
 
 
+class DataEdge(Record):
+    """An edge of the data graph: marks as FCI left them, frequency over the bootstrap."""
+
+    source: str
+    target: str
+    source_mark: Mark
+    target_mark: Mark
+
+
+class PairFrequency(Record):
+    """How often a pair is adjacent over the resamples in which both variables still vary."""
+
+    a: str
+    b: str
+    frequency: float
+    resamples: int
+
+
+class DataGraph(Record):
+    """What the submissions alone say: costly to compute, and untouched by own experiments.
+
+    Attributes:
+        nodes: context, factors and outcome that entered the estimate.
+        edges: the PAG of all rows.
+        frequencies: every pair of nodes that is adjacent in some resample; a pair that is
+            missing was adjacent in none.
+        fallback: why there are no edges to be had, in words; empty when the estimate was made.
+    """
+
+    schema_version: Literal[1] = 1
+    outcome: str
+    nodes: tuple[Node, ...]
+    edges: tuple[DataEdge, ...]
+    frequencies: tuple[PairFrequency, ...]
+    fci: FciSettings
+    set_aside: tuple[SetAside, ...]
+    imputed: dict[str, int]
+    unquantified: dict[str, int] = {}
+    fallback: str = ""
+
+
 class CausalDag(Record):
     """``causal_dag.json``. The data graph is a PAG: circles stay circles.
 
@@ -92,7 +133,9 @@ class CausalDag(Record):
         set_aside: variables left out with the reason.
         imputed: variable → number of submissions whose value was not stated and was taken to
             be the baseline's.
-        statement: one plain sentence on what the graph does and does not show.
+        unquantified: variable → number of submissions that use it without stating a value and
+            were given the usual one of those that do.
+        statement: plain sentences on what the graph does and does not show.
     """
 
     schema_version: Literal[1] = 1
@@ -102,6 +145,7 @@ class CausalDag(Record):
     fci: FciSettings
     set_aside: tuple[SetAside, ...]
     imputed: dict[str, int]
+    unquantified: dict[str, int] = {}
     statement: str
 
 
@@ -110,8 +154,8 @@ class Identifiability(Record):
 
     Attributes:
         verdict: proceed (the data identifies an effect worth acting on) or experiment_first.
-        reason: never_varied, collinear, confounded, disconnected, undirected, identified,
-            tested.
+        reason: never_varied, too_few (it varies, in too few submissions), collinear,
+            confounded, disconnected, undirected, identified, tested.
         confounded_with: variables it cannot be told apart from.
     """
 
@@ -119,6 +163,7 @@ class Identifiability(Record):
     verdict: Literal["proceed", "experiment_first"]
     reason: Literal[
         "never_varied",
+        "too_few",
         "collinear",
         "confounded",
         "disconnected",

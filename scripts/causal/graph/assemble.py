@@ -1,0 +1,194 @@
+"""Data graph, expert edges, reported claims and own experiments → one tagged graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from interventions.vocabulary import Variable, load_variables
+from scripts.causal.campaign.schema import AblationResults
+from scripts.causal.graph.design import CONTEXT, OUTCOME, TIERS, build_design
+from scripts.causal.graph.effects import Finding, all_effects, findings
+from scripts.causal.graph.estimate import pag_of
+from scripts.causal.graph.expert import ExpertEdge, Standing, load_expert_edges, tag_edge
+from scripts.causal.graph.schema import CausalDag, DataGraph, Edge, Estimate, Mark, Node
+from scripts.causal.leaderboard.schema import Leaderboard
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """An edge before its tag: ends, marks in the data graph if it is there, and beliefs."""
+
+    source: str
+    target: str
+    marks: tuple[Mark, Mark] | None = None
+    belief: str = ""
+
+
+def _drafts(
+    graph: DataGraph, experts: Sequence[ExpertEdge], effects: Mapping[str, Sequence[Estimate]]
+) -> list[_Draft]:
+    """Return every edge once: those of the data, then believed, then claimed or tested ones."""
+    drafts: dict[frozenset[str], _Draft] = {
+        frozenset((edge.source, edge.target)): _Draft(
+            edge.source, edge.target, (edge.source_mark, edge.target_mark)
+        )
+        for edge in graph.edges
+    }
+    for belief in experts:
+        pair = frozenset((belief.cause, belief.effect))
+        words = f"{belief.reason} ({belief.source})"
+        found = drafts.get(pair)
+        if found is None:
+            drafts[pair] = _Draft(belief.cause, belief.effect, None, words)
+            continue
+        if found.source != belief.cause and found.marks is not None:
+            found = _Draft(belief.cause, belief.effect, (found.marks[1], found.marks[0]))
+        drafts[pair] = replace(found, belief=words)
+    for variable, estimates in effects.items():
+        reports = sum(one.n for one in estimates if one.source == "reported")
+        words = f"claimed by READMEs in {reports} ablations" if reports else ""
+        pair = frozenset((variable, OUTCOME))
+        if variable not in CONTEXT and pair not in drafts:
+            drafts[pair] = _Draft(variable, OUTCOME, None, words)
+    return list(drafts.values())
+
+
+def _finish(
+    draft: _Draft,
+    graph: DataGraph,
+    frequencies: Mapping[frozenset[str], float],
+    estimates: Sequence[Estimate],
+    finding: Finding | None,
+) -> Edge:
+    """Return the tagged edge.
+
+    A confirmed experiment settles that the variable is a cause: a circle at its end becomes a
+    tail. Nothing else touches the marks of the data graph.
+    """
+    inside = {node.id for node in graph.nodes} if not graph.fallback else set()
+    pair = frozenset((draft.source, draft.target))
+    frequency = frequencies.get(pair, 0.0) if pair <= inside else None
+    tested = any(one.source == "tested" for one in estimates)
+    tag = tag_edge(
+        Standing(
+            believed=bool(draft.belief),
+            marks=draft.marks,
+            frequency=frequency,
+            rows=graph.fci.submissions,
+            finding=finding,
+        )
+    )
+    marks: tuple[Mark, Mark] = draft.marks or ("tail", "arrow")
+    notes = [f"believed: {draft.belief}"] if draft.belief else []
+    if finding is not None:
+        notes.append(f"own experiments: {finding}")
+        if finding == "confirmed":
+            marks = ("tail", "arrow")
+    if draft.marks is None and frequency is not None:
+        notes.append("not adjacent in the graph of the submissions")
+    return Edge(
+        source=draft.source,
+        target=draft.target,
+        source_mark=marks[0],
+        target_mark=marks[1],
+        origin="data" if draft.marks else "expert" if draft.belief else "experiment",
+        tag="uncertain" if tested and tag == "expert_imposed" else tag,
+        frequency=frequency,
+        estimates=tuple(estimates),
+        note="; ".join(notes),
+    )
+
+
+def _nodes(
+    graph: DataGraph, edges: Sequence[Edge], variables: Mapping[str, Variable]
+) -> tuple[Node, ...]:
+    """Return the data graph's nodes and those that only believed or tested edges bring in."""
+    nodes = {node.id: node for node in graph.nodes}
+    for name in sorted({name for edge in edges for name in (edge.source, edge.target)}):
+        if name in nodes:
+            continue
+        if name in variables:
+            kind, group = variables[name].kind, variables[name].group
+        else:
+            kind, group = ("categorical", "context") if name == "track" else ("numeric", "context")
+        nodes[name] = Node(
+            id=name,
+            label=name.replace("_", " "),
+            kind=kind,  # type: ignore[arg-type]
+            group=group,
+            tier=TIERS[group],
+        )
+    order = {name: place for place, name in enumerate([*CONTEXT, *variables, OUTCOME])}
+    return tuple(sorted(nodes.values(), key=lambda node: (node.tier, order[node.id])))
+
+
+def _statement(graph: DataGraph, edges: Sequence[Edge]) -> str:
+    """Return in plain sentences what the graph shows and what it does not."""
+    if graph.fallback:
+        return (
+            f"The data graph has no edges: {graph.fallback}. "
+            "What is drawn is belief, claims and own experiments only."
+        )
+    data = [edge for edge in edges if edge.origin == "data"]
+    into = [edge for edge in data if OUTCOME in (edge.source, edge.target)]
+    firm = sum(edge.tag in ("data_confirmed", "experiment_confirmed") for edge in data)
+    factors = len(graph.nodes) - 1 - sum(node.tier == 0 for node in graph.nodes)
+    confirmed = sum(edge.tag == "experiment_confirmed" for edge in edges)
+    words = (
+        f"{graph.fci.submissions} submissions in {graph.fci.clusters} lineage clusters let "
+        f"{factors} variables be compared; {len(graph.set_aside)} were set aside. "
+        f"The data holds {len(data)} edges, {len(into)} of them at {OUTCOME}, {firm} firmly "
+        "(adjacent in at least half of the resamples). "
+        "A circle means that the direction, or a hidden common cause, cannot be told: authors "
+        "chose what they combined, so an edge is a hypothesis until an experiment confirms it"
+    )
+    return f"{words}; own experiments confirmed {confirmed}." if confirmed else f"{words}."
+
+
+def assemble_dag(
+    graph: DataGraph,
+    leaderboard: Leaderboard,
+    results: Sequence[AblationResults] = (),
+    *,
+    variables: Mapping[str, Variable] | None = None,
+) -> CausalDag:
+    """Return the tagged graph: cheap, so that it can be redone after every cycle.
+
+    Args:
+        graph: from `estimate_data_graph` on the same leaderboard.
+        leaderboard: for reported and observed effects.
+        results: verdicts of own experiments, earlier cycles first.
+
+    Raises:
+        InputError: an expert edge names an unknown variable.
+    """
+    variables = load_variables() if variables is None else variables
+    design = build_design(leaderboard, variables=variables)
+    effects = all_effects(leaderboard, design, pag_of(graph), variables, results)
+    effects = {name: found for name, found in effects.items() if name in variables}
+    settled = {name: one for name, one in findings(results).items() if name in variables}
+    experts = load_expert_edges({*variables, *CONTEXT, OUTCOME})
+    frequencies = {frozenset((one.a, one.b)): one.frequency for one in graph.frequencies}
+    edges = []
+    for draft in _drafts(graph, experts, effects):
+        cause = draft.source if draft.target == OUTCOME else None
+        edges.append(
+            _finish(
+                draft,
+                graph,
+                frequencies,
+                effects.get(cause, ()) if cause else (),
+                settled.get(cause) if cause else None,
+            )
+        )
+    return CausalDag(
+        outcome=OUTCOME,
+        nodes=_nodes(graph, edges, variables),
+        edges=tuple(edges),
+        fci=graph.fci,
+        set_aside=graph.set_aside,
+        imputed=graph.imputed,
+        unquantified=graph.unquantified,
+        statement=_statement(graph, edges),
+    )

@@ -1,0 +1,194 @@
+"""A conditional-independence test for mixed data with one node per factor.
+
+X ⟂ Y | S is tested by multivariate regression: the columns of X and of Y (one for a number,
+levels minus one for a factor) are freed of S, and Wilks' lambda of what is left is referred to
+chi-squared with Bartlett's correction, which holds its size down to a few dozen rows
+(Tsagris et al. 2018, Int. J. Data Sci. Anal. 6; Bartlett 1938). One-hot nodes are not an
+alternative: with a full set, every level is a function of the others and each edge to the
+outcome is explained away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import pandas as pd
+from causallearn.utils.cit import CIT_Base, register_ci_test
+from numpy.typing import NDArray
+from scipy.special import chdtrc
+
+from scripts.causal.graph.encode import Matrix, encode_column
+
+TEST_NAME = "wilks_mixed"
+TEST_WORDS = (
+    "Bartlett-corrected Wilks lambda of multivariate regression, normal scores and dummies"
+)
+RANK_TOLERANCE = 1e-8
+LEAST_SHARE_OF_ITS_OWN = 1e-6
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A table ready for testing.
+
+    Attributes:
+        blocks: all encoded columns side by side, (n, width).
+        places: for each variable the positions of its columns in `blocks`.
+    """
+
+    names: tuple[str, ...]
+    blocks: Matrix
+    places: tuple[tuple[int, ...], ...]
+
+    def subset(self, kept: Sequence[int]) -> Encoded:
+        """Return the table of some of the variables, by position."""
+        columns = [place for one in kept for place in self.places[one]]
+        widths = [len(self.places[one]) for one in kept]
+        ends = np.cumsum(widths)
+        places = tuple(
+            tuple(range(int(end) - width, int(end)))
+            for end, width in zip(ends, widths, strict=True)
+        )
+        names = tuple(self.names[one] for one in kept)
+        return Encoded(names, self.blocks[:, columns], places)
+
+
+def encode_table(table: pd.DataFrame) -> Encoded:
+    """Encode every column of the table.
+
+    Raises:
+        ValueError: a column is constant; it has to be set aside before.
+    """
+    parts, places, start = [], [], 0
+    for name in table.columns:
+        block = encode_column(table[name].tolist())
+        if block.shape[1] == 0:
+            raise ValueError(f"column {name!r} is constant and cannot be tested")
+        parts.append(block)
+        places.append(tuple(range(start, start + block.shape[1])))
+        start += block.shape[1]
+    return Encoded(tuple(map(str, table.columns)), np.hstack(parts), tuple(places))
+
+
+def _whiten(cross: Matrix, original: NDArray[np.float64]) -> Matrix:
+    """Return W with WᵀCW = I on the directions of C that hold variance; (p, rank).
+
+    Directions with less than RANK_TOLERANCE of their original variance are rounding noise.
+    """
+    values, vectors = np.linalg.eigh(cross)
+    keep = values > RANK_TOLERANCE * original.max()
+    result: Matrix = vectors[:, keep] / np.sqrt(values[keep])
+    return result
+
+
+class WilksTest:
+    """P-values of X ⟂ Y | S over an encoded table, cached.
+
+    Args:
+        encoded: the table.
+        weights: one non-negative weight per row (a bootstrap's multiplicities); None for one
+            each. The effective number of rows is (Σw)² / Σw² (Kish): copies of a row are no new
+            evidence, and counting them as such doubles the rate of false edges.
+    """
+
+    def __init__(self, encoded: Encoded, weights: NDArray[np.float64] | None = None):
+        self.encoded = encoded
+        count = encoded.blocks.shape[0]
+        weights = np.ones(count) if weights is None else weights
+        self.rows = float(weights.sum() ** 2 / (weights**2).sum())
+        share = weights / weights.sum()
+        centred = encoded.blocks - share @ encoded.blocks
+        self.cross: Matrix = np.asarray((centred * share[:, None]).T @ centred, np.float64)
+        self.cache: dict[tuple[int, int, tuple[int, ...]], float] = {}
+
+    def varies(self, variable: int) -> bool:
+        """Say whether the variable still takes two values under the weights."""
+        places = list(self.encoded.places[variable])
+        return bool(self.cross[places, places].max() > RANK_TOLERANCE)
+
+    def separable(self) -> list[int]:
+        """Return the variables that vary and that those before them do not determine."""
+        kept: list[int] = []
+        columns: list[int] = []
+        for variable, places in enumerate(self.encoded.places):
+            cross = self.cross[np.ix_(places, places)]
+            if columns:
+                basis = _whiten(self.cross[np.ix_(columns, columns)], self.cross[columns, columns])
+                projected = self.cross[np.ix_(places, columns)] @ basis
+                cross = cross - projected @ projected.T
+            if self.varies(variable) and np.diag(cross).max() > LEAST_SHARE_OF_ITS_OWN:
+                kept.append(variable)
+                columns.extend(places)
+        return kept
+
+    def canonical(self, x: int, y: int) -> Matrix:
+        """Return the canonical correlations of two variables, (smaller rank,), largest first."""
+        px, py = self.encoded.places[x], self.encoded.places[y]
+        white_x = _whiten(self.cross[np.ix_(px, px)], self.cross[px, px])
+        white_y = _whiten(self.cross[np.ix_(py, py)], self.cross[py, py])
+        result: Matrix = np.linalg.svd(
+            white_x.T @ self.cross[np.ix_(px, py)] @ white_y, compute_uv=False
+        )
+        return result
+
+    def association(self, x: int, y: int) -> float:
+        """Return the largest canonical correlation, 0 to 1."""
+        return min(float(self.canonical(x, y).max(initial=0.0)), 1.0)
+
+    def p_value(self, x: int, y: int, given: Sequence[int] = ()) -> float:
+        """Return the p-value of x ⟂ y | given.
+
+        0.0 when the test cannot be computed, because `given` determines x or y or leaves too few
+        degrees of freedom: what cannot be tested removes no edge.
+        """
+        key = (min(x, y), max(x, y), tuple(sorted(given)))
+        if key not in self.cache:
+            self.cache[key] = self._compute(*key)
+        return self.cache[key]
+
+    def _compute(self, x: int, y: int, given: tuple[int, ...]) -> float:
+        places = self.encoded.places
+        px, py = places[x], places[y]
+        pair = [*px, *py]
+        cross = self.cross[np.ix_(pair, pair)]
+        used = 0
+        if given:
+            fixed = [column for variable in given for column in places[variable]]
+            basis = _whiten(self.cross[np.ix_(fixed, fixed)], self.cross[fixed, fixed])
+            used = basis.shape[1]
+            projected = self.cross[np.ix_(pair, fixed)] @ basis
+            cross = cross - projected @ projected.T
+        split = len(px)
+        white_x = _whiten(cross[:split, :split], self.cross[px, px])
+        white_y = _whiten(cross[split:, split:], self.cross[py, py])
+        p, q = white_x.shape[1], white_y.shape[1]
+        factor = self.rows - 1 - used - (p + q + 1) / 2
+        if p == 0 or q == 0 or factor <= max(p, q):
+            return 0.0
+        canonical = white_x.T @ cross[:split, split:] @ white_y
+        squares = np.linalg.svd(canonical, compute_uv=False) ** 2
+        statistic = -factor * np.log1p(-np.minimum(squares, 1 - 1e-12)).sum()
+        return float(chdtrc(p * q, statistic))
+
+
+class _CausalLearnWilks(CIT_Base):  # type: ignore[misc]
+    """The same test in the form that causal-learn calls; `data` only tells it the size.
+
+    Args:
+        data: anything with as many columns as there are variables.
+        arguments: ``test``, a function of (x, y, given) that returns a p-value.
+    """
+
+    def __init__(self, data: NDArray[np.float64], **arguments: object):
+        super().__init__(data)
+        self.test = cast(Callable[[int, int, Sequence[int]], float], arguments["test"])
+        self.check_cache_method_consistent(TEST_NAME, TEST_WORDS)
+
+    def __call__(self, x: int, y: int, condition_set: Sequence[int] | None = None) -> float:
+        return self.test(int(x), int(y), [int(one) for one in condition_set or ()])
+
+
+register_ci_test(TEST_NAME, _CausalLearnWilks)

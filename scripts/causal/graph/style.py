@@ -1,0 +1,31 @@
+"""How edges look, in one place for every renderer: colour and line by tag."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from scripts.causal.graph.schema import Tag
+
+
+@dataclass(frozen=True)
+class EdgeStyle:
+    """Colour (from the palette of Okabe & Ito, safe for the colour-blind), line and width."""
+
+    colour: str
+    line: Literal["solid", "dashed", "dotted"]
+    width: float
+    words: str
+
+
+STYLES: dict[Tag, EdgeStyle] = {
+    "experiment_confirmed": EdgeStyle("#0072B2", "solid", 2.6, "confirmed by own experiment"),
+    "data_confirmed": EdgeStyle("#009E73", "solid", 1.8, "held firmly by the data"),
+    "uncertain": EdgeStyle("#B07400", "dashed", 1.2, "uncertain"),
+    "data_contradicted": EdgeStyle("#D55E00", "dashed", 1.8, "contradicted"),
+    "expert_imposed": EdgeStyle("#8A8A8A", "dotted", 1.2, "believed only, data cannot speak"),
+}
+TIER_NAMES = ("context", "design", "quantization\nand encoding", "evaluation", "outcome")
+MARK_WORDS = "marks: ▷ does not cause the other end   ○ cannot be told   none: does cause it"
+
+assert set(STYLES) == set(get_args(Tag))
