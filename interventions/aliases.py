@@ -1,0 +1,97 @@
+"""How submissions write the vocabulary's variables, read from ``aliases.toml``."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from interventions.vocabulary import load_variables
+from scripts.causal.files import InputError, read_text
+
+ALIASES_FILE = Path(__file__).with_name("aliases.toml")
+_KEYS = {"mentions", "numbers", "levels", "generic", "env", "switches", "low", "high"}
+
+
+@dataclass(frozen=True)
+class Alias:
+    """The words of one variable.
+
+    Attributes:
+        variable: its id in variables.toml.
+        mentions: patterns that speak of it without a value.
+        numbers: patterns whose group 1 is its value.
+        levels: (level, pattern) in the order of preference; more exact wordings come first.
+        generic: (level, pattern) that only name the family, for when no level's own words appear.
+        env: lower-case names under which commands and JSON give the value.
+        switches: lower-case names that turn it on or off.
+        low, high: bounds of a number that can be this variable's.
+    """
+
+    variable: str
+    mentions: tuple[re.Pattern[str], ...]
+    numbers: tuple[re.Pattern[str], ...]
+    levels: tuple[tuple[str, re.Pattern[str]], ...]
+    generic: tuple[tuple[str, re.Pattern[str]], ...]
+    env: tuple[str, ...]
+    switches: tuple[str, ...]
+    low: float
+    high: float
+
+    def holds(self, number: float) -> bool:
+        """Whether a number can be this variable's value."""
+        return self.low <= number <= self.high
+
+
+@cache
+def load_aliases(path: Path = ALIASES_FILE) -> dict[str, Alias]:
+    """Return the aliases, variable id → alias, in file order.
+
+    Raises:
+        InputError: missing or malformed file, an unknown variable or key, a broken pattern.
+    """
+    try:
+        table = tomllib.loads(read_text(path))
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"is not valid TOML: {error}", where=path) from error
+    aliases = {}
+    for name, entry in table.items():
+        try:
+            aliases[name] = _alias(name, entry)
+        except (AttributeError, TypeError, ValueError, re.error) as error:
+            raise InputError(f"aliases of {name!r}: {error}", where=path) from error
+    return aliases
+
+
+def _alias(name: str, entry: dict[str, Any]) -> Alias:
+    variables = load_variables()
+    if name not in variables:
+        raise ValueError("unknown variable (see variables.toml)")
+    if unknown := set(entry) - _KEYS:
+        raise ValueError(f"unknown keys {sorted(unknown)}; allowed: {sorted(_KEYS)}")
+    own = variables[name].env
+    names = [name, *([own] if own else []), *entry.get("env", ())]
+    return Alias(
+        variable=name,
+        mentions=_patterns(entry.get("mentions", ())),
+        numbers=_patterns(entry.get("numbers", ())),
+        levels=_levels(entry.get("levels", {})),
+        generic=_levels(entry.get("generic", {})),
+        env=tuple(dict.fromkeys(text.lower() for text in names)),
+        switches=tuple(text.lower() for text in entry.get("switches", ())),
+        low=float(entry.get("low", "-inf")),
+        high=float(entry.get("high", "inf")),
+    )
+
+
+def _patterns(texts: list[str] | tuple[str, ...]) -> tuple[re.Pattern[str], ...]:
+    return tuple(re.compile(text, re.IGNORECASE) for text in texts)
+
+
+def _levels(table: dict[str, list[str]]) -> tuple[tuple[str, re.Pattern[str]], ...]:
+    return tuple(
+        (level, pattern) for level, texts in table.items() for pattern in _patterns(texts)
+    )

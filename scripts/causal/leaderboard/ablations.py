@@ -1,0 +1,247 @@
+"""Reported contrasts from tables and sentences, under one sign: negative is better."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+
+from scripts.causal.leaderboard.document import Block, Document, Row, Table
+from scripts.causal.leaderboard.schema import Ablation, Source
+from scripts.causal.leaderboard.stages import stage_of
+from scripts.causal.leaderboard.tables import (
+    MEAN,
+    SPREAD,
+    Columns,
+    cell,
+    cell_delta,
+    cell_score,
+    columns_of,
+)
+from scripts.causal.leaderboard.techniques import variables_in
+
+MAX_ABLATIONS = 200
+_STUDY = re.compile(
+    r"ablat|sweep|ladder|progress|contribut|what (?:stacked|worked|didn't|helped|changed)|effect|"
+    r"impact|experiment|negative|tried|did ?n[o']t work|journey|improvement|gain|breakdown|"
+    r"leave-one|increment|evolution|stack(?:ed|ing)|delta|compar|findings|failed|scan|tuning|trajectory",
+    re.IGNORECASE,
+)
+_BASELINE = re.compile(
+    r"\bbaseline|\bbase\b|\bcontrol|\breference|\bnone\b|\bdefault|\bstandard|\bstart(?:ing)?\b|"
+    r"\bparent|\bcurrent sota|\boriginal|\bmain\b",
+    re.IGNORECASE,
+)
+_PLUS = re.compile(r"^\W{0,4}(?:\+|&|and |add(?:ed|ing)? |then )", re.IGNORECASE)
+_MINUS = re.compile(
+    r"^\W{0,3}(?:-\s|−|without |w/o |no |remov\w+ |drop\w* |minus |disable\w* )", re.I
+)
+_BETTER_HEAD = re.compile(r"gain|improve|benefit|reduction|saving", re.IGNORECASE)
+_NATS = re.compile(r"\bnats?\b|val_loss|\bloss\b", re.IGNORECASE)
+_WORSE = re.compile(
+    r"\bwors|\bhurts?\b|\bdegrad|\bregress|\bcosts?\b|\bpenalt|\bharm|\blos[est]|\bhigher\b", re.I
+)
+_BETTER = re.compile(
+    r"\bimprov|\bbetter|\bgain|\bsav(?:es|ing)|\bhelp|\breduc|\blower|\bdrop|\bbenefit|\bboost|\bwins?\b|"
+    r"\bcontribut|\bbeats?\b|\bdelivers?\b|\bgives?\b|\bcut",
+    re.IGNORECASE,
+)
+_TOTAL = re.compile(
+    r"^\W*(?:total|overall|sum|combined|net)\b|^\W*(?:this|ours|final|full)\b", re.IGNORECASE
+)
+_PROSE_DELTA = re.compile(
+    r"(?<![\w.,])(~|about |roughly )?([+-]|±)?\s?(\d?\.\d{3,8}|0\.\d{2})\s*(?:val[_ ])?(bpb|bits|nats?)\b",
+    re.I,
+)
+_PROSE_TO = re.compile(r"(\d\.\d{3,8})\s*(?:->|→|to)\s*(\d\.\d{3,8})")
+_CHANGE = re.compile(
+    r"\(?(?:up|down|reduced|increased|changed|raised|lowered|was|from)\s(?:from )?([\w.,^]+)"
+    r"|([\w.,^]+)\s?(?:->|→)\s?([\w.,^]+)",
+    re.IGNORECASE,
+)
+_SPLIT = re.compile(r"(?<=[a-z)\]0-9%])[.;](?=\s|$)|\n(?=[A-Z•-])")
+
+
+def read_ablations(document: Document, stages: list[Ablation]) -> list[Ablation]:
+    """Contrasts of all tables and sentences, then the stage ladder; each reported once."""
+    found: list[Ablation] = []
+    for ablation in [*_from_tables(document), *_from_prose(document), *stages]:
+        if len(found) >= MAX_ABLATIONS:
+            break
+        if not any(_same(ablation, other) for other in found):
+            found.append(ablation)
+    return found
+
+
+def _same(one: Ablation, other: Ablation) -> bool:
+    tolerance = max(6e-5, 0.03 * abs(other.delta))
+    rounded = abs(one.delta - other.delta) <= 6e-4 and one.source != other.source
+    return one.variable == other.variable and (
+        abs(one.delta - other.delta) <= tolerance or (rounded and abs(one.delta) > 0.004)
+    )
+
+
+def _from_tables(document: Document) -> Iterator[Ablation]:
+    for table in document.tables:
+        columns = columns_of(table)
+        if columns.seed is not None or not (columns.delta or columns.bpb):
+            continue
+        titles = " / ".join(table.section[1:] or table.section)
+        if columns.delta:
+            yield from _delta_rows(document, table, columns)
+        elif _STUDY.search(titles) or any(_PLUS.match(cell(r, columns.label)) for r in table.rows):
+            yield from _score_rows(document, table, columns)
+
+
+def _delta_rows(document: Document, table: Table, columns: Columns) -> Iterator[Ablation]:
+    index = columns.delta[-1]
+    title = table.header[index]
+    unit = "nats" if re.search("nats", title, re.I) and "bpb" not in title.lower() else "bpb"
+    flipped = bool(_BETTER_HEAD.search(title)) and not re.search("vs|Δ|delta", title, re.I)
+    cumulative = sum(bool(_PLUS.match(cell(row, columns.label))) for row in table.rows) >= 2
+    for row in table.rows:
+        label = cell(row, columns.label)
+        delta = cell_delta(row, index)
+        if delta is None or SPREAD.search(label) or MEAN.search(label):
+            continue
+        text = cell(row, index)
+        if re.search(r"[+-]\s?\d", text):
+            pass
+        elif _WORSE.search(text):
+            delta = abs(delta)
+        elif flipped:
+            delta = -abs(delta)
+        if flipped and re.match(r"\W{0,3}\+", text) and not _WORSE.search(text):
+            delta = -abs(delta)
+        if abs(delta) > 2:
+            continue
+        kind = "cumulative" if cumulative and _PLUS.match(label) else "single"
+        yield from _contrast(document, row, label, delta, unit, kind)
+
+
+def _score_rows(document: Document, table: Table, columns: Columns) -> Iterator[Ablation]:
+    index = columns.bpb[-1]
+    rows = [
+        (row, value)
+        for row in table.rows
+        if (value := cell_score(row, index)) is not None
+        and not MEAN.search(cell(row, columns.label))
+    ]
+    if len(rows) < 2 or any(stage_of(cell(row, columns.label)) for row, _ in rows[:2]):
+        return
+    labels = [cell(row, columns.label) for row, _ in rows]
+    unit = "bpb"
+    if sum(bool(_PLUS.match(label)) for label in labels) >= 2:
+        for (_, before), (row, after) in pairwise(rows):
+            if _PLUS.match(cell(row, columns.label)):
+                label = cell(row, columns.label)
+                yield from _contrast(document, row, label, after - before, unit, "cumulative")
+        return
+    base = next((i for i, label in enumerate(labels) if _BASELINE.search(label)), None)
+    if base is None:
+        return
+    for position, (row, value) in enumerate(rows):
+        if position != base:
+            label = cell(row, columns.label)
+            yield from _contrast(document, row, label, value - rows[base][1], unit, "single")
+
+
+def _contrast(
+    document: Document, row: Row, label: str, delta: float, unit: str, kind: str
+) -> Iterator[Ablation]:
+    if not re.search(r"[A-Za-z]", label) or re.search(r"\bpr\b.{0,4}#?\d+\s*$", label, re.I):
+        return
+    named = variables_in(label)
+    if _TOTAL.match(label) or len(named) > 1 and re.search(r"\s[+&]\s|\band\b", label):
+        kind = "bundle"
+    variable = named[0][0] if named and not (_TOTAL.match(label)) else None
+    if variable is None:
+        variable = "other:bundle" if _TOTAL.match(label) else f"other:{slug(label)}"
+    control, treatment = _ends(label, named)
+    yield _ablation(document, variable, control, treatment, delta, unit, kind, row.line)
+
+
+def _ends(label: str, named: list[tuple[str, object, int]]) -> tuple[str | None, str | None]:
+    """What the contrast goes from and to, where the label says."""
+    text = _PLUS.sub("", label).strip()
+    if _MINUS.match(label):
+        thing = _MINUS.sub("", label).strip()[:80]
+        return thing or None, "none"
+    match = _CHANGE.search(label)
+    if match and match.group(2):
+        return match.group(2), match.group(3)
+    value = next((str(v) for _, v, _ in named if v is not None), None)
+    return (match.group(1) if match else None), value or text[:80] or None
+
+
+def _ablation(
+    document: Document,
+    variable: str,
+    control: str | None,
+    treatment: str | None,
+    delta: float,
+    unit: str,
+    kind: str,
+    line: int,
+) -> Ablation:
+    return Ablation.model_validate(
+        {
+            "variable": variable,
+            "from": control,
+            "to": treatment,
+            "delta": round(delta, 8),
+            "unit": unit,
+            "kind": kind,
+            "quote": document.quote(line),
+            "source": Source(file=document.name, line=line),
+        }
+    )
+
+
+def _from_prose(document: Document) -> Iterator[Ablation]:
+    for block in document.blocks:
+        if block.kind not in ("paragraph", "item") or len(block.text) > 4000:
+            continue
+        start = 0
+        for stop in [*(m.end() for m in _SPLIT.finditer(block.text)), len(block.text)]:
+            yield from _sentence(document, block, start, block.text[start:stop])
+            start = stop
+
+
+def _sentence(document: Document, block: Block, start: int, text: str) -> Iterator[Ablation]:
+    deltas = list(_PROSE_DELTA.finditer(text))
+    if len(deltas) != 1 or re.search(
+        r"\bstd\b|±|threshold|noise|budget|within|variance|p ?[<=]", text, re.I
+    ):
+        return
+    match = deltas[0]
+    number = float(match.group(3))
+    if number > 0.5 or number == 0:
+        return
+    named = variables_in(text)
+    if not named:
+        return
+    sign = match.group(2)
+    if sign in ("+", "-"):
+        delta = -number if sign == "-" else number
+    elif _WORSE.search(text) and not _BETTER.search(text[: match.start()]):
+        delta = number
+    elif _BETTER.search(text):
+        delta = -number
+    else:
+        return
+    if sign == "+" and _BETTER.search(text) and not _WORSE.search(text):
+        delta = -number
+    before = [name for name, _, at in named if at < match.start()]
+    variable = before[0] if before else named[0][0]
+    line = block.line + block.text.count("\n", 0, start + match.start())
+    unit = "nats" if match.group(4).lower().startswith("nat") else "bpb"
+    kind = "bundle" if len(named) > 2 else "single"
+    value = next((str(v) for name, v, _ in named if name == variable and v is not None), None)
+    yield _ablation(document, variable, None, value, delta, unit, kind, line)
+
+
+def slug(label: str) -> str:
+    """A short id for a technique outside the vocabulary."""
+    words = re.findall(r"[a-z0-9]+", re.sub(r"\([^()]*\)", " ", label.lower()))
+    return "_".join(words[:5])[:48] or "unnamed"

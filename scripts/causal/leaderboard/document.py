@@ -1,0 +1,182 @@
+"""A README as Markdown blocks, each with its source line and the headings above it."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+MAX_LINE = 8_000  # characters of one line that are read: longer lines are data, not prose
+MAX_LINES = 20_000
+
+Kind = Literal["heading", "paragraph", "item", "code", "row"]
+
+# Only the block rules run: inline markup is taken off by `plain`, so every block keeps one text
+# line per source line, and a hostile inline sequence costs nothing.
+_PARSER = MarkdownIt("commonmark", {"maxNesting": 30}).enable("table")
+_PARSER.core.ruler.enableOnly(["normalize", "block"])
+
+_LINK = re.compile(
+    r"!?\[([^\[\]\n]{0,300})\]\([^()\s]{0,500}(?:\([^()\s]{0,100}\))?[^()\n]{0,200}\)"
+)
+_TAG = re.compile(r"</?[a-zA-Z][^<>\n]{0,300}>")
+_MARKS = re.compile(r"\*\*|__|`|(?<![\w*])\*(?=\S)|(?<=\S)\*(?![\w*])|~~")
+_SPACES = re.compile(r"[ \t\u00a0\u2000-\u200a\u202f]+")
+_SAME = str.maketrans(
+    {
+        "−": "-", "–": "-", "‑": "-", "‐": "-", "×": "x", "✕": "x", "²": "^2", "≈": "~",
+        "’": "'", "“": '"', "”": '"', "\x00": " ", "\u200b": "", "\ufeff": "",
+        "\u202a": "", "\u202b": "", "\u202c": "", "\u202d": "", "\u202e": "",
+        "\u2066": "", "\u2067": "", "\u2068": "", "\u2069": "",
+    }
+)  # fmt: skip
+
+
+def plain(text: str) -> str:
+    """Take inline markup off one line and write look-alike characters one way."""
+    text = _LINK.sub(r"\1", text.translate(_SAME))
+    text = _MARKS.sub("", _TAG.sub(" ", text))
+    return _SPACES.sub(" ", text.replace("\\_", "_").replace("\\|", "|")).strip()
+
+
+@dataclass(frozen=True)
+class Block:
+    """One piece of text.
+
+    Attributes:
+        kind: heading, paragraph, list item, fenced or indented code, or one table row.
+        text: markup removed, one line per source line.
+        line: 1-based source line of the first line.
+        section: headings above, outermost first.
+    """
+
+    kind: Kind
+    text: str
+    line: int
+    section: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Row:
+    """One table row: cells without markup, and its 1-based source line."""
+
+    cells: tuple[str, ...]
+    line: int
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with its header cells, body rows and the headings above it."""
+
+    header: tuple[str, ...]
+    rows: tuple[Row, ...]
+    line: int
+    section: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Document:
+    """A parsed README; `name` is the file name that sources cite."""
+
+    name: str
+    lines: tuple[str, ...]
+    blocks: tuple[Block, ...] = field(default=())
+    tables: tuple[Table, ...] = field(default=())
+
+    def quote(self, line: int) -> str:
+        """Return the source line, stripped and at most 300 characters long."""
+        return self.lines[line - 1].strip()[:300] if 0 < line <= len(self.lines) else ""
+
+    @cached_property
+    def text(self) -> str:
+        """All blocks' texts, one after another with a line break between."""
+        return "\n".join(block.text for block in self.blocks)
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        starts, at = [], 0
+        for block in self.blocks:
+            starts.append(at)
+            at += len(block.text) + 1
+        return starts
+
+    def block_at(self, offset: int) -> tuple[Block, int]:
+        """Return the block that holds `offset` of `text`, and the 1-based source line there."""
+        index = bisect_right(self._starts, offset) - 1
+        block = self.blocks[index]
+        inside = self.text.count("\n", self._starts[index], offset)
+        return block, block.line + (inside if block.kind != "row" else 0)
+
+
+def parse_document(text: str, name: str = "README.md") -> Document:
+    """Parse Markdown text; overlong lines and files are cut, never refused."""
+    lines = tuple(line[:MAX_LINE] for line in text.split("\n", MAX_LINES)[:MAX_LINES])
+    blocks: list[Block] = []
+    tables: list[Table] = []
+    headings: list[tuple[int, str]] = []
+    header: tuple[str, ...] = ()
+    rows: list[Row] = []
+    cells: list[str] = []
+    items = 0
+
+    def section() -> tuple[str, ...]:
+        return tuple(title for _, title in headings)
+
+    tokens = _PARSER.parse("\n".join(lines))
+    for index, token in enumerate(tokens):
+        line = token.map[0] + 1 if token.map else 0
+        if token.type in ("list_item_open", "list_item_close"):
+            items += token.nesting
+        elif token.type == "heading_open":
+            level = int(token.tag[1])
+            while headings and headings[-1][0] >= level:
+                headings.pop()
+            title = plain(_first_line(tokens[index + 1]))
+            blocks.append(Block("heading", title, line, section()))
+            headings.append((level, title))
+        elif token.type == "inline" and tokens[index - 1].type == "paragraph_open":
+            content = "\n".join(plain(part) for part in token.content.split("\n"))
+            blocks.append(Block("item" if items else "paragraph", content, line, section()))
+        elif token.type in ("fence", "code_block"):
+            first = line + (token.type == "fence")
+            content = token.content.rstrip("\n").translate(_SAME)
+            blocks.append(Block("code", content, first, section()))
+        elif token.type == "html_block":
+            content = "\n".join(plain(part) for part in token.content.rstrip("\n").split("\n"))
+            blocks.append(Block("paragraph", content, line, section()))
+        elif token.type == "table_open":
+            header, rows = (), []
+        elif token.type == "tr_open":
+            cells = []
+        elif token.type == "inline" and tokens[index - 1].type in ("th_open", "td_open"):
+            cells.append(plain(token.content))
+        elif token.type == "tr_close":
+            row_line = _row_line(tokens, index)
+            blocks.append(Block("row", " | ".join(cells), row_line, section()))
+            if header:
+                rows.append(Row(tuple(cells), row_line))
+            else:
+                header = tuple(cells)
+        elif token.type == "table_close" and header:
+            first = rows[0].line - 2 if rows else 0
+            tables.append(Table(header, tuple(rows), max(first, 1), section()))
+    return Document(name, lines, tuple(blocks), tuple(tables))
+
+
+def _first_line(token: Token) -> str:
+    return token.content.split("\n", 1)[0]
+
+
+def _row_line(tokens: list[Token], close: int) -> int:
+    """Return the 1-based line of the row that `tokens[close]` ends."""
+    for token in reversed(tokens[:close]):
+        if token.map and token.type in ("tr_open", "inline"):
+            return token.map[0] + 1
+        if token.type == "tr_open":
+            break
+    return 1

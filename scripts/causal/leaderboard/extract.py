@@ -1,0 +1,126 @@
+"""One submission's README and submission.json → its facts with their source lines."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from scripts.causal.leaderboard.ablations import read_ablations
+from scripts.causal.leaderboard.document import Document, parse_document
+from scripts.causal.leaderboard.lineage import parent_prs
+from scripts.causal.leaderboard.outcomes import (
+    artifact_bytes,
+    base_bpb,
+    final_bpb,
+    seed_results,
+)
+from scripts.causal.leaderboard.schema import Source, Submission
+from scripts.causal.leaderboard.stages import stage_contrasts
+from scripts.causal.leaderboard.submission_json import Fact
+from scripts.causal.leaderboard.techniques import read_techniques
+
+_DATE = re.compile(r"\b(20\d\d-[01]\d-[0-3]\d)\b")
+_TRACKS = ("track_10min_16mb", "track_non_record_16mb")
+
+
+def extract_submission(
+    identity: str, readme: str, facts: Sequence[Fact], problems: Sequence[str] = ()
+) -> Submission:
+    """Read one submission.
+
+    Args:
+        identity: path of its folder below the input, `/`-separated.
+        readme: the README's text.
+        facts: submission.json's scalars.
+        problems: what could not be read before this point, in words.
+    """
+    document = parse_document(readme)
+    sources: dict[str, Source] = {}
+    pr = _own_pr(identity, facts, sources)
+    final = final_bpb(document, facts)
+    seeds, seed_source = seed_results(document, facts, final)
+    parents, parent_source = parent_prs(document, facts, pr)
+    base = base_bpb(document, facts, final, parents)
+    size = artifact_bytes(document, facts)
+    techniques = read_techniques(document, facts)
+    ablations = read_ablations(document, stage_contrasts(document, facts))
+    for name, found in (("val_bpb", final), ("base_bpb", base), ("artifact_bytes", size)):
+        if found is not None:
+            sources[name] = found.source
+    if seed_source is not None:
+        sources["seeds"] = seed_source
+    if parent_source is not None:
+        sources["parent_prs"] = parent_source
+    for variable, source in techniques.sources.items():
+        kind = "techniques" if variable in techniques.used else "absent"
+        sources[f"{kind}.{variable}"] = source
+    return Submission(
+        id=identity,
+        name=_text(facts, ("name", "title", "run_name", "submission_name"), "name", sources)
+        or _title(document, sources),
+        author=_text(facts, ("author", "authors", "github_id", "github"), "author", sources),
+        date=_date(identity, facts, sources),
+        track=_track(identity, facts, sources),
+        pr=pr,
+        val_bpb=final.value if final else None,
+        base_bpb=base.value if base else None,
+        parent_prs=parents,
+        seeds=seeds,
+        artifact_bytes=int(size.value) if size else None,
+        techniques=techniques.used,
+        absent=techniques.absent,
+        ablations=tuple(ablations),
+        sources=sources,
+        problems=tuple(problems),
+    )
+
+
+def _text(
+    facts: Sequence[Fact], keys: Sequence[str], field: str, sources: dict[str, Source]
+) -> str | None:
+    for key in keys:
+        for fact in facts:
+            if fact.key == key and len(fact.path) <= 2 and isinstance(fact.value, str):
+                value = " ".join(fact.value.split())[:200]
+                if value:
+                    sources[field] = Source(file="submission.json", line=fact.line)
+                    return value
+    return None
+
+
+def _title(document: Document, sources: dict[str, Source]) -> str | None:
+    for block in document.blocks:
+        if block.kind == "heading" and block.text:
+            sources["name"] = Source(file=document.name, line=block.line)
+            return block.text[:200]
+    return None
+
+
+def _date(identity: str, facts: Sequence[Fact], sources: dict[str, Source]) -> str | None:
+    for fact in facts:
+        if fact.key == "date" and len(fact.path) == 1 and isinstance(fact.value, str):
+            match = _DATE.match(fact.value)
+            if match:
+                sources["date"] = Source(file="submission.json", line=fact.line)
+                return match.group(1)
+    match = _DATE.search(identity)
+    return match.group(1) if match else None
+
+
+def _track(identity: str, facts: Sequence[Fact], sources: dict[str, Source]) -> str | None:
+    """The folder's track; submission.json's words only where the path names none."""
+    for part in identity.split("/"):
+        if part in _TRACKS or part.startswith("track_"):
+            return part
+    return _text(facts, ("track",), "track", sources)
+
+
+def _own_pr(identity: str, facts: Sequence[Fact], sources: dict[str, Source]) -> int | None:
+    for fact in facts:
+        if fact.path in (("pr",), ("pr_number",), ("source_pr",)):
+            match = re.search(r"(\d{1,6})", str(fact.value))
+            if match:
+                sources["pr"] = Source(file="submission.json", line=fact.line)
+                return int(match.group(1))
+    head = identity.split("/")[0]
+    return int(head) if head.isdigit() and len(head) <= 6 else None

@@ -1,0 +1,164 @@
+"""The stage ladder every run reports: raw → averaged → quantized → sliding window → test-time.
+
+The difference between two neighbouring stages of one run is a contrast on the same weights.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from statistics import fmean
+
+from scripts.causal.leaderboard.document import Document, Table
+from scripts.causal.leaderboard.numbers import scores
+from scripts.causal.leaderboard.schema import Ablation, Source
+from scripts.causal.leaderboard.submission_json import Fact
+from scripts.causal.leaderboard.tables import cell_score, columns_of, mean_row
+
+ORDER = ("raw", "averaged", "quantized", "sliding", "ttt")
+_VARIABLE = {
+    "averaged": ("ema", "raw weights", "averaged weights"),
+    "quantized": ("quant_bits", "before quantization", "quantized"),
+    "sliding": ("sliding_window_eval", "non-overlapping", "sliding window"),
+    "ttt": ("ttt", "none", "test-time trained"),
+}
+_NO_SCORE = re.compile(r"loss|std|gap|gain|delta|Δ|time|bytes|size|penalty|degrad", re.IGNORECASE)
+
+
+def stage_of(label: str) -> str | None:
+    """Return the stage a column title, metric name or log line reports, or None."""
+    text = label.lower().replace("_", " ")
+    if (
+        _NO_SCORE.search(text.replace("val loss", "").replace("val loss:", ""))
+        and "bpb" not in text
+    ):
+        return None
+    if re.search(r"\bpre[ -]?ttt|\bbefore ttt|\bno ttt|\bw/o ttt|\bwithout ttt", text):
+        return "sliding" if "slid" in text or "quant" not in text else "quantized"
+    if re.search(r"\bttt\b|test[ -]time", text) and not re.search(r"pre[ -]?quant ttt", text):
+        return "ttt"
+    if re.search(r"\bslid|\bstride|\bs64\b|\bsw\b", text):
+        return None if re.search(r"pre[ -]?quant|float|fp32", text) else "sliding"
+    if re.search(r"\bpost[ -]?ema|\bema\b|\bswa\b", text) and not re.search(
+        r"int\d|quantized|round", text
+    ):
+        return "averaged"
+    if re.search(
+        r"\bpre[ -]?quant|\bunquantized|\bat stop|\bbefore quant|\bfull precision|\bfp32|\bfloat",
+        text,
+    ):
+        return "raw"
+    if re.search(r"round ?-?trip|\bquantized|\bpost[ -]?quant|\bint[4-8]\b|\bquant\b", text):
+        return "quantized"
+    return None
+
+
+def stage_contrasts(document: Document, facts: Sequence[Fact]) -> list[Ablation]:
+    """Contrasts between neighbouring stages, from the first place that reports two of them."""
+    for table in document.tables:
+        stages = _from_columns(document, table)
+        if len(stages) >= 2:
+            return _contrasts(document, stages)
+    stages = _from_metrics(document)
+    if len(stages) >= 2:
+        return _contrasts(document, stages)
+    stages = _from_json(facts)
+    return _contrasts(document, stages) if len(stages) >= 2 else []
+
+
+Stages = dict[str, tuple[float, Source]]
+
+
+def _from_columns(document: Document, table: Table) -> Stages:
+    """One column per stage, one row per seed: the mean row, else the mean over the rows."""
+    columns = columns_of(table)
+    if columns.seed is None:
+        return {}
+    stages: Stages = {}
+    mean = mean_row(table)
+    for index in columns.bpb:
+        stage = stage_of(table.header[index])
+        if stage is None:
+            continue
+        if mean is not None and (value := cell_score(table.rows[mean], index)) is not None:
+            line = table.rows[mean].line
+        else:
+            values = [v for row in table.rows if (v := cell_score(row, index)) is not None]
+            if not values:
+                continue
+            value, line = fmean(values), table.rows[0].line
+        stages.setdefault(stage, (value, Source(file=document.name, line=line)))
+    return stages
+
+
+def _from_metrics(document: Document) -> Stages:
+    """Two-column metric tables, bullet lists and log lines: `Pre-TTT bpb | 1.1208`."""
+    stages: Stages = {}
+    for block in document.blocks:
+        if block.kind not in ("row", "item", "paragraph", "code"):
+            continue
+        for number, line in enumerate(block.text.split("\n")):
+            if len(line) > 200 or not (found := scores(line)):
+                continue
+            if block.kind == "row" and line.count(" | ") > 1:
+                continue
+            bpb = re.search(r"bpb\W{0,12}(\d\.\d{3,10})", line, re.IGNORECASE)
+            if not bpb and block.kind != "row":
+                continue
+            value = float(bpb.group(1)) if bpb else found[0]
+            label = line[: line.find(str(bpb.group(1)) if bpb else "|")]
+            stage = stage_of(label)
+            if (
+                stage
+                and "bpb" in line.lower()
+                and not _NO_SCORE.search(label.replace("val_loss", ""))
+            ):
+                source = Source(file=document.name, line=block.line + number)
+                stages.setdefault(stage, (value, source))
+    return stages
+
+
+def _from_json(facts: Iterable[Fact]) -> Stages:
+    stages: Stages = {}
+    final: tuple[float, Source] | None = None
+    for fact in facts:
+        if len(fact.path) != 1 or not isinstance(fact.value, float) or "bpb" not in fact.key:
+            continue
+        source = Source(file="submission.json", line=fact.line)
+        if fact.key == "val_bpb":
+            final = (fact.value, source)
+        elif (stage := stage_of(fact.key)) and not re.search(
+            "std|delta|gain|gap|base|best", fact.key
+        ):
+            stages.setdefault(stage, (fact.value, source))
+    return stages
+
+
+def _contrasts(document: Document, stages: Stages) -> list[Ablation]:
+    known = [stage for stage in ORDER if stage in stages]
+    found = []
+    for before, after in zip(known, known[1:], strict=False):
+        variable, control, treatment = _VARIABLE[after]
+        value, source = stages[after]
+        delta = round(value - stages[before][0], 8)
+        if abs(delta) > 0.8:
+            continue
+        skipped = ORDER.index(after) - ORDER.index(before) > 1
+        bundle = skipped and (before, after) in (
+            ("raw", "sliding"),
+            ("averaged", "ttt"),
+            ("raw", "ttt"),
+        )
+        found.append(
+            Ablation(
+                variable=variable,
+                from_=control,
+                to=treatment,
+                delta=delta,
+                unit="bpb",
+                kind="bundle" if bundle else "single",
+                quote=document.quote(source.line) if source.file == document.name else None,
+                source=source,
+            )
+        )
+    return found

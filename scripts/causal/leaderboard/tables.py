@@ -1,0 +1,138 @@
+"""What a table's columns are: decided from the header and the cells, not from one fixed layout."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from scripts.causal.leaderboard.document import Row, Table
+from scripts.causal.leaderboard.numbers import BPB, SIGNED, parse_number, scores
+
+SEED = re.compile(r"^\W*seeds?\b|^run seed", re.IGNORECASE)
+MEAN = re.compile(r"\bmean|\baverage|\bavg", re.IGNORECASE)
+SPREAD = re.compile(
+    r"\bstd\b|\bstdev|\bs\.?d\.?\b|\bvariance|\bdelta|\bΔ|\bmin\b|\bmax\b|\brange", re.I
+)
+_DELTA = re.compile(
+    r"Δ|δ|\bdelta|\beffect\b|\bimpact|\bgain\b|\bimprov|\bchange in|\bcontribution|\bdiff|"
+    r"\bvs\.? |\bpenalty|\bbenefit|\bcost\b|\bregression|\bhelp",
+    re.IGNORECASE,
+)
+_NOT_BPB = re.compile(
+    r"time|step|loss|nats|ms\b|seconds|\bs\b|mb\b|bytes|size|params|p-value|p value|memory|rank|"
+    r"commit|epoch|\blr\b|tokens|std|count|ppl|accuracy|speed|tok/s",
+    re.IGNORECASE,
+)
+_BPB_WORD = re.compile(r"bpb|bits.per.byte|score", re.IGNORECASE)
+_BYTES = re.compile(r"artifact|bytes|size|total", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Indices of a table's columns by role; label is the first that is none of the others."""
+
+    label: int
+    seed: int | None
+    bpb: tuple[int, ...]
+    delta: tuple[int, ...]
+    size: tuple[int, ...]
+
+
+def columns_of(table: Table) -> Columns:
+    """Decide what each column holds."""
+    seed = None
+    bpb: list[int] = []
+    delta: list[int] = []
+    size: list[int] = []
+    for index, title in enumerate(table.header):
+        cells = [row.cells[index] for row in table.rows if index < len(row.cells)]
+        if (
+            seed is None
+            and SEED.match(title)
+            and any(parse_seed(cell) is not None for cell in cells)
+        ):
+            seed = index
+        elif index and _is_delta(title, cells):
+            delta.append(index)
+        elif index and _is_bpb(title, cells):
+            bpb.append(index)
+        elif _BYTES.search(title) and any(re.search(r"\d", cell) for cell in cells):
+            size.append(index)
+    taken = {seed, *bpb, *delta, *size}
+    label = next((i for i in range(len(table.header)) if i not in taken and _wordy(table, i)), 0)
+    return Columns(label, seed, tuple(bpb), tuple(delta), tuple(size))
+
+
+def parse_seed(cell: str) -> int | None:
+    """Return the seed a cell names (1337, seed 42, 42 (clean)), or None."""
+    match = re.match(r"\W*(?:seed\s*=?\s*)?(\d{1,9})\b(?!\.\d)", cell, re.IGNORECASE)
+    return int(match.group(1)) if match else None
+
+
+def cell(row: Row, index: int) -> str:
+    """Return a row's cell, empty where the row is short."""
+    return row.cells[index] if index < len(row.cells) else ""
+
+
+def cell_score(row: Row, index: int) -> float | None:
+    """Return the first bpb score in a cell."""
+    found = scores(cell(row, index))
+    return found[0] if found else None
+
+
+def cell_delta(row: Row, index: int) -> float | None:
+    """Return a cell's signed change; an unsigned small number counts too."""
+    text = cell(row, index).lstrip("~ ")
+    if re.search(r"%", text) and not SIGNED.search(text):
+        return None
+    match = SIGNED.search(text)
+    if match:
+        number = float(match.group(2))
+        return -number if match.group(1) == "-" else number
+    plain = re.match(r"\W{0,3}(\d?\.\d{2,10})(?![\d%])", text)
+    return float(plain.group(1)) if plain else None
+
+
+def _wordy(table: Table, index: int) -> bool:
+    cells = [cell(row, index) for row in table.rows]
+    return any(re.search(r"[A-Za-z]{2}", text) for text in cells)
+
+
+def _is_delta(title: str, cells: list[str]) -> bool:
+    signed = sum(bool(SIGNED.match(text.lstrip("~ (*"))) for text in cells)
+    numeric = sum(bool(re.search(r"\d", text)) for text in cells)
+    if re.search(r"time|step|ms|mb|bytes|loss|nats|%|size|params", title, re.I) and not (
+        _BPB_WORD.search(title)
+    ):
+        return False
+    if _DELTA.search(title):
+        return signed > 0 or any(cell_like_delta(text) for text in cells)
+    return signed > 0 and signed >= numeric - 1
+
+
+def cell_like_delta(text: str) -> bool:
+    """Whether a cell is a small unsigned change such as 0.0031."""
+    return bool(re.match(r"\W{0,3}0?\.0\d+", text))
+
+
+def _is_bpb(title: str, cells: list[str]) -> bool:
+    found = sum(bool(BPB.search(text)) for text in cells)
+    if not found:
+        return False
+    if _BPB_WORD.search(title):
+        return not SPREAD.search(title)
+    if _NOT_BPB.search(title) or SPREAD.search(title):
+        return False
+    return found * 2 >= len(cells) and all(
+        parse_number(text) is None or 0.01 < (parse_number(text) or 0) < 10
+        for text in cells
+        if text
+    )
+
+
+def mean_row(table: Table) -> int | None:
+    """Index of the row of means, if the table has one."""
+    for index, row in enumerate(table.rows):
+        if row.cells and MEAN.search(row.cells[0]):
+            return index
+    return None

@@ -1,0 +1,336 @@
+"""Which techniques a submission uses, with their values, and which it says it does not use."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+
+from interventions.aliases import Alias, load_aliases
+from interventions.vocabulary import Value, Variable, load_variables
+from scripts.causal.leaderboard.document import Block, Document
+from scripts.causal.leaderboard.numbers import parse_number, tidy
+from scripts.causal.leaderboard.schema import Source
+from scripts.causal.leaderboard.submission_json import Fact
+
+# How far a place is trusted to describe the submission itself rather than something it talks of.
+STATED, COMMAND, CONFIG, TITLE, PROSE, ASIDE = 90, 80, 70, 60, 50, 30
+
+_SKIPPED = re.compile(
+    r"did ?n[o']?t work|negative|fail(?:ed|ure)|tried|dead ends?|future|next steps?|what's next|"
+    r"planned|limitation|rejected|todo|roadmap|not (?:used|included)|discarded|related work|"
+    r"reference|acknowledg|ideas|why .{0,30} (?:fails|hurts)|lessons?",
+    re.IGNORECASE,
+)
+_ASIDE = re.compile(
+    r"ablation|compar|result|history|previous|baseline|background|motivation|sweep|experiment|"
+    r"analysis|finding|observ|prior|discussion|lineage|credit|legality|compliance|files?\b|note",
+    re.IGNORECASE,
+)
+_CONFIG = re.compile(
+    r"architect|config|hyper|setup|training|stack|technique|model|optimi[sz]|quanti[sz]|"
+    r"what's in|method|approach|summary|overview|key (?:change|innov|comp|feat)|component|"
+    r"run command|reproduc",
+    re.IGNORECASE,
+)
+_NEGATED_BEFORE = re.compile(
+    r"(?:\b(?:no|without|w/o|not|never|neither|nor|non|removed?|removes|removing|drop(?:ped|s)?|"
+    r"disabled?|disables|instead of|replac(?:es?|ed|ing)|unlike|rather than|lacks?|excluding|"
+    r"don't|doesn't|didn't|isn't|avoid(?:s|ed)?|rejected|skip(?:ped|s)?|beyond|vs\.?|over)"
+    r"[ -](?:[\w+/#()-]{1,24}[ ,/]{1,2}(?:or |and |no )?){0,3}|no[_-])$",
+    re.IGNORECASE,
+)
+_NEGATED_AFTER = re.compile(
+    r"^[\w /()+-]{0,24}?(?:\s*[:|=]\s*(?:none|no|off|disabled|false|not used|n/a|0)\b(?![.,]\d)|"
+    r"\s(?:is|are|was|were|has been|have been)?\s?"
+    r"(?:not (?:used|enabled|included|applied|claimed|run)|disabled|removed|unused|dropped|"
+    r"turned off|rejected|off\b|skipped))",
+    re.IGNORECASE,
+)
+_SETTING = re.compile(r"(?<![\w.$-])([A-Za-z][A-Za-z0-9_]{2,48})\s?[=:]\s?[\"']?([\w.,+-]{1,40})")
+_JSON_ELSEWHERE = re.compile(
+    r"baseline|compar|seed_results|per_seed|attribution|credit|lineage|previous|prior|base_|"
+    r"ablation|negative|failed|history|reference|hardware|file",
+)
+_JSON_PROSE = {
+    "name", "title", "run_name", "submission_name", "blurb", "description", "summary", "notes",
+    "techniques", "technique", "technique_summary", "key_techniques", "architecture", "features",
+    "key_changes", "changes", "methods", "innovations", "key_innovations", "quantization",
+    "compression", "tokenizer", "optimizer", "changes_from_baseline", "inherited_techniques",
+    "novel_techniques", "novel_contributions", "our_contribution", "novel_contribution",
+    "eval_method", "val_bpb_method", "contribution", "approach", "method", "activation",
+    "base_submission", "compressor", "ttt", "model", "training", "eval", "evaluation",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One place that speaks of a technique; value None when it only names it."""
+
+    variable: str
+    value: Value | None
+    weight: int
+    source: Source
+    negated: bool = False
+    generic: bool = False
+
+
+@dataclass(frozen=True)
+class Techniques:
+    """The reading: id → value, ids said to be absent, and where each was read."""
+
+    used: dict[str, Value]
+    absent: tuple[str, ...]
+    sources: dict[str, Source]
+
+
+def read_techniques(document: Document, facts: Iterable[Fact]) -> Techniques:
+    """Collect the evidence of README and submission.json and settle each technique's value."""
+    found: dict[str, list[Evidence]] = {}
+    for evidence in [*_from_json(facts), *_from_settings(document), *_from_text(document)]:
+        found.setdefault(evidence.variable, []).append(evidence)
+    used: dict[str, Value] = {}
+    sources: dict[str, Source] = {}
+    absent = []
+    for name in load_variables():
+        places = found.get(name, [])
+        positive = [e for e in places if not e.negated]
+        negative = [e for e in places if e.negated]
+        if positive and not _outweighed(positive, negative):
+            best = _best(positive, load_variables()[name])
+            used[name], sources[name] = best
+        elif negative:
+            absent.append(name)
+            sources[name] = max(negative, key=lambda e: e.weight).source
+    layers = used.get("num_layers")
+    if used.get("xsa_layers") == "all":
+        used["xsa_layers"] = layers if layers is not None else True
+    return Techniques(used, tuple(absent), sources)
+
+
+def variables_in(text: str) -> list[tuple[str, Value | None, int]]:
+    """Return (id, value or None, offset) of the techniques a short text names, in text order.
+
+    Of overlapping mentions the longest counts.
+    """
+    hits: list[tuple[int, int, str, Value | None]] = []
+    for alias in load_aliases().values():
+        for start, end, value, _ in _matches(alias, text):
+            hits.append((start, end, alias.variable, value))
+    for name, value, start, end in _settings(text):
+        hits.append((start, end, name, value))
+    hits.sort(key=lambda hit: (hit[0], -hit[1], hit[3] is None))
+    chosen: list[tuple[str, Value | None, int]] = []
+    seen: dict[str, int] = {}
+    reached = -1
+    for start, end, name, value in hits:
+        if name in seen:
+            at = seen[name]
+            if chosen[at][1] is None and value is not None:
+                chosen[at] = (name, value, chosen[at][2])
+            continue
+        if start < reached and end <= reached:
+            continue
+        reached = max(reached, end)
+        seen[name] = len(chosen)
+        chosen.append((name, value, start))
+    return chosen
+
+
+def _outweighed(positive: list[Evidence], negative: list[Evidence]) -> bool:
+    """An explicit switch-off beats talk; denial in prose beats only asides and few mentions."""
+    if not negative:
+        return False
+    loudest = max(e.weight for e in positive)
+    return max(e.weight for e in negative) > loudest or (
+        len(negative) > len(positive) and loudest <= max(e.weight for e in negative)
+    )
+
+
+def _best(places: list[Evidence], variable: Variable) -> tuple[Value, Source]:
+    """The most trusted stated value, the earliest among equals; levels are voted by weight."""
+    valued = [e for e in places if e.value is not None]
+    if specific := [e for e in valued if not e.generic]:
+        valued = specific
+    if not valued:
+        first = max(places, key=lambda e: e.weight)
+        return True, first.source
+    if variable.kind == "categorical":
+        votes: dict[Value, float] = {}
+        for evidence in valued:
+            assert evidence.value is not None
+            votes[evidence.value] = votes.get(evidence.value, 0) + evidence.weight**2
+        level = max(votes, key=lambda value: votes[value])
+        valued = [e for e in valued if e.value == level]
+    best = max(valued, key=lambda e: e.weight)
+    assert best.value is not None
+    return best.value, best.source
+
+
+def _from_json(facts: Iterable[Fact]) -> Iterator[Evidence]:
+    for fact in facts:
+        source = Source(file="submission.json", line=fact.line)
+        path = "/".join(fact.path).lower()
+        if fact.value is None or _JSON_ELSEWHERE.search(path):
+            continue
+        setting = _setting(fact.key, str(fact.value))
+        if setting is not None:
+            name, value = setting
+            yield Evidence(name, None if value is True else value, STATED, source, value is False)
+        elif fact.key.startswith("no_") and fact.value is True:
+            for name, _, _ in variables_in(fact.key[3:].replace("_", " ")):
+                yield Evidence(name, None, CONFIG, source, negated=True)
+        elif isinstance(fact.value, str) and any(
+            part.lower() in _JSON_PROSE for part in fact.path
+        ):
+            for clause in re.split(r"(?<=[.;])\s", fact.value[:4000]):
+                yield from _from_clause(clause, TITLE, source)
+        elif fact.value is True:
+            for name, _, _ in variables_in(fact.key.replace("_", " ")):
+                yield Evidence(name, None, PROSE, source)
+
+
+def _from_clause(text: str, weight: int, source: Source) -> Iterator[Evidence]:
+    from scripts.causal.leaderboard.document import plain
+
+    text = plain(text)
+    for alias in load_aliases().values():
+        for start, end, value, generic in _matches(alias, text):
+            negated = _negated(text, start, end)
+            yield Evidence(alias.variable, value, weight, source, negated, generic)
+    for name, value, _, _ in _settings(text):
+        stated = None if value is True else value
+        yield Evidence(name, stated, weight, source, value is False)
+
+
+def _from_settings(document: Document) -> Iterator[Evidence]:
+    """NAME=value in run commands and configuration dumps; the first command is the submission's."""
+    for block in document.blocks:
+        weight = COMMAND if block.kind == "code" else _weight(block, document)
+        if not weight or (block.kind == "code" and _SKIPPED.search(" ".join(block.section))):
+            continue
+        for number, line in enumerate(block.text.split("\n")):
+            text = line.split("#", 1)[0] if block.kind == "code" else line
+            for name, value, _, _ in _settings(text):
+                source = Source(file=document.name, line=block.line + number)
+                stated = None if value is True else value
+                yield Evidence(name, stated, weight, source, negated=value is False)
+
+
+def _from_text(document: Document) -> Iterator[Evidence]:
+    text = document.text
+    weights: dict[int, int] = {}
+    for alias in load_aliases().values():
+        for start, end, value, generic in _matches(alias, text):
+            block, line = document.block_at(start)
+            if block.kind == "code" and not _looks_like_prose(text, start):
+                continue
+            weight = weights.get(id(block))
+            if weight is None:
+                weight = weights[id(block)] = _weight(block, document)
+            if not weight:
+                continue
+            source = Source(file=document.name, line=line)
+            negated = _negated(text, start, end)
+            yield Evidence(alias.variable, value, weight, source, negated, generic)
+
+
+def _looks_like_prose(text: str, at: int) -> bool:
+    """In code only whole-line remarks count (logged summaries, ASCII tables), not statements."""
+    start = text.rfind("\n", 0, at) + 1
+    end = text.find("\n", at)
+    line = text[start : end if end >= 0 else len(text)]
+    return not re.search(r"[=(){}\[\]]|^\s*(?:#|//|pip|cd|python|torchrun|git|export)", line)
+
+
+def _weight(block: Block, document: Document) -> int:
+    """How far a block speaks of the submission; 0 for what was tried, rejected or is planned."""
+    headings = " / ".join(block.section[1:] if len(block.section) > 1 else block.section)
+    own = block.text if block.kind == "heading" else ""
+    if _SKIPPED.search(headings) or (own and block.section and _SKIPPED.search(own)):
+        return 0
+    if block.kind == "heading" and not block.section:
+        return TITLE
+    if block.kind == "row" and _ASIDE.search(headings):
+        return ASIDE
+    if _CONFIG.search(headings):
+        return CONFIG if block.kind in ("row", "item") else PROSE
+    return ASIDE if _ASIDE.search(headings) else PROSE
+
+
+def _matches(alias: Alias, text: str) -> Iterator[tuple[int, int, Value | None, bool]]:
+    """Yield (start, end, value or None, generic) of every place the alias matches."""
+    taken: list[tuple[int, int]] = []
+    for pattern in alias.numbers:
+        for match in pattern.finditer(text):
+            number = parse_number(match.group(1))
+            if number is None or not alias.holds(number):
+                continue
+            taken.append(match.span())
+            yield match.start(), match.end(), tidy(number), False
+    for generic, levels in ((False, alias.levels), (True, alias.generic)):
+        for level, pattern in levels:
+            for match in pattern.finditer(text):
+                start, end = match.span()
+                if not any(a < end and start < b for a, b in taken):
+                    taken.append((start, end))
+                    yield start, end, level, generic
+    for pattern in alias.mentions:
+        for match in pattern.finditer(text):
+            start, end = match.span()
+            if not any(a < end and start < b for a, b in taken):
+                yield start, end, None, False
+
+
+def _negated(text: str, start: int, end: int) -> bool:
+    before = re.split(r"[.;:|\n(]", text[max(0, start - 70) : start])[-1]
+    after = re.split(r"[.;\n]", text[end : end + 40])[0]
+    return bool(_NEGATED_BEFORE.search(before) or _NEGATED_AFTER.match(after))
+
+
+@cache
+def _names() -> dict[str, Alias]:
+    return {name: alias for alias in load_aliases().values() for name in alias.env}
+
+
+@cache
+def _switches() -> dict[str, Alias]:
+    return {name: alias for alias in load_aliases().values() for name in alias.switches}
+
+
+def _settings(text: str) -> Iterator[tuple[str, Value, int, int]]:
+    for match in _SETTING.finditer(text):
+        setting = _setting(match.group(1).lower(), match.group(2))
+        if setting is not None:
+            yield (*setting, match.start(), match.end())
+
+
+def _setting(key: str, text: str) -> tuple[str, Value] | None:
+    """Return (id, value) of NAME=value; True for switched on, False for switched off."""
+    switch = _switches().get(key)
+    if switch is not None:
+        word = text.lower().strip(".,")
+        return switch.variable, word not in ("0", "false", "no", "off", "none", "0.0")
+    alias = _names().get(key)
+    if alias is None:
+        return None
+    variable = load_variables()[alias.variable]
+    number = parse_number(text.rstrip(".,"))
+    if variable.kind == "numeric":
+        if number is None:
+            return (alias.variable, True) if text.lower() == "true" else None
+        if number == 0:
+            return alias.variable, False
+        return (alias.variable, tidy(number)) if alias.holds(number) else None
+    if variable.kind == "binary":
+        word = text.lower().strip(".,")
+        if word in ("0", "false", "no", "off", "none", "0.0"):
+            return alias.variable, False
+        return (alias.variable, True) if word in ("1", "true", "yes", "on", "1.0") else None
+    if alias.variable == "rope_dims":
+        return (alias.variable, "partial") if number and number < 64 else None
+    for level, pattern in (*alias.levels, *alias.generic):
+        if pattern.search(text):
+            return alias.variable, level
+    return (alias.variable, text) if text in variable.levels else None
