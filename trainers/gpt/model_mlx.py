@@ -19,7 +19,8 @@ Arrays = dict[str, mx.array]
 
 def rms_norm(x: mx.array) -> mx.array:
     """Divide each vector (..., dim) by its root mean square; no weights."""
-    return mx.fast.rms_norm(x, None, RMS_EPS)
+    normal: mx.array = mx.fast.rms_norm(x, None, RMS_EPS)
+    return normal
 
 
 def activate(x: mx.array, activation: str) -> mx.array:
@@ -41,12 +42,12 @@ def activate(x: mx.array, activation: str) -> mx.array:
 
 
 def rotate(x: mx.array, cos: mx.array, sin: mx.array) -> mx.array:
-    """Rotary embedding, half-split: x (batch, heads, time, head_dim); cos, sin (time, head_dim/2)."""
+    """Rotary embedding, half-split: x (batch, heads, time, dim), tables (time, dim / 2)."""
     a, b = mx.split(x, 2, axis=-1)
-    return mx.concatenate((a * cos + b * sin, b * cos - a * sin), axis=-1)
+    return mx.concatenate([a * cos + b * sin, b * cos - a * sin], axis=-1)
 
 
-@mx.custom_function  # type: ignore[untyped-decorator]
+@mx.custom_function
 def lookup(table: mx.array, tokens: mx.array) -> mx.array:
     """Rows of the table (vocab, dim) by tokens (batch, time): (batch, time, dim).
 
@@ -56,7 +57,7 @@ def lookup(table: mx.array, tokens: mx.array) -> mx.array:
     return table[tokens]
 
 
-@lookup.vjp  # type: ignore[untyped-decorator]
+@lookup.vjp
 def _lookup_gradient(
     primals: tuple[mx.array, mx.array], cotangent: mx.array, output: mx.array
 ) -> tuple[mx.array, mx.array]:
@@ -112,7 +113,9 @@ def hidden_states(
 ) -> mx.array:
     """Final normalised states of tokens (batch, time): (batch, time, dim)."""
     cos, sin = cos[: tokens.shape[1]], sin[: tokens.shape[1]]
-    x = x0 = rms_norm(lookup(weights["embed"], tokens))
+    embedded = lookup(weights["embed"], tokens)
+    assert isinstance(embedded, mx.array)
+    x = x0 = rms_norm(embedded)
     skips: list[mx.array] = []
     for layer in range(config.num_layers):
         used = layer - config.encoder_layers

@@ -1,0 +1,204 @@
+"""The GPT and its optimizer on MLX: Metal where there is one, else the CPU, in float32.
+
+Each architecture is compiled once, its hyperparameters arrays among the inputs, so that a
+campaign over learning rates or softcaps never traces again. Set MLX_DISABLE_COMPILE=1 (MLX's own
+switch) where its compiler fails; losses stay the same.
+
+MLX keys its cache of compiled functions by address and keeps one for each thread: a function
+released on another thread can make a later one return its results (mlx#3940). So the compiled
+functions are never released, and an engine works only on the thread that made it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+
+import mlx.core as mx
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.causal.files import InputError
+from trainers.engine import StepSettings, Tokens, Weights
+from trainers.gpt.config import GPTConfig, fields_with, gpt_config
+from trainers.gpt.init import parameter_shapes, rotary_table
+from trainers.gpt.model_mlx import Arrays, token_losses
+from trainers.gpt.optim_mlx import OptimizerState, optimizer_state, optimizer_step
+
+MLX_BACKENDS = ("mlx-gpu-float32", "mlx-cpu-float32")
+MICRO_TOKENS = 8192  # of one forward and backward pass: bounds memory on a laptop
+
+# Scalars of the optimizer that come straight from the configuration.
+_SCALARS = ("weight_decay", "beta1", "beta2", "adam_eps", "grad_clip")
+_RATES = ("matrix_lr", "tied_embed_lr", "scalar_lr")
+
+
+def mlx_backends() -> list[str]:
+    """The MLX backends of this machine, best first."""
+    return list(MLX_BACKENDS if mx.metal.is_available() else MLX_BACKENDS[1:])
+
+
+@dataclass(frozen=True)
+class _Compiled:
+    """The compiled functions of one architecture; `traces` grows by one line for every trace."""
+
+    add_gradient: Callable[[Arrays, Arrays, Arrays, mx.array], tuple[mx.array, Arrays]]
+    update: Callable[[Arrays, OptimizerState, Arrays, Arrays], tuple[Arrays, OptimizerState]]
+    losses: Callable[[Arrays, Arrays, mx.array], mx.array]
+    traces: list[str]
+
+
+@cache
+def _compiled(architecture: GPTConfig, device: str, thread: int) -> _Compiled:
+    """Compile an architecture, once per device and thread, for the life of the process."""
+    traces: list[str] = []
+
+    def add_gradient(
+        weights: Arrays, total: Arrays, hyper: Arrays, tokens: mx.array
+    ) -> tuple[mx.array, Arrays]:
+        traces.append("gradient")
+
+        def loss(weights: Arrays) -> mx.array:
+            return hyper["share"] * token_losses(architecture, weights, hyper, tokens).mean()
+
+        value, grads = mx.value_and_grad(loss)(weights)
+        return value, {name: total[name] + grads[name] for name in total}
+
+    def update(
+        weights: Arrays, state: OptimizerState, grads: Arrays, hyper: Arrays
+    ) -> tuple[Arrays, OptimizerState]:
+        traces.append("update")
+        return optimizer_step(weights, state, grads, hyper, ns_steps=architecture.muon_ns_steps)
+
+    def losses(weights: Arrays, hyper: Arrays, tokens: mx.array) -> mx.array:
+        traces.append("losses")
+        return token_losses(architecture, weights, hyper, tokens)
+
+    return _Compiled(mx.compile(add_gradient), mx.compile(update), mx.compile(losses), traces)
+
+
+class MlxEngine:
+    """An `Engine` on MLX. One for each architecture, reused for many runs, on one thread.
+
+    Args:
+        config: a complete configuration; its architecture is fixed for the engine's life.
+        backend: one of MLX_BACKENDS; left out, the best of this machine.
+
+    Raises:
+        InputError: the backend is unknown, or is not on this machine.
+    """
+
+    def __init__(self, config: GPTConfig, backend: str | None = None):
+        backend = backend or mlx_backends()[0]
+        if backend not in mlx_backends():
+            raise InputError(f"no MLX backend {backend!r} here", mend=", ".join(mlx_backends()))
+        self._thread = threading.get_ident()
+        self._device = mx.Device(mx.gpu if "gpu" in backend else mx.cpu)
+        self._architecture = fields_with(role="architecture")
+        self._config = config
+        same = {name: getattr(config, name) for name in self._architecture}
+        self._functions = _compiled(GPTConfig(**same), backend, self._thread)
+        sequences = min(config.batch_sequences, max(1, MICRO_TOKENS // config.train_seq_len))
+        while config.batch_sequences % sequences:
+            sequences -= 1
+        self._micro = sequences
+        self._weights: Arrays = {}
+        self._state: OptimizerState = {}
+        self._hyper: Arrays = {}
+        self.configure(vars(config))
+
+    @property
+    def traces(self) -> int:
+        """How often this architecture was traced: it stays when only hyperparameters change."""
+        return len(self._functions.traces)
+
+    def configure(self, config: Mapping[str, bool | int | float | str]) -> None:
+        """Take the hyperparameters of the next run.
+
+        Raises:
+            InputError: the configuration is invalid or of another architecture.
+        """
+        new = gpt_config(config)
+        for name in self._architecture:
+            if getattr(new, name) != getattr(self._config, name):
+                raise InputError(
+                    f"this engine has {name}={getattr(self._config, name)!r}, "
+                    f"but got {name}={getattr(new, name)!r}"
+                )
+        self._config = new
+        with self._here():
+            cos, sin = rotary_table(new)
+            self._hyper = {
+                "softcap": mx.array(new.logit_softcap),
+                "cos": mx.array(cos),
+                "sin": mx.array(sin),
+                **{name: mx.array(getattr(new, name)) for name in _SCALARS},
+            }
+
+    def load(self, weights: Mapping[str, NDArray[np.float32]]) -> None:
+        """Replace every weight and reset the optimizer's state.
+
+        Raises:
+            InputError: a weight is missing, unknown or of another shape.
+        """
+        shapes = parameter_shapes(self._config)
+        if set(weights) != set(shapes):
+            wrong = sorted(set(weights) ^ set(shapes))
+            raise InputError(f"weights do not fit the model: {', '.join(wrong[:3])}")
+        for name, shape in shapes.items():
+            if weights[name].shape != shape:
+                raise InputError(
+                    f"weight {name!r} must have shape {shape}, but got {weights[name].shape}"
+                )
+        with self._here():
+            self._weights = {name: mx.array(weights[name], mx.float32) for name in shapes}
+            self._state = optimizer_state(self._weights)
+            mx.eval(self._weights, self._state)
+
+    def step(self, tokens: Tokens, settings: StepSettings) -> float:
+        """One optimizer step on tokens (sequences, time + 1); returns the mean loss in nats."""
+        with self._here():
+            hyper = self._hyper | {
+                name: mx.array(getattr(self._config, name) * settings.lr_scale) for name in _RATES
+            }
+            hyper["momentum"] = mx.array(settings.muon_momentum)
+            grads = {name: mx.zeros_like(value) for name, value in self._weights.items()}
+            total = 0.0
+            for start in range(0, len(tokens), self._micro):
+                part = tokens[start : start + self._micro]
+                hyper["share"] = mx.array(len(part) / len(tokens))
+                loss, grads = self._functions.add_gradient(
+                    self._weights, grads, hyper, mx.array(part.astype(np.int32))
+                )
+                mx.eval(loss, grads)
+                total += float(np.array(loss))
+            self._weights, self._state = self._functions.update(
+                self._weights, self._state, grads, hyper
+            )
+            mx.eval(self._weights, self._state)
+        return total
+
+    def losses(self, tokens: Tokens) -> NDArray[np.float32]:
+        """Loss in nats of every target: tokens (sequences, time + 1) → (sequences, time)."""
+        out = np.empty((len(tokens), tokens.shape[1] - 1), dtype=np.float32)
+        with self._here():
+            for start in range(0, len(tokens), self._micro):
+                part = tokens[start : start + self._micro]
+                # A short last part is filled up, so that no second shape is traced.
+                full = np.zeros((self._micro, tokens.shape[1]), dtype=np.int32)
+                full[: len(part)] = part
+                values = self._functions.losses(self._weights, self._hyper, mx.array(full))
+                out[start : start + len(part)] = np.array(values)[: len(part)]
+        return out
+
+    def weights(self) -> Weights:
+        """Every weight by name, float32."""
+        return {name: np.array(value) for name, value in self._weights.items()}
+
+    def _here(self) -> mx.StreamContext:
+        """The engine's device, as a context; on any other thread than its own, a refusal."""
+        if threading.get_ident() != self._thread:
+            raise RuntimeError("an MlxEngine must be used on the thread that made it (mlx#3940)")
+        return mx.stream(self._device)
