@@ -157,6 +157,7 @@ def _load_tokenizer(path: Path) -> sentencepiece.SentencePieceProcessor:
         tokenizer = sentencepiece.SentencePieceProcessor(model_proto=model)
         if not 0 < tokenizer.vocab_size() <= 2**16:
             raise InputError("a vocabulary must have 1 to 65,536 pieces", where=path)
+        tokenizer.id_to_piece(list(range(tokenizer.vocab_size())))  # fails on pieces not UTF-8
     except (RuntimeError, OSError, ValueError, TypeError) as error:
         raise InputError("is not a SentencePiece model", where=path) from error
     return tokenizer

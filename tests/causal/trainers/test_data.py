@@ -250,6 +250,13 @@ def test_what_is_no_tokenizer_is_refused(tmp_path, raw):
         token_bytes(tmp_path / "missing.model")
 
 
+def test_a_tokenizer_with_a_piece_that_is_no_text_is_refused(tmp_path, lossless):
+    path = tmp_path / "m.model"
+    path.write_bytes(lossless.read_bytes().replace("漢".encode(), b"\xff\xff\xff"))
+    with pytest.raises(InputError, match="not a SentencePiece model"):
+        token_bytes(path)
+
+
 def test_bits_per_byte():
     assert bits_per_byte(math.log(2) * 12, 8) == pytest.approx(1.5)
     with pytest.raises(ValueError, match="byte_count=0"):
