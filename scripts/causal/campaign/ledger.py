@@ -232,7 +232,7 @@ class Ledger:
         for left in (self.artifacts / "tmp").glob(f"{plan.key}.*"):
             shutil.rmtree(left, ignore_errors=True)
         folder = self.artifacts / "tmp" / f"{plan.key}.{attempt}"
-        folder.mkdir()
+        folder.mkdir(parents=True)
         return Claimed(plan.key, owner, attempt, folder)
 
     def heartbeat(self, claim: Claimed) -> None:

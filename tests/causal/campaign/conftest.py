@@ -24,17 +24,29 @@ def ledger(tmp_path):
     ledger.close()
 
 
-@pytest.fixture
-def toy_installed(tmp_path_factory, monkeypatch):
-    """Let `load_trainer("toy")` find it, here and in child processes."""
+@pytest.fixture(scope="session")
+def toy_site(tmp_path_factory):
+    """A folder that, on the path, makes "toy" an installed trainer."""
     place = tmp_path_factory.mktemp("site")
     info = place / "toy_trainer-1.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-trainer\nVersion: 1\n")
     (info / "entry_points.txt").write_text("[causal_trainers]\ntoy = toy_trainer:ToyTrainer\n")
-    monkeypatch.syspath_prepend(place)
+    return place
+
+
+@pytest.fixture(scope="session")
+def toy_path(toy_site):
+    """PYTHONPATH of a child process that is to find the toy trainer."""
     inherited = [path for path in [os.environ.get("PYTHONPATH")] if path]
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(place), str(HERE), *inherited]))
+    return os.pathsep.join([str(toy_site), str(HERE), *inherited])
+
+
+@pytest.fixture
+def toy_installed(toy_site, toy_path, monkeypatch):
+    """Let `load_trainer("toy")` find it, here and in child processes."""
+    monkeypatch.syspath_prepend(toy_site)
+    monkeypatch.setenv("PYTHONPATH", toy_path)
 
 
 @pytest.fixture

@@ -112,6 +112,7 @@ def _train(spec, parent, output, progress):
             "pre_quant_bpb": _bits(weights, spec.seed),
             "parameters": float(len(weights)),
             "seconds": time.perf_counter() - began,
+            "threads": float(os.environ.get("OMP_NUM_THREADS", 0)),
         },
         curves={"step": [float(i) for i in range(len(losses))], "train_loss": losses},
     )

@@ -1,0 +1,153 @@
+"""Contrasts: the treatment is the control with the named fields replaced and nothing else."""
+
+import pytest
+
+from interventions.catalog import Intervention
+from scripts.causal.campaign.contrast import (
+    aa_contrast,
+    build_contrast,
+    first_difference,
+    parse_fields,
+    specs_of,
+)
+from scripts.causal.campaign.schema import Platform
+from scripts.causal.files import InputError
+
+PLATFORM = Platform(
+    trainer="toy", backend="numpy-cpu-float64", scale="tiny", data="toy-data", machine="here"
+)
+
+
+def intervention(stage="train", **how):
+    return Intervention(id="x", variable="model_dim", label="X", stage=stage, **how)
+
+
+def differing(contrast):
+    return {
+        name: value
+        for name, value in contrast.treatment.items()
+        if contrast.control[name] != value
+    }
+
+
+def test_equal_cost_means_equal_steps(toy):
+    contrast = build_contrast(
+        intervention(set={"activation": "tanh"}), "tiny", toy, reason="A guess."
+    )
+    assert contrast.changes == {"activation": "tanh"} == differing(contrast)
+    assert contrast.flops_per_pair == 2 * 40 * 800.0
+    assert contrast.reason == "A guess."
+
+
+@pytest.mark.parametrize(("factor", "steps", "warmdown"), [(2.0, 20, 10), (0.5, 80, 40)])
+def test_matched_by_flops_a_dearer_step_means_fewer(toy, factor, steps, warmdown):
+    contrast = build_contrast(
+        intervention(multiply={"model_dim": factor}), "tiny", toy, reason="A guess."
+    )
+    assert contrast.changes == {"model_dim": 8 * factor}
+    assert differing(contrast) == {
+        "model_dim": 8 * factor,
+        "iterations": steps,
+        "warmdown_iters": warmdown,
+    }
+    assert contrast.flops_per_pair == 2 * 40 * 800.0
+    assert contrast.reason == (
+        f"A guess. Matched by FLOPs: {steps} steps against the control's 40, the schedule in "
+        "proportion."
+    )
+
+
+def test_a_schedule_point_that_the_intervention_sets_is_its_own(toy):
+    contrast = build_contrast(
+        intervention(set={"model_dim": 16, "warmdown_iters": 15}), "tiny", toy
+    )
+    assert differing(contrast) == {"model_dim": 16, "iterations": 20, "warmdown_iters": 15}
+
+
+def test_matched_by_steps_nothing_else_changes(toy):
+    contrast = build_contrast(intervention(multiply={"model_dim": 2.0}), "tiny", toy, "steps")
+    assert differing(contrast) == {"model_dim": 16}
+    assert contrast.flops_per_pair == 40 * 800.0 + 40 * 1600.0
+
+
+def test_overrides_are_in_both_arms(toy):
+    contrast = build_contrast(
+        intervention(add={"model_dim": 1}),
+        "tiny",
+        toy,
+        "steps",
+        control_overrides={"model_dim": 5},
+    )
+    assert (contrast.control["model_dim"], contrast.treatment["model_dim"]) == (5, 6)
+
+
+def test_a_late_stage_costs_one_training(toy):
+    contrast = build_contrast(intervention("quantize", set={"quant_bits": 4}), "tiny", toy)
+    assert contrast.flops_per_pair == 40 * 800.0
+    control, treatment = specs_of(contrast, 3, PLATFORM)
+    assert first_difference(toy, control, treatment) == "quantize"
+    assert (control.seed, control.config["quant_bits"]) == (3, 8)
+    assert (treatment.backend, treatment.config["quant_bits"]) == ("numpy-cpu-float64", 4)
+
+
+def test_the_control_against_itself_is_one_run(toy):
+    contrast = aa_contrast("tiny", toy)
+    control, treatment = specs_of(contrast, 3, PLATFORM)
+    assert control == treatment
+    assert first_difference(toy, control, treatment) is None
+    assert contrast.flops_per_pair == 40 * 800.0
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"set": {"model_dim": 8}}, "'x' changes nothing: the control has model_dim=8 already"),
+        ({"multiply": {"model_dim": 1.01}}, "changes nothing"),
+        ({"set": {"colour": 1}}, "no field 'colour'"),
+        ({"multiply": {"activation": 2.0}}, "needs a number in field 'activation'"),
+        ({"set": {"iterations": 80}}, "matching by FLOPs would undo"),
+    ],
+)
+def test_what_is_no_contrast_is_refused(toy, how, message):
+    with pytest.raises(InputError, match=message):
+        build_contrast(intervention(**how), "tiny", toy)
+
+
+def test_a_trainer_that_changes_more_than_was_asked_is_refused(toy, monkeypatch):
+    resolve = toy.resolve
+
+    def generous(scale, overrides):
+        values = resolve(scale, overrides)
+        return {**values, "learning_rate": 0.4 / values["model_dim"]}
+
+    monkeypatch.setattr(toy, "resolve", generous)
+    with pytest.raises(InputError, match="would change 'learning_rate' too"):
+        build_contrast(intervention(set={"model_dim": 16}), "tiny", toy)
+
+
+def test_fields_are_read_in_the_type_they_have():
+    known = {"wide": True, "layers": 2, "rate": 0.5, "activation": "gelu"}
+    assert parse_fields("wide=false, layers=3,rate=1,activation=silu", known) == {
+        "wide": False,
+        "layers": 3,
+        "rate": 1.0,
+        "activation": "silu",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("layers", "expected field=value"),
+        ("layers=", "expected field=value"),
+        ("layers=2,", "expected field=value"),
+        ("layer=2", r"unknown field 'layer' \(known: layers\)"),
+        ("layers=2,layers=3", "given twice"),
+        ("layers=2.5", "must be a whole number, but got '2.5'"),
+        ("wide=1", "must be true or false"),
+        ("rate=fast", "must be a number"),
+    ],
+)
+def test_fields_that_cannot_be_read_are_named(text, message):
+    with pytest.raises(InputError, match=message):
+        parse_fields(text, {"wide": True, "layers": 2, "rate": 0.5})
