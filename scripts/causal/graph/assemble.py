@@ -11,7 +11,15 @@ from scripts.causal.graph.design import CONTEXT, OUTCOME, TIERS, build_design
 from scripts.causal.graph.effects import Finding, all_effects, findings
 from scripts.causal.graph.estimate import pag_of
 from scripts.causal.graph.expert import ExpertEdge, Standing, load_expert_edges, tag_edge
-from scripts.causal.graph.schema import CausalDag, DataGraph, Edge, Estimate, Mark, Node
+from scripts.causal.graph.schema import (
+    CausalDag,
+    DataGraph,
+    Edge,
+    Estimate,
+    Mark,
+    Node,
+    PairFrequency,
+)
 from scripts.causal.leaderboard.schema import Leaderboard
 
 
@@ -47,17 +55,24 @@ def _drafts(
         drafts[pair] = replace(found, belief=words)
     for variable, estimates in effects.items():
         reports = sum(one.n for one in estimates if one.source == "reported")
-        words = f"claimed by READMEs in {reports} ablations" if reports else ""
+        words = f"claimed by READMEs, ablation rows: {reports}" if reports else ""
         pair = frozenset((variable, OUTCOME))
         if variable not in CONTEXT and pair not in drafts:
             drafts[pair] = _Draft(variable, OUTCOME, None, words)
     return list(drafts.values())
 
 
+def _arrow_at(shares: PairFrequency | None, name: str) -> float:
+    """Return the share of resamples with an arrowhead at `name`."""
+    if shares is None:
+        return 0.0
+    return shares.arrow_a if shares.a == name else shares.arrow_b
+
+
 def _finish(
     draft: _Draft,
     graph: DataGraph,
-    frequencies: Mapping[frozenset[str], float],
+    frequencies: Mapping[frozenset[str], PairFrequency],
     estimates: Sequence[Estimate],
     finding: Finding | None,
 ) -> Edge:
@@ -68,7 +83,8 @@ def _finish(
     """
     inside = {node.id for node in graph.nodes} if not graph.fallback else set()
     pair = frozenset((draft.source, draft.target))
-    frequency = frequencies.get(pair, 0.0) if pair <= inside else None
+    shares = frequencies.get(pair)
+    frequency = (shares.frequency if shares else 0.0) if pair <= inside else None
     tested = any(one.source == "tested" for one in estimates)
     tag = tag_edge(
         Standing(
@@ -76,6 +92,7 @@ def _finish(
             marks=draft.marks,
             frequency=frequency,
             rows=graph.fci.submissions,
+            arrow_at_source=_arrow_at(shares, draft.source),
             finding=finding,
         )
     )
@@ -169,7 +186,7 @@ def assemble_dag(
     effects = {name: found for name, found in effects.items() if name in variables}
     settled = {name: one for name, one in findings(results).items() if name in variables}
     experts = load_expert_edges({*variables, *CONTEXT, OUTCOME})
-    frequencies = {frozenset((one.a, one.b)): one.frequency for one in graph.frequencies}
+    frequencies = {frozenset((one.a, one.b)): one for one in graph.frequencies}
     edges = []
     for draft in _drafts(graph, experts, effects):
         cause = draft.source if draft.target == OUTCOME else None

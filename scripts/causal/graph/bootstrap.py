@@ -44,6 +44,7 @@ def edge_frequencies(
     owner = np.array([labels.index(label) for label in clusters])
     generator = np.random.default_rng(seed)
     adjacent: Counter[tuple[str, str]] = Counter()
+    arrows: Counter[tuple[str, str]] = Counter()
     together: Counter[tuple[str, str]] = Counter()
     for turn in range(bootstraps):
         drawn = generator.integers(len(labels), size=len(labels))
@@ -60,9 +61,18 @@ def edge_frequencies(
             )
             together.update(combinations(names, 2))
             adjacent.update((edge.a, edge.b) for edge in pag.edges)
+            arrows.update((edge.a, edge.b) for edge in pag.edges if edge.mark_a == "arrow")
+            arrows.update((edge.b, edge.a) for edge in pag.edges if edge.mark_b == "arrow")
         if progress is not None:
             progress((turn + 1) / bootstraps)
     return tuple(
-        PairFrequency(a=a, b=b, frequency=count / together[a, b], resamples=together[a, b])
+        PairFrequency(
+            a=a,
+            b=b,
+            frequency=count / together[a, b],
+            arrow_a=arrows[a, b] / together[a, b],
+            arrow_b=arrows[b, a] / together[a, b],
+            resamples=together[a, b],
+        )
         for (a, b), count in sorted(adjacent.items())
     )

@@ -101,7 +101,8 @@ class WilksTest:
         self.rows = float(weights.sum() ** 2 / (weights**2).sum())
         share = weights / weights.sum()
         centred = encoded.blocks - share @ encoded.blocks
-        self.cross: Matrix = np.asarray((centred * share[:, None]).T @ centred, np.float64)
+        cross: Matrix = (centred * share[:, None]).T @ centred
+        self.cross = cross
         self.cache: dict[tuple[int, int, tuple[int, ...]], float] = {}
 
     def varies(self, variable: int) -> bool:
@@ -129,9 +130,8 @@ class WilksTest:
         px, py = self.encoded.places[x], self.encoded.places[y]
         white_x = _whiten(self.cross[np.ix_(px, px)], self.cross[px, px])
         white_y = _whiten(self.cross[np.ix_(py, py)], self.cross[py, py])
-        result: Matrix = np.linalg.svd(
-            white_x.T @ self.cross[np.ix_(px, py)] @ white_y, compute_uv=False
-        )
+        between = white_x.T @ self.cross[np.ix_(px, py)] @ white_y
+        result: Matrix = np.asarray(np.linalg.svd(between, compute_uv=False), dtype=np.float64)
         return result
 
     def association(self, x: int, y: int) -> float:

@@ -3,10 +3,10 @@
 The rules, the first that applies:
 
 1. experiment_confirmed: our own randomised runs confirmed an effect of the cause on bpb.
-2. data_contradicted: our own runs found no effect beyond the smallest that matters; or the data
-   graph holds the pair firmly with an arrowhead at the supposed cause, so that it causes
-   nothing there; or the pair is not adjacent in the graph, in at most one resample in twenty, and
-   there are enough submissions for a weak effect to have shown.
+2. data_contradicted: our own runs found no effect beyond the smallest that matters; or an edge
+   is believed whose supposed cause bears an arrowhead (it causes nothing there) in the data graph
+   and in at least half of the resamples; or the pair is not adjacent in the graph, in at most one
+   resample in twenty, and there are enough submissions for a weak effect to have shown.
 3. data_confirmed: the pair is adjacent in the data graph and in at least half of the resamples,
    and the marks allow the believed direction, if there is one.
 4. expert_imposed: believed only; the data cannot speak, since a variable of the pair did not
@@ -52,6 +52,7 @@ class Standing:
         marks: (at source, at target) in the data graph; None when not adjacent there.
         frequency: share of resamples in which the pair is adjacent; None when one of the two
             did not enter the estimate.
+        arrow_at_source: share of resamples with an arrowhead at the source.
         rows: submissions behind the estimate.
         finding: what own experiments say of the source's effect on the outcome.
     """
@@ -60,6 +61,7 @@ class Standing:
     marks: tuple[Mark, Mark] | None
     frequency: float | None
     rows: int
+    arrow_at_source: float = 0.0
     finding: Finding | None = None
 
 
@@ -72,12 +74,12 @@ def tag_edge(standing: Standing) -> Tag:
         return "experiment_confirmed"
     if standing.finding == "equivalent":
         return "data_contradicted"
-    if standing.believed and firm and no_cause:
+    if standing.believed and no_cause and standing.arrow_at_source >= FIRM:
         return "data_contradicted"
     absent = standing.marks is None and standing.frequency is not None and frequency <= ABSENT
     if standing.believed and absent and standing.rows >= ROWS_TO_SEE_WEAK_EFFECTS:
         return "data_contradicted"
-    if firm:
+    if firm and not (standing.believed and no_cause):
         return "data_confirmed"
     if standing.marks is None and standing.frequency is None and standing.finding is None:
         return "expert_imposed"

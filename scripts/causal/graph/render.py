@@ -22,9 +22,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, FancyBboxPatch, Polygon
 
 from scripts.causal.files import atomic_path, write_text
-from scripts.causal.graph.layout import FONT_SIZE, Box, Layout, curve, lay_out
+from scripts.causal.graph.encode import Matrix
+from scripts.causal.graph.layout import FONT_SIZE, Box, lay_out
 from scripts.causal.graph.schema import CausalDag, Edge, Mark
-from scripts.causal.graph.style import MARK_WORDS, STYLES, TIER_NAMES
+from scripts.causal.graph.style import MARK_WORDS, STYLES, TIER_NAMES, line_width
 
 _DOT_ARROWS: dict[Mark, str] = {"tail": "none", "arrow": "normal", "circle": "odot"}
 _DOT_SECONDS = 60
@@ -61,7 +62,7 @@ def dot_source(dag: CausalDag) -> str:
             arrowhead=_DOT_ARROWS[edge.target_mark],
             color=style.colour,
             style=style.line,
-            penwidth=str(style.width),
+            penwidth=f"{line_width(edge):.2f}",
         )
     return str(graph.source)
 
@@ -98,20 +99,32 @@ def _draw_mark(axes: Axes, mark: Mark, tip: np.ndarray, behind: np.ndarray, colo
         )
 
 
-def _draw_edge(axes: Axes, layout: Layout, edge: Edge) -> None:
-    style, points = STYLES[edge.tag], curve(layout, edge)
+def _behind(points: Matrix, tip: int) -> np.ndarray:
+    """Return the first point of the path that is a mark's length away from its end `tip`."""
+    far = np.linalg.norm(points - points[tip], axis=1) >= 2 * MARK_SIZE
+    order = np.flatnonzero(far)
+    if not len(order):
+        tip = -1 - tip
+        order = np.array([tip])
+    found: np.ndarray = points[order[0] if tip == 0 else order[-1]]
+    return found
+
+
+def _draw_edge(axes: Axes, points: Matrix, edge: Edge) -> None:
+    """Draw one edge along its path."""
+    style = STYLES[edge.tag]
     axes.plot(
         points[:, 0],
         points[:, 1],
         color=style.colour,
         linestyle=_DASHES[style.line],
-        linewidth=style.width,
-        zorder=1,
+        linewidth=line_width(edge),
+        zorder=2 if edge.origin == "data" else 1,
         solid_capstyle="butt",
     )
-    back = min(6, len(points) - 1)
-    _draw_mark(axes, edge.source_mark, points[0], points[back], style.colour)
-    _draw_mark(axes, edge.target_mark, points[-1], points[-1 - back], style.colour)
+    ends = ((edge.source_mark, 0), (edge.target_mark, -1))
+    for mark, tip in ends:
+        _draw_mark(axes, mark, points[tip], _behind(points, tip), style.colour)
 
 
 def _draw_box(axes: Axes, box: Box, outcome: bool) -> None:
@@ -150,8 +163,8 @@ def draw(dag: CausalDag) -> Figure:
     axes.set_xlim(-(width - layout.width) / 2, layout.width + (width - layout.width) / 2)
     axes.set_ylim(-FOOT, layout.height + HEAD)
     axes.axis("off")
-    for edge in dag.edges:
-        _draw_edge(axes, layout, edge)
+    for edge, path in zip(dag.edges, layout.paths, strict=True):
+        _draw_edge(axes, path, edge)
     for name, box in layout.boxes.items():
         _draw_box(axes, box, name == dag.outcome)
     for tier, x in layout.tier_middles.items():

@@ -94,11 +94,18 @@ class DataEdge(Record):
 
 
 class PairFrequency(Record):
-    """How often a pair is adjacent over the resamples in which both variables still vary."""
+    """How often a pair is adjacent over the resamples in which both variables still vary.
+
+    Attributes:
+        frequency: share of those resamples in which it is adjacent.
+        arrow_a, arrow_b: share in which it is adjacent with an arrowhead at that end.
+    """
 
     a: str
     b: str
     frequency: float
+    arrow_a: float
+    arrow_b: float
     resamples: int
 
 

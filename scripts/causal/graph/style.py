@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from scripts.causal.graph.schema import Tag
+from scripts.causal.graph.schema import Edge, Tag
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,16 @@ STYLES: dict[Tag, EdgeStyle] = {
     "expert_imposed": EdgeStyle("#8A8A8A", "dotted", 1.2, "believed only, data cannot speak"),
 }
 TIER_NAMES = ("context", "design", "quantization\nand encoding", "evaluation", "outcome")
-MARK_WORDS = "marks: ▷ does not cause the other end   ○ cannot be told   none: does cause it"
+MARK_WORDS = (
+    "marks: ▷ does not cause the other end   ○ cannot be told   none: does cause it      "
+    "bold lines: in the submissions' own graph   thin lines: believed, claimed or tested"
+)
+THIN = 0.6
+
+
+def line_width(edge: Edge) -> float:
+    """Return the width in points: edges of the data stand out over mere beliefs."""
+    return STYLES[edge.tag].width * (1.0 if edge.origin == "data" else THIN)
+
 
 assert set(STYLES) == set(get_args(Tag))
