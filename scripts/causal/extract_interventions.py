@@ -16,7 +16,7 @@ from scripts.causal.leaderboard.extract import extract_submission
 from scripts.causal.leaderboard.schema import Leaderboard, Submission
 from scripts.causal.leaderboard.submission_json import read_submission_json
 
-BUNDLED_RECORDS = Path(__file__).resolve().parents[2] / "records"
+RECORDS = Path(__file__).resolve().parents[2] / "records"
 MAX_README = 2 * 1024 * 1024
 
 
@@ -98,7 +98,7 @@ def main(
     output: Annotated[Path, typer.Option(help="interventions.json to write.")],
     input: Annotated[
         Path, typer.Option(help="Folder tree of README.md and submission.json pairs.")
-    ] = BUNDLED_RECORDS,
+    ] = RECORDS,
     keep_going: Annotated[
         bool, typer.Option(help="Note unreadable submissions and go on, instead of stopping.")
     ] = False,

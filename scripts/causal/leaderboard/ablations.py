@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
+from interventions.vocabulary import Value, load_variables
 from scripts.causal.leaderboard.document import Block, Document, Row, Table
 from scripts.causal.leaderboard.schema import Ablation, Source
-from scripts.causal.leaderboard.stages import stage_of
+from scripts.causal.leaderboard.stages import contrast, stage_of
 from scripts.causal.leaderboard.tables import (
     MEAN,
     SPREAD,
@@ -21,6 +22,7 @@ from scripts.causal.leaderboard.tables import (
 from scripts.causal.leaderboard.techniques import variables_in
 
 MAX_ABLATIONS = 200
+Named = list[tuple[str, Value | None, int]]
 _STUDY = re.compile(
     r"ablat|sweep|ladder|progress|contribut|what (?:stacked|worked|didn't|helped|changed)|effect|"
     r"impact|experiment|negative|tried|did ?n[o']t work|journey|improvement|gain|breakdown|"
@@ -50,7 +52,8 @@ _TOTAL = re.compile(
     r"^\W*(?:total|overall|sum|combined|net)\b|^\W*(?:this|ours|final|full)\b", re.IGNORECASE
 )
 _PROSE_DELTA = re.compile(
-    r"(?<![\w.,])(~|about |roughly )?([+-]|±)?\s?(\d?\.\d{3,8}|0\.\d{2})\s*(?:val[_ ])?(bpb|bits|nats?)\b",
+    r"(?<![\w.,])(~|about |roughly )?([+-]|±)?\s?(\d?\.\d{3,8}|0\.\d{2})\s*"
+    r"(?:val[_ ])?(bpb|bits|nats?)\b",
     re.I,
 )
 _PROSE_TO = re.compile(r"(\d\.\d{3,8})\s*(?:->|→|to)\s*(\d\.\d{3,8})")
@@ -116,7 +119,33 @@ def _delta_rows(document: Document, table: Table, columns: Columns) -> Iterator[
         if abs(delta) > 2:
             continue
         kind = "cumulative" if cumulative and _PLUS.match(label) else "single"
-        yield from _contrast(document, row, label, delta, unit, kind)
+        if stated := _stated(document, row, columns, label, delta, unit):
+            yield stated
+        else:
+            yield from _contrast(document, row, label, delta, unit, kind)
+
+
+def _stated(
+    document: Document, row: Row, columns: Columns, label: str, delta: float, unit: str
+) -> Ablation | None:
+    """A row that names a vocabulary id and gives both ends and the kind needs no reading."""
+    if label not in load_variables() and not re.fullmatch(r"other:[a-z0-9_]{1,60}", label):
+        return None
+    ends = [
+        cell(row, index) if index is not None else ""
+        for index in (columns.control, columns.treatment)
+    ]
+    kind = cell(row, columns.kind) if columns.kind is not None else ""
+    return contrast(
+        variable=label,
+        control=ends[0] or None,
+        treatment=ends[1] or None,
+        delta=delta,
+        unit=unit,
+        kind=kind if kind in ("single", "cumulative", "bundle") else "single",
+        quote=document.quote(row.line),
+        source=Source(file=document.name, line=row.line),
+    )
 
 
 def _score_rows(document: Document, table: Table, columns: Columns) -> Iterator[Ablation]:
@@ -152,16 +181,25 @@ def _contrast(
     if not re.search(r"[A-Za-z]", label) or re.search(r"\bpr\b.{0,4}#?\d+\s*$", label, re.I):
         return
     named = variables_in(label)
-    if _TOTAL.match(label) or len(named) > 1 and re.search(r"\s[+&]\s|\band\b", label):
+    if _TOTAL.match(label) or (len(named) > 1 and re.search(r"\s[+&]\s|\band\b", label)):
         kind = "bundle"
     variable = named[0][0] if named and not (_TOTAL.match(label)) else None
     if variable is None:
         variable = "other:bundle" if _TOTAL.match(label) else f"other:{slug(label)}"
     control, treatment = _ends(label, named)
-    yield _ablation(document, variable, control, treatment, delta, unit, kind, row.line)
+    yield contrast(
+        variable=variable,
+        control=control,
+        treatment=treatment,
+        delta=delta,
+        unit=unit,
+        kind=kind,
+        quote=document.quote(row.line),
+        source=Source(file=document.name, line=row.line),
+    )
 
 
-def _ends(label: str, named: list[tuple[str, object, int]]) -> tuple[str | None, str | None]:
+def _ends(label: str, named: Named) -> tuple[str | None, str | None]:
     """What the contrast goes from and to, where the label says."""
     text = _PLUS.sub("", label).strip()
     if _MINUS.match(label):
@@ -172,30 +210,6 @@ def _ends(label: str, named: list[tuple[str, object, int]]) -> tuple[str | None,
         return match.group(2), match.group(3)
     value = next((str(v) for _, v, _ in named if v is not None), None)
     return (match.group(1) if match else None), value or text[:80] or None
-
-
-def _ablation(
-    document: Document,
-    variable: str,
-    control: str | None,
-    treatment: str | None,
-    delta: float,
-    unit: str,
-    kind: str,
-    line: int,
-) -> Ablation:
-    return Ablation.model_validate(
-        {
-            "variable": variable,
-            "from": control,
-            "to": treatment,
-            "delta": round(delta, 8),
-            "unit": unit,
-            "kind": kind,
-            "quote": document.quote(line),
-            "source": Source(file=document.name, line=line),
-        }
-    )
 
 
 def _from_prose(document: Document) -> Iterator[Ablation]:
@@ -238,7 +252,16 @@ def _sentence(document: Document, block: Block, start: int, text: str) -> Iterat
     unit = "nats" if match.group(4).lower().startswith("nat") else "bpb"
     kind = "bundle" if len(named) > 2 else "single"
     value = next((str(v) for name, v, _ in named if name == variable and v is not None), None)
-    yield _ablation(document, variable, None, value, delta, unit, kind, line)
+    yield contrast(
+        variable=variable,
+        control=None,
+        treatment=value,
+        delta=delta,
+        unit=unit,
+        kind=kind,
+        quote=document.quote(line),
+        source=Source(file=document.name, line=line),
+    )
 
 
 def slug(label: str) -> str:

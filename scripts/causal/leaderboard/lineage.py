@@ -22,15 +22,15 @@ _BUILT = re.compile(
     re.IGNORECASE,
 )
 _NAMED = re.compile(
-    r"\b(?:base|baseline|parent|foundation|starting point|base (?:stack|model|pr|submission|code|"
-    r"architecture|record|branch)|base_pr|lineage base|upstream)\b\s{0,2}(?:\([^()\n]{0,40}\))?\s{0,2}"
+    r"\b(?:base|baseline|parent|foundation|starting point|base (?:stack|model|pr|submission|"
+    r"code|architecture|record|branch)|base_pr|lineage base|upstream)\b"
+    r"\s{0,2}(?:\([^()\n]{0,40}\))?\s{0,2}"
     r"(?:is|was|[:=|])\s{0,2}[^.;\n|]{0,60}?" + _PR,
     re.IGNORECASE,
 )
 _STACK = re.compile(
-    _PR
-    + r"(?:'s)?(?: \([^()\n]{0,60}\))?(?: by @\w+)?[^.;\n|,]{0,20}?\s(?:stack|base|baseline|codebase|"
-    r"submission stack|foundation|record folder|scaffold)\b",
+    _PR + r"(?:'s)?(?: \([^()\n]{0,60}\))?(?: by @\w+)?[^.;\n|,]{0,20}?\s"
+    r"(?:stack|base|baseline|codebase|submission stack|foundation|record folder|scaffold)\b",
     re.IGNORECASE,
 )
 _CHANGES = re.compile(
@@ -57,7 +57,7 @@ _BASE_KEYS = re.compile(
 def parent_prs(
     document: Document, facts: Iterable[Fact], own: int | None = None
 ) -> tuple[tuple[int, ...], Source | None]:
-    """Return the PRs the submission builds on, in the order found, and where the first was read."""
+    """Return the PRs the submission builds on, as found, and where the first was read."""
     found: dict[int, Source] = {}
     for fact in facts:
         if not any(_BASE_KEYS.match(part.lower()) for part in fact.path):

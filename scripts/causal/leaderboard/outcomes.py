@@ -38,6 +38,10 @@ _SIZE_KEYS = (
     "artifact_bytes", "artifact_size_bytes", "total_bytes", "artifact_bytes_mean",
     "submission_bytes", "total_artifact_bytes", "artifact_size", "compressed_size_bytes",
 )  # fmt: skip
+_PARALLEL_KEYS = (
+    "val_bpb_seeds", "val_bpb_per_seed", "seed_scores", "seed_bpbs", "seed_results",
+    "per_seed_val_bpb", "seed_val_bpb", "val_bpbs", "seed_val_bpbs", "per_seed_bpb",
+)  # fmt: skip
 _SIZE_MB_KEYS = ("artifact_mb", "artifact_size_mb", "size_mb", "artifact_mb_max")
 _ELSEWHERE = re.compile(r"baseline|compar|previous|prior|ablation|base_|history|negative|control")
 _HEAD = re.compile(
@@ -46,7 +50,8 @@ _HEAD = re.compile(
     re.IGNORECASE,
 )
 _MEAN_HEAD = re.compile(
-    r"(?:mean|average)\b[^.;\n|]{0,40}?(\d\.\d{3,10})|(\d\.\d{3,10})\s*(?:val[_ ]?bpb\s*)?\(?[^()\n|]{0,12}\bmean",
+    r"(?:mean|average)\b[^.;\n|]{0,40}?(\d\.\d{3,10})|"
+    r"(\d\.\d{3,10})\s*(?:val[_ ]?bpb\s*)?\(?[^()\n|]{0,12}\bmean",
     re.IGNORECASE,
 )
 _SIZE_LINE = re.compile(
@@ -164,7 +169,7 @@ def _seeds_by_key(facts: Sequence[Fact]) -> tuple[dict[int, float], Source | Non
             seed = int(match.group(1))
             if seed not in best or rank < best[seed][0]:
                 best[seed] = (rank, value, _json_source(fact))
-    if not best or all(seed == i for i, seed in enumerate(best)) and _positions(facts, best):
+    if not best or (list(best) == list(range(len(best))) and _positions(facts, best)):
         return {}, None
     return {seed: value for seed, (_, value, _) in best.items()}, next(iter(best.values()))[2]
 
@@ -214,8 +219,7 @@ def _seeds_parallel(facts: Sequence[Fact]) -> tuple[dict[int, float], Source | N
         if fact.path[0].lower() in ("seeds", "seed_list") and len(fact.path) == 2
         and (value := _number(fact)) is not None and value == int(value)
     ]  # fmt: skip
-    for key in ("val_bpb_seeds", "val_bpb_per_seed", "seed_scores", "seed_bpbs", "seed_results",
-                "per_seed_val_bpb", "seed_val_bpb", "val_bpbs", "seed_val_bpbs", "per_seed_bpb"):  # fmt: skip
+    for key in _PARALLEL_KEYS:
         values = [f for f in facts if len(f.path) == 2 and f.path[0].lower() == key]
         numbers = [value for f in values if (value := _score(f)) is not None]
         if names and len(numbers) == len(names):

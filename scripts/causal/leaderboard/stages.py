@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from statistics import fmean
 
 from scripts.causal.leaderboard.document import Document, Table
@@ -66,6 +67,32 @@ def stage_contrasts(document: Document, facts: Sequence[Fact]) -> list[Ablation]
     return _contrasts(document, stages) if len(stages) >= 2 else []
 
 
+def contrast(
+    *,
+    variable: str,
+    control: str | None,
+    treatment: str | None,
+    delta: float,
+    source: Source,
+    quote: str | None,
+    unit: str = "bpb",
+    kind: str = "single",
+) -> Ablation:
+    """Return the contrast, its delta rounded to what a log prints."""
+    return Ablation.model_validate(
+        {
+            "variable": variable,
+            "from": control,
+            "to": treatment,
+            "delta": round(delta, 8),
+            "unit": unit,
+            "kind": kind,
+            "quote": quote,
+            "source": source,
+        }
+    )
+
+
 Stages = dict[str, tuple[float, Source]]
 
 
@@ -120,14 +147,13 @@ def _from_metrics(document: Document) -> Stages:
 
 def _from_json(facts: Iterable[Fact]) -> Stages:
     stages: Stages = {}
-    final: tuple[float, Source] | None = None
     for fact in facts:
         if len(fact.path) != 1 or not isinstance(fact.value, float) or "bpb" not in fact.key:
             continue
         source = Source(file="submission.json", line=fact.line)
         if fact.key == "val_bpb":
-            final = (fact.value, source)
-        elif (stage := stage_of(fact.key)) and not re.search(
+            continue
+        if (stage := stage_of(fact.key)) and not re.search(
             "std|delta|gain|gap|base|best", fact.key
         ):
             stages.setdefault(stage, (fact.value, source))
@@ -137,7 +163,7 @@ def _from_json(facts: Iterable[Fact]) -> Stages:
 def _contrasts(document: Document, stages: Stages) -> list[Ablation]:
     known = [stage for stage in ORDER if stage in stages]
     found = []
-    for before, after in zip(known, known[1:], strict=False):
+    for before, after in pairwise(known):
         variable, control, treatment = _VARIABLE[after]
         value, source = stages[after]
         delta = round(value - stages[before][0], 8)
@@ -150,12 +176,11 @@ def _contrasts(document: Document, stages: Stages) -> list[Ablation]:
             ("raw", "ttt"),
         )
         found.append(
-            Ablation(
+            contrast(
                 variable=variable,
-                from_=control,
-                to=treatment,
+                control=control,
+                treatment=treatment,
                 delta=delta,
-                unit="bpb",
                 kind="bundle" if bundle else "single",
                 quote=document.quote(source.line) if source.file == document.name else None,
                 source=source,

@@ -1,4 +1,4 @@
-"""submission.json as a flat list of facts, each with its line: what strangers wrote, never trusted."""
+"""submission.json as a flat list of facts, each with its line; nothing in it is trusted."""
 
 from __future__ import annotations
 

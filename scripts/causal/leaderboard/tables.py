@@ -24,6 +24,9 @@ _NOT_BPB = re.compile(
     re.IGNORECASE,
 )
 _BPB_WORD = re.compile(r"bpb|bits.per.byte|score", re.IGNORECASE)
+_FROM = re.compile(r"^(?:from|control|before|old|default)$", re.IGNORECASE)
+_TO = re.compile(r"^(?:to|treatment|after|new|ours)$", re.IGNORECASE)
+_KIND = re.compile(r"^kind$", re.IGNORECASE)
 _BYTES = re.compile(r"artifact|bytes|size|total", re.IGNORECASE)
 
 
@@ -36,6 +39,9 @@ class Columns:
     bpb: tuple[int, ...]
     delta: tuple[int, ...]
     size: tuple[int, ...]
+    control: int | None = None
+    treatment: int | None = None
+    kind: int | None = None
 
 
 def columns_of(table: Table) -> Columns:
@@ -60,7 +66,11 @@ def columns_of(table: Table) -> Columns:
             size.append(index)
     taken = {seed, *bpb, *delta, *size}
     label = next((i for i in range(len(table.header)) if i not in taken and _wordy(table, i)), 0)
-    return Columns(label, seed, tuple(bpb), tuple(delta), tuple(size))
+    control, treatment, kind = (
+        next((i for i, title in enumerate(table.header) if role.match(title)), None)
+        for role in (_FROM, _TO, _KIND)
+    )
+    return Columns(label, seed, tuple(bpb), tuple(delta), tuple(size), control, treatment, kind)
 
 
 def parse_seed(cell: str) -> int | None:
@@ -101,7 +111,7 @@ def _wordy(table: Table, index: int) -> bool:
 def _is_delta(title: str, cells: list[str]) -> bool:
     signed = sum(bool(SIGNED.match(text.lstrip("~ (*"))) for text in cells)
     numeric = sum(bool(re.search(r"\d", text)) for text in cells)
-    if re.search(r"time|step|ms|mb|bytes|loss|nats|%|size|params", title, re.I) and not (
+    if re.search(r"time|step|ms|mb|bytes|loss|%|size|params", title, re.I) and not (
         _BPB_WORD.search(title)
     ):
         return False

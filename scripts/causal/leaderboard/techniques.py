@@ -49,6 +49,8 @@ _NEGATED_AFTER = re.compile(
     re.IGNORECASE,
 )
 _SETTING = re.compile(r"(?<![\w.$-])([A-Za-z][A-Za-z0-9_]{2,48})\s?[=:]\s?[\"']?([\w.,+-]{1,40})")
+_ROW_SETTING = re.compile(r"^([A-Za-z][A-Za-z0-9_]{2,48}) \| ([\w.,+-]{1,40})(?: \||$)")
+_OFF = ("0", "false", "no", "off", "none", "0.0")
 _JSON_ELSEWHERE = re.compile(
     r"baseline|compar|seed_results|per_seed|attribution|credit|lineage|previous|prior|base_|"
     r"ablation|negative|failed|history|reference|hardware|file",
@@ -205,7 +207,7 @@ def _from_clause(text: str, weight: int, source: Source) -> Iterator[Evidence]:
 
 
 def _from_settings(document: Document) -> Iterator[Evidence]:
-    """NAME=value in run commands and configuration dumps; the first command is the submission's."""
+    """NAME=value in run commands and dumps; the first command is the submission's own."""
     for block in document.blocks:
         weight = COMMAND if block.kind == "code" else _weight(block, document)
         if not weight or (block.kind == "code" and _SKIPPED.search(" ".join(block.section))):
@@ -300,7 +302,8 @@ def _switches() -> dict[str, Alias]:
 
 
 def _settings(text: str) -> Iterator[tuple[str, Value, int, int]]:
-    for match in _SETTING.finditer(text):
+    row = _ROW_SETTING.match(text)
+    for match in [*([row] if row else ()), *_SETTING.finditer(text)]:
         setting = _setting(match.group(1).lower(), match.group(2))
         if setting is not None:
             yield (*setting, match.start(), match.end())
@@ -308,29 +311,29 @@ def _settings(text: str) -> Iterator[tuple[str, Value, int, int]]:
 
 def _setting(key: str, text: str) -> tuple[str, Value] | None:
     """Return (id, value) of NAME=value; True for switched on, False for switched off."""
+    word = text.lower().rstrip(".,")
     switch = _switches().get(key)
     if switch is not None:
-        word = text.lower().strip(".,")
-        return switch.variable, word not in ("0", "false", "no", "off", "none", "0.0")
+        return switch.variable, word not in _OFF
     alias = _names().get(key)
     if alias is None:
         return None
     variable = load_variables()[alias.variable]
-    number = parse_number(text.rstrip(".,"))
+    number = parse_number(word)
+    if word in _OFF:
+        return alias.variable, False
+    if word == "true":
+        return alias.variable, True
     if variable.kind == "numeric":
-        if number is None:
-            return (alias.variable, True) if text.lower() == "true" else None
-        if number == 0:
-            return alias.variable, False
-        return (alias.variable, tidy(number)) if alias.holds(number) else None
+        plausible = number is not None and alias.holds(number)
+        return (alias.variable, tidy(number)) if plausible and number is not None else None
     if variable.kind == "binary":
-        word = text.lower().strip(".,")
-        if word in ("0", "false", "no", "off", "none", "0.0"):
-            return alias.variable, False
-        return (alias.variable, True) if word in ("1", "true", "yes", "on", "1.0") else None
+        return (alias.variable, True) if word in ("1", "yes", "on", "1.0", "enabled") else None
+    if word in variable.levels:
+        return alias.variable, word
     if alias.variable == "rope_dims":
         return (alias.variable, "partial") if number and number < 64 else None
     for level, pattern in (*alias.levels, *alias.generic):
         if pattern.search(text):
             return alias.variable, level
-    return (alias.variable, text) if text in variable.levels else None
+    return None
