@@ -106,7 +106,7 @@ def _environment() -> Environment:
         environment.filters[name] = getattr(words, name)
     environment.filters |= {
         "edge": _edge,
-        "level": lambda share: f"{100 * share:.4g} %",
+        "level": lambda share: f"{100 * share:.4g}%",
         "scalar": _scalar,
     }
     return environment
@@ -167,7 +167,7 @@ def _image(svg: str | None) -> Markup | None:
     """A data URI: base64 has no character that could end an attribute."""
     if svg is None or "<svg" not in svg[:4096]:
         return None
-    encoded = base64.b64encode(svg.encode("utf-8")).decode("ascii")
+    encoded = base64.b64encode(svg.encode("utf-8", errors="replace")).decode("ascii")
     return Markup(f"data:image/svg+xml;base64,{encoded}")
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from scripts.causal.campaign.schema import ContrastResult, ContrastRuns, Verdict
+from scripts.causal.campaign.schema import Contrast, ContrastResult, ContrastRuns, Verdict
 from scripts.causal.graph.schema import Estimate
 from scripts.causal.reporting import words
 from scripts.causal.reporting.campaign_files import CampaignFiles
@@ -100,7 +100,7 @@ def _view(campaign: CampaignFiles, result: ContrastResult, number: int) -> Contr
             if claim.delta_bpb is not None
         ),
         notes=tuple(f"{claim.source}: {claim.note}" for claim in claims if claim.note),
-        estimates=_estimates(campaign, contrast.variable),
+        estimates=_estimates(campaign, contrast),
         figures=_figures(_runs_of(campaign, result), result, f"c{number}"),
     )
 
@@ -115,9 +115,14 @@ def _value(value: object) -> str:
     )
 
 
-def _estimates(campaign: CampaignFiles, variable: str) -> tuple[Estimate, ...]:
-    """What the leaderboard says of a variable's effect; our own tests stand in the table."""
+def _estimates(campaign: CampaignFiles, contrast: Contrast) -> tuple[Estimate, ...]:
+    """What the leaderboard says of a contrast's variable; our own tests stand in the table.
+
+    Where the contrast names a category (an activation), only estimates that name it too: the
+    effect of another category says nothing about this one.
+    """
     found: list[Estimate] = []
+    variable, value = contrast.variable, contrast.changes.get(contrast.variable)
     if campaign.dag is not None:
         ends = {variable, campaign.dag.outcome}
         for edge in campaign.dag.edges:
@@ -127,7 +132,19 @@ def _estimates(campaign: CampaignFiles, variable: str) -> tuple[Estimate, ...]:
         for entry in campaign.identifiability.variables:
             if entry.variable == variable:
                 found.extend(entry.estimates)
-    return tuple(dict.fromkeys(e for e in found if e.source != "tested"))
+    return tuple(
+        dict.fromkeys(
+            estimate
+            for estimate in found
+            if estimate.source != "tested"
+            and (not isinstance(value, str) or value in _names(estimate.contrast))
+        )
+    )
+
+
+def _names(text: str) -> set[str]:
+    """The words of a comparison: ``relu_sq → gelu`` names relu_sq and gelu."""
+    return set(text.replace(",", " ").split())
 
 
 def _runs_of(campaign: CampaignFiles, result: ContrastResult) -> ContrastRuns | None:

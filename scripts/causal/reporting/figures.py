@@ -11,18 +11,18 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
-from matplotlib.transforms import blended_transform_factory
+from matplotlib.transforms import ScaledTranslation, blended_transform_factory
 
 from scripts.causal.campaign.schema import ContrastRuns
 from scripts.causal.reporting import words
 from scripts.causal.reporting.curves import Band, arm_band, paired_difference
-from scripts.causal.reporting.svg import PALETTE, SETTINGS, figure
+from scripts.causal.reporting.svg import DPI, PALETTE, SETTINGS, figure
 
 Kind = Literal["tested", "claim", "reported", "observed"]
 Tone = Literal["better", "worse", "same", "open"]
 MARKERS: dict[Kind, str] = {"tested": "o", "claim": "D", "reported": "s", "observed": "^"}
-WIDE, NARROW = 880, 368
-CURVE_SIZE = (372, 262)
+WIDE, NARROW = 880, 340
+CURVE_SIZE = (320, 240)
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def forest_plot(rows: Sequence[ForestRow], *, mde: float, width: int = WIDE) -> 
     arrow: the axis fits the tested effects and the claims, not the widest interval.
     """
     narrow = width < 600
-    left, right = (10, width - 10) if narrow else (216, 612)
+    left, right = (10, width - 10) if narrow else (206, 574)
     tops: list[float] = []
     y = 6.0
     for row in rows:
@@ -79,6 +79,7 @@ def forest_plot(rows: Sequence[ForestRow], *, mde: float, width: int = WIDE) -> 
         axes.axvspan(-mde, mde, color=PALETTE["band"], linewidth=0)
         axes.axvline(0, color=PALETTE["muted"], linewidth=0.9)
         place = blended_transform_factory(drawing.transFigure, axes.transData)
+        under = axes.transAxes + ScaledTranslation(0, -36 / DPI, drawing.dpi_scale_trans)
 
         def write(x: float, y: float, text: str, tone: str, side: str = "left") -> None:
             colour = PALETTE[tone]
@@ -95,29 +96,33 @@ def forest_plot(rows: Sequence[ForestRow], *, mde: float, width: int = WIDE) -> 
                     clip_on=False,
                 )
             label = words.plain_text(row.label, 26 if narrow else 30)
-            numbers = _numbers(row.tested)
             if narrow:
                 write(left, top + 12, label, "ink")
-                write(right, top + 12, numbers, "muted", "right")
+                write(right, top + 12, _numbers(row.tested, short=True), row.tone, "right")
                 line = top + 30
             else:
                 line = top + 15
                 write(8, line, label, "ink")
-                write(626, line, numbers, "ink")
+                write(588, line, _numbers(row.tested), "ink")
                 write(width - 6, line, row.verdict, row.tone, "right")
             if row.tested is not None:
                 _mark(axes, row.tested, line, limit, PALETTE[row.tone], solid=row.solid)
             for step, other in enumerate(row.others, start=1):
                 _mark(axes, other, line + 17 * step, limit, PALETTE["muted"], solid=False)
                 if not narrow:
-                    write(204, line + 17 * step, other.kind, "muted", "right")
-                    write(626, line + 17 * step, _numbers(other), "muted")
+                    write(196, line + 17 * step, other.kind, "muted", "right")
+                    write(588, line + 17 * step, _numbers(other), "muted")
         _quiet_axes(axes, grid=False)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
         axes.xaxis.set_major_locator(MaxNLocator(4 if narrow else 6, symmetric=True))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _signed(value)))
-        axes.set_xlabel("← better      effect in bpb      worse →", labelpad=5)
+        for at, text, side in (
+            (0, "← better", "left"),
+            (0.5, "bpb", "center"),
+            (1, "worse →", "right"),
+        ):
+            axes.text(at, 0, text, transform=under, ha=side, color=PALETTE["muted"])
     return drawing
 
 
@@ -172,7 +177,7 @@ def curve_sheet(runs: ContrastRuns, mde: float | None = None) -> Figure | None:
     return drawing
 
 
-_FRAME = (0.155, 0.165, 0.825, 0.735)
+_FRAME = (0.165, 0.175, 0.815, 0.715)
 
 
 def _arms_figure(runs: ContrastRuns, x: str, y: str, x_label: str, y_label: str) -> Figure | None:
@@ -198,6 +203,7 @@ def draw_arms(
         axes.plot(band.x, band.mean, color=colour, linewidth=1.7, linestyle=line, label=name)
     _quiet_axes(axes)
     _label(axes, x_label, y_label)
+    _look_at_the_end(axes, [band for band in (control, treatment) if band is not None])
     axes.legend(frameon=False, loc="upper right", handlelength=2.2, borderaxespad=0.2)
 
 
@@ -216,11 +222,21 @@ def draw_difference(axes: Axes, difference: Band, mde: float | None) -> None:
 
 def _label(axes: Axes, x_label: str, y_label: str) -> None:
     # The label of the upright axis lies flat above it: nobody turns a phone to read it.
-    axes.set_title(y_label, loc="left", x=-0.15, fontsize=11, color=PALETTE["muted"], pad=9)
+    axes.set_title(y_label, loc="left", x=-0.19, fontsize=11, color=PALETTE["muted"], pad=9)
     axes.set_xlabel(x_label)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
     axes.yaxis.set_major_locator(MaxNLocator(5))
+
+
+def _look_at_the_end(axes: Axes, bands: Sequence[Band]) -> None:
+    """Let the steep first sixth of training run off the top: arms differ where they end."""
+    late = [(band, band.x >= band.x[0] + (band.x[-1] - band.x[0]) / 6) for band in bands]
+    if late:
+        low = min(float(band.low[after].min()) for band, after in late)
+        high = max(float(band.high[after].max()) for band, after in late)
+        if high > low:
+            axes.set_ylim(low - 0.06 * (high - low), high + 0.06 * (high - low))
 
 
 def _quiet_axes(axes: Axes, *, grid: bool = True) -> None:
@@ -262,13 +278,13 @@ def _reach(rows: Sequence[ForestRow], mde: float) -> float:
     tested = [abs(row.tested.value) for row in rows if row.tested is not None]
     claims = [abs(e.value) for row in rows for e in row.others if e.kind == "claim"]
     widest = max([*tested, *claims, 2 * mde])
-    return 1.3 * min(widest, max(20 * mde, 4 * median(tested or [0.0])))
+    return 1.3 * min(widest, max(20 * mde, 4 * median(tested or [0.0])), 1e6)
 
 
-def _numbers(item: Evidence | None) -> str:
+def _numbers(item: Evidence | None, *, short: bool = False) -> str:
     if item is None:
         return "no complete pair"
-    if item.low is None or item.high is None:
+    if short or item.low is None or item.high is None:
         return words.effect(item.value)
     return f"{words.effect(item.value)}  [{words.span(item.low, item.high)}]"
 

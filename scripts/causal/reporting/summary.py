@@ -8,6 +8,7 @@ from scripts.causal.campaign.schema import ContrastResult, Verdict
 from scripts.causal.reporting import words
 from scripts.causal.reporting.campaign_files import CampaignFiles
 from scripts.causal.reporting.cost import Cost
+from scripts.causal.stats.sentences import ENOUGH_TOKENS_PER_PARAMETER
 
 VERDICT_WORDS: dict[Verdict, str] = {
     "confirmed_better": "better",
@@ -75,13 +76,30 @@ def found_headline(results: Sequence[ContrastResult]) -> str:
 
 
 def sentence(result: ContrastResult) -> str:
-    """The verdict on one contrast as a sentence: the analysis' own words where it gave them."""
-    if result.words.strip():
-        return result.words
-    if result.effect is None:
-        return "There is no complete pair of runs, so nothing can be said."
-    verdict = VERDICT_WORDS[result.verdict]
-    return f"Verdict: {verdict}; mean difference {words.effect(result.effect)} bpb."
+    """The verdict on one contrast in plain words."""
+    if result.verdict == "failed" or result.effect is None:
+        return "No seed gave a result in both arms, so nothing can be said."
+    size = f"{words.bpb(abs(result.effect))} bpb"
+    seeds = words.plural(len(result.seeds_used), "fresh seed")
+    if result.phase == "screen":
+        direction = "better" if result.effect < 0 else "worse"
+        return (
+            f"{size} {direction} on {words.plural(len(result.seeds_used), 'screening seed')}, "
+            "which pick what to test and prove nothing."
+        )
+    if result.verdict == "equivalent":
+        if result.effect == 0:
+            return f"Gives exactly the same score on {seeds}."
+        return f"Makes no difference of {result.mde:g} bpb or more, on {seeds}."
+    if result.verdict == "inconclusive":
+        difference = words.effect(result.effect)
+        found = f"Cannot be told: a difference of {difference} bpb may be luck."
+        if result.power is not None:
+            chance = words.percent(result.power)
+            found += f" A true effect of {result.mde:g} bpb had a chance of {chance} to be seen."
+        return found
+    does = "Lowers" if result.verdict == "confirmed_better" else "Raises"
+    return f"{does} the validation loss by {size} on {seeds}, none of which took part in the choice."
 
 
 def full_scale_limits(
@@ -108,7 +126,11 @@ def full_scale_limits(
             f"{words.listed(turning)}: the effect moves towards zero while training goes on, so "
             "longer training may reverse it."
         )
-    lines.extend(dict.fromkeys(result.transfer for result in results if result.transfer.strip()))
+    if cost.tokens_per_parameter and cost.tokens_per_parameter[0] < ENOUGH_TOKENS_PER_PARAMETER:
+        lines.append(
+            f"With fewer than {ENOUGH_TOKENS_PER_PARAMETER:.0f} training tokens per parameter, "
+            "small runs often rank changes unlike full-size ones."
+        )
     return lines
 
 
@@ -153,13 +175,13 @@ def next_steps(campaign: CampaignFiles, results: Sequence[ContrastResult]) -> li
         ]
         if open_ones:
             lines.append(
-                f"{words.plural(len(open_ones), 'variable')} whose effect the leaderboard cannot "
-                f"tell and no experiment has touched: {words.listed(open_ones)}."
+                "Not tested yet, and not to be told from the leaderboard alone: "
+                f"{words.listed(open_ones)}."
             )
     if campaign.results is not None:
         left = campaign.results.alpha_left
         lines.append(
-            f"{left:.2g} of the error budget is left for further cycles."
+            f"{words.number(left)} of the error budget is left for further cycles."
             if left > 0
             else "The error budget is spent: a further claim needs a new campaign."
         )

@@ -55,10 +55,10 @@ def percent(value: float | None) -> str:
     if value is None:
         return NONE
     if 0 < value < 0.01:
-        return "< 1 %"
+        return "< 1%"
     if 0.99 < value < 1:
-        return "> 99 %"
-    return f"{value:.0%}".replace("%", " %")
+        return "> 99%"
+    return f"{value:.0%}"
 
 
 def number(value: float | None, digits: int = 3) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
@@ -49,14 +50,12 @@ PLATFORM = Platform(
     machine="Linux x86_64, 2 cores",
 )
 BASE = {"activation": "relu_sq", "num_layers": 3, "model_dim": 128, "logit_softcap": 30.0}
-SVG = (
-    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 900 220" width="900" height="220">'
-    '<g font-family="sans-serif" font-size="15" text-anchor="middle">'
-    '<rect x="20" y="90" width="130" height="40" rx="8" fill="#eef"/><text x="85" y="115">activation</text>'
-    '<rect x="380" y="90" width="130" height="40" rx="8" fill="#eef"/><text x="445" y="115">num_layers</text>'
-    '<rect x="740" y="90" width="130" height="40" rx="8" fill="#efe"/><text x="805" y="115">val_bpb</text>'
-    '<path d="M510 110H735M150 100C350 20 600 20 735 100" fill="none" stroke="#555"/></g></svg>'
-)
+SVG = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 900 220" width="900" height="220">
+<g font-family="sans-serif" font-size="15" text-anchor="middle">
+<text x="85" y="115">activation</text><text x="445" y="115">num_layers</text>
+<text x="805" y="115">val_bpb</text>
+<path d="M510 110H735M150 100C350 20 600 20 735 100" fill="none" stroke="#555"/></g></svg>
+"""
 
 
 def contrast(
@@ -78,10 +77,15 @@ def contrast(
 
 CONTRASTS = {
     "leaky": contrast(
-        "activation_leaky_relu_sq", "activation", "LeakyReLU(0.5)²", {"activation": "leaky_relu_sq"}
+        "activation_leaky_relu_sq",
+        "activation",
+        "LeakyReLU(0.5)²",
+        {"activation": "leaky_relu_sq"},
     ),
     "layers": contrast("num_layers_plus_2", "num_layers", "two more layers", {"num_layers": 5}),
-    "softcap": contrast("logit_softcap_50", "logit_softcap", "softcap 50", {"logit_softcap": 50.0}),
+    "softcap": contrast(
+        "logit_softcap_50", "logit_softcap", "softcap 50", {"logit_softcap": 50.0}
+    ),
     "sin": contrast("activation_sin", "activation", "sin", {"activation": "sin"}),
     "silu": contrast("activation_silu", "activation", "SiLU", {"activation": "silu"}),
     "wide": contrast("model_dim_x1_25", "model_dim", "width × 1.25", {"model_dim": 160}),
@@ -147,6 +151,7 @@ def result(name: str, verdict: Verdict, effect: float, words: str) -> ContrastRe
         p_sign_flip=0.25,
         p_adjusted=0.0012 if abs(effect) > 0.005 else 0.824,
         p_equivalence=0.0021 if abs(effect) < 0.001 else 0.44,
+        p_equivalence_adjusted=0.0042 if abs(effect) < 0.001 else 0.88,
         df=11.3,
         sd=0.0018,
         power=0.86,
@@ -202,20 +207,19 @@ def build_results() -> AblationResults:
             "phase": "screen",
             "p_adjusted": None,
             "p_equivalence": None,
+            "p_equivalence_adjusted": None,
             "power": None,
             "seeds_used": (1, 2),
             "trend": "unknown",
             "stage_effects": None,
-            "words": "In screening it was worse by 0.0066 bpb, so it was not taken to fresh seeds.",
+            "words": "Worse by 0.0066 bpb in screening, so not taken to fresh seeds.",
         }
     )
-    blank = dict.fromkeys(
-        ("effect", "interval", "p_moderated", "p_plain", "p_sign_flip", "p_adjusted")
-        + ("p_equivalence", "df", "sd", "power", "screen_effect", "stage_effects", "correlation")
-    )
+    undefined = """effect interval p_moderated p_plain p_sign_flip p_adjusted p_equivalence
+        p_equivalence_adjusted df sd power screen_effect stage_effects correlation"""
     failed = screened.model_copy(
         update={
-            **blank,
+            **dict.fromkeys(undefined.split()),
             "contrast": CONTRASTS["wide"],
             "verdict": "failed",
             "seeds_used": (),
@@ -295,10 +299,20 @@ def build_dag() -> CausalDag:
     )
 
 
+@pytest.fixture(scope="session")
+def build_campaign() -> Callable[[Path], Path]:
+    """Writes a finished campaign into a folder of its own below the one given."""
+    return write_campaign
+
+
 @pytest.fixture
 def campaign_folder(tmp_path: Path) -> Path:
     """A finished campaign on disk."""
-    folder = tmp_path / "sin-and-depth"
+    return write_campaign(tmp_path)
+
+
+def write_campaign(parent: Path) -> Path:
+    folder = parent / "sin-and-depth"
     results = build_results()
     write_file(
         folder / "plan.json",
