@@ -1,0 +1,255 @@
+"""The program of a run: what it logs and writes, and that a submission's file reproduces it."""
+
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sentencepiece
+
+from scripts.causal.submission.bundle import bundle
+from trainers.data import write_shard
+from trainers.gpt.main import main
+from trainers.gpt.trainer import GptTrainer
+
+CONFIG = {
+    "num_layers": 2,
+    "model_dim": 32,
+    "num_heads": 2,
+    "num_kv_heads": 1,
+    "vocab_size": 300,
+    "train_seq_len": 16,
+    "train_batch_tokens": 64,
+    "iterations": 6,
+    "warmdown_iters": 3,
+    "val_points": 2,
+    "val_tokens": 64,
+}
+FINAL = re.compile(
+    r"final_int8_zlib_roundtrip_exact val_loss:(\d+\.\d{8}) val_bpb:(\d+\.\d{8})", re.ASCII
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A folder of shards with a 300-piece tokenizer."""
+    folder = tmp_path_factory.mktemp("data")
+    lines = [f"Line {i}: the quick brown fox, {i * 37 % 101} times." for i in range(400)]
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(lines),
+        model_writer=model,
+        vocab_size=300,
+        model_type="bpe",
+        byte_fallback=True,
+        add_dummy_prefix=False,
+        remove_extra_whitespaces=False,
+        normalization_rule_name="identity",
+        num_threads=1,
+        minloglevel=2,
+    )
+    (folder / "tiny.model").write_bytes(model.getvalue())
+    tokenizer = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
+    tokens = [[tokenizer.bos_id(), *tokenizer.encode(line)] for line in lines]
+    write_shard(folder / "fineweb_train_000000.bin", np.concatenate(tokens[:350]))
+    write_shard(folder / "fineweb_val_000000.bin", np.concatenate(tokens[350:]))
+    return folder
+
+
+@pytest.fixture
+def run_file(tmp_path):
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps({"backend": "torch-cpu-float32", "config": CONFIG}))
+    return path
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch):
+    for name in ("DATA_PATH", "TOKENIZER_PATH", "SEED", "MAX_WALLCLOCK_SECONDS", "RANK"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def _bundled_modules(backend):
+    listed = GptTrainer().source_modules(backend)
+    program = ("trainers.quantize.int8", "trainers.gpt.main")
+    return [*(name for name in listed if name not in program), *program]
+
+
+def final_line(text):
+    loss, bpb = FINAL.search(text.splitlines()[-1]).groups()
+    return float(loss), float(bpb)
+
+
+def test_a_run_logs_itself_and_its_artifact_reproduces_the_score(
+    data, run_file, tmp_path, capsys, monkeypatch
+):
+    output = tmp_path / "out"
+    shared = ["--config", str(run_file), "--data", str(data)]
+    main([*shared, "--seed", "42", "--output", str(output)])
+    printed = capsys.readouterr().out
+    log = (output / "train_seed42.log").read_text()
+    assert log.startswith('"""The program of a run')
+    assert "class TorchEngine" in log  # the engine's source, not only the program's
+    assert log.endswith(printed)
+    assert re.findall(r"^step:(\d+) train_loss:\d\.\d{6}$", printed, re.M) == list("123456")
+    assert re.findall(r"^step:(\d+) val_subset_bpb:", printed, re.M) == ["3", "6"]
+    assert "\nseed: 42\n" in printed
+    loss, bpb = final_line(printed)
+
+    main([*shared, "--eval", "--artifact", str(output / "model.int8.zlib")])
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert result["val_bpb"] == pytest.approx(bpb, abs=1e-7)
+    assert result["val_loss"] == pytest.approx(loss, abs=1e-7)
+    assert result["bytes_model"] == (output / "model.int8.zlib").stat().st_size
+
+    monkeypatch.setenv("SEED", "43")
+    monkeypatch.setenv("DATA_PATH", str(data))
+    main(["--config", str(run_file), "--output", str(output)])
+    assert final_line(capsys.readouterr().out) != (loss, bpb)
+    assert (output / "train_seed43.log").is_file()
+
+
+@pytest.mark.parametrize("family", ["torch", "mlx"])
+def test_a_submission_trains_and_evaluates_in_one_file(data, tmp_path, family):
+    if find_spec(family) is None:
+        pytest.skip(f"{family} is not installed")
+    backend = f"{family}-cpu-float32"
+    program = tmp_path / "train_gpt.py"
+    program.write_text(
+        bundle(
+            _bundled_modules(backend),
+            title="One run.",
+            constants={"RUN": {"backend": backend, "scale": "tiny", "config": CONFIG, "seed": 7}},
+            entry="main(run=RUN)",
+        )
+    )
+    environment = {
+        "PATH": os.defpath,
+        "DATA_PATH": str(data),
+        "TOKENIZER_PATH": str(data / "tiny.model"),
+        "OMP_NUM_THREADS": "1",
+        "MLX_DISABLE_COMPILE": "1",
+        "HOME": str(tmp_path),
+    }
+
+    def alone(*options):
+        done = subprocess.run(
+            [sys.executable, "-I", program.name, *options],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == ""
+        return done.stdout
+
+    loss, bpb = final_line(alone("--output", "."))
+    log = (tmp_path / "train_seed7.log").read_text()
+    assert log.startswith(program.read_text())
+    assert f"\nbackend: {backend}\n" in log
+    result = json.loads(alone("--eval").splitlines()[-1])
+    assert result["val_bpb"] == pytest.approx(bpb, abs=1e-6)
+    assert result["val_loss"] == pytest.approx(loss, abs=1e-6)
+    model = (tmp_path / "model.int8.zlib").stat().st_size
+    assert result["bytes_total"] == model + program.stat().st_size
+
+
+def test_a_wall_clock_cap_shortens_the_run(data, run_file, tmp_path, capsys, monkeypatch):
+    command = ["--config", str(run_file), "--data", str(data), "--seed", "1"]
+    command += ["--output", str(tmp_path)]
+    monkeypatch.setenv("MAX_WALLCLOCK_SECONDS", "0.000001")
+    main(command)
+    printed = capsys.readouterr().out
+    assert "max_wallclock_seconds:1e-06 steps:1 of 6\n" in printed
+    assert re.findall(r"^step:(\d+) train_loss", printed, re.M) == ["1"]
+
+    monkeypatch.setenv("MAX_WALLCLOCK_SECONDS", "3600")
+    main(command)
+    assert "steps:6 of 6\n" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_two_processes_share_a_batch_and_agree_on_the_steps(data, run_file, tmp_path):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += ["--nproc_per_node=2", "-m", "trainers.gpt.main"]
+    command += ["--config", str(run_file), "--data", str(data), "--seed", "1"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "MAX_WALLCLOCK_SECONDS": "3600"}
+
+    def losses(command, output):
+        done = subprocess.run(
+            [*command, "--output", str(output)],
+            env=environment,
+            cwd=Path(__file__).parents[4],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert [path.name for path in output.glob("*.log")] == ["train_seed1.log"]
+        return [float(x) for x in re.findall(r"train_loss:(\S+)", done.stdout)]
+
+    alone = [sys.executable, *command[command.index("trainers.gpt.main") - 1 :]]
+    shared = losses(command, tmp_path / "two")
+    assert len(shared) == 6
+    assert shared == pytest.approx(losses(alone, tmp_path / "one"), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "message"),
+    [
+        ({}, ["--data", "nowhere", "--seed", "1"], "nowhere: no such folder"),
+        ({}, [], "a run needs a seed (give --seed or SEED)"),
+        ({"backend": None}, ["--seed", "1"], "a run needs `backend`"),
+        ({"backend": "jax-tpu"}, ["--seed", "1"], "no backend 'jax-tpu'"),
+        ({"config": None}, ["--seed", "1"], "a run needs `config`, an object of fields"),
+        ({"config": CONFIG | {"num_layers": -1}}, ["--seed", "1"], "num_layers=-1"),
+        (
+            {"config": CONFIG | {"vocab_size": 512}},
+            ["--seed", "1"],
+            "512 tokens, the data's 300",
+        ),
+        ({"seed": "x"}, [], "a seed must be a whole number, but got 'x'"),
+        ({}, ["--eval", "--artifact", "gone.zlib"], "gone.zlib: cannot be read"),
+        ({}, ["--eval", "--artifact", __file__], "not an int8 artifact of this version"),
+    ],
+    ids=[
+        "data",
+        "seed",
+        "backend",
+        "family",
+        "config",
+        "range",
+        "vocabulary",
+        "number",
+        "model",
+        "kind",
+    ],
+)
+def test_bad_input_is_one_line_and_exit_2(data, tmp_path, capsys, changes, options, message):
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps({"backend": "torch-cpu-float32", "config": CONFIG} | changes))
+    if "--data" not in options:
+        options = [*options, "--data", str(data)]
+    with pytest.raises(SystemExit) as stopped:
+        main(["--config", str(path), "--output", str(tmp_path / "out"), *options])
+    assert stopped.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert message in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_cap_that_is_no_number_is_refused(data, run_file, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("MAX_WALLCLOCK_SECONDS", "ten")
+    with pytest.raises(SystemExit):
+        main(["--config", str(run_file), "--data", str(data), "--seed", "1"])
+    assert "MAX_WALLCLOCK_SECONDS must be a number of seconds" in capsys.readouterr().err

@@ -1,0 +1,392 @@
+"""The program of a run: train, quantize, evaluate; or evaluate a finished artifact.
+
+From the repository (`torchrun --standalone --nproc_per_node=8 -m` in place of `python -m` on
+eight GPUs):
+
+    python -m trainers.gpt.main --config run.json --seed 42 --output DIR --data DIR
+    python -m trainers.gpt.main --config run.json --artifact DIR/model.int8.zlib --eval
+
+run.json holds `backend` and `config`. A submission is this file with the modules it imports and
+with its run embedded, so there it is `python train_gpt.py [--eval]`. As in the competition's
+scripts, DATA_PATH, TOKENIZER_PATH, SEED and MAX_WALLCLOCK_SECONDS are read from the environment.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import importlib
+import json
+import math
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, NoReturn, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.causal.files import InputError, atomic_path, canonical_json, read_json
+from trainers.data import Batches, DataSet, open_dataset, token_bytes
+from trainers.engine import Engine, StepSettings, Tokens, Weights
+from trainers.gpt.config import GPTConfig, config_values, gpt_config
+from trainers.gpt.init import initial_weights, parameter_count
+from trainers.loop import Diverged, Schedule, TrainingCurve, Validation, evaluate, train, warm_up
+from trainers.quantize.int8 import ArtifactError, dequantize, quantize
+
+ARTIFACT_NAME = "model.int8.zlib"
+DEFAULT_DATA = "data/datasets/fineweb10B_sp{vocab_size}"  # the competition's layout
+VALIDATION_BATCH_TOKENS = 65536
+MAX_ARTIFACT_BYTES = 64 * 1024 * 1024
+
+# A wall-clock cap is turned into a number of steps before the clock starts, so that all processes
+# agree and the warmdown is planned. The margin is for steps that turn out slower than the paced.
+PACE_STEPS = 20
+PACE_MARGIN = 0.98
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be run, on which data."""
+
+    config: GPTConfig
+    backend: str
+    seed: int
+    data: DataSet
+
+
+def main(argv: Sequence[str] | None = None, *, run: Mapping[str, Any] | None = None) -> None:
+    """Run the program.
+
+    Args:
+        argv: command line; left out, the process's own.
+        run: `backend`, `config` and `seed` of a submission; None in the repository.
+    """
+    options = _options(argv, embedded=run is not None)
+    try:
+        job = _job(options, run if run is not None else read_json(options.config))
+        if options.eval:
+            beside = Path(__file__).with_name(ARTIFACT_NAME)
+            _evaluate_artifact(job, options.artifact or beside, counts_code=run is not None)
+        else:
+            _train_and_evaluate(job, options.output)
+    except (InputError, ArtifactError) as error:
+        _fail(error, code=2)
+    except Diverged as error:
+        _fail(error, code=1)
+
+
+def _options(argv: Sequence[str] | None, *, embedded: bool) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Train, quantize and evaluate one run.")
+    if not embedded:
+        parser.add_argument("--config", type=Path, required=True, help="run.json")
+    parser.add_argument("--seed", type=int, help="seed of every random stream; or SEED")
+    parser.add_argument("--data", type=Path, help="folder of shards; or DATA_PATH")
+    parser.add_argument("--tokenizer", type=Path, help="its *.model; or TOKENIZER_PATH")
+    parser.add_argument("--backend", help="another backend than the run's own")
+    parser.add_argument(
+        "--output", type=Path, default=Path("run"), help="folder for log and model"
+    )
+    parser.add_argument("--eval", action="store_true", help="evaluate the artifact, train nothing")
+    parser.add_argument("--artifact", type=Path, help=f"with --eval; else {ARTIFACT_NAME} here")
+    return parser.parse_args(argv)
+
+
+def _job(options: argparse.Namespace, run: Any) -> Job:
+    """Complete the run from options and environment, and check it.
+
+    Raises:
+        InputError: a field is missing or wrong, or the data does not fit the run.
+    """
+    if not isinstance(run, Mapping) or not isinstance(run.get("config"), Mapping):
+        raise InputError("a run needs `config`, an object of fields", mend="see --help")
+    config = gpt_config(run["config"])
+    backend = options.backend or run.get("backend")
+    if not isinstance(backend, str):
+        raise InputError("a run needs `backend`", mend='for example "torch-cuda-bfloat16"')
+    seed = options.seed if options.seed is not None else os.environ.get("SEED", run.get("seed"))
+    if seed is None and not options.eval:
+        raise InputError("a run needs a seed", mend="give --seed or SEED")
+    try:
+        seed = int(seed or 0)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"a seed must be a whole number, but got {seed!r}") from error
+    folder = options.data or Path(
+        os.environ.get("DATA_PATH") or DEFAULT_DATA.format(vocab_size=config.vocab_size)
+    )
+    tokenizer = options.tokenizer or os.environ.get("TOKENIZER_PATH")
+    data = open_dataset(folder, Path(tokenizer) if tokenizer else None)
+    if data.vocab_size != config.vocab_size:
+        raise InputError(
+            f"the run's vocabulary has {config.vocab_size} tokens, the data's {data.vocab_size}",
+            where=folder,
+        )
+    return Job(config, backend, seed, data)
+
+
+# --------------------------------------------------------------------------------------------
+# Training
+
+
+def _train_and_evaluate(job: Job, output: Path) -> None:
+    """Train, then write and judge the artifact; the log and the artifact go to `output`."""
+    config, cap = job.config, _wallclock_cap()
+    engine = _make_run_engine(config, job.backend)
+    schedule, batches = _schedule(config), _batches(job)
+    weights = initial_weights(config, seed=job.seed)
+    with _open_log(output, job.seed) as file:
+        log = RunLog(file)
+        log.head(job)
+        warm_up(engine, weights, batches)
+        if cap is not None:
+            steps = _steps_within(cap, engine, batches, schedule)
+            schedule = dataclasses.replace(schedule, iterations=steps)
+            log(f"max_wallclock_seconds:{cap:g} steps:{steps} of {config.iterations}")
+        curve = train(
+            LoggedEngine(engine, log),
+            weights,
+            batches,
+            schedule,
+            _validation_set(job, max_tokens=config.val_tokens),
+        )
+        _log_curve(curve, log)
+        everything = _validation_set(job)
+        log(f"pre_quant val_bpb:{evaluate(engine, everything).bpb:.8f}")
+
+        artifact = quantize(engine.weights())
+        log(f"artifact_bytes:{len(artifact)}")
+        if _is_first_process():
+            with atomic_path(output / ARTIFACT_NAME) as temporary:
+                temporary.write_bytes(artifact)
+        engine.load(dequantize(artifact))
+        final = evaluate(engine, everything)
+        log(f"final_int8_zlib_roundtrip_exact val_loss:{final.loss:.8f} val_bpb:{final.bpb:.8f}")
+
+
+def _schedule(config: GPTConfig) -> Schedule:
+    return Schedule(
+        iterations=config.iterations,
+        warmup_iters=config.warmup_iters,
+        warmdown_iters=config.warmdown_iters,
+        momentum=config.muon_momentum,
+        momentum_start=config.muon_momentum_warmup_start,
+        momentum_steps=config.muon_momentum_warmup_steps,
+        val_points=config.val_points,
+    )
+
+
+def _batches(job: Job) -> Batches:
+    return Batches(
+        job.data.train_tokens(),
+        job.config.train_seq_len,
+        job.config.train_batch_tokens,
+        job.seed,
+        vocab_size=job.config.vocab_size,
+    )
+
+
+def _wallclock_cap() -> float | None:
+    text = os.environ.get("MAX_WALLCLOCK_SECONDS", "")
+    try:
+        cap = float(text) if text else 0.0
+    except ValueError:
+        cap = math.nan
+    if not (math.isfinite(cap) and cap >= 0):
+        raise InputError(f"MAX_WALLCLOCK_SECONDS must be a number of seconds, but got {text!r}")
+    return cap or None
+
+
+def _steps_within(cap: float, engine: Engine, batches: Batches, schedule: Schedule) -> int:
+    """Steps of the schedule that fit into `cap` seconds, the same on every process."""
+    count = min(PACE_STEPS, schedule.iterations)
+    started = time.perf_counter()
+    for step in range(count):
+        engine.step(batches.batch(step), StepSettings(lr_scale=0.0, muon_momentum=0.0))
+    pace = (time.perf_counter() - started) / count
+    steps = max(1, min(schedule.iterations, int(PACE_MARGIN * cap / pace)))
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        distributed = importlib.import_module("torch.distributed")
+        agreed = [steps]  # the first process's clock decides
+        distributed.broadcast_object_list(agreed, src=0)
+        steps = agreed[0]
+    return steps
+
+
+def _make_run_engine(config: GPTConfig, backend: str) -> Engine:
+    """The backend's engine: in a submission the one this file holds, else by import."""
+    engines = {"torch": "TorchEngine", "mlx": "MlxEngine"}
+    family = backend.partition("-")[0]
+    if family not in engines:
+        raise InputError(f"no backend {backend!r}", mend="torch-… or mlx-…")
+    space = globals()
+    if not any(name in space for name in engines.values()):
+        space = vars(importlib.import_module(f"trainers.gpt.engine_{family}"))
+    if engines[family] not in space:
+        raise InputError(f"this file holds no engine for backend {backend!r}")
+    if join := space.get("join_processes"):
+        join(backend)
+    engine: Engine = space[engines[family]](config, backend)
+    return engine
+
+
+# --------------------------------------------------------------------------------------------
+# Evaluation
+
+
+def _evaluate_artifact(job: Job, artifact: Path, *, counts_code: bool) -> None:
+    """Print one JSON line: the artifact's score on all of validation, and the bytes counted.
+
+    Raises:
+        InputError: the artifact is missing, too large or of another model.
+        ArtifactError: it is damaged.
+    """
+    try:
+        size = artifact.stat().st_size
+        if size > MAX_ARTIFACT_BYTES:
+            raise InputError(f"{size:,} bytes are too many for an artifact", where=artifact)
+        packed = artifact.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", where=artifact) from error
+    engine = _make_run_engine(job.config, job.backend)
+    engine.load(dequantize(packed))
+    score = evaluate(engine, _validation_set(job))
+    result = {"val_bpb": score.bpb, "val_loss": score.loss, "bytes_model": size}
+    if counts_code:
+        result["bytes_code"] = Path(__file__).stat().st_size
+        result["bytes_total"] = size + result["bytes_code"]
+    if _is_first_process():
+        print(json.dumps(result, allow_nan=False))
+
+
+def _validation_set(job: Job, max_tokens: int | None = None) -> Validation:
+    seq_len = job.config.train_seq_len
+    return Validation(
+        tokens=job.data.val_tokens(),
+        table=token_bytes(job.data.tokenizer),
+        seq_len=seq_len,
+        batch_sequences=max(1, VALIDATION_BATCH_TOKENS // seq_len),
+        max_sequences=None if max_tokens is None else max(1, max_tokens // seq_len),
+    )
+
+
+# --------------------------------------------------------------------------------------------
+# The log
+
+
+class RunLog:
+    """Lines to the log file and to standard output, from the first process alone."""
+
+    def __init__(self, file: TextIO):
+        self._file = file
+
+    def __call__(self, line: str) -> None:
+        """Write one line at once, so that a run can be followed."""
+        if _is_first_process():
+            print(line, flush=True)
+            print(line, file=self._file, flush=True)
+
+    def head(self, job: Job) -> None:
+        """Begin the file with the source that runs, then versions, machine and run."""
+        if _is_first_process():
+            self._file.write(_running_source())
+        self("=" * 99)
+        for name, value in _facts_of(job).items():
+            self(f"{name}: {value}")
+        self("=" * 99)
+
+
+class LoggedEngine:
+    """An `Engine` that logs the loss of every step."""
+
+    def __init__(self, engine: Engine, log: RunLog):
+        self._engine, self._log, self._step = engine, log, 0
+
+    def configure(self, config: Mapping[str, bool | int | float | str]) -> None:
+        """As the engine's own."""
+        self._engine.configure(config)
+
+    def load(self, weights: Mapping[str, NDArray[np.float32]]) -> None:
+        """As the engine's own; counts steps from the start again."""
+        self._engine.load(weights)
+        self._step = 0
+
+    def step(self, tokens: Tokens, settings: StepSettings) -> float:
+        """As the engine's own."""
+        loss = self._engine.step(tokens, settings)
+        self._step += 1
+        self._log(f"step:{self._step} train_loss:{loss:.6f}")
+        return loss
+
+    def losses(self, tokens: Tokens) -> NDArray[np.float32]:
+        """As the engine's own."""
+        return self._engine.losses(tokens)
+
+    def weights(self) -> Weights:
+        """As the engine's own."""
+        return self._engine.weights()
+
+
+def _log_curve(curve: TrainingCurve, log: RunLog) -> None:
+    for step, bpb in zip(curve.val_step, curve.val_bpb, strict=True):
+        log(f"step:{step} val_subset_bpb:{bpb:.6f}")
+    log(f"train_seconds:{curve.seconds:.3f}")
+
+
+def _open_log(output: Path, seed: int) -> TextIO:
+    path = output / f"train_seed{seed}.log" if _is_first_process() else Path(os.devnull)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        return path.open("w", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot be written: {error.strerror}", where=path) from error
+
+
+def _running_source() -> str:
+    """Text of this file and of every module of this project that it runs (none, when bundled)."""
+    ours = {
+        module.__file__
+        for name, module in sys.modules.items()
+        if name.partition(".")[0] in ("scripts", "trainers") and getattr(module, "__file__", None)
+    }
+    files = [Path(__file__), *sorted(Path(name) for name in ours - {None, __file__} if name)]
+    return "\n".join(path.read_text(encoding="utf-8") for path in files).rstrip("\n") + "\n"
+
+
+def _facts_of(job: Job) -> dict[str, str]:
+    facts = {"python": platform.python_version()}
+    for package in ("numpy", "sentencepiece", job.backend.partition("-")[0]):
+        try:
+            facts[package] = version(package)
+        except PackageNotFoundError:
+            facts[package] = "not installed"
+    facts["machine"] = f"{platform.platform()}, {os.cpu_count()} CPUs"
+    if "cuda" in job.backend and (tool := shutil.which("nvidia-smi")):
+        listed = subprocess.run([tool, "-L"], capture_output=True, text=True, check=False)
+        facts["gpus"] = "; ".join(listed.stdout.split("\n")).strip("; ")
+    facts["processes"] = os.environ.get("WORLD_SIZE", "1")
+    facts["backend"], facts["seed"] = job.backend, str(job.seed)
+    facts["parameters"] = str(parameter_count(job.config))
+    facts["config"] = canonical_json(config_values(job.config))
+    facts["data"] = job.data.fingerprint
+    return facts
+
+
+def _is_first_process() -> bool:
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _fail(error: Exception, *, code: int) -> NoReturn:
+    if _is_first_process():
+        print(f"error: {error}", file=sys.stderr)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()
