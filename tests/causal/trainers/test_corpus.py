@@ -8,7 +8,7 @@ from scripts.causal import files
 from scripts.causal.files import InputError
 from trainers import corpus
 from trainers.corpus import Package, build_corpus, clean, docstrings, is_validation, read_documents
-from trainers.data import check_bytes, open_dataset
+from trainers.data import check_bytes, open_dataset, token_bytes
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +131,27 @@ def test_decoding_gives_back_every_document(built, numpy_package):
     texts = [one.text for one in read_documents([numpy_package])]
     assert tokenizer.decode(tokenizer.encode(texts)) == texts
     assert len(texts) == manifest["train"]["documents"] + manifest["val"]["documents"]
+
+
+@pytest.mark.parametrize("text", [" leading", "two  spaces", "trailing ", "\n\t", "🦊 漢\x01", ""])
+def test_the_tokenizer_loses_nothing_of_any_text(built, text):
+    tokenizer = sentencepiece.SentencePieceProcessor(model_file=str(built[0] / "tokenizer.model"))
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+    assert not token_bytes(built[0] / "tokenizer.model").drops_first_space
+
+
+def test_the_tokenizers_sample_is_drawn_by_seed(numpy_package, monkeypatch):
+    texts = [one.text for one in read_documents([numpy_package])]
+    monkeypatch.setattr(corpus, "TOKENIZER_SAMPLE_CHARS", 200_000)
+    model = corpus.train_tokenizer(texts)
+    assert corpus.train_tokenizer(texts) == model
+    monkeypatch.setattr(corpus, "TOKENIZER_SEED", 1)
+    assert corpus.train_tokenizer(texts) != model
+
+
+def test_too_little_text_for_the_tokenizer_is_an_error():
+    with pytest.raises(InputError, match="cannot be trained"):
+        corpus.train_tokenizer(["a b c"])
 
 
 def test_no_long_paragraph_is_in_training_and_validation(numpy_package):

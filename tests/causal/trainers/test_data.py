@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scripts.causal.files import InputError
+from trainers import data
 from trainers.data import (
     Batches,
     bits_per_byte,
@@ -278,11 +279,11 @@ def make_folder(folder, lossless, model_at=None):
 
 
 def test_a_folder_with_its_tokenizer_opens(tmp_path, lossless):
-    data = open_dataset(make_folder(tmp_path / "d", lossless))
-    assert [path.name[-5] for path in data.train] == ["0", "1"]
-    assert data.vocab_size == sentencepiece.SentencePieceProcessor(str(lossless)).vocab_size()
-    assert data.val_tokens().tolist() == encode(lossless, TEXT[90:100]).tolist()
-    assert sum(map(len, data.train_tokens())) == len(encode(lossless, TEXT[:90]))
+    dataset = open_dataset(make_folder(tmp_path / "d", lossless))
+    assert [path.name[-5] for path in dataset.train] == ["0", "1"]
+    assert dataset.vocab_size == sentencepiece.SentencePieceProcessor(str(lossless)).vocab_size()
+    assert dataset.val_tokens().tolist() == encode(lossless, TEXT[90:100]).tolist()
+    assert sum(map(len, dataset.train_tokens())) == len(encode(lossless, TEXT[:90]))
 
 
 def test_the_competitions_layout_opens(tmp_path, lossless):
@@ -322,6 +323,16 @@ def test_opening_runs_the_byte_gate(tmp_path, lossless):
         open_dataset(folder)
 
 
+@pytest.mark.parametrize("limit", range(40, 60))
+def test_a_long_validation_set_is_checked_up_to_a_whole_word(
+    tmp_path, lossless, monkeypatch, limit
+):
+    monkeypatch.setattr(data, "CHECKED_TOKENS", limit)
+    folder = make_folder(tmp_path / "d", lossless)
+    write_shard(folder / "fineweb_val_000000.bin", encode(lossless, ["🦊🦊 fox 🦊 " * 10]))
+    open_dataset(folder)  # a cut through a fox would not add up
+
+
 # Batches
 
 
@@ -344,6 +355,7 @@ def test_a_step_can_be_read_without_the_ones_before():
     batches = Batches(tokens, 9, 36, seed=3)
     for step in (59, 0, 28, 27, 27, 58):
         assert batches.batch(step).tolist() == expected[step]
+        assert len(batches._orders) <= 2  # memory does not grow with epochs
 
 
 def test_a_batch_larger_than_the_data_repeats_epochs():

@@ -1,5 +1,6 @@
 import json
 import random
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -148,8 +149,12 @@ def test_bytes_after_the_artifact_are_refused():
 
 def test_a_decompression_bomb_is_bounded():
     bomb = ARTIFACT_MAGIC + zlib.compress(bytes(50_000_000))
+    tracemalloc.start()
     with pytest.raises(ArtifactError, match="more than 1,000,000 bytes"):
         dequantize(bomb, max_unpacked_bytes=1_000_000)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5_000_000
     assert len(bomb) < 60_000
 
 
