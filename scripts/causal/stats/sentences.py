@@ -29,6 +29,7 @@ class Finding:
         mde: smallest effect of interest, bpb.
         identical: every difference is exactly 0.
         discarded: seeds of the deciding phase without a complete pair, with the reason.
+        trend: whether the effect may change sign with longer training.
     """
 
     label: str
@@ -42,6 +43,7 @@ class Finding:
     mde: float
     identical: bool
     discarded: Mapping[int, str]
+    trend: Answer
 
 
 def finding(found: Finding) -> str:
@@ -85,7 +87,8 @@ def _conclusion(found: Finding) -> str:
     if found.verdict == "inconclusive" and found.power is not None:
         chance = f"{100 * found.power:.0f} %"
         return f"inconclusive: a true effect of {found.mde:g} had a chance of {chance} to be seen"
-    return found.verdict.replace("_", " ")
+    caution = ", but may flip with longer training" if found.trend == "may_flip" else ""
+    return found.verdict.replace("_", " ") + caution
 
 
 def transfer(
