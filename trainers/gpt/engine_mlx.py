@@ -44,7 +44,7 @@ def mlx_backends() -> list[str]:
 class _Compiled:
     """The compiled functions of one architecture; `traces` grows by one line for every trace."""
 
-    add_gradient: Callable[[Arrays, Arrays, Arrays, mx.array], tuple[mx.array, Arrays]]
+    gradient: Callable[[Arrays, Arrays, mx.array], tuple[mx.array, Arrays]]
     update: Callable[[Arrays, OptimizerState, Arrays, Arrays], tuple[Arrays, OptimizerState]]
     losses: Callable[[Arrays, Arrays, mx.array], mx.array]
     traces: list[str]
@@ -55,16 +55,14 @@ def _compiled(architecture: GPTConfig, device: str, thread: int) -> _Compiled:
     """Compile an architecture, once per device and thread, for the life of the process."""
     traces: list[str] = []
 
-    def add_gradient(
-        weights: Arrays, total: Arrays, hyper: Arrays, tokens: mx.array
-    ) -> tuple[mx.array, Arrays]:
+    def gradient(weights: Arrays, hyper: Arrays, tokens: mx.array) -> tuple[mx.array, Arrays]:
         traces.append("gradient")
 
         def loss(weights: Arrays) -> mx.array:
             return hyper["share"] * token_losses(architecture, weights, hyper, tokens).mean()
 
         value, grads = mx.value_and_grad(loss)(weights)
-        return value, {name: total[name] + grads[name] for name in total}
+        return value, grads
 
     def update(
         weights: Arrays, state: OptimizerState, grads: Arrays, hyper: Arrays
@@ -76,7 +74,7 @@ def _compiled(architecture: GPTConfig, device: str, thread: int) -> _Compiled:
         traces.append("losses")
         return token_losses(architecture, weights, hyper, tokens)
 
-    return _Compiled(mx.compile(add_gradient), mx.compile(update), mx.compile(losses), traces)
+    return _Compiled(mx.compile(gradient), mx.compile(update), mx.compile(losses), traces)
 
 
 class MlxEngine:
@@ -164,15 +162,16 @@ class MlxEngine:
                 name: mx.array(getattr(self._config, name) * settings.lr_scale) for name in _RATES
             }
             hyper["momentum"] = mx.array(settings.muon_momentum)
-            grads = {name: mx.zeros_like(value) for name, value in self._weights.items()}
+            grads: Arrays = {}
             total = 0.0
             for start in range(0, len(tokens), self._micro):
                 part = tokens[start : start + self._micro]
                 hyper["share"] = mx.array(len(part) / len(tokens))
-                loss, grads = self._functions.add_gradient(
-                    self._weights, grads, hyper, mx.array(part.astype(np.int32))
+                loss, more = self._functions.gradient(
+                    self._weights, hyper, mx.array(part.astype(np.int32))
                 )
-                mx.eval(loss, grads)
+                grads = {name: grads[name] + more[name] for name in grads} or more
+                mx.eval(loss, grads)  # now, so that no two parts lie in memory
                 total += float(np.array(loss))
             self._weights, self._state = self._functions.update(
                 self._weights, self._state, grads, hyper

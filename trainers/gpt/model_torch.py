@@ -6,6 +6,7 @@ and the loss in float32.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -20,9 +21,9 @@ def rms_norm(x: Tensor) -> Tensor:
     return F.rms_norm(x, (x.size(-1),), eps=RMS_EPS)
 
 
-def linear(x: Tensor, weight: Tensor) -> Tensor:
-    """x (..., in) times weight (out, in), in x's type whatever the weight's."""
-    return F.linear(x, weight.to(x.dtype))
+def linear(x: Tensor, weight: Tensor, dtype: torch.dtype) -> Tensor:
+    """x (..., in) times weight (out, in), both taken as and giving `dtype`."""
+    return F.linear(x.to(dtype), weight.to(dtype))
 
 
 def activate(x: Tensor, activation: str) -> Tensor:
@@ -44,22 +45,22 @@ def activate(x: Tensor, activation: str) -> Tensor:
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary embedding, half-split: x (..., time, head_dim); cos, sin (time, head_dim / 2)."""
-    a, b = x.chunk(2, dim=-1)
-    return torch.cat((a * cos + b * sin, b * cos - a * sin), dim=-1)
+    """Rotary embedding, half-split: (a, b) → (a·cos + b·sin, b·cos − a·sin).
+
+    x (batch, time, heads, head_dim); cos and sin (time, heads, head_dim), sin with the signs.
+    Whole-width tables in x's own layout: on a CPU a third faster than halves of eight channels.
+    """
+    return x * cos + x.roll(x.size(-1) // 2, dims=-1) * sin
 
 
 class Attention(nn.Module):
     """Causal self-attention, several query heads to one key/value head (Ainslie et al. 2023)."""
 
-    def __init__(self, config: GPTConfig):
+    def __init__(self, config: GPTConfig, dtype: torch.dtype):
         super().__init__()
-        self.heads, self.kv_heads, self.head_dim = (
-            config.num_heads,
-            config.num_kv_heads,
-            config.head_dim,
-        )
-        dim, kv_dim = config.model_dim, self.kv_heads * self.head_dim
+        self.dtype = dtype
+        self.heads, self.kv_heads = config.num_heads, config.num_kv_heads
+        dim, kv_dim = config.model_dim, config.num_kv_heads * config.head_dim
         self.q = nn.Parameter(torch.empty(dim, dim))
         self.k = nn.Parameter(torch.empty(kv_dim, dim))
         self.v = nn.Parameter(torch.empty(kv_dim, dim))
@@ -69,41 +70,47 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         """x (batch, time, dim) → (batch, time, dim)."""
         batch, time, dim = x.shape
-        q = linear(x, self.q).view(batch, time, self.heads, self.head_dim).transpose(1, 2)
-        k = linear(x, self.k).view(batch, time, self.kv_heads, self.head_dim).transpose(1, 2)
-        v = linear(x, self.v).view(batch, time, self.kv_heads, self.head_dim).transpose(1, 2)
-        q, k = rotate(rms_norm(q), cos, sin), rotate(rms_norm(k), cos, sin)
-        q = q * self.q_gain.to(q.dtype)[:, None, None]
+        qkv = linear(x, torch.cat((self.q, self.k, self.v)), self.dtype)
+        qkv = qkv.to(x.dtype).view(batch, time, self.heads + 2 * self.kv_heads, -1)
+        qk, v = torch.split(qkv, (self.heads + self.kv_heads, self.kv_heads), dim=2)
+        gain = torch.cat((self.q_gain, self.q_gain.new_ones(self.kv_heads))).to(x.dtype)
+        qk = rotate(rms_norm(qk) * gain[:, None], cos, sin)
+        q, k = torch.split(qk, (self.heads, self.kv_heads), dim=2)
         y = F.scaled_dot_product_attention(
-            q, k, v, is_causal=True, enable_gqa=self.heads != self.kv_heads
+            q.transpose(1, 2),
+            k.transpose(1, 2),
+            v.transpose(1, 2),
+            is_causal=True,
+            enable_gqa=self.heads != self.kv_heads,
         )
-        return linear(y.transpose(1, 2).reshape(batch, time, dim), self.proj)
+        return linear(y.transpose(1, 2).reshape(batch, time, dim), self.proj, self.dtype)
 
 
 class MLP(nn.Module):
     """Two linear layers around the nonlinearity."""
 
-    def __init__(self, config: GPTConfig):
+    def __init__(self, config: GPTConfig, dtype: torch.dtype):
         super().__init__()
-        self.activation = config.activation
+        self.dtype, self.activation = dtype, config.activation
         self.fc = nn.Parameter(torch.empty(config.mlp_hidden, config.model_dim))
         self.proj = nn.Parameter(torch.empty(config.model_dim, config.mlp_hidden))
 
     def forward(self, x: Tensor) -> Tensor:
         """x (batch, time, dim) → (batch, time, dim)."""
-        return linear(activate(linear(x, self.fc), self.activation), self.proj)
+        hidden = activate(linear(x, self.fc, self.dtype), self.activation)
+        return linear(hidden, self.proj, self.dtype)
 
 
 class Block(nn.Module):
     """Mix the embedding back in, then attention, then the MLP, each scaled per channel."""
 
-    def __init__(self, config: GPTConfig):
+    def __init__(self, config: GPTConfig, dtype: torch.dtype):
         super().__init__()
         self.resid_mix = nn.Parameter(torch.empty(2, config.model_dim))
         self.attn_scale = nn.Parameter(torch.empty(config.model_dim))
         self.mlp_scale = nn.Parameter(torch.empty(config.model_dim))
-        self.attn = Attention(config)
-        self.mlp = MLP(config)
+        self.attn = Attention(config, dtype)
+        self.mlp = MLP(config, dtype)
 
     def forward(self, x: Tensor, x0: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         """x, x0 (batch, time, dim) → (batch, time, dim)."""
@@ -119,38 +126,39 @@ class GPT(nn.Module):
 
     Args:
         config: the architecture; hyperparameters arrive through `configure`.
-        dtype: type of the residual stream and of the matrix products.
+        dtype: type of the matrix products.
+        stream: type of the residual stream and of attention.
     """
 
     softcap: Tensor
     cos: Tensor
     sin: Tensor
 
-    def __init__(self, config: GPTConfig, dtype: torch.dtype):
+    def __init__(self, config: GPTConfig, dtype: torch.dtype, stream: torch.dtype):
         super().__init__()
-        self.dtype = dtype
+        self.dtype, self.stream = dtype, stream
         self.encoder_layers, self.num_skips = config.encoder_layers, config.num_skips
         self.embed = nn.Parameter(torch.empty(config.vocab_size, config.model_dim))
         if self.num_skips:
             self.skip_weights = nn.Parameter(torch.empty(self.num_skips, config.model_dim))
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_layers))
+        self.blocks = nn.ModuleList(Block(config, dtype) for _ in range(config.num_layers))
         self.register_buffer("softcap", torch.empty(()), persistent=False)
-        angles = (config.train_seq_len, config.head_dim // 2)
-        self.register_buffer("cos", torch.empty(angles, dtype=dtype), persistent=False)
-        self.register_buffer("sin", torch.empty(angles, dtype=dtype), persistent=False)
+        angles = (config.train_seq_len, config.num_heads + config.num_kv_heads, config.head_dim)
+        self.register_buffer("cos", torch.empty(angles, dtype=stream), persistent=False)
+        self.register_buffer("sin", torch.empty(angles, dtype=stream), persistent=False)
 
     def configure(self, config: GPTConfig) -> None:
         """Take the hyperparameters of the next run, in place: nothing is recompiled."""
         cos, sin = rotary_table(config)
         self.softcap.fill_(config.logit_softcap)
-        self.cos.copy_(torch.from_numpy(cos))
-        self.sin.copy_(torch.from_numpy(sin))
+        for table, halves in ((self.cos, (cos, cos)), (self.sin, (sin, -sin))):
+            table.copy_(torch.from_numpy(np.concatenate(halves, axis=1))[:, None])
 
     def hidden(self, tokens: Tensor) -> Tensor:
         """Final normalised states of tokens (batch, time): (batch, time, dim)."""
         time = tokens.size(1)
         cos, sin = self.cos[:time], self.sin[:time]
-        x = x0 = rms_norm(F.embedding(tokens, self.embed)).to(self.dtype)
+        x = x0 = rms_norm(F.embedding(tokens, self.embed)).to(self.stream)
         skips: list[Tensor] = []
         for layer, block in enumerate(self.blocks):
             if layer < self.encoder_layers:
@@ -161,7 +169,7 @@ class GPT(nn.Module):
             if used < self.num_skips:
                 x = x + self.skip_weights[used].to(x.dtype) * skips.pop()
             x = block(x, x0, cos, sin)
-        return rms_norm(x)
+        return rms_norm(x).to(self.dtype)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Mean loss in nats over the targets of tokens (batch, time + 1)."""

@@ -106,6 +106,6 @@ def _adam(
 
 def _clipped(grads: Arrays, limit: mx.array) -> Arrays:
     """Scale all gradients down to a common norm of `limit`; unless it is 0."""
-    norm = mx.sqrt(sum((mx.square(grad).sum() for grad in grads.values()), mx.array(0.0)))
+    norm = mx.sqrt(mx.stack([mx.square(grad).sum() for grad in grads.values()]).sum())
     factor = mx.where(limit > 0, mx.minimum(limit / (norm + 1e-6), 1.0), 1.0)
     return {name: factor * grad for name, grad in grads.items()}

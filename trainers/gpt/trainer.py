@@ -116,7 +116,7 @@ class GptTrainer:
                 where=spec.data,
             )
         packages = ("numpy", spec.backend.partition("-")[0])
-        engine = (*self.source_modules(spec.backend),)
+        engine = _engine_modules(spec.backend)
         plans: list[StagePlan] = []
         for kind, modules in (
             (StageKind.TRAIN, engine),
@@ -178,10 +178,7 @@ class GptTrainer:
 
     def source_modules(self, backend: str) -> tuple[str, ...]:
         """Names of the modules that train and evaluate on a backend, dependencies first."""
-        family = backend.partition("-")[0]
-        if family not in _ENGINE_MODULES:
-            raise InputError(f"the gpt trainer has no backend {backend!r}")
-        return (*_SHARED_MODULES, *_ENGINE_MODULES[family], "trainers.loop")
+        return (*_engine_modules(backend), *_QUANTIZE_MODULES, "trainers.gpt.main")
 
     def _train(self, spec: RunSpec, output: Path, progress: Progress | None) -> StageResult:
         config, data = gpt_config(spec.config), _dataset(spec.data)
@@ -204,7 +201,7 @@ class GptTrainer:
             _validation(config, spec.data, max_tokens=config.val_tokens),
             progress,
         )
-        pre_quant_bpb = evaluate(engine, _validation(config, spec.data))
+        pre_quant_bpb = evaluate(engine, _validation(config, spec.data)).bpb
         with atomic_path(output / WEIGHTS_FILE) as temporary:
             save_file(engine.weights(), temporary)
         steps, batch = config.iterations, config.train_batch_tokens
@@ -232,9 +229,8 @@ class GptTrainer:
         weights = dequantize((parent / ARTIFACT_FILE).read_bytes())
         engine, _ = self._engine(config, spec.backend)
         engine.load(weights)
-        return StageResult(
-            metrics={"val_bpb": evaluate(engine, _validation(config, spec.data), progress)}
-        )
+        score = evaluate(engine, _validation(config, spec.data), progress)
+        return StageResult(metrics={"val_bpb": score.bpb, "val_loss": score.loss})
 
     def _engine(self, config: GPTConfig, backend: str) -> tuple[Engine, bool]:
         """The engine of this architecture, configured; and whether it was made just now."""
@@ -245,6 +241,14 @@ class GptTrainer:
             self._engines[key] = _make_engine(config, backend)
         self._engines[key].configure(values)
         return self._engines[key], is_new
+
+
+def _engine_modules(backend: str) -> tuple[str, ...]:
+    """Modules whose text decides what a training run on this backend computes."""
+    family = backend.partition("-")[0]
+    if family not in _ENGINE_MODULES:
+        raise InputError(f"the gpt trainer has no backend {backend!r}")
+    return (*_SHARED_MODULES, *_ENGINE_MODULES[family], "trainers.loop")
 
 
 def schedule_of(config: GPTConfig) -> Schedule:
