@@ -99,7 +99,9 @@ def sentence(result: ContrastResult) -> str:
             found += f" A true effect of {result.mde:g} bpb had a chance of {chance} to be seen."
         return found
     does = "Lowers" if result.verdict == "confirmed_better" else "Raises"
-    return f"{does} the validation loss by {size} on {seeds}, none of which took part in the choice."
+    return (
+        f"{does} the validation loss by {size} on {seeds}, none of which took part in the choice."
+    )
 
 
 def full_scale_limits(

@@ -49,7 +49,12 @@ PLATFORM = Platform(
     data="embedded docstrings, 1024-piece BPE, 3f9c2a",
     machine="Linux x86_64, 2 cores",
 )
-BASE = {"activation": "relu_sq", "num_layers": 3, "model_dim": 128, "logit_softcap": 30.0}
+BASE: dict[str, bool | int | float | str] = {
+    "activation": "relu_sq",
+    "num_layers": 3,
+    "model_dim": 128,
+    "logit_softcap": 30.0,
+}
 SVG = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 900 220" width="900" height="220">
 <g font-family="sans-serif" font-size="15" text-anchor="middle">
 <text x="85" y="115">activation</text><text x="445" y="115">num_layers</text>
@@ -338,15 +343,17 @@ def write_campaign(parent: Path) -> Path:
             code_version="0.1.0+637e56d",
         ),
     )
-    row = Ablation(
-        variable="activation",
-        from_="relu_sq",
-        to="leaky_relu_sq",
-        delta=-0.0021,
-        unit="bpb",
-        kind="single",
-        quote="LeakyReLU² | −0.0021",
-        source=Source(file="README.md", line=41),
+    row = Ablation.model_validate(
+        {
+            "variable": "activation",
+            "from": "relu_sq",
+            "to": "leaky_relu_sq",
+            "delta": -0.0021,
+            "unit": "bpb",
+            "kind": "single",
+            "quote": "LeakyReLU² | −0.0021",
+            "source": Source(file="README.md", line=41),
+        }
     )
     write_file(
         folder / "interventions.json",
