@@ -66,7 +66,7 @@ class StageResult:
 
     Attributes:
         metrics: scalars by name (train: pre_quant_bpb, parameters, tokens, flops, seconds;
-            quantize: artifact_bytes; evaluate: val_bpb).
+            quantize: artifact_bytes; evaluate: val_bpb, val_loss in nats).
         curves: named lists of numbers of equal length (train: step, train_loss; and val_step,
             val_tokens, val_bpb on the validation subset).
     """

@@ -76,6 +76,14 @@ class Validation:
     max_sequences: int | None = None
 
 
+@dataclass(frozen=True)
+class Score:
+    """How well tokens were predicted: bits per byte of text, and nats per token."""
+
+    bpb: float
+    loss: float
+
+
 @dataclass
 class TrainingCurve:
     """What a run showed on its way. `seconds` leaves out validation and compilation."""
@@ -117,7 +125,7 @@ def train(
             raise Diverged(f"the training loss is {loss} at step {step + 1}")
         curve.train_loss.append(loss)
         if step + 1 in looks:
-            bpb = evaluate(engine, validation)
+            bpb = evaluate(engine, validation).bpb
             if not math.isfinite(bpb):
                 raise Diverged(f"the validation loss is {bpb} after step {step + 1}")
             curve.val_step.append(step + 1)
@@ -129,9 +137,9 @@ def train(
 
 def evaluate(
     engine: Engine, validation: Validation, progress: Callable[[float], None] | None = None
-) -> float:
-    """Bits per byte: Σ nats / ln 2 / Σ bytes, both over the same targets, summed in float64."""
-    nats, byte_count, done = 0.0, 0, 0
+) -> Score:
+    """Σ nats / ln 2 / Σ bytes and Σ nats / targets, over the same targets, summed in float64."""
+    nats, byte_count, targets = 0.0, 0, 0
     for rows in validation_batches(
         validation.tokens,
         validation.seq_len,
@@ -140,7 +148,7 @@ def evaluate(
     ):
         nats += float(engine.losses(rows).sum(dtype=np.float64))
         byte_count += int(validation.table.count_bytes(rows[:, :-1], rows[:, 1:]).sum())
-        done += rows.shape[0] * validation.seq_len
+        targets += rows.shape[0] * validation.seq_len
         if progress is not None:
-            progress(min(1.0, done / len(validation.tokens)))
-    return bits_per_byte(nats, byte_count)
+            progress(min(1.0, targets / len(validation.tokens)))
+    return Score(bpb=bits_per_byte(nats, byte_count), loss=nats / targets)
