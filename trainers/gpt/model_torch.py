@@ -72,10 +72,10 @@ class Attention(nn.Module):
         batch, time, dim = x.shape
         qkv = linear(x, torch.cat((self.q, self.k, self.v)), self.dtype)
         qkv = qkv.to(x.dtype).view(batch, time, self.heads + 2 * self.kv_heads, -1)
-        qk, v = torch.split(qkv, (self.heads + self.kv_heads, self.kv_heads), dim=2)
+        qk, v = torch.split(qkv, [self.heads + self.kv_heads, self.kv_heads], dim=2)
         gain = torch.cat((self.q_gain, self.q_gain.new_ones(self.kv_heads))).to(x.dtype)
         qk = rotate(rms_norm(qk) * gain[:, None], cos, sin)
-        q, k = torch.split(qk, (self.heads, self.kv_heads), dim=2)
+        q, k = torch.split(qk, [self.heads, self.kv_heads], dim=2)
         y = F.scaled_dot_product_attention(
             q.transpose(1, 2),
             k.transpose(1, 2),
