@@ -1,0 +1,144 @@
+"""From options to a plan: what a campaign will do and cost at most, before it runs anything."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from scripts.causal.campaign.contrast import SCHEDULE, run_flops
+from scripts.causal.campaign.plan import CampaignPlan
+from scripts.causal.campaign.schema import Value
+from scripts.causal.files import InputError, canonical_json, digest
+from trainers.api import Config, Trainer
+
+
+def parse_seeds(text: str, option: str) -> tuple[int, ...]:
+    """Return the seeds of a list such as ``42,1337,2024`` (commas or spaces).
+
+    Raises:
+        InputError: not whole numbers from 0 to 2³²−1, fewer than two, or one given twice.
+    """
+    words = text.replace(",", " ").split()
+    try:
+        seeds = tuple(int(word) for word in words)
+    except ValueError as error:
+        raise InputError(
+            f"{option} must be whole numbers, got {text!r}", mend=f"{option} 42,1337,2024"
+        ) from error
+    if any(not 0 <= seed < 2**32 for seed in seeds):
+        raise InputError(f"{option} must lie between 0 and 4294967295, got {text!r}")
+    if len(seeds) < 2:
+        raise InputError(
+            f"{option} needs at least two seeds, got {len(seeds)}",
+            mend=f"one seed has no spread: {option} 42,1337,2024",
+        )
+    if len(set(seeds)) < len(seeds):
+        raise InputError(f"{option} holds a seed twice: {text!r}")
+    return seeds
+
+
+def scale_overrides(
+    trainer: Trainer,
+    scale: str,
+    *,
+    iterations: int | None,
+    batch_tokens: int | None,
+    layers: int | None,
+) -> dict[str, Value]:
+    """Return the fields that replace the scale's own; schedules keep their share of the steps.
+
+    Raises:
+        InputError: a number below 1, or a configuration the trainer refuses.
+    """
+    given: dict[str, int | None] = {
+        "iterations": iterations,
+        "train_batch_tokens": batch_tokens,
+        "num_layers": layers,
+    }
+    overrides: dict[str, Value] = {name: n for name, n in given.items() if n is not None}
+    if below := [name for name, n in given.items() if n is not None and n < 1]:
+        raise InputError(f"{below[0]} must be at least 1, got {given[below[0]]}")
+    if iterations is not None:
+        overrides |= rescaled_schedule(trainer.resolve(scale, {}), iterations)
+    trainer.resolve(scale, overrides)
+    return overrides
+
+
+def rescaled_schedule(config: Config, iterations: int) -> dict[str, Value]:
+    """Return the fields counted in steps, in the same proportion to the new number of steps."""
+    share = iterations / int(config["iterations"])
+    return {name: round(int(config[name]) * share) for name in SCHEDULE if name in config}
+
+
+def make_plan(
+    trainer: Trainer,
+    *,
+    records: Path,
+    backend: str,
+    scale: str,
+    overrides: dict[str, Value],
+    matched_by: str,
+    alpha: float,
+    mde: float,
+    max_cycles: int,
+    max_per_cycle: int,
+    max_confirm: int,
+    screen_seeds: tuple[int, ...],
+    confirm_seeds: tuple[int, ...],
+    name: str | None = None,
+) -> CampaignPlan:
+    """Return the plan of a campaign; without a name it gets one from what it depends on.
+
+    Its cost is the most it can come to: every cycle full, controls shared, each run as dear as
+    the control (FLOPs matching makes that so; matched by steps it is an approximation).
+
+    Raises:
+        InputError: an option out of range, or a seed that would both screen and confirm.
+    """
+    if shared := sorted(set(screen_seeds) & set(confirm_seeds)):
+        raise InputError(
+            f"seed {shared[0]} is both a screening and a confirmation seed",
+            mend="claims come only from seeds that took no part in the choice",
+        )
+    screen, confirm = len(screen_seeds), len(confirm_seeds)
+    runs = screen * (1 + max_cycles * max_per_cycle) + confirm * (1 + max_cycles * max_confirm)
+    options: dict[str, Any] = {
+        "records": str(records),
+        "trainer": trainer.name,
+        "backend": backend,
+        "scale": scale,
+        "overrides": overrides,
+        "matched_by": matched_by,
+        "alpha": alpha,
+        "mde": mde,
+        "max_cycles": max_cycles,
+        "max_per_cycle": max_per_cycle,
+        "max_confirm": max_confirm,
+        "screen_seeds": screen_seeds,
+        "confirm_seeds": confirm_seeds,
+        "planned_runs": runs,
+        "planned_flops": runs * run_flops(trainer, trainer.resolve(scale, overrides)),
+        "created": datetime.now(UTC).date(),
+        "code_version": version("causal-golf"),
+    }
+    try:
+        plan = CampaignPlan.model_validate({"name": name or scale, **options})
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = "--" + str(first["loc"][0]).replace("_", "-")
+        raise InputError(f"{first['msg']}, got {first['input']!r}", where=option) from error
+    if name is not None:
+        return plan
+    return plan.model_copy(
+        update={"name": f"{scale}-{digest(canonical_json(decisive(plan)))[:8]}"}
+    )
+
+
+def decisive(plan: CampaignPlan) -> dict[str, Any]:
+    """Return what a campaign's outcome depends on: all of the plan but its name and its cost."""
+    costs = {"planned_runs", "planned_flops", "seconds_estimate"}
+    return plan.model_dump(mode="json", exclude={"name", "created", "code_version", *costs})

@@ -1,0 +1,412 @@
+"""From README claims to tested causes and a verified submission: the discover–adjust loop.
+
+Usage: python scripts/causal/run_pipeline.py --fast --max-cycles 4
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from interventions.catalog import load_catalog
+from scripts.causal.campaign.chosen import choose_runs
+from scripts.causal.campaign.executor import Executor, open_executor
+from scripts.causal.campaign.ledger import Ledger, open_ledger
+from scripts.causal.campaign.plan import CampaignPlan
+from scripts.causal.campaign.planning import decisive, make_plan, parse_seeds, scale_overrides
+from scripts.causal.campaign.platform import choose_backend, describe_machine
+from scripts.causal.campaign.schema import (
+    AblationResults,
+    ContrastRuns,
+    Phase,
+    Platform,
+    RawRuns,
+    Selection,
+)
+from scripts.causal.cli import progress_bar, run_command
+from scripts.causal.experiment_runner import run_contrasts
+from scripts.causal.extract_interventions import RECORDS, extract_leaderboard
+from scripts.causal.files import InputError, canonical_json, digest
+from scripts.causal.forms import parse_file, write_file
+from scripts.causal.graph.assemble import assemble_dag
+from scripts.causal.graph.diff import diff_dags
+from scripts.causal.graph.estimate import estimate_data_graph
+from scripts.causal.graph.identifiability import check_identifiability
+from scripts.causal.graph.render import render
+from scripts.causal.graph.schema import CausalDag, DagDiff, DataGraph, IdentifiabilityReport
+from scripts.causal.leaderboard.schema import Leaderboard
+from scripts.causal.report import write_report
+from scripts.causal.select_interventions import Setting, select
+from scripts.causal.statistical_analysis import (
+    analyse,
+    choose_for_confirmation,
+    combine,
+    fit_prior,
+)
+from scripts.causal.submission.referee import RefereeError
+from scripts.causal.submission_assembly import assemble, confirmed_effects
+from trainers.api import Trainer, load_trainer
+from trainers.keys import code_version
+
+RESULTS = Path("results/causal")
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """A plan with what is needed to carry it out."""
+
+    plan: CampaignPlan
+    folder: Path
+    trainer: Trainer
+    ledger: Ledger
+    quiet: bool
+
+
+@dataclass(frozen=True)
+class View:
+    """What is believed at one moment: the graph, and what it can and cannot tell."""
+
+    dag: CausalDag
+    report: IdentifiabilityReport
+
+
+def run_campaign(campaign: Campaign, executor: Executor) -> AblationResults:
+    """Carry out a plan: discover, choose, screen, confirm, decide, and discover again.
+
+    Everything computed is in the ledger under a key of what it depends on, so the same plan
+    carried out twice, or after an interruption at any moment, ends with the same files.
+
+    Raises:
+        InputError: the records, the catalog or the results folder cannot be used.
+    """
+    plan = campaign.plan
+    leaderboard = extract_leaderboard(Path(plan.records))
+    write_file(campaign.folder / "interventions.json", leaderboard)
+    graph = discover(campaign, leaderboard)
+    view = adjust(leaderboard, graph, [])
+    platform = prepare(campaign)
+    screens: list[ContrastRuns] = []
+    decided: list[AblationResults] = []
+    for cycle in range(1, plan.max_cycles + 1):
+        selection = choose(campaign.trainer, plan, view, decided, cycle)
+        folder = campaign.folder / f"cycle_{cycle}"
+        write_file(folder / "selection.json", selection)
+        if not selection.contrasts:
+            break
+        raw = experiment(campaign, executor, selection, platform, cycle)
+        write_file(folder / "raw_runs.json", raw)
+        screens += [runs for runs in raw.runs if runs.phase == "screen"]
+        results = analyse(
+            raw, alpha=plan.alpha, mde=plan.mde, cycles=plan.max_cycles, prior=fit_prior(screens)
+        )
+        write_file(folder / "ablation_results.json", results)
+        decided.append(results)
+        before, view = view, adjust(leaderboard, graph, decided)
+        write_file(folder / "causal_dag.json", view.dag)
+        write_file(folder / "dag_diff.json", diff_dags(before.dag, view.dag, cycle=cycle))
+    return publish(campaign, view, decided)
+
+
+def prepare(campaign: Campaign) -> Platform:
+    """Return where the runs are computed, the default data tokenized on first use."""
+    plan = campaign.plan
+    with progress_bar("training data", quiet=campaign.quiet) as progress:
+        data = campaign.trainer.default_data(progress)
+    return Platform(
+        trainer=plan.trainer,
+        backend=plan.backend,
+        scale=plan.scale,
+        data=data,
+        machine=describe_machine(plan.backend),
+    )
+
+
+def discover(campaign: Campaign, leaderboard: Leaderboard) -> DataGraph:
+    """Return what the submissions alone say; computed once for one leaderboard and one code."""
+    key = digest("data graph", canonical_json(leaderboard.model_dump(mode="json")), _graph_code())
+    known = campaign.ledger.recall(key)
+    if known is not None:
+        return DataGraph.model_validate(known)
+    with progress_bar("causal graph", quiet=campaign.quiet) as progress:
+        graph = estimate_data_graph(leaderboard, progress=progress)
+    campaign.ledger.remember(key, graph.model_dump(mode="json"))
+    return graph
+
+
+def _graph_code() -> str:
+    modules = sorted(Path(__file__).with_name("graph").glob("*.py"))
+    return code_version(
+        tuple(f"scripts.causal.graph.{path.stem}" for path in modules if path.stem != "__init__"),
+        ("causal-learn", "numpy", "scipy"),
+    )
+
+
+def adjust(leaderboard: Leaderboard, graph: DataGraph, decided: Sequence[AblationResults]) -> View:
+    """Return the graph with every tested effect on it, and what can be told from it now."""
+    dag = assemble_dag(graph, leaderboard, decided)
+    return View(dag, check_identifiability(leaderboard, dag))
+
+
+def choose(
+    trainer: Trainer,
+    plan: CampaignPlan,
+    view: View,
+    decided: Sequence[AblationResults],
+    cycle: int,
+) -> Selection:
+    """Return the contrasts of the next cycle."""
+    return select(
+        view.dag,
+        view.report,
+        load_catalog(),
+        Setting(trainer, plan.scale, plan.matched_by, plan.overrides),
+        limit=plan.max_per_cycle,
+        tested={result.contrast.id for results in decided for result in results.results},
+        cycle=cycle,
+    )
+
+
+def experiment(
+    campaign: Campaign, executor: Executor, selection: Selection, platform: Platform, cycle: int
+) -> RawRuns:
+    """Screen every chosen contrast, then take the promising ones to fresh seeds."""
+    plan = campaign.plan
+
+    def run(names: Sequence[str], seeds: Sequence[int], phase: Phase) -> tuple[ContrastRuns, ...]:
+        contrasts = [contrast for contrast in selection.contrasts if contrast.id in names]
+        with progress_bar(f"cycle {cycle}: {phase}", quiet=campaign.quiet) as progress:
+            return run_contrasts(
+                contrasts, seeds, phase, platform, campaign.ledger, executor, progress
+            )
+
+    screened = run([item.id for item in selection.contrasts], plan.screen_seeds, "screen")
+    promising = choose_for_confirmation(screened, mde=plan.mde, max_confirm=plan.max_confirm)
+    confirmed = run(promising, plan.confirm_seeds, "confirm") if promising else ()
+    return RawRuns(
+        cycle=cycle,
+        platform=platform,
+        screen_seeds=plan.screen_seeds,
+        confirm_seeds=plan.confirm_seeds,
+        runs=(*screened, *confirmed),
+    )
+
+
+def publish(campaign: Campaign, view: View, decided: Sequence[AblationResults]) -> AblationResults:
+    """Write the campaign's tables, graph, submission and report.
+
+    Raises:
+        InputError: no contrast could be run, or the submission is refused.
+    """
+    if not decided:
+        raise InputError("the catalog holds no contrast that can be run at this scale")
+    results = combine(decided)
+    folder = campaign.folder
+    write_file(folder / "ablation_results.json", results)
+    write_file(folder / "identifiability_report.json", view.report)
+    last = folder / f"cycle_{len(decided)}" / "dag_diff.json"
+    write_file(folder / "dag_diff.json", parse_file(DagDiff, last))
+    with progress_bar("graph", quiet=campaign.quiet):
+        render(view.dag, folder)
+    write_file(folder / "causal_dag.json", view.dag)
+    submit(campaign, results, len(decided))
+    with progress_bar("report", quiet=campaign.quiet):
+        write_report(folder)
+    return results
+
+
+def submit(campaign: Campaign, results: AblationResults, cycles: int) -> None:
+    """Assemble the campaign's submission, unless the very same lies there already, verified.
+
+    Raises:
+        InputError: it is over the cap, or its own program does not reproduce the recorded bpb.
+    """
+    files = [
+        campaign.folder / f"cycle_{cycle}" / "raw_runs.json" for cycle in range(1, cycles + 1)
+    ]
+    chosen = choose_runs([parse_file(RawRuns, path) for path in files], results.results)
+    effects = confirmed_effects(results.results)
+    output = campaign.folder / "submission" / campaign.plan.name
+    modules = campaign.trainer.source_modules(campaign.plan.backend)
+    key = digest(
+        "submission", repr(chosen), repr(effects), str(output.resolve()), code_version(modules)
+    )
+    if campaign.ledger.recall(key) == folder_digest(output):
+        return
+    with progress_bar("submission, evaluated alone", quiet=campaign.quiet):
+        try:
+            assemble(
+                chosen,
+                effects,
+                campaign.ledger,
+                name=campaign.plan.name,
+                author="causal-golf",
+                github_id="",
+                output=output,
+            )
+        except RefereeError as error:
+            raise InputError(f"submission refused: {error}", where=output) from error
+    campaign.ledger.remember(key, folder_digest(output))
+
+
+def folder_digest(folder: Path) -> str:
+    """Return a hash of a folder's files, names and contents; of a missing folder, of nothing."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return digest(
+        *(
+            part
+            for path in files
+            for part in (path.relative_to(folder).as_posix(), path.read_bytes())
+        )
+    )
+
+
+def resume(folder: Path) -> CampaignPlan:
+    """Return the plan of a campaign that was begun.
+
+    Raises:
+        InputError: there is no campaign in the folder.
+    """
+    path = folder / "plan.json"
+    if not path.is_file():
+        raise InputError("no campaign here to go on with (plan.json)", where=folder)
+    return parse_file(CampaignPlan, path)
+
+
+def settle(plan: CampaignPlan, folder: Path) -> CampaignPlan:
+    """Write the plan, or return the one that lies there, if it is the same campaign's.
+
+    Raises:
+        InputError: another campaign has this name, or the folder cannot be written.
+    """
+    path = folder / "plan.json"
+    if path.is_file():
+        begun = parse_file(CampaignPlan, path)
+        if decisive(begun) != decisive(plan):
+            raise InputError(
+                "another campaign has this name, with other options",
+                where=path,
+                mend="give another --name, or --resume-from this folder",
+            )
+        return begun
+    write_file(path, plan)
+    return plan
+
+
+def first_choice(trainer: Trainer, plan: CampaignPlan) -> Selection:
+    """Return the first cycle's contrasts without running or writing anything."""
+    leaderboard = extract_leaderboard(Path(plan.records))
+    view = adjust(leaderboard, estimate_data_graph(leaderboard), [])
+    return choose(trainer, plan, view, [], 1)
+
+
+def describe(plan: CampaignPlan, selection: Selection) -> None:
+    """Print what a campaign would do, and its cost at most."""
+    console = Console(highlight=False)
+    console.print(
+        f"campaign {plan.name}: up to {plan.max_cycles} cycles of {plan.max_per_cycle} contrasts "
+        f"at scale {plan.scale}, {plan.backend}"
+    )
+    console.print(
+        f"screened on seeds {list(plan.screen_seeds)}, at most {plan.max_confirm} a cycle "
+        f"confirmed on fresh seeds {list(plan.confirm_seeds)}; alpha {plan.alpha:g} over the "
+        f"campaign, MDE {plan.mde:g} bpb"
+    )
+    console.print(
+        f"at most {plan.planned_runs} training runs, {plan.planned_flops / 1e12:.1f} TFLOP; "
+        "nothing was trained"
+    )
+    console.print("first cycle:")
+    for contrast in selection.contrasts:
+        console.print(f"- {contrast.label} ({contrast.id}): {contrast.reason}", markup=False)
+
+
+def summarise(campaign: Campaign, results: AblationResults) -> None:
+    """Print the verdicts and where everything lies."""
+    console = Console(highlight=False)
+    for result in results.results:
+        console.print(f"- {result.words}", markup=False)
+    console.print(f"report: {campaign.folder / 'report.html'}", markup=False)
+    console.print(
+        f"submission: {campaign.folder / 'submission' / campaign.plan.name}", markup=False
+    )
+
+
+def main(
+    input: Annotated[Path, typer.Option(help="folder of README.md + submission.json")] = RECORDS,
+    output: Annotated[Path, typer.Option(help="folder that campaigns are written to")] = RESULTS,
+    name: Annotated[str | None, typer.Option(help="campaign's name (default: made up)")] = None,
+    resume_from: Annotated[
+        Path | None, typer.Option(help="folder of a campaign to go on with, with its own options")
+    ] = None,
+    fast: Annotated[bool, typer.Option("--fast", help="scale of minutes, for a laptop")] = False,
+    scale: Annotated[str | None, typer.Option(help="a scale of the trainer by name")] = None,
+    max_cycles: Annotated[int, typer.Option(min=1, help="most cycles")] = 4,
+    max_per_cycle: Annotated[int, typer.Option(min=1, help="contrasts screened a cycle")] = 2,
+    max_confirm: Annotated[int, typer.Option(min=1, help="contrasts confirmed a cycle")] = 1,
+    seeds: Annotated[str, typer.Option(help="fresh seeds that decide")] = "42,1337,2024",
+    screen_seeds: Annotated[str, typer.Option(help="seeds that screen")] = "1,2",
+    screen_iterations: Annotated[int | None, typer.Option(help="steps of a run")] = None,
+    screen_batch: Annotated[int | None, typer.Option(help="tokens per step")] = None,
+    screen_layers: Annotated[int | None, typer.Option(help="layers of the control")] = None,
+    matched_by: Annotated[str, typer.Option(help="flops or steps")] = "flops",
+    alpha: Annotated[float, typer.Option(help="bound on wrong confirmations")] = 0.05,
+    mde: Annotated[float, typer.Option(help="smallest effect that matters, bpb")] = 0.005,
+    platform: Annotated[str, typer.Option(help="auto, mlx, torch, cuda or cpu")] = "auto",
+    workers: Annotated[int | None, typer.Option(help="worker processes", min=0)] = None,
+    cooldown: Annotated[float, typer.Option(min=0, help="seconds of rest between runs")] = 0.0,
+    ledger: Annotated[str | None, typer.Option(help="path or database URL")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="print the plan and cost")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="print nothing but errors")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print the results as JSON")] = False,
+) -> None:
+    """Run the whole campaign: README claims in, tested effects and a verified submission out."""
+    trainer = load_trainer("gpt")
+    if resume_from is not None:
+        plan, folder = resume(resume_from), resume_from
+    else:
+        scale = scale or ("fast" if fast else "standard")
+        plan = make_plan(
+            trainer,
+            records=input,
+            backend=choose_backend(trainer, platform),
+            scale=scale,
+            overrides=scale_overrides(
+                trainer,
+                scale,
+                iterations=screen_iterations,
+                batch_tokens=screen_batch,
+                layers=screen_layers,
+            ),
+            matched_by=matched_by,
+            alpha=alpha,
+            mde=mde,
+            max_cycles=max_cycles,
+            max_per_cycle=max_per_cycle,
+            max_confirm=max_confirm,
+            screen_seeds=parse_seeds(screen_seeds, "--screen-seeds"),
+            confirm_seeds=parse_seeds(seeds, "--seeds"),
+            name=name,
+        )
+        folder = output / plan.name
+    if dry_run:
+        describe(plan, first_choice(trainer, plan))
+        return
+    plan = settle(plan, folder)
+    store = open_ledger(ledger or folder.parent / "ledger.sqlite")
+    campaign = Campaign(plan, folder, trainer, store, quiet)
+    with open_executor(trainer, store, plan.backend, workers) as executor:
+        results = run_campaign(campaign, executor)
+    store.close()
+    if as_json:
+        print(results.model_dump_json(indent=1))
+    elif not quiet:
+        summarise(campaign, results)
+
+
+if __name__ == "__main__":
+    run_command(main)
