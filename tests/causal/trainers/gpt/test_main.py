@@ -220,18 +220,7 @@ def test_two_processes_share_a_batch_and_agree_on_the_steps(data, run_file, tmp_
         ({}, ["--eval", "--artifact", "gone.zlib"], "gone.zlib: cannot be read"),
         ({}, ["--eval", "--artifact", __file__], "not an int8 artifact of this version"),
     ],
-    ids=[
-        "data",
-        "seed",
-        "backend",
-        "family",
-        "config",
-        "range",
-        "vocabulary",
-        "number",
-        "model",
-        "kind",
-    ],
+    ids="data seed backend family config range vocabulary number model kind".split(),
 )
 def test_bad_input_is_one_line_and_exit_2(data, tmp_path, capsys, changes, options, message):
     path = tmp_path / "run.json"

@@ -7,9 +7,9 @@ import torch
 mx = pytest.importorskip("mlx.core", reason="mlx is not installed")
 
 from trainers.gpt.config import ACTIVATIONS, GPTConfig  # noqa: E402
+from trainers.gpt.engine_torch import TorchEngine  # noqa: E402
 from trainers.gpt.init import initial_weights, rotary_table  # noqa: E402
 from trainers.gpt.model_mlx import token_losses  # noqa: E402
-from trainers.gpt.model_torch import GPT  # noqa: E402
 
 TINY = {
     "num_layers": 3,
@@ -57,11 +57,10 @@ def test_same_weights_give_torchs_losses_and_gradients(change):
     config = GPTConfig(**(TINY | change))
     weights, tokens = scattered_weights(config), random_tokens(config)
 
-    model = GPT(config, torch.float32)
-    model.configure(config)
-    model.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
-    expected = model.losses(torch.from_numpy(tokens)).numpy()
-    model(torch.from_numpy(tokens)).backward()
+    engine = TorchEngine(config, "torch-cpu-float32")
+    engine.load(weights)
+    expected = engine.losses(tokens)
+    engine._model(torch.from_numpy(tokens)).backward()
 
     arrays, hyper = mlx_inputs(config, weights)
     rows = mx.array(tokens.astype(np.int32))
@@ -71,7 +70,7 @@ def test_same_weights_give_torchs_losses_and_gradients(change):
     assert abs(losses.mean() - expected.mean()) < 1e-5
 
     grads = mx.grad(lambda w: token_losses(config, w, hyper, rows).mean())(arrays)
-    for name, parameter in model.named_parameters():
+    for name, parameter in engine._parameters.items():
         assert np.abs(np.array(grads[name]) - parameter.grad.numpy()).max() < 1e-5, name
 
 
