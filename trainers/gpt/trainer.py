@@ -268,7 +268,7 @@ def _make_engine(config: GPTConfig, backend: str) -> Engine:
     if backend.startswith("mlx"):
         from trainers.gpt.engine_mlx import MlxEngine
 
-        return MlxEngine(config)
+        return MlxEngine(config, backend)
     from trainers.gpt.engine_torch import TorchEngine, join_processes
 
     join_processes(backend)
