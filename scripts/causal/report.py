@@ -35,7 +35,7 @@ TAGS = {
     "expert_imposed": "Imposed by experts, the data cannot speak",
     "uncertain": "Uncertain",
 }
-MARKS = {"tail": ("–", "–"), "arrow": ("<", ">"), "circle": ("o", "o")}
+MARKS = {"tail": ("-", "-"), "arrow": ("<", ">"), "circle": ("o", "o")}
 
 
 def render_report(campaign: CampaignFiles) -> str:
@@ -127,9 +127,9 @@ def _scalar(value: bool | int | float | str) -> str:
 
 
 def _edge(edge: Edge) -> str:
-    """``a o→ b`` in plain characters: the mark at each end as the form has it."""
+    """``a o-> b``: the mark at each end as the form has it."""
     left, right = MARKS[edge.source_mark][0], MARKS[edge.target_mark][1]
-    return f"{edge.source} {left}–{right} {edge.target}"
+    return f"{edge.source} {left}-{right} {edge.target}"
 
 
 def _edges_by_tag(dag: CausalDag | None) -> list[tuple[str, str, list[Edge]]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from scripts.causal.campaign.direction import aligned
 from scripts.causal.campaign.schema import Contrast, ContrastResult, ContrastRuns, Verdict
 from scripts.causal.graph.schema import Estimate
 from scripts.causal.reporting import words
@@ -40,7 +41,7 @@ class ContrastView:
     Attributes:
         change: the fields that differ, ``activation: relu_sq → gelu``.
         claims: what was published about it.
-        estimates: what the leaderboard says of its variable.
+        estimates: what the leaderboard says of it, in the direction of the change.
         figures: inline SVG of the curves that were recorded.
     """
 
@@ -106,23 +107,17 @@ def _view(campaign: CampaignFiles, result: ContrastResult, number: int) -> Contr
 
 
 def _value(value: object) -> str:
-    return (
-        "not set"
-        if value is None
-        else words.number(value)
-        if isinstance(value, float)
-        else str(value)
-    )
+    if value is None:
+        return "not set"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return words.number(value) if isinstance(value, float) else str(value)
 
 
 def _estimates(campaign: CampaignFiles, contrast: Contrast) -> tuple[Estimate, ...]:
-    """What the leaderboard says of a contrast's variable; our own tests stand in the table.
-
-    Where the contrast names a category (an activation), only estimates that name it too: the
-    effect of another category says nothing about this one.
-    """
+    """What the leaderboard says of a contrast, in its direction; our own tests stand elsewhere."""
     found: list[Estimate] = []
-    variable, value = contrast.variable, contrast.changes.get(contrast.variable)
+    variable = contrast.variable
     if campaign.dag is not None:
         ends = {variable, campaign.dag.outcome}
         for edge in campaign.dag.edges:
@@ -132,19 +127,9 @@ def _estimates(campaign: CampaignFiles, contrast: Contrast) -> tuple[Estimate, .
         for entry in campaign.identifiability.variables:
             if entry.variable == variable:
                 found.extend(entry.estimates)
-    return tuple(
-        dict.fromkeys(
-            estimate
-            for estimate in found
-            if estimate.source != "tested"
-            and (not isinstance(value, str) or value in _names(estimate.contrast))
-        )
-    )
-
-
-def _names(text: str) -> set[str]:
-    """The words of a comparison: ``relu_sq → gelu`` names relu_sq and gelu."""
-    return set(text.replace(",", " ").split())
+    control, treatment = contrast.control.get(variable), contrast.treatment.get(variable)
+    read = (aligned(each, control, treatment) for each in found if each.source != "tested")
+    return tuple(dict.fromkeys(each for each in read if each is not None))
 
 
 def _runs_of(campaign: CampaignFiles, result: ContrastResult) -> ContrastRuns | None:

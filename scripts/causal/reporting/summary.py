@@ -122,11 +122,14 @@ def full_scale_limits(
         "parameters for ten minutes on eight H100 GPUs; nothing here was measured there. "
         "An effect can shrink, vanish or change its sign on the way."
     ]
-    turning = [f"“{r.contrast.label}”" for r in results if r.trend == "may_flip"]
+    found = ("confirmed_better", "confirmed_worse", "equivalent")
+    turning = [
+        f"“{r.contrast.label}”" for r in results if r.trend == "may_flip" and r.verdict in found
+    ]
     if turning:
         lines.append(
-            f"{words.listed(turning)}: the effect moves towards zero while training goes on, so "
-            "longer training may reverse it."
+            f"{words.listed(turning)}: the effect’s course during training points through zero, "
+            "so longer training may reverse it."
         )
     if cost.tokens_per_parameter and cost.tokens_per_parameter[0] < ENOUGH_TOKENS_PER_PARAMETER:
         lines.append(

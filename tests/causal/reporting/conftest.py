@@ -186,7 +186,7 @@ def build_results() -> AblationResults:
         "confirmed_worse",
         0.0214,
         "Raises validation bpb by 0.0214 on three fresh seeds (adjusted p 0.001).",
-    )
+    ).model_copy(update={"trend": "may_flip"})
     flat = result(
         "softcap",
         "equivalent",
@@ -201,7 +201,6 @@ def build_results() -> AblationResults:
         "The difference of −0.0038 bpb may be luck: its interval reaches from −0.0069 to −0.0007.",
     ).model_copy(
         update={
-            "trend": "may_flip",
             "power": 0.41,
             "seeds_used": (11, 13),
             "seeds_discarded": {12: "treatment diverged at step 212"},
@@ -264,7 +263,7 @@ def build_dag() -> CausalDag:
         low=-0.0048,
         high=-0.0014,
         n=4,
-        contrast="relu_sq → leaky_relu_sq, 4 ablation rows",
+        contrast="relu_sq → leaky_relu_sq",
     )
     observed = Estimate(
         source="observed",
@@ -272,7 +271,7 @@ def build_dag() -> CausalDag:
         low=-0.0212,
         high=0.0034,
         n=17,
-        contrast="one more layer, child − parent",
+        contrast="9 → 10 (linear), adjusted for date",
     )
     names = ("activation", "num_layers", "model_dim", "logit_softcap", "val_bpb")
     return CausalDag(
