@@ -31,6 +31,7 @@ from causallearn.graph.GraphNode import GraphNode
 from causallearn.search.ConstraintBased import FCI as rules
 from causallearn.utils.cit import CIT
 from causallearn.utils.FAS import fas
+from numpy.typing import NDArray
 
 from scripts.causal.graph.citest import TEST_NAME, WilksTest
 from scripts.causal.graph.pag import Pag, make_pag
@@ -84,54 +85,76 @@ def _require(graph: GeneralGraph, pairs: Collection[tuple[int, int]]) -> None:
         graph.add_edge(Edge(first, second, Endpoint.TAIL, Endpoint.ARROW))
 
 
-def _possible_d_sep(graph: GeneralGraph, x: int, y: int) -> list[int]:
+def _semi_directed(matrix: NDArray[np.int_]) -> NDArray[np.bool_]:
+    """Return whether a path leads from a to b that leaves every node by a tail or a circle."""
+    reach = (matrix != 0) & (matrix != Endpoint.ARROW.value)
+    for middle in range(len(reach)):
+        reach |= np.outer(reach[:, middle], reach[middle])
+    return reach
+
+
+def _possible_d_sep(
+    matrix: NDArray[np.int_], reach: NDArray[np.bool_], x: int, y: int
+) -> list[int]:
     """Return the nodes that may be needed to separate x from y, as seen from x, in order.
 
     Those reached from x on paths, not through y, whose every inner node is a collider or the
-    middle of a triangle.
+    middle of a triangle; of the ones that are not adjacent to x, those of which some node before
+    them on a path may be an ancestor, or of x (causal-learn's rule, made independent of the order
+    in which paths are found).
+
+    Args:
+        matrix: endpoints as causal-learn keeps them: [a, b] is the mark at a, 0 where not adjacent.
+        reach: `_semi_directed` of it.
+        x, y: positions.
     """
-    matrix = graph.graph
     arrow = Endpoint.ARROW.value
-    adjacent = [np.flatnonzero(matrix[node]) for node in range(len(matrix))]
-    steps = [(x, int(node)) for node in adjacent[x] if node != y]
-    seen = set(steps)
+    adjacent = [[int(one) for one in np.flatnonzero(row)] for row in matrix]
+    steps = [(x, node) for node in adjacent[x] if node != y]
+    seen, found = set(steps), {node for _, node in steps}
+    earlier: dict[int, set[int]] = {}
     while steps:
         before, here = steps.pop()
-        for after in map(int, adjacent[here]):
-            if after in (before, x, y) or (here, after) in seen:
+        for after in adjacent[here]:
+            if after in (before, x, y):
                 continue
+            earlier.setdefault(after, set()).add(here)
             collider = matrix[here, before] == arrow and matrix[here, after] == arrow
-            if collider or matrix[before, after] != 0:
+            if (collider or matrix[before, after] != 0) and (here, after) not in seen:
                 seen.add((here, after))
                 steps.append((here, after))
-    return sorted({node for _, node in seen})
+    for _, node in seen:
+        if any(reach[one, x] or reach[one, node] for one in earlier.get(node, ()) if one != x):
+            found.add(node)
+    return sorted(found)
 
 
 def _remove_by_possible_d_sep(
     graph: GeneralGraph, test: _Tiered, alpha: float, depth: int, separators: Separators
 ) -> None:
-    """Remove edges that a set of 2 to `depth` possible-d-sep nodes separates (-1: any size)."""
-    matrix = graph.graph
-    pairs = [tuple(map(int, pair)) for pair in np.argwhere(np.triu(matrix) != 0)]
-    for x, y in pairs:
-        near = [set(map(int, np.flatnonzero(matrix[node]))) for node in (x, y)]
-        for start, end in ((x, y), (y, x)):
-            candidates = _possible_d_sep(graph, start, end)
-            most = len(candidates) if depth < 0 else min(depth, len(candidates))
-            found = next(
-                (
-                    chosen
-                    for size in range(2, most + 1)
-                    for chosen in combinations(candidates, size)
-                    if not any(set(chosen) <= around for around in near)
-                    and test(x, y, chosen) > alpha
-                ),
-                None,
-            )
-            if found is not None:
-                graph.remove_edge(graph.get_edge(graph.nodes[x], graph.nodes[y]))
-                separators[x, y] = separators[y, x] = set(found)
+    """Remove edges that a set of 2 to `depth` possible-d-sep nodes separates (-1: any size).
+
+    All sets are read off the graph as it is at the start, so that the order of the columns plays
+    no part (the stable variant of Colombo & Maathuis 2014, JMLR 15).
+    """
+    matrix = graph.graph.copy()
+    reach = _semi_directed(matrix)
+    around = [set(map(int, np.flatnonzero(row))) for row in matrix]
+    for x, y in (tuple(map(int, pair)) for pair in np.argwhere(np.triu(matrix) != 0)):
+        sides = [_possible_d_sep(matrix, reach, *pair) for pair in ((x, y), (y, x))]
+        longest = max(map(len, sides))
+        found: set[int] = set()
+        for size in range(2, (longest if depth < 0 else min(depth, longest)) + 1):
+            sets = {chosen for side in sides for chosen in combinations(side, size)}
+            for chosen in sorted(sets):
+                near = set(chosen) <= around[x] or set(chosen) <= around[y]
+                if not near and test(x, y, chosen) > alpha:
+                    found.update(chosen)
+            if found:
                 break
+        if found:
+            graph.remove_edge(graph.get_edge(graph.nodes[x], graph.nodes[y]))
+            separators[x, y] = separators[y, x] = found
 
 
 class _Tiered:

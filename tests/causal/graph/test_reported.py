@@ -1,0 +1,141 @@
+import numpy as np
+import pytest
+from statsmodels.stats.meta_analysis import combine_effects
+
+from interventions.vocabulary import load_variables
+from scripts.causal.graph.reported import (
+    read_contrast,
+    read_level,
+    reported_effects,
+    seed_variance,
+)
+from scripts.causal.leaderboard.schema import Ablation, Leaderboard, SeedResult, Source
+
+VARIABLES = load_variables()
+SEEDS = tuple(SeedResult(seed=i, val_bpb=1.2 + 0.001 * (i % 3 - 1)) for i in range(9))
+
+
+def row(variable, before, after, delta, *, unit="bpb", kind="single"):
+    return Ablation(
+        variable=variable,
+        from_=before,
+        to=after,
+        delta=delta,
+        unit=unit,
+        kind=kind,
+        quote=None,
+        source=Source(file="README.md", line=1),
+    )
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "level"),
+    [
+        ("sliding_window_eval", "stride 64", "64"),
+        ("sliding_window_eval", "none", "without"),
+        ("sliding_window_eval", "int6 roundtrip", None),
+        ("ema", "raw weights at step 6460", None),
+        ("train_batch_tokens", "786,432", "786432"),
+        ("train_batch_tokens", "512K tokens", "512000"),
+        ("matrix_lr", "0.04", "0.04"),
+        ("bigram_hash", "0", "without"),
+        ("depth_recurrence", "layers 4,5 repeated", "with"),
+        ("depth_recurrence", "none (flat)", "without"),
+        ("quant_bits", "int5 / int6 mixed", "int6"),
+        ("quant_bits", "unquantized", None),
+        ("activation", "relu_sq (1.1459)", "relu_sq"),
+        ("activation", "baseline", "relu_sq"),
+        ("ttt", "Score-First", "score_first"),
+        ("matrix_lr", None, None),
+    ],
+)
+def test_levels_are_read_only_where_they_are_clear(variable, text, level):
+    found = read_level(VARIABLES[variable], text)
+    if variable == "quant_bits" and level is not None:
+        assert found in ("int5_int6", "int5", "int6")
+    else:
+        assert found == level
+
+
+def test_both_directions_are_one_contrast():
+    variable = VARIABLES["matrix_lr"]
+    up = read_contrast(variable, row("matrix_lr", "0.02", "0.03", -0.01))
+    down = read_contrast(variable, row("matrix_lr", "0.03", "0.02", 0.01))
+    assert up == down == (("0.02", "0.03"), -0.01)
+
+
+def test_taking_a_technique_out_is_the_contrast_turned_round():
+    variable = VARIABLES["smear_gate"]
+    out = read_contrast(variable, row("smear_gate", "SmearGate", "none", 0.004))
+    assert out == (("without", "with"), -0.004)
+
+
+@pytest.mark.parametrize("change", [{"kind": "cumulative"}, {"kind": "bundle"}, {"unit": "nats"}])
+def test_only_single_changes_in_bpb_count(change):
+    assert read_contrast(VARIABLES["ema"], row("ema", None, "0.997", -0.01, **change)) is None
+
+
+def test_a_quantization_penalty_is_no_contrast_of_settings():
+    found = read_contrast(VARIABLES["quant_bits"], row("quant_bits", "pre-quant", "int6", 0.01))
+    assert found is None
+
+
+def test_seed_variance_is_pooled_within_submissions(submission):
+    one = submission(1, seeds=tuple(SeedResult(seed=i, val_bpb=b) for i, b in enumerate((1, 3))))
+    two = submission(
+        2, seeds=tuple(SeedResult(seed=i, val_bpb=b) for i, b in enumerate((5, 5, 8)))
+    )
+    variance, df = seed_variance(Leaderboard(source="", submissions=(one, two)))
+    assert df == 3
+    assert variance == pytest.approx((2 + 6) / 3)
+
+
+def board(submission, effects, variable="ema"):
+    return Leaderboard(
+        source="",
+        submissions=tuple(
+            submission(i, seeds=SEEDS, ablations=(row(variable, None, "0.997", effect),))
+            for i, effect in enumerate(effects)
+        ),
+    )
+
+
+def test_several_reports_are_combined_as_statsmodels_does(submission):
+    effects = [-0.004, -0.001, -0.0025, 0.001]
+    leaderboard = board(submission, effects)
+    (estimate,) = reported_effects(leaderboard, VARIABLES)["ema"]
+    within = 2 * seed_variance(leaderboard)[0]
+    reference = combine_effects(
+        np.array(effects), np.full(4, within), method_re="chi2", use_t=True
+    )
+    assert estimate.effect == pytest.approx(reference.mean_effect_re)
+    assert estimate.n == 4
+    hartung_knapp = reference.conf_int(use_t=True)[3]  # random effects, estimated scale
+    assert estimate.low <= hartung_knapp[0] + 1e-9
+    assert estimate.high >= hartung_knapp[1] - 1e-9
+
+
+def test_a_single_report_borrows_the_heterogeneity_of_the_others(submission):
+    leaderboard = board(submission, [-0.01, 0.01])
+    lone = submission(7, seeds=SEEDS, ablations=(row("qat", None, "on", -0.002),))
+    both = Leaderboard(source="", submissions=(*leaderboard.submissions, lone))
+    (estimate,) = reported_effects(both, VARIABLES)["qat"]
+    assert estimate.n == 1
+    assert estimate.high - estimate.low > 0.03
+    alone = Leaderboard(source="", submissions=(lone,))
+    assert reported_effects(alone, VARIABLES) == {}
+
+
+def test_without_seeds_there_is_no_interval_and_so_no_estimate(submission):
+    one = submission(1, ablations=(row("ema", None, "0.997", -0.01),))
+    assert reported_effects(Leaderboard(source="", submissions=(one, one)), VARIABLES) == {}
+
+
+def test_two_rows_of_one_submission_are_one_report(submission):
+    twice = submission(
+        1, seeds=SEEDS, ablations=(row("ema", None, "on", -0.01), row("ema", None, "on", -0.03))
+    )
+    other = submission(2, seeds=SEEDS, ablations=(row("ema", None, "on", 0.0),))
+    found = reported_effects(Leaderboard(source="", submissions=(twice, other)), VARIABLES)
+    assert found["ema"][0].n == 2
+    assert found["ema"][0].effect == pytest.approx(-0.01)
