@@ -13,6 +13,7 @@ from scripts.causal.leaderboard.outcomes import (
     base_bpb,
     final_bpb,
     seed_results,
+    settle_final,
 )
 from scripts.causal.leaderboard.schema import Source, Submission
 from scripts.causal.leaderboard.stages import stage_contrasts
@@ -39,6 +40,7 @@ def extract_submission(
     pr = _own_pr(identity, facts, sources)
     final = final_bpb(document, facts)
     seeds, seed_source = seed_results(document, facts, final)
+    final = settle_final(final, seeds)
     parents, parent_source = parent_prs(document, facts, pr)
     base = base_bpb(document, facts, final, parents)
     size = artifact_bytes(document, facts)

@@ -39,6 +39,15 @@ _CHANGES = re.compile(
     re.IGNORECASE,
 )
 _TITLE_ON = re.compile(r"\b(?:on(?: top of)?|over)\s(?:the )?" + _PR, re.IGNORECASE)
+_INTEGRATED = re.compile(
+    r"\b(?:stack (?:assembly|integration)|full stack|base (?:work|code|stack))\b[^.;\n|]{0,30}?"
+    + _PR,
+    re.IGNORECASE,
+)
+_AGAINST = re.compile(
+    r"\b(?:merged|current|previous|prior) (?:sota|record|leader|best|#1)\b[^.;\n|]{0,20}?" + _PR,
+    re.IGNORECASE,
+)
 _CREDIT = re.compile(
     r"\b(?:credit|thank|acknowledg|inspir|technique|idea|recipe|framework|first|original|concept|"
     r"mechanism|framing|legality|illegal|comparison|previous|similar|see also)\b",
@@ -46,6 +55,10 @@ _CREDIT = re.compile(
 )
 _CREDIT_SECTION = re.compile(
     r"credit|acknowledg|attribution|reference|related|thanks|legality|compliance", re.IGNORECASE
+)
+_JSON_BASE = re.compile(
+    _PR + r"(?: \([^()\n]{0,60}\))?\s(?:stack|base|baseline|codebase|sp\d{4} stack)\b",
+    re.IGNORECASE,
 )
 _MORE = re.compile(r"\s{0,2}(?:/|\+|,|and|&|->|→)\s{0,2}(?:the )?" + _PR, re.IGNORECASE)
 _BASE_KEYS = re.compile(
@@ -60,9 +73,12 @@ def parent_prs(
     """Return the PRs the submission builds on, as found, and where the first was read."""
     found: dict[int, Source] = {}
     for fact in facts:
-        if not any(_BASE_KEYS.match(part.lower()) for part in fact.path):
-            continue
         source = Source(file="submission.json", line=fact.line)
+        if not any(_BASE_KEYS.match(part.lower()) for part in fact.path):
+            if isinstance(fact.value, str) and len(fact.path) == 1:
+                for match in _JSON_BASE.finditer(fact.value[:2000]):
+                    found.setdefault(int(match.group(1)), source)
+            continue
         if isinstance(fact.value, int) and not isinstance(fact.value, bool):
             found.setdefault(fact.value, source)
         elif isinstance(fact.value, str):
@@ -75,6 +91,13 @@ def parent_prs(
             continue
         for number, line in _in_block(block):
             found.setdefault(number, Source(file=document.name, line=line))
+    if not found:  # weaker: whom the author measures the changes from, or whose run it repeats
+        for pattern in (_CHANGES, _INTEGRATED, _AGAINST):
+            for block in document.blocks:
+                near = pattern.search(block.text) if block.kind != "code" else None
+                if near and not found:
+                    line = block.line + block.text.count("\n", 0, near.start(1))
+                    found[int(near.group(1))] = Source(file=document.name, line=line)
     parents = [n for n in found if n != own and 10 <= n < 100_000]
     first = found[parents[0]] if parents else None
     return tuple(parents), first
@@ -85,7 +108,7 @@ def _in_block(block: Block) -> list[tuple[int, int]]:
     if not PR.search(text):
         return []
     credit = any(_CREDIT_SECTION.search(title) for title in block.section)
-    patterns = (_NAMED,) if credit else (_BUILT, _NAMED, _STACK, _CHANGES)
+    patterns = (_NAMED, _STACK) if credit else (_BUILT, _NAMED, _STACK)
     if block.kind == "heading" and not block.section:
         patterns = (*patterns, _TITLE_ON)
     found = []

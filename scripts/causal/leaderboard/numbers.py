@@ -8,7 +8,7 @@ _SCALE = {"k": 1_000.0, "m": 1_000_000.0}
 _WRITTEN = re.compile(r"(-?)(\d{0,3}(?:,\d{3})+|\d*)(\.\d+)?(e-?\d{1,2})?\s*([kKmM])?")
 
 # A bits-per-byte score: one digit, a point, at least two more. Not part of a version or a time.
-BPB = re.compile(r"(?<![\d.,/#v])(\d\.\d{2,10})(?![\d%]|\.\d|[a-zA-Z]{1,2}\b)")
+BPB = re.compile(r"(?<![\d.,/#v_])(\d\.\d{2,10})(?![\d%]|\.\d|[a-zA-Z]{1,2}\b)")
 SIGNED = re.compile(r"(?<![\w.,])([+-]|±)\s?(\d?\.\d{2,10}|\d\.\d)(?![\d%]|\.\d)")
 
 _BYTES = re.compile(r"(?<![\w.,])(\d{1,3}(?:,\d{3}){2}|\d{7,8})(?![\w,])")
@@ -35,11 +35,13 @@ def tidy(value: float) -> int | float:
 def byte_counts(text: str) -> list[int]:
     """Return the artifact-sized byte counts in `text`, exact ones before rounded megabytes."""
     exact = [int(found.replace(",", "")) for found in _BYTES.findall(text)]
+    exact = [count for count in exact if count != 16_000_000]  # the limit, not an artifact
     if exact:
         return exact
     return [
         round(float(number) * (1 << 20 if unit == "MiB" else 1_000_000))
         for number, unit in _MEGABYTES.findall(text)
+        if float(number) != 16
     ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -61,9 +61,16 @@ _SIZE_LINE = re.compile(
 _SIZE_NOT = re.compile(
     r"limit|cap\b|budget|under 16|< ?16|16,000,000|16\.0 ?MB|headroom|margin|uncompress", re.I
 )
-_BASE_LINE = re.compile(
-    r"\b(?:baseline|base|sota|record|prior|previous|current|leader(?:board)?|builds? on|built on|"
-    r"based on|vs\.?|compared|over|beats?|beating|from|parent|control|merged)\b|#\d{2,4}",
+_ARROW = re.compile(r"(?<![\w.])(\d\.\d{3,8})\s?(?:->|→)\s?(\d\.\d{3,8})(?![\d%])")
+_BASE_ROW = re.compile(
+    r"\bbaseline|\bbase\b|\bcontrol\b|\bdefault|\bcurrent sota|\bmerged sota|"
+    r"\bstandard|\bparent\b",
+    re.I,
+)
+_SAME_SETUP = re.compile(
+    r"\bsame (?:stack|setup|config\w*|run|model|checkpoint)\b.{0,40}\b"
+    r"(?:without|with standard|gives)|"
+    r"\bstandard final eval|\b(?:without|before) (?:this|the) change",
     re.IGNORECASE,
 )
 _SINGLE_SEED = re.compile(
@@ -100,15 +107,17 @@ def final_bpb(document: Document, facts: Sequence[Fact]) -> Found | None:
         for fact in facts:
             if len(fact.path) == 1 and fact.key == key and (value := _score(fact)) is not None:
                 return Found(value, _json_source(fact))
-    for fact in facts:
-        if (
-            fact.key in _FINAL_KEYS[:5]
-            and len(fact.path) <= 3
-            and not _ELSEWHERE.search("/".join(fact.path).lower())
-            and not any(part.isdigit() for part in fact.path)
-            and (value := _score(fact)) is not None
-        ):
-            return Found(value, _json_source(fact))
+    nested = [
+        Found(value, _json_source(fact))
+        for fact in facts
+        if fact.key in _FINAL_KEYS[:5]
+        and len(fact.path) <= 3
+        and not _ELSEWHERE.search("/".join(fact.path).lower())
+        and not any(part.isdigit() for part in fact.path)
+        and (value := _score(fact)) is not None
+    ]
+    if len({found.value for found in nested}) == 1:  # several runs' scores: none is the one
+        return nested[0]
     if any(fact.key == "val_bpb" and isinstance(fact.value, str) for fact in facts):
         return None  # "TBD", "pending": the author says there is none yet
     if any(fact.key == "val_bpb" and fact.value in (0, 0.0, None) for fact in facts):
@@ -139,6 +148,14 @@ def seed_results(
     if seeds:
         return _results(seeds), source
     return _single_seed(document, facts, final)
+
+
+def settle_final(final: Found | None, seeds: Sequence[SeedResult]) -> Found | None:
+    """Where a README leads with one of its seeds' scores, the submission's is their mean."""
+    values = [seed.val_bpb for seed in seeds if seed.val_bpb is not None]
+    if final is None or final.source.file == "submission.json" or len(values) < 2:
+        return final
+    return Found(round(fmean(values), 8), final.source) if final.value in values else final
 
 
 def _results(seeds: dict[int, float]) -> tuple[SeedResult, ...]:
@@ -314,7 +331,10 @@ def artifact_bytes(document: Document, facts: Sequence[Fact]) -> Found | None:
             if fact.key == key and value and 1e5 < value < 1e9 and not _ELSEWHERE.search(path):
                 found.append(Found(value, _json_source(fact)))
         if found:
-            return max(found, key=lambda f: f.value)
+            largest = max(found, key=lambda f: f.value)
+            seeds = _largest_of_seeds(document)
+            close = seeds is not None and largest.value < seeds.value < 1.05 * largest.value
+            return seeds if close else largest
     for fact in facts:
         value = _number(fact)
         if fact.key in _SIZE_MB_KEYS and value and 0.1 < value < 1000:
@@ -322,7 +342,8 @@ def artifact_bytes(document: Document, facts: Sequence[Fact]) -> Found | None:
     return _size_in_readme(document)
 
 
-def _size_in_readme(document: Document) -> Found | None:
+def _largest_of_seeds(document: Document) -> Found | None:
+    """The largest artifact in a table of seeds."""
     for table in document.tables:
         columns = columns_of(table)
         if columns.seed is None:
@@ -335,6 +356,12 @@ def _size_in_readme(document: Document) -> Found | None:
             ]
             if sizes:
                 return max(sizes, key=lambda f: f.value)
+    return None
+
+
+def _size_in_readme(document: Document) -> Found | None:
+    if (largest := _largest_of_seeds(document)) is not None:
+        return largest
     for block in document.blocks:
         for number, line in enumerate(block.text.split("\n")):
             if (
@@ -361,37 +388,85 @@ def base_bpb(
             if fact.key == key and (value := _score(fact)) is not None:
                 return Found(value, _json_source(fact))
     own = final.value if final else None
-    candidates: list[tuple[int, int, Found]] = []
     wanted = {str(number) for number in parents}
-    for order, block in enumerate(document.blocks):
-        if block.kind == "code":
-            continue
-        for number, line in enumerate(block.text.split("\n")):
-            for clause in re.split(r"(?<=[.;])\s", line):
-                weight = _base_weight(clause, wanted)
-                if not weight:
-                    continue
-                values = [v for v in scores(clause) if own is None or abs(v - own) > 2e-5]
-                values = [v for v in values if v > 0.1]
-                if values:
-                    source = Source(file=document.name, line=block.line + number)
-                    candidates.append((-weight, order, Found(values[0], source)))
+    candidates = [
+        *_base_in_tables(document, own, wanted),
+        *_base_in_prose(document, own, wanted),
+    ]
     if not candidates:
         return None
-    return min(candidates, key=lambda c: (c[0], c[1]))[2]
+    return max(candidates, key=lambda c: (c[0], -c[1].source.line))[1]
+
+
+def _base_in_prose(
+    document: Document, own: float | None, parents: set[str]
+) -> Iterator[tuple[int, Found]]:
+    for block in document.blocks:
+        if block.kind in ("code", "row"):
+            continue
+        for number, line in enumerate(block.text.split("\n")):
+            source = Source(file=document.name, line=block.line + number)
+            arrow = _ARROW.search(line)
+            if arrow and own is not None and abs(float(arrow.group(2)) - own) <= 6e-4:
+                yield 6, Found(float(arrow.group(1)), source)
+            for clause in re.split(r"(?<=[.;])\s", line):
+                values = [v for v in scores(clause) if _other_score(v, own)]
+                if values and (weight := _base_weight(clause, parents)):
+                    yield weight, Found(values[0], source)
+
+
+def _base_in_tables(
+    document: Document, own: float | None, parents: set[str]
+) -> Iterator[tuple[int, Found]]:
+    """The baseline's row, or column, of a table that also holds the submission's own score."""
+    for table in document.tables:
+        columns = columns_of(table)
+        if columns.seed is not None:
+            continue
+        for row in table.rows:
+            found = [(i, v) for i in columns.bpb if (v := cell_score(row, i)) is not None]
+            source = Source(file=document.name, line=row.line)
+            text = " ".join(row.cells)
+            if (
+                len(found) == 2
+                and own is not None
+                and re.match(r"\W*(?:val[_ ]?)?bpb\W*$", row.cells[0], re.I)
+            ):
+                if abs(found[1][1] - own) <= 6e-4 and _other_score(found[0][1], own):
+                    yield 5, Found(found[0][1], source)
+                continue
+            if not found or not _other_score(found[-1][1], own):
+                continue
+            if any(re.search(rf"#{number}\b", text) for number in parents):
+                yield 5, Found(found[-1][1], source)
+            elif re.search(r"\bnaive\b", text, re.IGNORECASE):
+                yield 1, Found(found[-1][1], source)
+            elif _BASE_ROW.search(cell(row, columns.label)):
+                yield 4, Found(found[-1][1], source)
+
+
+def _other_score(value: float, own: float | None) -> bool:
+    """Whether a number can be another run's score: of the same size as the own one."""
+    if own is None:
+        return 0.9 < value < 3
+    return abs(value - own) > 2e-5 and 0.6 * own < value < 1.6 * own
 
 
 def _base_weight(clause: str, parents: set[str]) -> int:
-    if not scores(clause):
-        return 0
     if any(re.search(rf"#{number}\b", clause) for number in parents):
         return 5
-    if re.search(r"\b(?:builds?|built|based) on\b|\bbase\b", clause, re.I):
-        return 4
     if re.search(
-        r"\b(?:merged |current |previous |prior )?(?:sota|leader(?:board)?|record)\b", clause, re.I
-    ) and (re.search(r"#\d{2,4}|current|merged|previous|prior|vs", clause, re.I)):
+        r"\b(?:builds?|built|based) on\b|\bbase (?:model|stack|run|is|was|of)\b", clause, re.I
+    ):
+        return 4
+    if _SAME_SETUP.search(clause):
+        return 4
+    if re.search(r"\b(?:sota|leader(?:board)?|record)\b", clause, re.I) and (
+        re.search(r"#\d{2,4}|current|merged|previous|prior|\bvs\b", clause, re.I)
+    ):
         return 3
+    if re.search(r"\bnaive\b", clause, re.I):
+        return 1
     if re.search(r"\bbaseline\b", clause, re.I):
         return 2
     return 0

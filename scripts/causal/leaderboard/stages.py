@@ -15,6 +15,7 @@ from scripts.causal.leaderboard.numbers import scores
 from scripts.causal.leaderboard.schema import Ablation, Source
 from scripts.causal.leaderboard.submission_json import Fact
 from scripts.causal.leaderboard.tables import cell_score, columns_of, mean_row
+from scripts.causal.leaderboard.techniques import variables_in
 
 ORDER = ("raw", "averaged", "quantized", "sliding", "ttt")
 _VARIABLE = {
@@ -45,7 +46,8 @@ def stage_of(label: str) -> str | None:
     ):
         return "averaged"
     if re.search(
-        r"\bpre[ -]?quant|\bunquantized|\bat stop|\bbefore quant|\bfull precision|\bfp32|\bfloat",
+        r"\bpre[ -]?quant|\bstep[ :]{0,2}\d+|\btrain-time|\bstop[ -]time|"
+        r"\bpre[ -]?ema|\bunquantized|\bat stop|\bbefore quant|\bfull precision|\bfp32|\bfloat",
         text,
     ):
         return "raw"
@@ -55,16 +57,42 @@ def stage_of(label: str) -> str | None:
 
 
 def stage_contrasts(document: Document, facts: Sequence[Fact]) -> list[Ablation]:
-    """Contrasts between neighbouring stages, from the first place that reports two of them."""
+    """Contrasts between neighbouring stages, from the place that reports most of them."""
+    places = [_from_columns(document, table) for table in document.tables]
+    places += [_from_metrics(document), _from_json(facts)]
+    most = max(places, key=len)  # the first of equals: tables of seeds come with means
+    ladder = _contrasts(document, most) if len(most) >= 2 else []
+    return [*_before_and_after(document), *ladder]
+
+
+def _before_and_after(document: Document) -> list[Ablation]:
+    """Seed tables with a "Pre-X bpb" and a "Post-X bpb" column, for X outside the ladder."""
+    found = []
     for table in document.tables:
-        stages = _from_columns(document, table)
-        if len(stages) >= 2:
-            return _contrasts(document, stages)
-    stages = _from_metrics(document)
-    if len(stages) >= 2:
-        return _contrasts(document, stages)
-    stages = _from_json(facts)
-    return _contrasts(document, stages) if len(stages) >= 2 else []
+        columns = columns_of(table)
+        mean = mean_row(table)
+        titles = {table.header[index].lower(): index for index in columns.bpb}
+        for title, index in titles.items():
+            match = re.match(r"\W*pre[- ]([a-z0-9-]+)", title)
+            after = next((t for t in titles if match and f"post-{match.group(1)}" in t), None)
+            if match is None or after is None or stage_of(title) or not table.rows:
+                continue
+            row = table.rows[mean if mean is not None else 0]
+            before, value = cell_score(row, index), cell_score(row, titles[after])
+            if before is None or value is None:
+                continue
+            named = variables_in(match.group(1)) or variables_in(f"{match.group(1)} cache")
+            found.append(
+                contrast(
+                    variable=named[0][0] if named else f"other:{match.group(1).replace('-', '_')}",
+                    control="none",
+                    treatment=match.group(1),
+                    delta=value - before,
+                    quote=document.quote(row.line),
+                    source=Source(file=document.name, line=row.line),
+                )
+            )
+    return found
 
 
 def contrast(
@@ -141,7 +169,10 @@ def _from_metrics(document: Document) -> Stages:
                 and not _NO_SCORE.search(label.replace("val_loss", ""))
             ):
                 source = Source(file=document.name, line=block.line + number)
-                stages.setdefault(stage, (value, source))
+                if stage == "raw" and re.search(r"\bstep\b", label, re.IGNORECASE):
+                    stages[stage] = (value, source)  # of the training log the last step counts
+                else:
+                    stages.setdefault(stage, (value, source))
     return stages
 
 

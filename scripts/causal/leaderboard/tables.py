@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from scripts.causal.leaderboard.document import Row, Table
-from scripts.causal.leaderboard.numbers import BPB, SIGNED, parse_number, scores
+from scripts.causal.leaderboard.numbers import SIGNED, parse_number, scores
 
 SEED = re.compile(r"^\W*seeds?\b|^run seed", re.IGNORECASE)
 MEAN = re.compile(r"\bmean|\baverage|\bavg", re.IGNORECASE)
@@ -15,7 +15,7 @@ SPREAD = re.compile(
 )
 _DELTA = re.compile(
     r"Δ|δ|\bdelta|\beffect\b|\bimpact|\bgain\b|\bimprov|\bchange in|\bcontribution|\bdiff|"
-    r"\bvs\.? |\bpenalty|\bbenefit|\bcost\b|\bregression|\bhelp",
+    r"\bvs\.? |\bpenalty|\bgap\b|\bdegradation|\bbenefit|\bcost\b|\bregression|\bhelp",
     re.IGNORECASE,
 )
 _NOT_BPB = re.compile(
@@ -27,6 +27,7 @@ _BPB_WORD = re.compile(r"bpb|bits.per.byte|score", re.IGNORECASE)
 _FROM = re.compile(r"^(?:from|control|before|old|default)$", re.IGNORECASE)
 _TO = re.compile(r"^(?:to|treatment|after|new|ours)$", re.IGNORECASE)
 _KIND = re.compile(r"^kind$", re.IGNORECASE)
+_STARTS = re.compile(r"\W{0,4}(?:val_bpb\W{1,3})?\d\.\d{2,10}(?![\d%]|\.\d)")
 _BYTES = re.compile(r"artifact|bytes|size|total", re.IGNORECASE)
 
 
@@ -100,7 +101,7 @@ def cell_delta(row: Row, index: int) -> float | None:
         number = float(match.group(2))
         return -number if match.group(1) == "-" else number
     plain = re.match(r"\W{0,3}(\d?\.\d{2,10})(?![\d%])", text)
-    return float(plain.group(1)) if plain else None
+    return float(plain.group(1)) if plain and float(plain.group(1)) < 0.5 else None
 
 
 def _wordy(table: Table, index: int) -> bool:
@@ -126,7 +127,7 @@ def cell_like_delta(text: str) -> bool:
 
 
 def _is_bpb(title: str, cells: list[str]) -> bool:
-    found = sum(bool(BPB.search(text)) for text in cells)
+    found = sum(bool(_STARTS.match(text)) for text in cells)
     if not found:
         return False
     if _BPB_WORD.search(title):

@@ -20,7 +20,8 @@ STATED, COMMAND, CONFIG, TITLE, PROSE, ASIDE = 90, 80, 70, 60, 50, 30
 _SKIPPED = re.compile(
     r"did ?n[o']?t work|negative|fail(?:ed|ure)|tried|dead ends?|future|next steps?|what's next|"
     r"planned|limitation|rejected|todo|roadmap|not (?:used|included)|discarded|related work|"
-    r"reference|acknowledg|ideas|why .{0,30} (?:fails|hurts)|lessons?",
+    r"reference|acknowledg|ideas|why .{0,30} (?:fails|hurts)|lessons?|^(?:included )?files?\b|"
+    r"why it failed|related prs|contents$",
     re.IGNORECASE,
 )
 _ASIDE = re.compile(
@@ -50,7 +51,9 @@ _NEGATED_AFTER = re.compile(
 )
 _SETTING = re.compile(r"(?<![\w.$-])([A-Za-z][A-Za-z0-9_]{2,48})\s?[=:]\s?[\"']?([\w.,+-]{1,40})")
 _ROW_SETTING = re.compile(r"^([A-Za-z][A-Za-z0-9_]{2,48}) \| ([\w.,+-]{1,40})(?: \||$)")
-_OFF = ("0", "false", "no", "off", "none", "0.0")
+_OFF = ("0", "false", "no", "off", "none", "0.0", "not", "removed", "disabled")
+_TTT_PLACE = re.compile(r"\bTTT\b|test[ -]time|\bSGD\b|\bSLOT\b")
+_TTT_SETTINGS = ("grad_clip", "muon_momentum", "matrix_lr", "weight_decay", "train_batch_tokens")
 _JSON_ELSEWHERE = re.compile(
     r"baseline|compar|seed_results|per_seed|attribution|credit|lineage|previous|prior|base_|"
     r"ablation|negative|failed|history|reference|hardware|file",
@@ -95,16 +98,17 @@ def read_techniques(document: Document, facts: Iterable[Fact]) -> Techniques:
     used: dict[str, Value] = {}
     sources: dict[str, Source] = {}
     absent = []
-    for name in load_variables():
+    for name, variable in load_variables().items():
         places = found.get(name, [])
         positive = [e for e in places if not e.negated]
-        negative = [e for e in places if e.negated]
+        negative = [e for e in places if e.negated and _denies_all(e)]
         if positive and not _outweighed(positive, negative):
-            best = _best(positive, load_variables()[name])
-            used[name], sources[name] = best
-        elif negative:
+            used[name], sources[name] = _best(places, variable)
+        elif negative and (variable.kind != "categorical" or "none" in variable.levels):
             absent.append(name)
             sources[name] = max(negative, key=lambda e: e.weight).source
+    if "optimizer" not in used and "muon_momentum" in used:
+        used["optimizer"], sources["optimizer"] = "muon", sources["muon_momentum"]
     layers = used.get("num_layers")
     if used.get("xsa_layers") == "all":
         used["xsa_layers"] = layers if layers is not None else True
@@ -150,24 +154,37 @@ def _outweighed(positive: list[Evidence], negative: list[Evidence]) -> bool:
     )
 
 
+def _denies_all(evidence: Evidence) -> bool:
+    """Whether a denial is of the technique, not of one level of it ("no pre-quant TTT")."""
+    return evidence.value is None or evidence.generic or evidence.value is False
+
+
 def _best(places: list[Evidence], variable: Variable) -> tuple[Value, Source]:
-    """The most trusted stated value, the earliest among equals; levels are voted by weight."""
-    valued = [e for e in places if e.value is not None]
+    """The value with most weight behind it, at its most trusted, earliest place.
+
+    Only the most trusted kind of place votes, so that ten mentions of a baseline's value do not
+    beat the run command; levels denied somewhere lose those votes.
+    """
+    positive = [e for e in places if not e.negated]
+    valued = [e for e in positive if e.value is not None]
     if specific := [e for e in valued if not e.generic]:
         valued = specific
     if not valued:
-        first = max(places, key=lambda e: e.weight)
+        first = max(positive, key=lambda e: e.weight)
         return True, first.source
-    if variable.kind == "categorical":
-        votes: dict[Value, float] = {}
-        for evidence in valued:
-            assert evidence.value is not None
+    votes: dict[Value, float] = {}
+    trusted = max(e.weight for e in valued)
+    for evidence in valued:
+        if evidence.value is None:
+            continue
+        if variable.kind == "categorical" or evidence.weight == trusted:
             votes[evidence.value] = votes.get(evidence.value, 0) + evidence.weight**2
-        level = max(votes, key=lambda value: votes[value])
-        valued = [e for e in valued if e.value == level]
-    best = max(valued, key=lambda e: e.weight)
-    assert best.value is not None
-    return best.value, best.source
+    for denial in places:
+        if denial.negated and denial.value is not None and denial.value in votes:
+            votes[denial.value] -= denial.weight**2
+    chosen = max(votes, key=lambda value: votes[value])
+    best = max((e for e in valued if e.value == chosen), key=lambda e: e.weight)
+    return chosen, best.source
 
 
 def _from_json(facts: Iterable[Fact]) -> Iterator[Evidence]:
@@ -181,8 +198,8 @@ def _from_json(facts: Iterable[Fact]) -> Iterator[Evidence]:
             name, value = setting
             yield Evidence(name, None if value is True else value, STATED, source, value is False)
         elif fact.key.startswith("no_") and fact.value is True:
-            for name, _, _ in variables_in(fact.key[3:].replace("_", " ")):
-                yield Evidence(name, None, CONFIG, source, negated=True)
+            for name, value, _ in variables_in(fact.key[3:].replace("_", " ").upper()):
+                yield Evidence(name, value, CONFIG, source, negated=True)
         elif isinstance(fact.value, str) and any(
             part.lower() in _JSON_PROSE for part in fact.path
         ):
@@ -233,9 +250,18 @@ def _from_text(document: Document) -> Iterator[Evidence]:
                 weight = weights[id(block)] = _weight(block, document)
             if not weight:
                 continue
+            if alias.variable in _TTT_SETTINGS and _of_test_time(block, text, start, end):
+                continue
             source = Source(file=document.name, line=line)
             negated = _negated(text, start, end)
             yield Evidence(alias.variable, value, weight, source, negated, generic)
+
+
+def _of_test_time(block: Block, text: str, start: int, end: int) -> bool:
+    """Whether an optimizer setting is the test-time optimizer's."""
+    clause = re.split(r"[.;\n]", text[max(0, start - 80) : start])[-1]
+    heading = block.section[-1] if block.section else ""
+    return bool(_TTT_PLACE.search(heading) or _TTT_PLACE.search(clause + text[start:end]))
 
 
 def _looks_like_prose(text: str, at: int) -> bool:
