@@ -110,15 +110,17 @@ def fit_prior(
         raise ValueError("one df per variance is needed")
     if not (np.all(np.isfinite(s2)) and np.all(np.isfinite(df))) or (s2 < 0).any():
         raise ValueError("variances and their df must be finite and not negative")
-    shared = np.eye(len(s2)) if correlations is None else np.asarray(correlations)
     usable = (s2 > 0) & (df > 0)
-    if usable.sum() < MIN_VARIANCES:
+    k = int(usable.sum())
+    if k < MIN_VARIANCES:
         return None
-    s2, df, shared = s2[usable], df[usable], shared[np.ix_(usable, usable)] ** 2
-    k = len(s2)
+    s2, df = s2[usable], df[usable]
 
-    held = float(df.sum() ** 2 / (np.sqrt(np.outer(df, df)) * shared).sum())
-    mean_shared = float((shared.sum() - np.trace(shared)) / (k * (k - 1)))
+    held, mean_shared = float(df.sum()), 0.0
+    if correlations is not None:
+        shared = np.asarray(correlations)[np.ix_(usable, usable)] ** 2
+        held = float(df.sum() ** 2 / (np.sqrt(np.outer(df, df)) * shared).sum())
+        mean_shared = float((shared.sum() - np.trace(shared)) / (k * (k - 1)))
 
     log_s2 = np.log(s2) - digamma(df / 2) + np.log(df / 2)
     sampling = (1 - mean_shared) * float(polygamma(1, df / 2).mean())
