@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.weightstats import ttost_paired
 
@@ -24,6 +24,7 @@ def test_a_prior_makes_three_seeds_enough_to_call_equivalent():
     assert tost_p(moderate(own, Prior(0.0007**2, 50)), 0.002) < 0.001
 
 
+@settings(deadline=None)
 @given(st.floats(-0.01, 0.01), st.floats(1e-4, 1e-2), st.integers(1, 40), st.integers(2, 9))
 def test_it_is_the_same_as_the_90_percent_interval_inside_the_margin(mean, sd, df, pairs):
     estimate = Estimate(mean, sd, df, pairs)

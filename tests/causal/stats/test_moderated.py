@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize
 from scipy.special import digamma, polygamma
@@ -20,6 +20,7 @@ from scripts.causal.stats.paired import Estimate, p_value, plain_estimate
 SPREAD_OUT = [1e-8, 4e-7, 2e-6, 9e-6, 1e-4, 3e-7, 5e-5, 8e-9]
 
 
+@settings(deadline=None)
 @given(st.floats(1e-3, 1e3))
 def test_trigamma_inverse_undoes_trigamma(y):
     assert trigamma_inverse(float(polygamma(1, y))) == pytest.approx(y, rel=1e-6)
@@ -111,6 +112,7 @@ def test_what_is_no_variance_is_refused(bad):
         fit_prior([1e-6, 2e-6], [2])
 
 
+@settings(deadline=None)
 @given(st.floats(1e-3, 1e3))
 def test_fit_follows_the_unit(factor):
     base = fit_prior(SPREAD_OUT, [3] * 8)

@@ -3,7 +3,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -84,6 +84,7 @@ def test_no_number_is_refused(bad):
         sign_flip_p(bad)
 
 
+@settings(deadline=None)
 @given(differences_lists)
 def test_swapping_the_arms_only_turns_the_sign(differences):
     there = plain_estimate(differences)
@@ -93,6 +94,7 @@ def test_swapping_the_arms_only_turns_the_sign(differences):
     assert sign_flip_p([-d for d in differences]) == pytest.approx(sign_flip_p(differences))
 
 
+@settings(deadline=None)
 @given(differences_lists, st.floats(1e-3, 1e3), st.randoms(use_true_random=False))
 def test_units_and_order_of_seeds_do_not_matter(differences, factor, random):
     shuffled = [factor * d for d in differences]

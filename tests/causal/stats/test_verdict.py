@@ -1,7 +1,7 @@
 import dataclasses
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scripts.causal.stats.verdict import Evidence, decide
@@ -44,6 +44,7 @@ def test_each_row_of_the_table(change, expected):
     assert decide(dataclasses.replace(CLEAR, **change), share=0.0125) == expected
 
 
+@settings(deadline=None)
 @given(st.floats(-1, 1), st.floats(0, 1), st.floats(0, 1), st.integers(2, 9), st.integers(0, 2))
 def test_nothing_is_claimed_without_its_p(effect, p, p_tost, pairs, failures):
     decided = decide(Evidence(True, pairs, effect, False, failures, p, p_tost), share=0.05)
