@@ -161,11 +161,15 @@ def curve_sheet(runs: ContrastRuns, mde: float | None = None) -> Figure | None:
     ]
     if difference is None and not any(band for pair in bands for band in pair):
         return None
-    width, height = CURVE_SIZE
+    width, height = 3 * CURVE_SIZE[0], CURVE_SIZE[1] + 30  # the title's line
+    phase = "fresh seeds" if runs.phase == "confirm" else "screening seeds"
     with rc_context(SETTINGS):
-        drawing = figure(3 * width, height)
+        drawing = figure(width, height)
+        title = f"{words.plain_text(runs.contrast.label, 80)} · {phase}"
+        drawing.text(0.004, 1 - 18 / height, title, fontsize=13, va="center")
+        share = CURVE_SIZE[1] / height
         frames = [
-            ((_FRAME[0] + column) / 3, _FRAME[1], _FRAME[2] / 3, _FRAME[3] * 0.94)
+            ((_FRAME[0] + column) / 3, _FRAME[1] * share, _FRAME[2] / 3, _FRAME[3] * share)
             for column in range(3)
         ]
         for frame, (control, treatment), (_, _, x_label, y_label) in zip(

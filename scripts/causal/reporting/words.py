@@ -6,10 +6,12 @@ import math
 import unicodedata
 from collections.abc import Sequence
 
+from markupsafe import Markup
+
 MINUS = "−"
 NONE = "–"
 LONGEST = 2000
-_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 def plain_text(text: str, limit: int = LONGEST) -> str:
@@ -78,8 +80,8 @@ def count(value: float | None) -> str:
     return f"{value:,.0f}"
 
 
-def flops(value: float | None) -> str:
-    """Floating-point operations, as a power of ten."""
+def flops(value: float | None) -> Markup | str:
+    """Floating-point operations, as a power of ten (markup: the exponent is raised)."""
     if value is None:
         return NONE
     if value == 0:
@@ -90,7 +92,7 @@ def flops(value: float | None) -> str:
     mantissa = round(value / 10**exponent, 1)
     if mantissa >= 10:
         mantissa, exponent = mantissa / 10, exponent + 1
-    return f"{mantissa:.1f} × 10{str(exponent).translate(_SUPERSCRIPTS)}"
+    return Markup(f"{mantissa:.1f}{NO_BREAK}×{NO_BREAK}10<sup>{exponent}</sup>")
 
 
 def duration(seconds: float | None) -> str:

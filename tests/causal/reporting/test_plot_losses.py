@@ -23,7 +23,12 @@ def test_a_figure_per_contrast_and_format(runs: RawRuns, tmp_path: Path) -> None
         "02-activation_sin-confirm.png",
     ]
     text = written[0].read_text(encoding="utf-8")
-    for shown in ("validation bpb", "training loss", "treatment − control"):
+    for shown in (
+        "LeakyReLU(0.5)² · fresh seeds",
+        "validation bpb",
+        "training loss",
+        "treatment − control",
+    ):
         assert shown in text
     assert written[1].read_bytes().startswith(b"\x89PNG")
 

@@ -113,7 +113,7 @@ def test_what_was_run_and_its_cost(page: Page) -> None:
     text = " ".join(page.text.split())
     for shown in (
         "19 training runs, 1 without a result",
-        "1.5 × 10¹⁴ training FLOPs",
+        "1.5 × 1014 training FLOPs",
         "20 tokens per parameter",
         "4 controls serve more than one pair",
         "Linux x86_64, 2 cores",

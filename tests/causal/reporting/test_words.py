@@ -46,10 +46,15 @@ def test_a_share_is_not_rounded_to_certainty(value: float, shown: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [(0, "0"), (3.14e13, "3.1 × 10¹³"), (9.97e12, "1.0 × 10¹³"), (1234.0, "1,234")],
+    [
+        (0, "0"),
+        (3.14e13, "3.1 × 10<sup>13</sup>"),
+        (9.97e12, "1.0 × 10<sup>13</sup>"),
+        (1234.0, "1,234"),
+    ],
 )
 def test_flops_are_a_power_of_ten(value: float, shown: str) -> None:
-    assert words.flops(value) == shown
+    assert words.flops(value).replace(words.NO_BREAK, " ") == shown
 
 
 @pytest.mark.parametrize(
