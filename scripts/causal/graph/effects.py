@@ -22,7 +22,7 @@ Finding = Literal["confirmed", "equivalent", "undecided"]
 _CONFIRMED = ("confirmed_better", "confirmed_worse")
 
 
-def tested_estimate(result: ContrastResult) -> Estimate | None:
+def own_estimate(result: ContrastResult) -> Estimate | None:
     """Return the contrast's effect with its 95 % interval; None when it has none.
 
     The campaign's interval is at its own family-wise level; the half-width is carried over to
@@ -66,12 +66,12 @@ def findings(results: Sequence[AblationResults]) -> dict[str, Finding]:
     return found
 
 
-def tested_effects(results: Sequence[AblationResults]) -> dict[str, tuple[Estimate, ...]]:
+def own_effects(results: Sequence[AblationResults]) -> dict[str, tuple[Estimate, ...]]:
     """Return per variable the estimates of its contrasts, latest file's last."""
     found: dict[str, dict[str, Estimate]] = defaultdict(dict)
     for file in results:
         for result in file.results:
-            estimate = tested_estimate(result)
+            estimate = own_estimate(result)
             if estimate is not None:
                 found[result.contrast.variable][result.contrast.id] = estimate
     return {variable: tuple(by_id.values()) for variable, by_id in found.items()}
@@ -86,7 +86,7 @@ def all_effects(
 ) -> dict[str, tuple[Estimate, ...]]:
     """Return per variable its estimates: tested, then observed, then reported."""
     sources = (
-        tested_effects(results),
+        own_effects(results),
         observed_effects(design, pag),
         reported_effects(leaderboard, variables),
     )

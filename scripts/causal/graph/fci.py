@@ -87,9 +87,9 @@ def _require(graph: GeneralGraph, pairs: Collection[tuple[int, int]]) -> None:
 
 def _semi_directed(matrix: NDArray[np.int_]) -> NDArray[np.bool_]:
     """Return whether a path leads from a to b that leaves every node by a tail or a circle."""
-    reach = (matrix != 0) & (matrix != Endpoint.ARROW.value)
+    reach: NDArray[np.bool_] = (matrix != 0) & (matrix != Endpoint.ARROW.value)
     for middle in range(len(reach)):
-        reach |= np.outer(reach[:, middle], reach[middle])
+        reach = reach | np.outer(reach[:, middle], reach[middle])
     return reach
 
 
@@ -104,7 +104,7 @@ def _possible_d_sep(
     in which paths are found).
 
     Args:
-        matrix: endpoints as causal-learn keeps them: [a, b] is the mark at a, 0 where not adjacent.
+        matrix: endpoints as causal-learn keeps them: [a, b] is the mark at a, 0 for no edge.
         reach: `_semi_directed` of it.
         x, y: positions.
     """

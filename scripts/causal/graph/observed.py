@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import statsmodels.api as sm
+from statsmodels.regression.linear_model import OLS
 
 from scripts.causal.graph.design import CONTEXT, OUTCOME, RARE, Design
 from scripts.causal.graph.encode import Matrix
@@ -55,7 +55,7 @@ def _fit(
     columns = np.hstack([treatment, *blocks]) if blocks else treatment
     centred = columns - columns.mean(axis=0)
     scale = np.where(centred.std(axis=0) > 0, centred.std(axis=0), 1.0)
-    predictors = sm.add_constant(centred / scale)
+    predictors = np.hstack([np.ones((len(columns), 1)), centred / scale])
     rows = len(predictors)
     labels = sorted(set(design.clusters))
     full = np.linalg.matrix_rank(predictors) == predictors.shape[1]
@@ -67,9 +67,7 @@ def _fit(
         return None
     groups = np.array([labels.index(one) for one in design.clusters])
     outcome = design.table[OUTCOME].to_numpy(dtype=float)
-    fit = sm.OLS(outcome, predictors).fit(
-        cov_type="cluster", cov_kwds={"groups": groups}, use_t=True
-    )
+    fit = OLS(outcome, predictors).fit(cov_type="cluster", cov_kwds={"groups": groups}, use_t=True)
     multiplier = factor / float(scale[0])
     effect = float(fit.params[1]) * multiplier
     low, high = sorted(float(one) * multiplier for one in fit.conf_int(alpha=0.05)[1])
