@@ -67,7 +67,7 @@ def trajectory(pairs: Sequence[tuple[Curve, Curve]]) -> Trajectory | None:
 
     Raises:
         ValueError: a curve is empty, uneven, not finite, or its tokens do not increase from
-            above zero.
+            zero or more to more than zero.
     """
     if not pairs:
         return None
@@ -93,9 +93,11 @@ def _checked(curve: Curve) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         raise ValueError("a curve needs as many tokens as values, and at least one")
     if not (np.isfinite(tokens).all() and np.isfinite(bpb).all()):
         raise ValueError("a curve must be finite")
-    if tokens[0] <= 0 or (np.diff(tokens) <= 0).any():
-        raise ValueError("tokens of a curve must increase from above zero")
-    return tokens, bpb
+    if tokens[0] < 0 or (np.diff(tokens) <= 0).any() or tokens[-1] == 0:
+        raise ValueError("tokens of a curve must increase from zero or more")
+    # A measurement before the first step says nothing about training and has no logarithm.
+    trained = tokens > 0
+    return tokens[trained], bpb[trained]
 
 
 def trend(path: Trajectory | None) -> Trend:

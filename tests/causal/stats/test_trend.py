@@ -82,13 +82,20 @@ def test_points_that_some_curve_does_not_cover_are_left_out():
     assert trajectory([]) is None
 
 
+def test_a_measurement_before_the_first_step_is_left_out():
+    control, treatment = ([0.0, 100.0], [8.0, 2.0]), ([0.0, 100.0], [8.0, 1.5])
+    found = trajectory([(control, treatment)])
+    assert (list(found.tokens), found.effects.tolist()) == ([100.0], [[-0.5]])
+
+
 @pytest.mark.parametrize(
     ("tokens", "bpb"),
     [
         ([100.0, 200.0], [1.0]),
         ([], []),
         ([200.0, 100.0], [1.0, 1.0]),
-        ([0.0, 100.0], [1.0, 1.0]),
+        ([-1.0, 100.0], [1.0, 1.0]),
+        ([0.0], [1.0]),
         ([100.0, 200.0], [1.0, float("nan")]),
     ],
 )
