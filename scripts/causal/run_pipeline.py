@@ -51,6 +51,7 @@ from scripts.causal.statistical_analysis import (
 from scripts.causal.submission.referee import RefereeError
 from scripts.causal.submission_assembly import assemble, confirmed_effects
 from trainers.api import Trainer, load_trainer
+from trainers.data import open_dataset
 from trainers.keys import code_version
 
 RESULTS = Path("results/causal")
@@ -75,17 +76,18 @@ class View:
     report: IdentifiabilityReport
 
 
-def run_campaign(campaign: Campaign, executor: Executor) -> AblationResults:
+def run_campaign(
+    campaign: Campaign, leaderboard: Leaderboard, executor: Executor
+) -> AblationResults:
     """Carry out a plan: discover, choose, screen, confirm, decide, and discover again.
 
     Everything computed is in the ledger under a key of what it depends on, so the same plan
     carried out twice, or after an interruption at any moment, ends with the same files.
 
     Raises:
-        InputError: the records, the catalog or the results folder cannot be used.
+        InputError: the catalog, the data or the results folder cannot be used.
     """
     plan = campaign.plan
-    leaderboard = extract_leaderboard(Path(plan.records))
     write_file(campaign.folder / "interventions.json", leaderboard)
     graph = discover(campaign, leaderboard)
     view = adjust(leaderboard, graph, [])
@@ -116,7 +118,7 @@ def prepare(campaign: Campaign) -> Platform:
     """Return where the runs are computed, the default data tokenized on first use."""
     plan = campaign.plan
     with progress_bar("training data", quiet=campaign.quiet) as progress:
-        data = campaign.trainer.default_data(progress)
+        data = plan.data or campaign.trainer.default_data(progress)
     return Platform(
         trainer=plan.trainer,
         backend=plan.backend,
@@ -297,9 +299,8 @@ def settle(plan: CampaignPlan, folder: Path) -> CampaignPlan:
     return plan
 
 
-def first_choice(trainer: Trainer, plan: CampaignPlan) -> Selection:
+def first_choice(trainer: Trainer, plan: CampaignPlan, leaderboard: Leaderboard) -> Selection:
     """Return the first cycle's contrasts without running or writing anything."""
-    leaderboard = extract_leaderboard(Path(plan.records))
     view = adjust(leaderboard, estimate_data_graph(leaderboard), [])
     return choose(trainer, plan, view, [], 1)
 
@@ -356,6 +357,7 @@ def main(
     matched_by: Annotated[str, typer.Option(help="flops or steps")] = "flops",
     alpha: Annotated[float, typer.Option(help="bound on wrong confirmations")] = 0.05,
     mde: Annotated[float, typer.Option(help="smallest effect that matters, bpb")] = 0.005,
+    data: Annotated[Path | None, typer.Option(help="folder of shards and tokenizer")] = None,
     platform: Annotated[str, typer.Option(help="auto, mlx, torch, cuda or cpu")] = "auto",
     workers: Annotated[int | None, typer.Option(help="worker processes", min=0)] = None,
     cooldown: Annotated[float, typer.Option(min=0, help="seconds of rest between runs")] = 0.0,
@@ -381,7 +383,9 @@ def main(
                 iterations=screen_iterations,
                 batch_tokens=screen_batch,
                 layers=screen_layers,
+                vocab_size=open_dataset(data).vocab_size if data else None,
             ),
+            data=str(data) if data else None,
             matched_by=matched_by,
             alpha=alpha,
             mde=mde,
@@ -393,14 +397,15 @@ def main(
             name=name,
         )
         folder = output / plan.name
+    leaderboard = extract_leaderboard(Path(plan.records))
     if dry_run:
-        describe(plan, first_choice(trainer, plan))
+        describe(plan, first_choice(trainer, plan, leaderboard))
         return
     plan = settle(plan, folder)
     store = open_ledger(ledger or folder.parent / "ledger.sqlite")
     campaign = Campaign(plan, folder, trainer, store, quiet)
     with open_executor(trainer, store, plan.backend, workers) as executor:
-        results = run_campaign(campaign, executor)
+        results = run_campaign(campaign, leaderboard, executor)
     store.close()
     if as_json:
         print(results.model_dump_json(indent=1))

@@ -23,6 +23,7 @@ class CampaignPlan(Record):
         backend: where and in what precision the runs are computed.
         scale: name of the reduction, as the trainer knows it.
         overrides: configuration fields replaced in both arms, on top of the scale.
+        data: folder of the tokenized data set; None for the trainer's embedded default.
         matched_by: what control and treatment have in common, flops or steps.
         alpha: family-wise error rate of the whole campaign, split over the cycles.
         mde: smallest effect in bpb that matters; the bounds of the equivalence test.
@@ -44,6 +45,7 @@ class CampaignPlan(Record):
     backend: str
     scale: str
     overrides: dict[str, Value]
+    data: str | None = None
     matched_by: Literal["flops", "steps"]
     alpha: Annotated[float, Field(gt=0, lt=1)]
     mde: Annotated[float, Field(gt=0)]

@@ -48,6 +48,7 @@ def scale_overrides(
     iterations: int | None,
     batch_tokens: int | None,
     layers: int | None,
+    vocab_size: int | None = None,
 ) -> dict[str, Value]:
     """Return the fields that replace the scale's own; schedules keep their share of the steps.
 
@@ -58,6 +59,7 @@ def scale_overrides(
         "iterations": iterations,
         "train_batch_tokens": batch_tokens,
         "num_layers": layers,
+        "vocab_size": vocab_size,
     }
     overrides: dict[str, Value] = {name: n for name, n in given.items() if n is not None}
     if below := [name for name, n in given.items() if n is not None and n < 1]:
@@ -81,6 +83,7 @@ def make_plan(
     backend: str,
     scale: str,
     overrides: dict[str, Value],
+    data: str | None,
     matched_by: str,
     alpha: float,
     mde: float,
@@ -112,6 +115,7 @@ def make_plan(
         "backend": backend,
         "scale": scale,
         "overrides": overrides,
+        "data": data,
         "matched_by": matched_by,
         "alpha": alpha,
         "mde": mde,

@@ -17,7 +17,7 @@ TYPICAL_EFFECT_FLOOR = 0.001
 
 @dataclass(frozen=True)
 class Belief:
-    """A normal belief about an effect in bpb (negative = better), and in words what it rests on."""
+    """A normal belief about an effect in bpb (negative = better), and its basis in words."""
 
     mean: float
     sd: float
