@@ -114,13 +114,12 @@ def _runs(
     for spec in missing.values():
         executor.submit(spec)
     while len(runs) < len(specs):
-        for key in executor.poll(show):
-            run = read_chain(trainer, missing[key], ledger) if key in missing else None
-            if run is not None:
-                runs[key] = run
-                show(key, 1.0)
-            elif key in missing:  # its rows were deleted meanwhile
-                executor.submit(missing[key])
+        for key in missing.keys() & executor.poll(show):
+            run = read_chain(trainer, missing[key], ledger)
+            if run is None:
+                raise InputError(f"run {key[:12]} has ended but its rows are gone from the ledger")
+            runs[key] = run
+            show(key, 1.0)
     return runs
 
 

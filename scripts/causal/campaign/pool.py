@@ -131,7 +131,7 @@ class ProcessExecutor:
             self._queue.remove(job)
             worker.job = job
             worker.families.add(job.family)
-            _tell(worker, run={**vars(job.spec), "config": dict(job.spec.config)})
+            _tell(worker, key=job.key, run={**vars(job.spec), "config": dict(job.spec.config)})
 
     def _runnable(self) -> list[_Job]:
         """The jobs of the seed that is first in the queue: pairs complete early, seed by seed."""

@@ -55,8 +55,13 @@ def _serve(
             said = time.monotonic()
             _say(outbox, fraction=fraction)
 
+    spec = RunSpec(**message["run"])
+    if trainer.stages(spec)[-1].key != message["key"]:
+        raise InputError(
+            "the trainer's code has changed since the campaign started", mend="start it again"
+        )
     try:
-        run_chain(trainer, RunSpec(**message["run"]), ledger, owner, report, wait=False)
+        run_chain(trainer, spec, ledger, owner, report, wait=False)
         _say(outbox, ended=True)
     except Occupied:
         _say(outbox, ended=False)

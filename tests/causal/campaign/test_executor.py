@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -139,6 +140,23 @@ def test_a_worker_that_cannot_start_says_why(toy, ledger, make_spec):
         with pytest.raises(InputError, match="no trainer named 'toy'"):
             for _ in range(100):
                 executor.poll()
+
+
+def test_code_that_changes_under_a_campaign_is_noticed(
+    toy, ledger, make_spec, toy_installed, monkeypatch
+):
+    stages = toy.stages
+
+    def stages_of_older_code(spec):
+        return tuple(replace(plan, key=plan.key[::-1]) for plan in stages(spec))
+
+    monkeypatch.setattr(toy, "stages", stages_of_older_code)
+    with ProcessExecutor(toy, ledger, workers=1) as executor:
+        executor.submit(make_spec())
+        with pytest.raises(InputError, match="code has changed since the campaign started"):
+            for _ in range(200):
+                executor.poll()
+    assert ledger.rows() == []
 
 
 def test_workers_that_die_at_once_are_not_started_for_ever(
