@@ -81,6 +81,7 @@ def main(argv: Sequence[str] | None = None, *, run: Mapping[str, Any] | None = N
         _fail(error, code=2)
     except Diverged as error:
         _fail(error, code=1)
+    _leave_processes()
 
 
 def _options(argv: Sequence[str] | None, *, embedded: bool) -> argparse.Namespace:
@@ -118,9 +119,10 @@ def _job(options: argparse.Namespace, run: Any) -> Job:
         seed = int(seed or 0)
     except (TypeError, ValueError) as error:
         raise InputError(f"a seed must be a whole number, but got {seed!r}") from error
-    folder = options.data or Path(
-        os.environ.get("DATA_PATH") or DEFAULT_DATA.format(vocab_size=config.vocab_size)
-    )
+    layout = DEFAULT_DATA.format(vocab_size=config.vocab_size)
+    folder = options.data or Path(os.environ.get("DATA_PATH") or layout)
+    if not folder.is_dir():
+        raise InputError("no such folder", where=folder, mend="give --data or DATA_PATH")
     tokenizer = options.tokenizer or os.environ.get("TOKENIZER_PATH")
     data = open_dataset(folder, Path(tokenizer) if tokenizer else None)
     if data.vocab_size != config.vocab_size:
@@ -211,7 +213,7 @@ def _steps_within(cap: float, engine: Engine, batches: Batches, schedule: Schedu
         engine.step(batches.batch(step), StepSettings(lr_scale=0.0, muon_momentum=0.0))
     pace = (time.perf_counter() - started) / count
     steps = max(1, min(schedule.iterations, int(PACE_MARGIN * cap / pace)))
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if _processes() > 1:
         distributed = importlib.import_module("torch.distributed")
         agreed = [steps]  # the first process's clock decides
         distributed.broadcast_object_list(agreed, src=0)
@@ -370,7 +372,7 @@ def _facts_of(job: Job) -> dict[str, str]:
     if "cuda" in job.backend and (tool := shutil.which("nvidia-smi")):
         listed = subprocess.run([tool, "-L"], capture_output=True, text=True, check=False)
         facts["gpus"] = "; ".join(listed.stdout.split("\n")).strip("; ")
-    facts["processes"] = os.environ.get("WORLD_SIZE", "1")
+    facts["processes"] = str(_processes())
     facts["backend"], facts["seed"] = job.backend, str(job.seed)
     facts["parameters"] = str(parameter_count(job.config))
     facts["config"] = canonical_json(config_values(job.config))
@@ -380,6 +382,17 @@ def _facts_of(job: Job) -> dict[str, str]:
 
 def _is_first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
+
+
+def _leave_processes() -> None:
+    """Under torchrun, end the group that `join_processes` began; NCCL warns where nobody does."""
+    distributed = sys.modules.get("torch.distributed")
+    if distributed and _processes() > 1:
+        distributed.destroy_process_group()
+
+
+def _processes() -> int:
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def _fail(error: Exception, *, code: int) -> NoReturn:

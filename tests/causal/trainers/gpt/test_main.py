@@ -14,7 +14,9 @@ import pytest
 import sentencepiece
 
 from scripts.causal.submission.bundle import bundle
+from trainers.api import RunSpec
 from trainers.data import write_shard
+from trainers.gpt.config import config_values, gpt_config
 from trainers.gpt.main import main
 from trainers.gpt.trainer import GptTrainer
 
@@ -95,6 +97,25 @@ def test_a_run_logs_itself_and_its_artifact_reproduces_the_score(
     assert re.findall(r"^step:(\d+) val_subset_bpb:", printed, re.M) == ["3", "6"]
     assert "\nseed: 42\n" in printed
     loss, bpb = final_line(printed)
+
+    # The ledger's way to the same run: its submission must retrain to what was recorded.
+    spec = RunSpec(
+        trainer="gpt",
+        backend="torch-cpu-float32",
+        scale="tiny",
+        config=config_values(gpt_config(CONFIG)),
+        seed=42,
+        data=str(data),
+    )
+    trainer, parent = GptTrainer(), None
+    for plan in trainer.stages(spec):
+        folder = tmp_path / plan.kind
+        folder.mkdir()
+        recorded = trainer.execute(plan, parent, folder)
+        parent = folder
+    assert recorded.metrics["val_bpb"] == pytest.approx(bpb, abs=1e-8)
+    artifact = tmp_path / "quantize" / "model.int8.zlib"
+    assert artifact.read_bytes() == (output / "model.int8.zlib").read_bytes()
 
     main([*shared, "--eval", "--artifact", str(output / "model.int8.zlib")])
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
