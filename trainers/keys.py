@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -71,11 +71,6 @@ def stage_key(
         "parent": parent,
     }
     return digest(canonical_json(parts))[:KEY_LENGTH]
-
-
-def keyed_versions(packages: Iterable[str]) -> dict[str, str]:
-    """Installed version of each package, "none" where it is not installed."""
-    return {name: _version(name) for name in packages}
 
 
 def _version(package: str) -> str:

@@ -126,6 +126,7 @@ def test_two_processes_train_as_one(tmp_path):
         subprocess.Popen(
             [sys.executable, program],
             stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
             env={
                 **os.environ,
@@ -139,9 +140,9 @@ def test_two_processes_train_as_one(tmp_path):
         )
         for rank in range(2)
     ]
-    outputs = [process.communicate(timeout=120)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0]
-    results = [json.loads(output.splitlines()[-1]) for output in outputs]
+    outputs = [process.communicate(timeout=240) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    results = [json.loads(output.splitlines()[-1]) for output, _ in outputs]
     engine = TorchEngine(CONFIG, "torch-cpu-float32")
     curve = run(engine)
     held_out = engine.losses(BATCHES.reshape(-1, 17)[:7])

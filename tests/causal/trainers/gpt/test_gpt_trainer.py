@@ -1,0 +1,298 @@
+"""The registered trainer: resolving, keys, and whole runs at the tiny scale."""
+
+import ast
+import io
+import json
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sentencepiece
+from safetensors.numpy import load_file
+
+from interventions.catalog import load_catalog
+from scripts.causal.files import InputError
+from trainers import keys
+from trainers.api import RunFailed, RunSpec, StageKind, load_trainer
+from trainers.data import write_shard
+from trainers.gpt import trainer as trainer_module
+from trainers.gpt.config import gpt_config
+from trainers.gpt.init import parameter_count
+from trainers.gpt.scales import SCALES
+from trainers.gpt.trainer import ARTIFACT_FILE, WEIGHTS_FILE, GptTrainer
+
+VOCAB = 300
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A folder of shards with a 300-piece tokenizer."""
+    folder = tmp_path_factory.mktemp("data")
+    lines = [f"Line {i}: the quick brown fox, {i * 37 % 101} times." for i in range(600)]
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(lines),
+        model_writer=model,
+        vocab_size=VOCAB,
+        model_type="bpe",
+        byte_fallback=True,
+        add_dummy_prefix=False,
+        remove_extra_whitespaces=False,
+        normalization_rule_name="identity",
+        num_threads=1,
+        minloglevel=2,
+    )
+    (folder / "tiny.model").write_bytes(model.getvalue())
+    tokenizer = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
+    tokens = [[tokenizer.bos_id(), *tokenizer.encode(line)] for line in lines]
+    write_shard(folder / "fineweb_train_000000.bin", np.concatenate(tokens[:500]))
+    write_shard(folder / "fineweb_val_000000.bin", np.concatenate(tokens[500:]))
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def gpt():
+    return GptTrainer()
+
+
+def spec_of(data, *, seed=0, scale="tiny", backend="torch-cpu-float32", **changes):
+    config = GptTrainer().resolve(scale, {"vocab_size": VOCAB, **changes})
+    return RunSpec("gpt", backend, scale, config, seed, data)
+
+
+def run(gpt, spec, folder):
+    """Every stage in order; results by kind, and the folder of each."""
+    results, parent = {}, None
+    for plan in gpt.stages(spec):
+        output = folder / plan.kind.value
+        output.mkdir(parents=True)
+        results[plan.kind] = gpt.execute(plan, parent, output)
+        parent = output
+    return results
+
+
+def test_it_is_registered():
+    assert load_trainer("gpt").name == "gpt"
+
+
+def test_a_run_end_to_end(gpt, data, tmp_path):
+    fractions = []
+    spec = spec_of(data)
+    train, quantize, evaluate = gpt.stages(spec)
+    assert [plan.kind.value for plan in (train, quantize, evaluate)] == [
+        "train",
+        "quantize",
+        "evaluate",
+    ]
+    assert (train.parent, quantize.parent, evaluate.parent) == (None, train.key, quantize.key)
+    for name in ("t", "q"):
+        (tmp_path / name).mkdir()
+    trained = gpt.execute(train, None, tmp_path / "t", fractions.append)
+    packed = gpt.execute(quantize, tmp_path / "t", tmp_path / "q")
+    scored = gpt.execute(evaluate, tmp_path / "q", tmp_path / "e")
+
+    config = gpt_config(spec.config)
+    assert trained.metrics["parameters"] == parameter_count(config)
+    assert trained.metrics["tokens"] == 20 * 512
+    assert trained.metrics["flops"] == 20 * gpt.flops_per_step(spec.config)
+    assert trained.metrics["seconds"] > 0
+    curves = trained.curves
+    assert curves["step"] == list(range(1, 21))
+    assert len(curves["train_loss"]) == 20
+    assert curves["train_loss"][0] == pytest.approx(np.log(VOCAB), abs=0.1)
+    assert curves["train_loss"][-1] < curves["train_loss"][0] - 1
+    assert curves["val_step"] == [5, 10, 15, 20]
+    assert curves["val_tokens"] == [5 * 512, 10 * 512, 15 * 512, 20 * 512]
+    assert curves["val_bpb"][-1] < curves["val_bpb"][0]
+    assert fractions[-1] == 1.0
+    assert fractions == sorted(fractions)
+
+    assert packed.metrics["artifact_bytes"] == (tmp_path / "q" / ARTIFACT_FILE).stat().st_size
+    gap = scored.metrics["val_bpb"] - trained.metrics["pre_quant_bpb"]
+    assert 0 < abs(gap) < 0.02
+    weights = load_file(tmp_path / "t" / WEIGHTS_FILE)
+    assert sum(value.size for value in weights.values()) == parameter_count(config)
+    for result in (trained, packed, scored):
+        json.dumps([result.metrics, result.curves], allow_nan=False)
+
+
+def test_the_same_run_again_is_the_same_to_the_bit(gpt, data, tmp_path):
+    spec = spec_of(data, iterations=6)
+    first = run(gpt, spec, tmp_path / "1")
+    run(gpt, spec_of(data, iterations=3, matrix_lr=0.1, logit_softcap=10.0), tmp_path / "2")
+    for name, trainer in (("3", gpt), ("4", GptTrainer())):
+        again = run(trainer, spec, tmp_path / name)
+        for kind, result in first.items():
+            drop = {"seconds"}
+            assert {k: v for k, v in result.metrics.items() if k not in drop} == {
+                k: v for k, v in again[kind].metrics.items() if k not in drop
+            }
+            assert result.curves == again[kind].curves
+    other = run(gpt, spec_of(data, iterations=6, seed=1), tmp_path / "5")
+    assert (
+        other[StageKind.TRAIN].curves["train_loss"] != first[StageKind.TRAIN].curves["train_loss"]
+    )
+
+
+def test_one_engine_serves_an_architecture(data, tmp_path, monkeypatch):
+    made = []
+    real = trainer_module._make_engine
+    monkeypatch.setattr(
+        trainer_module, "_make_engine", lambda *args: made.append(args) or real(*args)
+    )
+    gpt = GptTrainer()
+    run(gpt, spec_of(data, iterations=2), tmp_path / "1")
+    run(gpt, spec_of(data, iterations=3, seed=5, muon_momentum=0.9), tmp_path / "2")
+    assert len(made) == 1
+    run(gpt, spec_of(data, iterations=2, activation="gelu"), tmp_path / "3")
+    assert len(made) == 2
+
+
+def keys_of(gpt, spec):
+    return [plan.key for plan in gpt.stages(spec)]
+
+
+def test_what_changes_which_key(gpt, data):
+    base = keys_of(gpt, spec_of(data))
+    assert len(set(base)) == 3
+    assert keys_of(gpt, spec_of(data)) == base
+    named = RunSpec("gpt", "torch-cpu-float32", "renamed", spec_of(data).config, 0, data)
+    assert keys_of(gpt, named) == base
+    for other in (
+        spec_of(data, seed=1),
+        spec_of(data, matrix_lr=0.03),
+        spec_of(data, backend="torch-cpu-bfloat16"),
+        spec_of(data, backend="mlx-cpu-float32"),
+        spec_of(data, val_points=3),
+    ):
+        assert not set(keys_of(gpt, other)) & set(base)
+
+
+def test_editing_the_quantizer_keeps_the_training(gpt, data, monkeypatch):
+    base = keys_of(gpt, spec_of(data))
+    edited = find_spec("trainers.quantize.int8").origin
+    read = Path.read_text
+
+    def read_edited(path, *args, **kwargs):
+        return read(path, *args, **kwargs) + ("\n# edited" if str(path) == edited else "")
+
+    monkeypatch.setattr(keys.Path, "read_text", read_edited)
+    keys.code_version.cache_clear()
+    after = keys_of(gpt, spec_of(data))
+    keys.code_version.cache_clear()
+    assert [a == b for a, b in zip(base, after, strict=True)] == [True, False, False]
+
+
+def test_a_run_that_diverges_fails_with_its_step(gpt, data, tmp_path, monkeypatch):
+    spec = spec_of(data)
+    engine, _ = gpt._engine(gpt_config(spec.config), spec.backend)
+    monkeypatch.setattr(engine, "step", lambda tokens, settings: float("nan"))
+    with pytest.raises(RunFailed, match="nan at step 1"):
+        gpt.execute(gpt.stages(spec)[0], None, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_running_out_of_memory_is_an_outcome_of_the_run(gpt, data, tmp_path, monkeypatch):
+    spec = spec_of(data)
+    engine, _ = gpt._engine(gpt_config(spec.config), spec.backend)
+
+    def full(tokens, settings):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried ...")
+
+    monkeypatch.setattr(engine, "step", full)
+    with pytest.raises(RunFailed, match="out of memory"):
+        gpt.execute(gpt.stages(spec)[0], None, tmp_path)
+
+
+def test_a_vocabulary_that_is_not_the_datas(gpt, data):
+    spec = spec_of(data, vocab_size=1024)
+    with pytest.raises(InputError, match=r"`vocab_size` must be the data set's 300"):
+        gpt.stages(spec)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_every_intervention_can_be_built_at_every_scale(gpt, scale):
+    control = gpt.resolve(scale, {})
+    assert gpt.resolve(scale, control) == control
+    for intervention in load_catalog().values():
+        changed = intervention.apply(control)
+        if set(changed) <= set(control):
+            treatment = gpt.resolve(scale, {**control, **changed})
+            assert any(treatment[name] != control[name] for name in changed), intervention.id
+            assert gpt.flops_per_step(treatment) > 0
+
+
+def test_width_goes_to_the_nearest_that_can_be_built(gpt):
+    def dim(value):
+        return gpt.resolve("baseline", {"model_dim": value})["model_dim"]
+
+    assert [dim(value) for value in (384, 640, 512 * 1.3, 1)] == [384, 640, 672, 16]
+
+
+def test_few_steps_mean_few_looks(gpt):
+    assert gpt.resolve("tiny", {"iterations": 2})["val_points"] == 2
+    with pytest.raises(InputError, match="val_points <= iterations"):
+        gpt.resolve("tiny", {"iterations": 2, "val_points": 3})
+
+
+@pytest.mark.parametrize(
+    ("scale", "overrides", "message"),
+    [
+        ("huge", {}, "no scale 'huge'"),
+        ("tiny", {"layers": 3}, "no field 'layers'"),
+        ("tiny", {"model_dim": "wide"}, "`model_dim` must be a whole number"),
+        ("tiny", {"num_heads": 0}, "`1 <= num_heads <= 256` must hold"),
+    ],
+)
+def test_what_cannot_be_resolved(gpt, scale, overrides, message):
+    with pytest.raises(InputError) as error:
+        gpt.resolve(scale, overrides)
+    assert message in str(error.value)
+
+
+def test_backends_name_what_they_are(gpt):
+    backends = gpt.backends()
+    assert "torch-cpu-float32" in backends
+    for backend in backends:
+        assert all(find_spec(name) for name in gpt.source_modules(backend))
+    with pytest.raises(InputError, match="no backend 'jax-cpu'"):
+        gpt.source_modules("jax-cpu")
+
+
+def own_imports(tree):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module, node
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, node
+
+
+@pytest.mark.parametrize("backend", ["torch-cpu-float32", "mlx-cpu-float32"])
+def test_the_modules_of_a_run_fit_into_one_file(gpt, backend):
+    modules, defined = gpt.source_modules(backend), {}
+    for position, module in enumerate(modules):
+        tree = ast.parse(Path(find_spec(module).origin).read_text())
+        for name, node in own_imports(tree):
+            if name.partition(".")[0] in ("scripts", "trainers", "interventions"):
+                assert isinstance(node, ast.ImportFrom), (module, name)
+                assert node in tree.body, f"{module} imports {name} below its top level"
+                assert name in modules[:position], f"{module} needs {name} before it"
+                assert all(alias.asname is None for alias in node.names)
+        for node in tree.body:
+            names = []
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                names = [node.name]
+            elif isinstance(node, ast.Assign):
+                names = [
+                    n.id for t in node.targets for n in ast.walk(t) if isinstance(n, ast.Name)
+                ]
+            elif isinstance(node, ast.AnnAssign):
+                names = [node.target.id]
+            elif not ast.unparse(node).startswith("if __name__ == '__main__':"):
+                allowed = (ast.Import, ast.ImportFrom, ast.Expr)
+                assert isinstance(node, allowed), (module, ast.dump(node)[:80])
+            for name in names:
+                assert name not in defined, f"{name} is in {defined.get(name)} and in {module}"
+                defined[name] = module
