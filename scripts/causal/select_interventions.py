@@ -43,7 +43,7 @@ def select(
     tested: Collection[str] = (),
     cycle: int = 1,
 ) -> Selection:
-    """Return up to `limit` contrasts, dearest worth per FLOP first, one per variable if possible.
+    """Return up to `limit` contrasts, most worth per FLOP first, one per variable if possible.
 
     Worth is the expected improvement in bpb per training FLOP of a pair. Contrasts of one
     variable answer nearly the same question, so a second one waits until every other variable
@@ -59,64 +59,55 @@ def select(
     if limit < 1:
         raise InputError(f"at least one contrast per cycle is needed, got {limit}")
     verdicts = {item.variable: item for item in report.variables}
-    ranked: list[tuple[float, Intervention, Contrast]] = []
+    ranked: list[tuple[float, Contrast]] = []
     passed_over: dict[str, str] = {}
     for intervention in catalog.values():
         if intervention.id in tested:
             passed_over[intervention.id] = "already tested in this campaign"
             continue
         try:
-            contrast = _contrast(intervention, dag, verdicts, setting)
+            contrast = build_contrast(
+                intervention,
+                setting.scale,
+                setting.trainer,
+                matched_by=setting.matched_by,
+                control_overrides=setting.overrides,
+            )
         except InputError as error:
             passed_over[intervention.id] = str(error)
             continue
-        worth = believe(intervention, dag).expected_improvement() / contrast.flops_per_pair
-        ranked.append((worth, intervention, contrast))
+        belief = believe(contrast, intervention.claims, dag)
+        worth = belief.expected_improvement() / contrast.flops_per_pair
+        reason = _reason(belief, verdicts.get(intervention.variable), contrast)
+        ranked.append((worth, contrast.model_copy(update={"reason": reason})))
     chosen = _take_turns(ranked, limit, {catalog[name].variable for name in tested})
     ids = {contrast.id for contrast in chosen}
-    for _, intervention, _ in ranked:
-        if intervention.id not in ids:
-            passed_over[intervention.id] = "worth less per FLOP than those chosen"
+    for _, contrast in ranked:
+        if contrast.id not in ids:
+            passed_over[contrast.id] = "worth less per FLOP than those chosen"
     return Selection(cycle=cycle, contrasts=tuple(chosen), passed_over=passed_over)
 
 
-def _contrast(
-    intervention: Intervention,
-    dag: CausalDag,
-    verdicts: Mapping[str, Identifiability],
-    setting: Setting,
-) -> Contrast:
-    contrast = build_contrast(
-        intervention,
-        setting.scale,
-        setting.trainer,
-        matched_by=setting.matched_by,
-        control_overrides=setting.overrides,
-    )
-    belief = believe(intervention, dag)
-    words = _reason(belief, verdicts.get(intervention.variable), contrast.flops_per_pair)
-    return contrast.model_copy(update={"reason": words})
-
-
-def _reason(belief: Belief, verdict: Identifiability | None, flops: float) -> str:
-    known = verdict.explanation if verdict else "the graph says nothing about this variable"
-    return (
+def _reason(belief: Belief, verdict: Identifiability | None, contrast: Contrast) -> str:
+    known = verdict.explanation if verdict else "The graph says nothing about this variable."
+    words = (
         f"Believed effect {belief.mean:+.4f} ± {belief.sd:.4f} bpb ({belief.basis}); expected "
-        f"improvement {belief.expected_improvement():.4f} bpb for {flops / 1e12:.2f} TFLOP a "
-        f"pair. {known}"
+        f"improvement {belief.expected_improvement():.4f} bpb for "
+        f"{contrast.flops_per_pair / 1e12:.2f} TFLOP a pair. {known}"
     )
+    return f"{words} {contrast.reason}".rstrip()
 
 
 def _take_turns(
-    ranked: list[tuple[float, Intervention, Contrast]], limit: int, seen: set[str]
+    ranked: list[tuple[float, Contrast]], limit: int, seen: set[str]
 ) -> list[Contrast]:
     """The best contrast of each variable first, variables not yet tested before the others."""
     order = sorted(ranked, key=lambda item: (-item[0], item[1].id))
     rounds: dict[str, int] = dict.fromkeys(seen, 1)
     turns: list[tuple[int, int, Contrast]] = []
-    for place, (_, intervention, contrast) in enumerate(order):
-        turn = rounds.get(intervention.variable, 0)
-        rounds[intervention.variable] = turn + 1
+    for place, (_, contrast) in enumerate(order):
+        turn = rounds.get(contrast.variable, 0)
+        rounds[contrast.variable] = turn + 1
         turns.append((turn, place, contrast))
     turns.sort(key=lambda item: item[:2])
     return [contrast for _, _, contrast in turns[:limit]]

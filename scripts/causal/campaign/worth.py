@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 from scipy.stats import norm
 
-from interventions.catalog import Intervention
+from interventions.catalog import Claim
+from scripts.causal.campaign.direction import aligned
+from scripts.causal.campaign.schema import Contrast
 from scripts.causal.graph.schema import CausalDag, Estimate
 
 TYPICAL_EFFECT_FLOOR = 0.001
@@ -48,28 +50,34 @@ def typical_effect(dag: CausalDag) -> float:
     return max(TYPICAL_EFFECT_FLOOR, 1.4826 * median)
 
 
-def believe(intervention: Intervention, dag: CausalDag) -> Belief:
-    """Combine, weighted by precision, what is known of an intervention's effect.
+def believe(contrast: Contrast, claims: Sequence[Claim], dag: CausalDag) -> Belief:
+    """Combine, weighted by precision, what is known of a contrast's effect.
 
-    The start is Normal(0, typical²). Estimates on the variable's edge to the outcome and the
-    catalog's published claims enter with their own variance plus typical² between sources: an
-    estimate of the variable is not one of this very value, and a claim is mostly one seed.
+    The start is Normal(0, typical²). Estimates on the variable's edge to the outcome, turned to
+    the contrast's direction, and the catalog's published claims enter with their own variance
+    plus typical² between sources: an estimate at full scale on another stack is not one of this
+    very contrast, and a claim is mostly one seed.
     """
     typical = typical_effect(dag)
-    estimates = _estimates(intervention.variable, dag)
-    claims = [claim for claim in intervention.claims if claim.delta_bpb is not None]
+    estimates = _estimates(contrast, dag)
+    effects = [claim.delta_bpb for claim in claims if claim.delta_bpb is not None]
     evidence = [(item.effect, _variance(item) + typical**2) for item in estimates]
-    evidence += [(claim.delta_bpb or 0.0, 2 * typical**2) for claim in claims]
+    evidence += [(effect, 2 * typical**2) for effect in effects]
     precision = 1 / typical**2 + sum(1 / variance for _, variance in evidence)
     mean = sum(effect / variance for effect, variance in evidence) / precision
-    return Belief(mean, 1 / math.sqrt(precision), _basis(estimates, len(claims)))
+    return Belief(mean, 1 / math.sqrt(precision), _basis(estimates, len(effects)))
 
 
-def _estimates(variable: str, dag: CausalDag) -> list[Estimate]:
-    ends = {variable, dag.outcome}
-    return [
-        item for edge in dag.edges if {edge.source, edge.target} == ends for item in edge.estimates
-    ]
+def _estimates(contrast: Contrast, dag: CausalDag) -> list[Estimate]:
+    ends = {contrast.variable, dag.outcome}
+    values = contrast.control.get(contrast.variable), contrast.treatment.get(contrast.variable)
+    found = (
+        aligned(item, *values)
+        for edge in dag.edges
+        if {edge.source, edge.target} == ends
+        for item in edge.estimates
+    )
+    return [item for item in found if item is not None]
 
 
 def _variance(estimate: Estimate) -> float:
@@ -79,7 +87,8 @@ def _variance(estimate: Estimate) -> float:
 
 def _basis(estimates: Sequence[Estimate], claims: int) -> str:
     parts = [
-        f"{item.source} {item.effect:+.4f} [{item.low:+.4f}, {item.high:+.4f}] (n={item.n})"
+        f"{item.source} {item.effect:+.4f} [{item.low:+.4f}, {item.high:+.4f}] for "
+        f"{item.contrast} (n={item.n})"
         for item in estimates
     ]
     if claims:

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from interventions.catalog import Claim, Intervention
+from interventions.catalog import Claim
+from scripts.causal.campaign.schema import Contrast
 from scripts.causal.campaign.worth import (
     TYPICAL_EFFECT_FLOOR,
     Belief,
@@ -33,7 +34,7 @@ def estimate(effect: float, half_width: float = 0.001, source: str = "reported")
         low=effect - half_width,
         high=effect + half_width,
         n=5,
-        contrast="on against off",
+        contrast="0 → 1",
     )
 
 
@@ -62,8 +63,19 @@ def graph(**estimates: list[Estimate]) -> CausalDag:
     )
 
 
-def intervention(variable: str, *claims: Claim) -> Intervention:
-    return Intervention("x", variable, "X", "train", set={variable: 1}, claims=claims)
+def contrast(variable: str, before: float | str = 0, after: float | str = 1) -> Contrast:
+    return Contrast(
+        id="x",
+        variable=variable,
+        label="X",
+        changes={variable: after},
+        control={variable: before},
+        treatment={variable: after},
+        stage="train",
+        matched_by="flops",
+        flops_per_pair=1.0,
+        reason="",
+    )
 
 
 def test_expected_improvement_is_the_mean_of_the_gain():
@@ -75,14 +87,14 @@ def test_expected_improvement_is_the_mean_of_the_gain():
 def test_without_evidence_the_belief_is_as_wide_as_a_typical_effect():
     dag = graph(ema=[estimate(-0.004)], swa=[estimate(0.002)], qat=[estimate(-0.003)])
     assert typical_effect(dag) == pytest.approx(1.4826 * 0.003)
-    belief = believe(intervention("activation"), dag)
+    belief = believe(contrast("activation"), (), dag)
     assert (belief.mean, belief.sd) == (0.0, pytest.approx(typical_effect(dag)))
     assert "cannot tell" in belief.basis
 
 
 def test_an_estimate_moves_the_belief_towards_itself_but_not_all_the_way():
     dag = graph(ema=[estimate(-0.004)])
-    belief = believe(intervention("ema"), dag)
+    belief = believe(contrast("ema"), (), dag)
     assert -0.004 < belief.mean < 0
     assert belief.sd < typical_effect(dag)
     assert "reported -0.0040" in belief.basis
@@ -90,19 +102,30 @@ def test_an_estimate_moves_the_belief_towards_itself_but_not_all_the_way():
 
 def test_a_claim_counts_less_than_an_estimate():
     dag = graph(ema=[estimate(-0.004)])
-    claimed = believe(intervention("swa", Claim("PR 1", -0.004)), dag)
-    assert believe(intervention("ema"), dag).mean < claimed.mean < 0
+    claimed = believe(contrast("swa"), [Claim("PR 1", -0.004)], dag)
+    assert believe(contrast("ema"), (), dag).mean < claimed.mean < 0
 
 
 def test_the_edge_counts_in_whichever_direction_it_is_written():
     forward = graph(ema=[estimate(-0.004)])
     edge = forward.edges[0].model_copy(update={"source": "bpb", "target": "ema"})
     backward = forward.model_copy(update={"edges": (edge,)})
-    assert believe(intervention("ema"), backward) == believe(intervention("ema"), forward)
+    assert believe(contrast("ema"), (), backward) == believe(contrast("ema"), (), forward)
 
 
 def test_an_empty_graph_still_gives_a_finite_worth():
     dag = graph()
     assert typical_effect(dag) == TYPICAL_EFFECT_FLOOR
-    worth = believe(intervention("ema"), dag).expected_improvement()
+    worth = believe(contrast("ema"), (), dag).expected_improvement()
     assert worth == pytest.approx(TYPICAL_EFFECT_FLOOR / math.sqrt(2 * math.pi))
+
+
+def test_evidence_for_a_change_is_evidence_against_undoing_it():
+    dag = graph(ema=[estimate(-0.004)])
+    done, undone = believe(contrast("ema"), (), dag), believe(contrast("ema", 1, 0), (), dag)
+    assert undone.mean == -done.mean > 0
+
+
+def test_an_estimate_of_another_level_says_nothing():
+    dag = graph(activation=[estimate(-0.004)])
+    assert believe(contrast("activation", "relu_sq", "gelu"), (), dag).mean == 0.0
