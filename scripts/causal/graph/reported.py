@@ -55,7 +55,8 @@ def can_be_off(variable: Variable) -> bool:
 def read_level(variable: Variable, text: str | None) -> str | None:
     """Return the value that an ablation row's words mean, None when they name none.
 
-    A number must stand alone but for a unit ("stride 64", "4 layers"); "int6 roundtrip" is no 6.
+    A number must stand alone but for a unit ("stride 64", "4 layers"); "int6 roundtrip" is no 6,
+    and 1.1036 is a score, not a number of layers.
     """
     words = re.findall(r"[a-z]+|\d+(?:[.,]\d+)*(?:e-?\d+)?", (text or "").casefold())
     if not words:
@@ -75,6 +76,8 @@ def read_level(variable: Variable, text: str | None) -> str | None:
     try:
         value = float(numbers[0].replace(",", ""))
     except ValueError:
+        return None
+    if isinstance(variable.baseline, int) and round(value, 2) != value:
         return None
     if "k" in words:
         value *= 1000
@@ -125,6 +128,8 @@ def _collect(leaderboard: Leaderboard, variable: Variable) -> list[Report]:
 
 def _heterogeneity(effects: Sequence[float], variance: float) -> float:
     """Return the between-report variance by DerSimonian and Laird, at least 0."""
+    if max(effects) == min(effects):
+        return 0.0  # combine_effects divides by Q, which is zero here
     result = combine_effects(np.array(effects), np.full(len(effects), variance), method_re="chi2")
     return max(float(result.tau2), 0.0)
 

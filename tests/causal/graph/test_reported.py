@@ -39,6 +39,8 @@ def row(variable, before, after, delta, *, unit="bpb", kind="single"):
         ("train_batch_tokens", "512K tokens", "512000"),
         ("matrix_lr", "0.04", "0.04"),
         ("bigram_hash", "0", "without"),
+        ("num_layers", "1.1036", None),
+        ("mlp_mult", "3.5x", "3.5"),
         ("depth_recurrence", "layers 4,5 repeated", "with"),
         ("depth_recurrence", "none (flat)", "without"),
         ("quant_bits", "int5 / int6 mixed", "int6"),
@@ -139,3 +141,9 @@ def test_two_rows_of_one_submission_are_one_report(submission):
     found = reported_effects(Leaderboard(source="", submissions=(twice, other)), VARIABLES)
     assert found["ema"][0].n == 2
     assert found["ema"][0].effect == pytest.approx(-0.01)
+
+
+def test_equal_reports_have_no_heterogeneity(submission):
+    (estimate,) = reported_effects(board(submission, [-0.002, -0.002]), VARIABLES)["ema"]
+    assert estimate.effect == -0.002
+    assert estimate.low < -0.002 < estimate.high
