@@ -14,10 +14,11 @@ from scripts.causal.forms import write_file
 from scripts.causal.graph.assemble import assemble_dag
 from scripts.causal.graph.estimate import estimate_data_graph, pag_of
 from scripts.causal.graph.identifiability import check_identifiability
-from scripts.causal.graph.schema import DataGraph
+from scripts.causal.graph.schema import DataEdge, DataGraph, Node, PairFrequency
 from scripts.causal.identifiability_check import main as identifiability_main
 from scripts.causal.leaderboard.schema import Leaderboard
 
+QUANT = ("quant_bits", "qat")
 REPOSITORY = Path(__file__).parents[3]
 
 
@@ -92,6 +93,24 @@ def test_an_experiment_enters_the_next_graph(graph, planted):
 def test_a_result_for_an_unknown_variable_changes_nothing(graph, planted):
     strange = results(result("other:thing", "confirmed_better"))
     assert assemble_dag(graph, planted, [strange]) == assemble_dag(graph, planted)
+
+
+def test_a_belief_is_read_from_its_cause_whichever_way_the_data_edge_was_written(graph, planted):
+    nodes = [Node(id=n, label=n, kind="binary", group="quantization", tier=2) for n in QUANT]
+    edge = DataEdge(source="quant_bits", target="qat", source_mark="tail", target_mark="arrow")
+    shares = PairFrequency(
+        a="quant_bits", b="qat", frequency=0.9, arrow_a=0.0, arrow_b=0.8, resamples=10
+    )
+    turned = graph.model_copy(
+        update={
+            "nodes": (*graph.nodes, *nodes),
+            "edges": (*graph.edges, edge),
+            "frequencies": (*graph.frequencies, shares),
+        }
+    )
+    found = edges(assemble_dag(turned, planted))["qat", "quant_bits"]
+    assert (found.source_mark, found.target_mark) == ("arrow", "tail")
+    assert (found.origin, found.tag) == ("data", "data_contradicted")
 
 
 def test_every_variable_gets_a_verdict_and_a_reason_in_words(graph, planted):
