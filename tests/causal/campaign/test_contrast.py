@@ -2,16 +2,18 @@
 
 import pytest
 
-from interventions.catalog import Intervention
+from interventions.catalog import Intervention, load_catalog
 from scripts.causal.campaign.contrast import (
     aa_contrast,
     build_contrast,
     first_difference,
     parse_fields,
+    run_flops,
     specs_of,
 )
 from scripts.causal.campaign.schema import Platform
 from scripts.causal.files import InputError
+from trainers.api import load_trainer
 
 PLATFORM = Platform(
     trainer="toy", backend="numpy-cpu-float64", scale="tiny", data="toy-data", machine="here"
@@ -96,6 +98,16 @@ def test_the_control_against_itself_is_one_run(toy):
     assert control == treatment
     assert first_difference(toy, control, treatment) is None
     assert contrast.flops_per_pair == 40 * 800.0
+
+
+@pytest.mark.parametrize("entry", load_catalog().values(), ids=lambda entry: entry.id)
+def test_every_catalog_entry_makes_a_contrast_of_equal_cost(entry):
+    gpt = load_trainer("gpt")
+    contrast = build_contrast(entry, "fast", gpt)
+    costs = [run_flops(gpt, config) for config in (contrast.control, contrast.treatment)]
+    assert costs[1] / costs[0] == pytest.approx(1, abs=0.6 / contrast.treatment["iterations"])
+    schedule = {"iterations", "warmup_iters", "warmdown_iters", "muon_momentum_warmup_steps"}
+    assert set(differing(contrast)) - schedule == set(contrast.changes) - schedule
 
 
 @pytest.mark.parametrize(
