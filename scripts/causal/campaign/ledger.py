@@ -1,14 +1,9 @@
 """The ledger: one row per stage of a run, and beside it one folder of files per finished stage.
 
-A stage is claimed in a transaction, computed in a temporary folder, and recorded by renaming the
-folder to its final name and then, in the same transaction, marking the row. Whatever dies when,
-the folder under the final name is complete and says itself what was measured, so a row left
+A stage is claimed in a transaction, computed in a temporary folder, and recorded in a second one:
+the folder takes its final name before the row that says done is committed. Whatever dies when, a
+folder under its final name is complete and says itself what was measured, so that a row left
 behind by a crash between the two is mended by reading it.
-
-SQLite runs in WAL mode with a busy timeout and transactions that take the write lock at once
-(two readers that both want to write would otherwise deadlock into "database is locked"). Nothing
-here is SQLite's own but that; other servers get row locks through SELECT … FOR UPDATE. A SQLite
-ledger belongs on a local disk: WAL needs memory shared between its users.
 """
 
 from __future__ import annotations
@@ -28,41 +23,15 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
+from scripts.causal.campaign.database import READ_ONLY, memo, metadata, open_engine, stages
 from scripts.causal.campaign.owner import is_gone
+from scripts.causal.campaign.stage_files import StageFiles, result_values
 from scripts.causal.files import InputError, canonical_json
 from trainers.api import StagePlan, StageResult
 
 CLAIMED, OPEN, DONE, FAILED = "claimed", "open", "done", "failed"
-RESULT_FILE = "stage_result.json"
 LEASE_SECONDS = 120.0
-BUSY_TIMEOUT_SECONDS = 60.0
-READ_ONLY = "causal_golf_read_only"
 MAX_CRASHES = 2  # a stage whose worker dies is tried once more; the second death is its outcome
-
-_metadata = sa.MetaData()
-_stages = sa.Table(
-    "stages",
-    _metadata,
-    sa.Column("key", sa.String(64), primary_key=True),
-    sa.Column("kind", sa.String(16), nullable=False),
-    sa.Column("parent", sa.String(64)),
-    sa.Column("spec", sa.Text, nullable=False),
-    sa.Column("status", sa.String(8), nullable=False),
-    sa.Column("owner", sa.String(255), nullable=False),
-    sa.Column("heartbeat", sa.Double, nullable=False),
-    sa.Column("attempts", sa.Integer, nullable=False),
-    sa.Column("crashes", sa.Integer, nullable=False),
-    sa.Column("result", sa.Text),
-    sa.Column("error", sa.Text),
-    sa.Column("started", sa.Double, nullable=False),
-    sa.Column("finished", sa.Double),
-)
-_memo = sa.Table(
-    "memo",
-    _metadata,
-    sa.Column("key", sa.String(255), primary_key=True),
-    sa.Column("value", sa.Text, nullable=False),
-)
 
 
 @dataclass(frozen=True)
@@ -155,8 +124,8 @@ class Ledger:
         clock: Callable[[], float] = time.time,
     ):
         self.url, self.artifacts, self.lease = url, artifacts.absolute(), lease
-        self._clock = clock
-        self._engine = _engine(url)
+        self._files, self._clock = StageFiles(self.artifacts), clock
+        self._engine = open_engine(url)
         self._named = self._engine.url.render_as_string(hide_password=True)
         try:
             (self.artifacts / "tmp").mkdir(parents=True, exist_ok=True)
@@ -165,9 +134,9 @@ class Ledger:
         if not os.access(self.artifacts / "tmp", os.W_OK):
             raise InputError("cannot be written: Permission denied", where=artifacts)
         with self._transaction() as connection:
-            _metadata.create_all(connection)
+            metadata.create_all(connection)
             columns = {item["name"] for item in sa.inspect(connection).get_columns("stages")}
-        if columns != set(_stages.columns.keys()):
+        if columns != set(stages.columns.keys()):
             raise InputError(
                 "is a ledger of another version", where=self._named, mend="name another --ledger"
             )
@@ -202,7 +171,7 @@ class Ledger:
             held = row.status == CLAIMED and row.owner != owner
             if held and not is_gone(row.owner, row.heartbeat, self.lease, now):
                 return Busy(plan.key, row.owner)
-        found = self._stored_result(plan.key)
+        found = self._files.stored(plan.key)
         if found is not None:
             if row is None or row.status != DONE:
                 self._write(
@@ -229,11 +198,7 @@ class Ledger:
             finished=None,
             result=None,
         )
-        for left in (self.artifacts / "tmp").glob(f"{plan.key}.*"):
-            shutil.rmtree(left, ignore_errors=True)
-        folder = self.artifacts / "tmp" / f"{plan.key}.{attempt}"
-        folder.mkdir(parents=True)
-        return Claimed(plan.key, owner, attempt, folder)
+        return Claimed(plan.key, owner, attempt, self._files.begin(plan.key, attempt))
 
     def heartbeat(self, claim: Claimed) -> None:
         """Show that the owner of the claim lives.
@@ -271,22 +236,14 @@ class Ledger:
             ValueError: the result holds NaN or an infinity.
         """
         text = _result_text(result)
-        (claim.folder / RESULT_FILE).write_text(
-            canonical_json({"key": claim.key, **json.loads(text)}), encoding="utf-8"
-        )
-        _flush_to_disk(claim.folder)
-        final = self.folder(claim.key)
-        final.parent.mkdir(parents=True, exist_ok=True)
+        self._files.seal(claim.folder, claim.key, result)
         try:
             with self._transaction() as connection:
                 now = self._clock()
                 self._update_claimed(
                     connection, claim, status=DONE, result=text, finished=now, heartbeat=now
                 )
-                if final.exists():  # files deleted in part, or of a claim that was thought lost
-                    shutil.rmtree(final)
-                claim.folder.rename(final)
-                _flush(final.parent)
+                final = self._files.publish(claim.folder, claim.key)
         except ClaimLost:
             shutil.rmtree(claim.folder, ignore_errors=True)
             raise
@@ -321,7 +278,7 @@ class Ledger:
         """
         keys = []
         with self._transaction() as connection:
-            held = sa.select(_stages).where(_stages.c.owner == owner, _stages.c.status == CLAIMED)
+            held = sa.select(stages).where(stages.c.owner == owner, stages.c.status == CLAIMED)
             for row in connection.execute(held.with_for_update()).mappings().all():
                 crashes, now = row["crashes"] + 1, self._clock()
                 values: dict[str, Any] = {"crashes": crashes, "status": OPEN}
@@ -329,7 +286,7 @@ class Ledger:
                     error = f"crashed {crashes} times: {reason}"
                     values.update(status=FAILED, error=error, finished=now)
                 connection.execute(
-                    sa.update(_stages).where(_stages.c.key == row["key"]).values(**values)
+                    sa.update(stages).where(stages.c.key == row["key"]).values(**values)
                 )
                 keys.append(row["key"])
         return keys
@@ -344,23 +301,23 @@ class Ledger:
     def rows(self) -> list[StageRow]:
         """Every stage, in the order of the first claims."""
         with self._reading() as connection:
-            found = connection.execute(sa.select(_stages).order_by(_stages.c.started))
+            found = connection.execute(sa.select(stages).order_by(stages.c.started))
             return [_row(item) for item in found.mappings()]
 
     def folder(self, key: str) -> Path:
         """Where the files of a finished stage lie."""
-        return self.artifacts / key[:2] / key
+        return self._files.folder(key)
 
     def has_files(self, key: str) -> bool:
         """Whether the stage is finished and its files are still there."""
-        return (self.folder(key) / RESULT_FILE).is_file()
+        return self._files.stored(key) is not None
 
     # Results of other pure steps
 
     def recall(self, key: str) -> Any | None:
         """The JSON value remembered under `key`, or None."""
         with self._reading() as connection:
-            text = connection.scalar(sa.select(_memo.c.value).where(_memo.c.key == key))
+            text = connection.scalar(sa.select(memo.c.value).where(memo.c.key == key))
         return None if text is None else json.loads(text)
 
     def remember(self, key: str, value: Any) -> None:
@@ -374,10 +331,10 @@ class Ledger:
             try:
                 with self._transaction() as connection:
                     written = connection.execute(
-                        sa.update(_memo).where(_memo.c.key == key).values(value=text)
+                        sa.update(memo).where(memo.c.key == key).values(value=text)
                     )
                     if not written.rowcount:
-                        connection.execute(sa.insert(_memo).values(key=key, value=text))
+                        connection.execute(sa.insert(memo).values(key=key, value=text))
                     return
             except IntegrityError:
                 continue
@@ -411,7 +368,7 @@ class Ledger:
             ) from error
 
     def _read(self, connection: sa.Connection, key: str, *, lock: bool) -> StageRow | None:
-        query = sa.select(_stages).where(_stages.c.key == key)
+        query = sa.select(stages).where(stages.c.key == key)
         found = connection.execute(query.with_for_update() if lock else query).mappings().first()
         return None if found is None else _row(found)
 
@@ -419,9 +376,7 @@ class Ledger:
         self, connection: sa.Connection, plan: StagePlan, row: StageRow | None, **values: Any
     ) -> None:
         if row is not None:
-            connection.execute(
-                sa.update(_stages).where(_stages.c.key == plan.key).values(**values)
-            )
+            connection.execute(sa.update(stages).where(stages.c.key == plan.key).values(**values))
             return
         spec = {**vars(plan.spec), "config": dict(plan.spec.config)}
         new = {
@@ -433,30 +388,21 @@ class Ledger:
             "crashes": 0,
             "started": self._clock(),
         }
-        connection.execute(sa.insert(_stages).values(**(new | values)))
+        connection.execute(sa.insert(stages).values(**(new | values)))
 
     def _update_claimed(self, connection: sa.Connection, claim: Claimed, **values: Any) -> None:
         written = connection.execute(
-            sa.update(_stages)
+            sa.update(stages)
             .where(
-                _stages.c.key == claim.key,
-                _stages.c.owner == claim.owner,
-                _stages.c.attempts == claim.attempt,
-                _stages.c.status == CLAIMED,
+                stages.c.key == claim.key,
+                stages.c.owner == claim.owner,
+                stages.c.attempts == claim.attempt,
+                stages.c.status == CLAIMED,
             )
             .values(**values)
         )
         if written.rowcount != 1:
             raise ClaimLost(f"the claim of stage {claim.key[:12]} was taken over")
-
-    def _stored_result(self, key: str) -> StageResult | None:
-        try:
-            stored = json.loads((self.folder(key) / RESULT_FILE).read_text(encoding="utf-8"))
-            if stored["key"] == key:
-                return StageResult(metrics=stored["metrics"], curves=stored["curves"])
-        except (OSError, ValueError, KeyError, TypeError):
-            pass
-        return None
 
 
 def open_ledger(location: str | Path, artifacts: Path | None = None) -> Ledger:
@@ -478,36 +424,6 @@ def open_ledger(location: str | Path, artifacts: Path | None = None) -> Ledger:
     return Ledger(text, artifacts or Path("results/causal/artifacts"))
 
 
-def _engine(url: str) -> sa.Engine:
-    try:
-        address = sa.make_url(url)
-        if address.get_backend_name() != "sqlite":
-            return sa.create_engine(address)
-        if not address.database or address.database == ":memory:":
-            raise InputError("a ledger in memory cannot be shared", where=url, mend="name a file")
-        Path(address.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = sa.create_engine(address, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
-    except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror}", where=url) from error
-    except (SQLAlchemyError, ImportError) as error:
-        raise InputError(f"is not a database that can be opened: {error}", where=url) from error
-
-    @sa.event.listens_for(engine, "connect")
-    def _(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # the driver's own BEGIN would take no write lock
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute(
-            "PRAGMA synchronous = NORMAL"
-        )  # a lost commit is mended from the folder
-
-    @sa.event.listens_for(engine, "begin")
-    def _(connection: sa.Connection) -> None:
-        if not connection.get_execution_options().get(READ_ONLY):
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    return engine
-
-
 def _row(found: sa.RowMapping) -> StageRow:
     values: dict[str, Any] = {str(name): value for name, value in found.items()}
     result = values.pop("result")
@@ -518,20 +434,4 @@ def _row(found: sa.RowMapping) -> StageRow:
 
 
 def _result_text(result: StageResult) -> str:
-    return canonical_json({"metrics": dict(result.metrics), "curves": dict(result.curves)})
-
-
-def _flush_to_disk(folder: Path) -> None:
-    """Make the files survive a power cut, so that the new name never stands for empty ones."""
-    for path in folder.rglob("*"):
-        if path.is_file():
-            _flush(path)
-    _flush(folder)
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    return canonical_json(result_values(result))

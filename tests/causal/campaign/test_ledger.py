@@ -10,7 +10,6 @@ import threading
 import pytest
 
 from scripts.causal.campaign.ledger import (
-    RESULT_FILE,
     Busy,
     Claimed,
     ClaimLost,
@@ -20,6 +19,7 @@ from scripts.causal.campaign.ledger import (
     open_ledger,
 )
 from scripts.causal.campaign.owner import is_gone, this_owner
+from scripts.causal.campaign.stage_files import RESULT_FILE
 from scripts.causal.files import InputError
 from trainers.api import RunSpec, StageKind, StagePlan, StageResult
 
@@ -202,7 +202,8 @@ class TestLedger:
         other.close()
 
 
-def test_ledgers_made_at_the_same_moment_are_one(tmp_path):
+@pytest.mark.parametrize("attempt", range(8))  # SQLite's change to WAL mode does not wait
+def test_ledgers_made_at_the_same_moment_are_one(tmp_path, attempt):
     barrier, faults = threading.Barrier(8), []
 
     def make(number):
