@@ -6,19 +6,14 @@ and the loss in float32.
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainers.gpt.config import GPTConfig
-from trainers.gpt.init import RMS_EPS, rotary_table
+from trainers.gpt.init import rotary_table
+from trainers.gpt.kernels_torch import causal_attention, pair_order, rms_norm, rotated_pairs
 from trainers.gpt.loss_torch import capped_cross_entropy, capped_losses
-
-
-def rms_norm(x: Tensor) -> Tensor:
-    """Divide each vector (..., dim) by its root mean square; no weights."""
-    return F.rms_norm(x, (x.size(-1),), eps=RMS_EPS)
 
 
 def linear(x: Tensor, weight: Tensor, dtype: torch.dtype) -> Tensor:
@@ -45,16 +40,16 @@ def activate(x: Tensor, activation: str) -> Tensor:
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary embedding, half-split: (a, b) → (a·cos + b·sin, b·cos − a·sin).
-
-    x (batch, time, heads, head_dim); cos and sin (time, heads, head_dim), sin with the signs.
-    Whole-width tables in x's own layout: on a CPU a third faster than halves of eight channels.
-    """
-    return x * cos + x.roll(x.size(-1) // 2, dims=-1) * sin
+    """Rotary embedding, half-split: x (batch, time, heads, head_dim); cos, sin (time, half)."""
+    a, b = x.chunk(2, dim=-1)
+    cos, sin = cos[:, None].to(x.dtype), sin[:, None].to(x.dtype)
+    return torch.cat((a * cos + b * sin, b * cos - a * sin), dim=-1)
 
 
 class Attention(nn.Module):
     """Causal self-attention, several query heads to one key/value head (Ainslie et al. 2023)."""
+
+    order: Tensor
 
     def __init__(self, config: GPTConfig, dtype: torch.dtype):
         super().__init__()
@@ -66,24 +61,26 @@ class Attention(nn.Module):
         self.v = nn.Parameter(torch.empty(kv_dim, dim))
         self.proj = nn.Parameter(torch.empty(dim, dim))
         self.q_gain = nn.Parameter(torch.empty(self.heads))
+        order = pair_order(self.heads + self.kv_heads, config.head_dim)
+        self.register_buffer("order", order, persistent=False)
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         """x (batch, time, dim) → (batch, time, dim)."""
         batch, time, dim = x.shape
-        qkv = linear(x, torch.cat((self.q, self.k, self.v)), self.dtype)
-        qkv = qkv.to(x.dtype).view(batch, time, self.heads + 2 * self.kv_heads, -1)
-        qk, v = torch.split(qkv, [self.heads + self.kv_heads, self.kv_heads], dim=2)
-        gain = torch.cat((self.q_gain, self.q_gain.new_ones(self.kv_heads))).to(x.dtype)
-        qk = rotate(rms_norm(qk) * gain[:, None], cos, sin)
+        gain = torch.cat((self.q_gain, self.q_gain.new_ones(self.kv_heads)))
+        weight, fused = torch.cat((self.q, self.k)), x.device.type == "cpu"
+        if fused:
+            weight = weight[self.order]
+        qkv = linear(x, torch.cat((weight, self.v)), self.dtype)
+        qk, v = torch.split(qkv, [weight.size(0), self.v.size(0)], dim=2)
+        heads = (batch, time, -1, dim // self.heads)
+        if fused:
+            qk = rotated_pairs(qk, gain, cos, sin).to(self.dtype).view(heads)
+        else:
+            qk = rotate(rms_norm(qk.view(heads)) * gain.to(qk.dtype)[:, None], cos, sin)
         q, k = torch.split(qk, [self.heads, self.kv_heads], dim=2)
-        y = F.scaled_dot_product_attention(
-            q.transpose(1, 2),
-            k.transpose(1, 2),
-            v.transpose(1, 2),
-            is_causal=True,
-            enable_gqa=self.heads != self.kv_heads,
-        )
-        return linear(y.transpose(1, 2).reshape(batch, time, dim), self.proj, self.dtype)
+        y = causal_attention(q, k, v.view(heads))
+        return linear(y.reshape(batch, time, dim), self.proj, self.dtype)
 
 
 class MLP(nn.Module):
@@ -127,7 +124,7 @@ class GPT(nn.Module):
     Args:
         config: the architecture; hyperparameters arrive through `configure`.
         dtype: type of the matrix products.
-        stream: type of the residual stream and of attention.
+        stream: type of the residual stream.
     """
 
     softcap: Tensor
@@ -143,16 +140,16 @@ class GPT(nn.Module):
             self.skip_weights = nn.Parameter(torch.empty(self.num_skips, config.model_dim))
         self.blocks = nn.ModuleList(Block(config, dtype) for _ in range(config.num_layers))
         self.register_buffer("softcap", torch.empty(()), persistent=False)
-        angles = (config.train_seq_len, config.num_heads + config.num_kv_heads, config.head_dim)
-        self.register_buffer("cos", torch.empty(angles, dtype=stream), persistent=False)
-        self.register_buffer("sin", torch.empty(angles, dtype=stream), persistent=False)
+        angles = (config.train_seq_len, config.head_dim // 2)
+        self.register_buffer("cos", torch.empty(angles), persistent=False)
+        self.register_buffer("sin", torch.empty(angles), persistent=False)
 
     def configure(self, config: GPTConfig) -> None:
         """Take the hyperparameters of the next run, in place: nothing is recompiled."""
         cos, sin = rotary_table(config)
         self.softcap.fill_(config.logit_softcap)
-        for table, halves in ((self.cos, (cos, cos)), (self.sin, (sin, -sin))):
-            table.copy_(torch.from_numpy(np.concatenate(halves, axis=1))[:, None])
+        self.cos.copy_(torch.from_numpy(cos))
+        self.sin.copy_(torch.from_numpy(sin))
 
     def hidden(self, tokens: Tensor) -> Tensor:
         """Final normalised states of tokens (batch, time): (batch, time, dim)."""

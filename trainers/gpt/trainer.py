@@ -45,6 +45,7 @@ _SHARED_MODULES = (
 )
 _ENGINE_MODULES = {
     "torch": (
+        "trainers.gpt.kernels_torch",
         "trainers.gpt.loss_torch",
         "trainers.gpt.model_torch",
         "trainers.gpt.optim_torch",
