@@ -33,6 +33,10 @@ _STUDY = re.compile(
 _NOT_RUN = re.compile(
     r"\bexpected|\bproject(?:ed|ion)|\bestimat|\bplanned|\bfuture", re.IGNORECASE
 )
+_NOT_A_CHANGE = re.compile(
+    r"\W*(?:val[_ ]loss|loss|artifact|size|bytes|time|steps?|params|std|throughput|memory)\b",
+    re.IGNORECASE,
+)
 _BASELINE = re.compile(
     r"\bsota\b|\bbaseline|\bbase\b|\bcontrol|\breference|\bnone\b|\bdefault|\bstandard|\bstart(?:ing)?\b|"
     r"\bparent|\bcurrent sota|\boriginal|\bmain\b",
@@ -126,11 +130,24 @@ def _delta_rows(document: Document, table: Table, columns: Columns) -> Iterator[
     flipped = bool(_BETTER_HEAD.search(title)) and not re.search("vs|Δ|delta", title, re.I)
     cumulative = sum(bool(_PLUS.match(cell(row, columns.label))) for row in table.rows) >= 2
     running = _stepwise(table, columns) if cumulative else {}
-    column_variable = _penalty_variable(title)
+    column_variable = _penalty_variable(title) or _between_columns(table, columns)
     for row in table.rows:
         label = cell(row, columns.label)
         delta = cell_delta(row, index)
         if delta is None or SPREAD.search(label) or MEAN.search(label) or _NOT_RUN.search(label):
+            continue
+        if _NOT_A_CHANGE.match(label):
+            continue
+        if _versus_row(row):
+            yield contrast(
+                variable="other:bundle",
+                control=_header(table, 1),
+                treatment=_header(table, 2),
+                delta=delta,
+                kind="bundle",
+                quote=document.quote(row.line),
+                source=Source(file=document.name, line=row.line),
+            )
             continue
         if column_variable:
             yield contrast(
@@ -160,16 +177,46 @@ def _delta_rows(document: Document, table: Table, columns: Columns) -> Iterator[
         if stated := _stated(document, row, columns, label, delta, unit):
             yield stated
         else:
+            named_by = table.header[columns.label]
+            label = label if re.search("[A-Za-z]{2}", label) else f"{named_by} = {label}"
             yield from _contrast(document, row, label, delta, unit, kind)
+
+
+def _header(table: Table, index: int) -> str | None:
+    return table.header[index][:80] if index < len(table.header) - 1 else None
 
 
 def _penalty_variable(title: str) -> tuple[str, str, str] | None:
     """The stage contrast a column reports of every row's run, such as "Quant gap"."""
-    if re.search(r"\bquant\w*\W{0,3}(?:gap|penalty|degradation|cost|loss|delta)", title, re.I):
+    if re.search(
+        r"\bquant\w*\W{0,3}(?:gap|penalty|degradation|cost|loss|delta)|"
+        r"^\W*(?:RT |roundtrip )?gap\b",
+        title,
+        re.I,
+    ):
         return "quant_bits", "before quantization", "quantized"
     if re.search(r"\bTTT\W{0,3}(?:gain|delta|benefit|effect|improvement)", title, re.I):
         return "ttt", "none", "test-time trained"
     return None
+
+
+def _between_columns(table: Table, columns: Columns) -> tuple[str, str, str] | None:
+    """What a delta column compares, where it is the difference of the two score columns."""
+    if len(columns.bpb) != 2 or len(columns.delta) != 1:
+        return None
+    first, second = columns.bpb
+    gaps = []
+    for row in table.rows:
+        delta = cell_delta(row, columns.delta[0])
+        before, after = cell_score(row, first), cell_score(row, second)
+        if delta is not None and before is not None and after is not None:
+            gaps.append(abs(after - before - delta) < 6e-4)
+    if len(gaps) < 2 or not all(gaps):
+        return None
+    title = table.header[second]
+    named = variables_in(title)
+    variable = named[0][0] if named else f"other:{slug(title)}"
+    return variable, table.header[first][:80], title[:80]
 
 
 def _stepwise(table: Table, columns: Columns) -> dict[int, float]:
@@ -230,9 +277,9 @@ def _score_rows(document: Document, table: Table, columns: Columns) -> Iterator[
         if (value := cell_score(row, index)) is not None
         and not MEAN.search(cell(row, columns.label))
     ]
-    if len(rows) < 2 or any(stage_of(cell(row, columns.label)) for row, _ in rows[:2]):
-        return
     labels = [cell(row, columns.label) for row, _ in rows]
+    if len(rows) < 2:
+        return
     unit = "bpb"
     if sum(bool(_PLUS.match(label)) for label in labels) >= 2:
         for (_, before), (row, after) in pairwise(rows):
@@ -240,6 +287,8 @@ def _score_rows(document: Document, table: Table, columns: Columns) -> Iterator[
                 label = cell(row, columns.label)
                 yield from _contrast(document, row, label, after - before, unit, "cumulative")
         return
+    if sum(bool(stage_of(label)) for label in labels) >= 2:
+        return  # one run's stages, not variations of it
     base = next((i for i, label in enumerate(labels) if _BASELINE.search(label)), None)
     if base is None:
         base = next(
@@ -251,6 +300,9 @@ def _score_rows(document: Document, table: Table, columns: Columns) -> Iterator[
     for position, (row, value) in enumerate(rows):
         if position != base:
             label = cell(row, columns.label)
+            named_by = table.header[columns.label]
+            if not variables_in(label) and variables_in(named_by):
+                label = f"{named_by} = {label}"
             yield from _contrast(document, row, label, value - rows[base][1], unit, "single")
 
 

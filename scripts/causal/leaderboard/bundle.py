@@ -74,7 +74,7 @@ def label(text: str | None) -> str:
     if text is None:
         return ""
     text = re.sub(r"\([^()]*\)", " ", text)
-    words = re.sub(r"[^\w.,+/=^%@:-]+", " ", text).split()[:_LABEL_WORDS]
+    words = re.findall(r"[+-]?\w[\w.+/=^%@:-]*", text)[:_LABEL_WORDS]
     return " ".join(words)[:_LABEL_LENGTH].strip(" ,:.-")
 
 

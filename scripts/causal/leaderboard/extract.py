@@ -40,7 +40,8 @@ def extract_submission(
     pr = _own_pr(identity, facts, sources)
     final = final_bpb(document, facts)
     seeds, seed_source = seed_results(document, facts, final)
-    final = settle_final(final, seeds)
+    if not any(fact.key == "val_bpb" for fact in facts):
+        final = settle_final(final, seeds, seed_source)
     parents, parent_source = parent_prs(document, facts, pr)
     base = base_bpb(document, facts, final, parents)
     size = artifact_bytes(document, facts)

@@ -9,18 +9,18 @@ from scripts.causal.leaderboard.document import Block, Document
 from scripts.causal.leaderboard.schema import Source
 from scripts.causal.leaderboard.submission_json import Fact
 
-_PR = r"(?:PRs?\s?#?\s?|pull/|#)(\d{2,5})\b"
+_PR = r"(?<!nanogpt )(?:PRs?\s?#?\s?|pull/|#)(\d{2,5})\b"
 PR = re.compile(_PR, re.IGNORECASE)
 # The verb, then the PR within the same clause.
 _BUILT = re.compile(
     r"\b(?:buil[dt]s?|building|based|stack(?:s|ed)|fork(?:s|ed)?|derive[sd]?|rebased?|start(?:s|ed|ing)?|"
-    r"extend(?:s|ed|ing)?|layered|lays|add(?:s|ed)|appl(?:y|ies|ied)|port(?:s|ed)?|rerun|re-run|"
-    r"reproduc(?:es|tion|ed|ing)|inherit(?:s|ed)?|same|identical|unchanged|modif(?:y|ies|ied)|"
-    r"combin(?:es|ed|ing)|variant|follow-?up|continu(?:es|ation)|tak(?:es|ing))\b"
-    r"[^.;\n|]{0,12}?\b(?:on|upon|from|of|to|as|over|with|directly|in|onto|off)\b[^.;\n|]{0,90}?"
+    r"extend(?:s|ed|ing)?|layered|port|rerun|re-run|reproduc(?:es|tion|ed|ing)|inherit(?:s|ed)?|same|"
+    r"identical|unchanged|modif(?:y|ies|ied)|variant|follow-?up|continu(?:es|ation)|adds|takes|appl(?:y|ies|ied))\b"
+    r"[^.;\n|]{0,30}?\b(?:on|upon|from|of|to|as|over|with|directly|onto|off)\b[^.;\n|]{0,90}?"
     + _PR,
     re.IGNORECASE,
 )
+# The base as it is named: "Base: PR #1", "base PR #1".
 _NAMED = re.compile(
     r"\b(?:base|baseline|parent|foundation|starting point|base (?:stack|model|pr|submission|"
     r"code|architecture|record|branch)|base_pr|lineage base|upstream)\b"
@@ -44,17 +44,14 @@ _INTEGRATED = re.compile(
     + _PR,
     re.IGNORECASE,
 )
-_AGAINST = re.compile(
-    r"\b(?:merged|current|previous|prior) (?:sota|record|leader|best|#1)\b[^.;\n|]{0,20}?" + _PR,
-    re.IGNORECASE,
-)
 _CREDIT = re.compile(
     r"\b(?:credit|thank|acknowledg|inspir|technique|idea|recipe|framework|first|original|concept|"
     r"mechanism|framing|legality|illegal|comparison|previous|similar|see also)\b",
     re.IGNORECASE,
 )
 _CREDIT_SECTION = re.compile(
-    r"credit|acknowledg|attribution|reference|related|thanks|legality|compliance", re.IGNORECASE
+    r"^\W*(?:\w+ )?(?:credit|acknowledg|attribution|reference|related|thanks|legality|compliance)",
+    re.IGNORECASE,
 )
 _JSON_BASE = re.compile(
     _PR + r"(?: \([^()\n]{0,60}\))?\s(?:stack|base|baseline|codebase|sp\d{4} stack)\b",
@@ -92,7 +89,7 @@ def parent_prs(
         for number, line in _in_block(block):
             found.setdefault(number, Source(file=document.name, line=line))
     if not found:  # weaker: whom the author measures the changes from, or whose run it repeats
-        for pattern in (_CHANGES, _INTEGRATED, _AGAINST):
+        for pattern in (_CHANGES, _INTEGRATED):
             for block in document.blocks:
                 near = pattern.search(block.text) if block.kind != "code" else None
                 if near and not found:

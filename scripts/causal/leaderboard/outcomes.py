@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from scripts.causal.leaderboard.document import Document, Table
-from scripts.causal.leaderboard.numbers import byte_counts, scores
+from scripts.causal.leaderboard.document import Block, Document, Table
+from scripts.causal.leaderboard.numbers import byte_counts
 from scripts.causal.leaderboard.schema import SeedResult, Source
 from scripts.causal.leaderboard.submission_json import Fact
 from scripts.causal.leaderboard.tables import (
@@ -38,6 +38,7 @@ _SIZE_KEYS = (
     "artifact_bytes", "artifact_size_bytes", "total_bytes", "artifact_bytes_mean",
     "submission_bytes", "total_artifact_bytes", "artifact_size", "compressed_size_bytes",
 )  # fmt: skip
+_LEAD = 8  # blocks that open a README
 _PARALLEL_KEYS = (
     "val_bpb_seeds", "val_bpb_per_seed", "seed_scores", "seed_bpbs", "seed_results",
     "per_seed_val_bpb", "seed_val_bpb", "val_bpbs", "seed_val_bpbs", "per_seed_bpb",
@@ -46,7 +47,7 @@ _SIZE_MB_KEYS = ("artifact_mb", "artifact_size_mb", "size_mb", "artifact_mb_max"
 _ELSEWHERE = re.compile(r"baseline|compar|previous|prior|ablation|base_|history|negative|control")
 _HEAD = re.compile(
     r"\bval[_ ]?bpb\b\s*(?:\([^()\n]{0,60}\))?\s*(?:of|is|[:=|~])*\s*(\d\.\d{2,10})|"
-    r"(\d\.\d{3,10})\s*(?:val[_ ]?)?bpb\b",
+    r"(?<![-+~.\d])(\d\.\d{3,10})\s*(?:val[_ ]?)?bpb\b",
     re.IGNORECASE,
 )
 _MEAN_HEAD = re.compile(
@@ -61,7 +62,13 @@ _SIZE_LINE = re.compile(
 _SIZE_NOT = re.compile(
     r"limit|cap\b|budget|under 16|< ?16|16,000,000|16\.0 ?MB|headroom|margin|uncompress", re.I
 )
+_OF_ANOTHER = re.compile(
+    r"baseline|sota|previous|beats?|\bbuil[dt]s? on|\bbased on|#\d{2,4}", re.IGNORECASE
+)
 _ARROW = re.compile(r"(?<![\w.])(\d\.\d{3,8})\s?(?:->|→)\s?(\d\.\d{3,8})(?![\d%])")
+_THREE = re.compile(r"(?<![\d.,/#v_])(\d\.\d{3,10})(?![\d%]|\.\d)")
+_LOSS = re.compile(r"\b(?:val_)?loss\W{0,4}\d\.\d+", re.IGNORECASE)
+_BASE_THEN = re.compile(r"\b(?:baseline|base)\b[^.;\d|]{0,30}(\d\.\d{3,10})", re.IGNORECASE)
 _BASE_ROW = re.compile(
     r"\bbaseline|\bbase\b|\bcontrol\b|\bdefault|\bcurrent sota|\bmerged sota|"
     r"\bstandard|\bparent\b",
@@ -122,17 +129,52 @@ def final_bpb(document: Document, facts: Sequence[Fact]) -> Found | None:
         return None  # "TBD", "pending": the author says there is none yet
     if any(fact.key == "val_bpb" and fact.value in (0, 0.0, None) for fact in facts):
         return None
+    return _headline(document)
+
+
+def _headline(document: Document) -> Found | None:
+    """The score the README leads with: in its first blocks, in its first table, else anywhere."""
+    head = document.blocks[:_LEAD]
+    return (
+        _stated_score(document, head)
+        or _best_of_first_table(document)
+        or _stated_score(document, document.blocks)
+    )
+
+
+def _stated_score(document: Document, blocks: Sequence[Block]) -> Found | None:
+    """The first score stated as the own, as exactly as it is repeated in these blocks."""
     for pattern in (_HEAD, _MEAN_HEAD):
-        for block in document.blocks:
-            if block.kind == "code":
+        first: tuple[str, Source] | None = None
+        for block in blocks:
+            match = pattern.search(block.text) if block.kind != "code" else None
+            if match is None or _OF_ANOTHER.search(block.text[: match.start()]):
                 continue
-            match = pattern.search(block.text)
-            if match and not re.search(
-                r"baseline|sota|previous|beats?", block.text[: match.start()], re.I
-            ):
-                line = block.line + block.text.count("\n", 0, match.start())
-                value = float(next(group for group in match.groups() if group))
-                return Found(value, Source(file=document.name, line=line))
+            written = next(group for group in match.groups() if group)
+            line = block.line + block.text.count("\n", 0, match.start())
+            source = Source(file=document.name, line=line)
+            same = first is not None and abs(float(written) - float(first[0])) < 6e-5
+            if first is None or (same and len(written) > len(first[0])):
+                first = (written, source)
+        if first is not None:
+            return Found(float(first[0]), first[1])
+    return None
+
+
+def _best_of_first_table(document: Document) -> Found | None:
+    """The lowest score of a table that opens the README, before the first subsection."""
+    for table in document.tables[:1]:
+        columns = columns_of(table)
+        if len(table.section) > 1 or columns.seed is not None:
+            return None
+        found = [
+            Found(value, Source(file=document.name, line=row.line))
+            for row in table.rows
+            for index in columns.bpb
+            if (value := cell_score(row, index)) is not None
+        ]
+        if found:
+            return min(found, key=lambda f: f.value)
     return None
 
 
@@ -150,9 +192,13 @@ def seed_results(
     return _single_seed(document, facts, final)
 
 
-def settle_final(final: Found | None, seeds: Sequence[SeedResult]) -> Found | None:
-    """Where a README leads with one of its seeds' scores, the submission's is their mean."""
+def settle_final(
+    final: Found | None, seeds: Sequence[SeedResult], source: Source | None
+) -> Found | None:
+    """Where a README leads with one of its seeds' scores, or with none, take the seeds' mean."""
     values = [seed.val_bpb for seed in seeds if seed.val_bpb is not None]
+    if final is None and values and source is not None:
+        return Found(round(fmean(values), 8), source)
     if final is None or final.source.file == "submission.json" or len(values) < 2:
         return final
     return Found(round(fmean(values), 8), final.source) if final.value in values else final
@@ -410,9 +456,11 @@ def _base_in_prose(
             if arrow and own is not None and abs(float(arrow.group(2)) - own) <= 6e-4:
                 yield 6, Found(float(arrow.group(1)), source)
             for clause in re.split(r"(?<=[.;])\s", line):
-                values = [v for v in scores(clause) if _other_score(v, own)]
+                values = [v for v in _exact_scores(clause) if _other_score(v, own)]
                 if values and (weight := _base_weight(clause, parents)):
-                    yield weight, Found(values[0], source)
+                    named = _BASE_THEN.search(clause)
+                    near = float(named.group(1)) if named and weight < 5 else None
+                    yield weight, Found(near if near in values else values[0], source)
 
 
 def _base_in_tables(
@@ -445,11 +493,16 @@ def _base_in_tables(
                 yield 4, Found(found[-1][1], source)
 
 
+def _exact_scores(text: str) -> list[float]:
+    """Scores written to three decimals or more: not a rate, a momentum or a version."""
+    return [float(number) for number in _THREE.findall(_LOSS.sub(" ", text))]
+
+
 def _other_score(value: float, own: float | None) -> bool:
     """Whether a number can be another run's score: of the same size as the own one."""
     if own is None:
         return 0.9 < value < 3
-    return abs(value - own) > 2e-5 and 0.6 * own < value < 1.6 * own
+    return abs(value - own) > 2e-5 and 0.4 * own < value < 2.5 * own
 
 
 def _base_weight(clause: str, parents: set[str]) -> int:

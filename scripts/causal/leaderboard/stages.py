@@ -192,16 +192,20 @@ def _from_json(facts: Iterable[Fact]) -> Stages:
 
 
 def _contrasts(document: Document, stages: Stages) -> list[Ablation]:
+    for later in ("sliding", "ttt"):  # a log's "roundtrip" line that already is the later stage
+        before, after = stages.get("quantized"), stages.get(later)
+        if before and after and abs(before[0] - after[0]) < 5e-6:
+            stages = {name: found for name, found in stages.items() if name != "quantized"}
     known = [stage for stage in ORDER if stage in stages]
     found = []
-    for before, after in pairwise(known):
-        variable, control, treatment = _VARIABLE[after]
-        value, source = stages[after]
-        delta = round(value - stages[before][0], 8)
+    for stage, following in pairwise(known):
+        variable, control, treatment = _VARIABLE[following]
+        value, source = stages[following]
+        delta = round(value - stages[stage][0], 8)
         if abs(delta) > 0.8:
             continue
-        skipped = ORDER.index(after) - ORDER.index(before) > 1
-        bundle = skipped and (before, after) in (
+        skipped = ORDER.index(following) - ORDER.index(stage) > 1
+        bundle = skipped and (stage, following) in (
             ("raw", "sliding"),
             ("averaged", "ttt"),
             ("raw", "ttt"),

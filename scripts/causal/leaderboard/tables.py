@@ -28,6 +28,8 @@ _FROM = re.compile(r"^(?:from|control|before|old|default)$", re.IGNORECASE)
 _TO = re.compile(r"^(?:to|treatment|after|new|ours)$", re.IGNORECASE)
 _KIND = re.compile(r"^kind$", re.IGNORECASE)
 _STARTS = re.compile(r"\W{0,4}(?:val_bpb\W{1,3})?\d\.\d{2,10}(?![\d%]|\.\d)")
+_UNIT = re.compile(r"\s?(?:[KMG]i?B|ms|s|sec|x|k|M|steps?|%)\b|\s?%")
+_INDEX = re.compile(r"^\W*(?:#|no\.?|rank|exp\w*|id|run|step|nr|idx)?\W*$", re.IGNORECASE)
 _BYTES = re.compile(r"artifact|bytes|size|total", re.IGNORECASE)
 
 
@@ -66,7 +68,7 @@ def columns_of(table: Table) -> Columns:
         elif _BYTES.search(title) and any(re.search(r"\d", cell) for cell in cells):
             size.append(index)
     taken = {seed, *bpb, *delta, *size}
-    label = next((i for i in range(len(table.header)) if i not in taken and _wordy(table, i)), 0)
+    label = next((i for i in range(len(table.header)) if i not in taken and _names(table, i)), 0)
     control, treatment, kind = (
         next((i for i, title in enumerate(table.header) if role.match(title)), None)
         for role in (_FROM, _TO, _KIND)
@@ -97,11 +99,18 @@ def cell_delta(row: Row, index: int) -> float | None:
     if re.search(r"%", text) and not SIGNED.search(text):
         return None
     match = SIGNED.search(text)
+    if match and _UNIT.match(text, match.end()):
+        return None
     if match:
         number = float(match.group(2))
         return -number if match.group(1) == "-" else number
     plain = re.match(r"\W{0,3}(\d?\.\d{2,10})(?![\d%])", text)
     return float(plain.group(1)) if plain and float(plain.group(1)) < 0.5 else None
+
+
+def _names(table: Table, index: int) -> bool:
+    """Whether a column can name its rows: words, or values of what its title names."""
+    return _wordy(table, index) or not _INDEX.match(table.header[index])
 
 
 def _wordy(table: Table, index: int) -> bool:

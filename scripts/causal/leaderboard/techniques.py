@@ -9,23 +9,24 @@ from functools import cache
 
 from interventions.aliases import Alias, load_aliases
 from interventions.vocabulary import Value, Variable, load_variables
-from scripts.causal.leaderboard.document import Block, Document
+from scripts.causal.leaderboard.document import Block, Document, Table
 from scripts.causal.leaderboard.numbers import parse_number, tidy
 from scripts.causal.leaderboard.schema import Source
 from scripts.causal.leaderboard.submission_json import Fact
+from scripts.causal.leaderboard.tables import columns_of
 
 # How far a place is trusted to describe the submission itself rather than something it talks of.
-STATED, COMMAND, CONFIG, TITLE, PROSE, ASIDE = 90, 80, 70, 60, 50, 30
+STATED, COMMAND, SETTING, CONFIG, TITLE, PROSE, ASIDE = 90, 80, 75, 70, 60, 50, 30
 
 _SKIPPED = re.compile(
     r"did ?n[o']?t work|negative|fail(?:ed|ure)|tried|dead ends?|future|next steps?|what's next|"
     r"planned|limitation|rejected|todo|roadmap|not (?:used|included)|discarded|related work|"
     r"reference|acknowledg|ideas|why .{0,30} (?:fails|hurts)|lessons?|^(?:included )?files?\b|"
-    r"why it failed|related prs|contents$",
+    r"reported contrasts|why it failed|related prs|contents$",
     re.IGNORECASE,
 )
 _ASIDE = re.compile(
-    r"ablation|compar|result|history|previous|baseline|background|motivation|sweep|experiment|"
+    r"ablation|contrast|compar|result|history|previous|baseline|background|motivation|sweep|experiment|"
     r"analysis|finding|observ|prior|discussion|lineage|credit|legality|compliance|files?\b|note",
     re.IGNORECASE,
 )
@@ -36,7 +37,7 @@ _CONFIG = re.compile(
     re.IGNORECASE,
 )
 _NEGATED_BEFORE = re.compile(
-    r"(?:\b(?:no|without|w/o|not|never|neither|nor|non|removed?|removes|removing|drop(?:ped|s)?|"
+    r"(?:\b(?:no|zero|without|w/o|not|never|neither|nor|non|removed?|removes|removing|drop(?:ped|s)?|"
     r"disabled?|disables|instead of|replac(?:es?|ed|ing)|unlike|rather than|lacks?|excluding|"
     r"don't|doesn't|didn't|isn't|avoid(?:s|ed)?|rejected|skip(?:ped|s)?|beyond|vs\.?|over)"
     r"[ -](?:[\w+/#()-]{1,24}[ ,/]{1,2}(?:or |and |no )?){0,3}|no[_-])$",
@@ -51,9 +52,19 @@ _NEGATED_AFTER = re.compile(
 )
 _SETTING = re.compile(r"(?<![\w.$-])([A-Za-z][A-Za-z0-9_]{2,48})\s?[=:]\s?[\"']?([\w.,+-]{1,40})")
 _ROW_SETTING = re.compile(r"^([A-Za-z][A-Za-z0-9_]{2,48}) \| ([\w.,+-]{1,40})(?: \||$)")
+_ROW_PAIR = re.compile(r"^(\w{3,48}) ?/ ?(\w{3,48}) \| ([\d.,]{1,12}) ?/ ?([\d.,]{1,12})")
+_THEIRS = re.compile(
+    r"baseline|previous|prior|before|default|\bold\b|parent|#\d|\bfrom\b|\bbase\b|sota|control",
+    re.I,
+)
+_MINE = re.compile(r"\bthis|\bours?\b|\bnew\b|\bafter\b|\bnow\b|#\d|\bto\b|tuned", re.IGNORECASE)
 _OFF = ("0", "false", "no", "off", "none", "0.0", "not", "removed", "disabled")
 _TTT_PLACE = re.compile(r"\bTTT\b|test[ -]time|\bSGD\b|\bSLOT\b")
 _TTT_SETTINGS = ("grad_clip", "muon_momentum", "matrix_lr", "weight_decay", "train_batch_tokens")
+_TARGET = re.compile(r"\s?(?:->|→)\s?(\d[\d.,]*[kKM]?)")
+_OTHERS_ROW = re.compile(
+    r"^(?:PR ?)?#\d{2,5}|\b(?:discard|reverted|rejected|abandoned)", re.IGNORECASE
+)
 _JSON_ELSEWHERE = re.compile(
     r"baseline|compar|seed_results|per_seed|attribution|credit|lineage|previous|prior|base_|"
     r"ablation|negative|failed|history|reference|hardware|file",
@@ -93,7 +104,12 @@ class Techniques:
 def read_techniques(document: Document, facts: Iterable[Fact]) -> Techniques:
     """Collect the evidence of README and submission.json and settle each technique's value."""
     found: dict[str, list[Evidence]] = {}
-    for evidence in [*_from_json(facts), *_from_settings(document), *_from_text(document)]:
+    for evidence in [
+        *_from_json(facts),
+        *_from_settings(document),
+        *_from_change_tables(document),
+        *_from_text(document),
+    ]:
         found.setdefault(evidence.variable, []).append(evidence)
     used: dict[str, Value] = {}
     sources: dict[str, Source] = {}
@@ -125,7 +141,7 @@ def variables_in(text: str) -> list[tuple[str, Value | None, int]]:
         for start, end, value, _ in _matches(alias, text):
             hits.append((start, end, alias.variable, value))
     for name, value, start, end in _settings(text):
-        hits.append((start, end, name, value))
+        hits.append((start, end, name, None if value is True else value))
     hits.sort(key=lambda hit: (hit[0], -hit[1], hit[3] is None))
     chosen: list[tuple[str, Value | None, int]] = []
     seen: dict[str, int] = {}
@@ -162,8 +178,9 @@ def _denies_all(evidence: Evidence) -> bool:
 def _best(places: list[Evidence], variable: Variable) -> tuple[Value, Source]:
     """The value with most weight behind it, at its most trusted, earliest place.
 
-    Only the most trusted kind of place votes, so that ten mentions of a baseline's value do not
-    beat the run command; levels denied somewhere lose those votes.
+    Only the most trusted kind of place votes on a number, so that ten mentions of a baseline's
+    value do not beat the run command; on a level all places vote unless one states it outright,
+    and levels denied somewhere lose those votes.
     """
     positive = [e for e in places if not e.negated]
     valued = [e for e in positive if e.value is not None]
@@ -172,19 +189,17 @@ def _best(places: list[Evidence], variable: Variable) -> tuple[Value, Source]:
     if not valued:
         first = max(positive, key=lambda e: e.weight)
         return True, first.source
-    votes: dict[Value, float] = {}
+    votes: dict[Value | None, float] = {}
     trusted = max(e.weight for e in valued)
     for evidence in valued:
-        if evidence.value is None:
-            continue
-        if variable.kind == "categorical" or evidence.weight == trusted:
+        if evidence.weight == trusted or (variable.kind == "categorical" and trusted < SETTING):
             votes[evidence.value] = votes.get(evidence.value, 0) + evidence.weight**2
     for denial in places:
-        if denial.negated and denial.value is not None and denial.value in votes:
+        if denial.negated and denial.value in votes:
             votes[denial.value] -= denial.weight**2
     chosen = max(votes, key=lambda value: votes[value])
     best = max((e for e in valued if e.value == chosen), key=lambda e: e.weight)
-    return chosen, best.source
+    return True if chosen is None else chosen, best.source
 
 
 def _from_json(facts: Iterable[Fact]) -> Iterator[Evidence]:
@@ -198,8 +213,8 @@ def _from_json(facts: Iterable[Fact]) -> Iterator[Evidence]:
             name, value = setting
             yield Evidence(name, None if value is True else value, STATED, source, value is False)
         elif fact.key.startswith("no_") and fact.value is True:
-            for name, value, _ in variables_in(fact.key[3:].replace("_", " ").upper()):
-                yield Evidence(name, value, CONFIG, source, negated=True)
+            for name, level, _ in variables_in(fact.key[3:].replace("_", " ").upper()):
+                yield Evidence(name, level, CONFIG, source, negated=True)
         elif isinstance(fact.value, str) and any(
             part.lower() in _JSON_PROSE for part in fact.path
         ):
@@ -225,10 +240,14 @@ def _from_clause(text: str, weight: int, source: Source) -> Iterator[Evidence]:
 
 def _from_settings(document: Document) -> Iterator[Evidence]:
     """NAME=value in run commands and dumps; the first command is the submission's own."""
+    changes = {row.line for table in document.tables if _own_column(table) for row in table.rows}
     for block in document.blocks:
         weight = COMMAND if block.kind == "code" else _weight(block, document)
         if not weight or (block.kind == "code" and _SKIPPED.search(" ".join(block.section))):
             continue
+        if block.kind == "row" and block.line in changes:
+            continue
+        weight = SETTING if weight == CONFIG else weight
         for number, line in enumerate(block.text.split("\n")):
             text = line.split("#", 1)[0] if block.kind == "code" else line
             for name, value, _, _ in _settings(text):
@@ -237,12 +256,41 @@ def _from_settings(document: Document) -> Iterator[Evidence]:
                 yield Evidence(name, stated, weight, source, negated=value is False)
 
 
+def _from_change_tables(document: Document) -> Iterator[Evidence]:
+    """| Change | Baseline | This run |: of two values the submission's is the second."""
+    for table in document.tables:
+        mine = _own_column(table)
+        if mine is None or _SKIPPED.search(" / ".join(table.section[1:])):
+            continue
+        for row in table.rows:
+            if len(row.cells) <= mine:
+                continue
+            source = Source(file=document.name, line=row.line)
+            same = re.match(r"\W*(?:same|unchanged|identical)\b", row.cells[mine], re.IGNORECASE)
+            text = f"{row.cells[0]} | {row.cells[1 if same else mine]}"
+            for name, value, _, _ in _settings(text):
+                stated = None if value is True else value
+                yield Evidence(name, stated, COMMAND, source, negated=value is False)
+            for name, read, _ in variables_in(text):
+                yield Evidence(name, read, COMMAND - 1, source)
+
+
+def _own_column(table: Table) -> int | None:
+    """Index of the submission's column beside a baseline's; None in tables of contrasts."""
+    if len(table.header) < 3 or not _THEIRS.search(table.header[1]) or columns_of(table).delta:
+        return None
+    return 2 if _MINE.search(table.header[2]) else None
+
+
 def _from_text(document: Document) -> Iterator[Evidence]:
     text = document.text
+    changes = {row.line for table in document.tables if _own_column(table) for row in table.rows}
     weights: dict[int, int] = {}
     for alias in load_aliases().values():
         for start, end, value, generic in _matches(alias, text):
             block, line = document.block_at(start)
+            if block.kind == "row" and line in changes:
+                continue
             if block.kind == "code" and not _looks_like_prose(text, start):
                 continue
             weight = weights.get(id(block))
@@ -280,6 +328,8 @@ def _weight(block: Block, document: Document) -> int:
         return 0
     if block.kind == "heading" and not block.section:
         return TITLE
+    if block.kind == "row" and _OTHERS_ROW.search(block.text):
+        return 0
     if block.kind == "row" and _ASIDE.search(headings):
         return ASIDE
     if _CONFIG.search(headings):
@@ -293,6 +343,8 @@ def _matches(alias: Alias, text: str) -> Iterator[tuple[int, int, Value | None, 
     for pattern in alias.numbers:
         for match in pattern.finditer(text):
             number = parse_number(match.group(1))
+            if (target := _TARGET.match(text, match.end())) is not None:
+                number = parse_number(target.group(1))  # "3 -> 4": the value it ends at
             if number is None or not alias.holds(number):
                 continue
             taken.append(match.span())
@@ -312,8 +364,8 @@ def _matches(alias: Alias, text: str) -> Iterator[tuple[int, int, Value | None, 
 
 
 def _negated(text: str, start: int, end: int) -> bool:
-    before = re.split(r"[.;:|\n(]", text[max(0, start - 70) : start])[-1]
-    after = re.split(r"[.;\n]", text[end : end + 40])[0]
+    before = re.split(r"\.\s|[;:|\n(]", text[max(0, start - 70) : start])[-1]
+    after = re.split(r"\.\s|[;\n]", text[end : end + 40])[0]
     return bool(_NEGATED_BEFORE.search(before) or _NEGATED_AFTER.match(after))
 
 
@@ -328,6 +380,12 @@ def _switches() -> dict[str, Alias]:
 
 
 def _settings(text: str) -> Iterator[tuple[str, Value, int, int]]:
+    pair = _ROW_PAIR.match(text)
+    if pair:
+        for key, value in ((1, 3), (2, 4)):
+            setting = _setting(pair.group(key).lower(), pair.group(value))
+            if setting is not None:
+                yield (*setting, pair.start(key), pair.end(key))
     row = _ROW_SETTING.match(text)
     for match in [*([row] if row else ()), *_SETTING.finditer(text)]:
         setting = _setting(match.group(1).lower(), match.group(2))
@@ -338,10 +396,12 @@ def _settings(text: str) -> Iterator[tuple[str, Value, int, int]]:
 def _setting(key: str, text: str) -> tuple[str, Value] | None:
     """Return (id, value) of NAME=value; True for switched on, False for switched off."""
     word = text.lower().rstrip(".,")
+    alias = _names().get(key)
+    if alias is not None and word in load_variables()[alias.variable].levels and word != "none":
+        return alias.variable, word
     switch = _switches().get(key)
     if switch is not None:
         return switch.variable, word not in _OFF
-    alias = _names().get(key)
     if alias is None:
         return None
     variable = load_variables()[alias.variable]
@@ -355,8 +415,6 @@ def _setting(key: str, text: str) -> tuple[str, Value] | None:
         return (alias.variable, tidy(number)) if plausible and number is not None else None
     if variable.kind == "binary":
         return (alias.variable, True) if word in ("1", "yes", "on", "1.0", "enabled") else None
-    if word in variable.levels:
-        return alias.variable, word
     if alias.variable == "rope_dims":
         return (alias.variable, "partial") if number and number < 64 else None
     for level, pattern in (*alias.levels, *alias.generic):
