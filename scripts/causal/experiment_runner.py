@@ -25,6 +25,7 @@ from scripts.causal.campaign.contrast import (
 )
 from scripts.causal.campaign.executor import Executor, open_executor
 from scripts.causal.campaign.ledger import Ledger, open_ledger
+from scripts.causal.campaign.planning import parse_seeds
 from scripts.causal.campaign.platform import choose_platform
 from scripts.causal.campaign.run import read_chain
 from scripts.causal.campaign.schema import (
@@ -44,7 +45,6 @@ from trainers.api import RunSpec, StageKind, Trainer, load_trainer
 
 DEFAULT_LEDGER = "results/causal/ledger.sqlite"
 DEFAULT_SEEDS = "42,1337"
-MAX_SEED = 2**63 - 1
 Choice = TypeVar("Choice")
 
 
@@ -121,31 +121,6 @@ def _runs(
             runs[key] = run
             show(key, 1.0)
     return runs
-
-
-def parse_seeds(text: str) -> tuple[int, ...]:
-    """Read a comma-separated list of at least two different seeds.
-
-    Raises:
-        InputError: not whole numbers from 0 to 2⁶³ − 1, one seed only, or one given twice.
-    """
-    try:
-        seeds = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise InputError(
-            f"seeds must be whole numbers, but got {text!r}", where="--seeds"
-        ) from None
-    if outside := [seed for seed in seeds if not 0 <= seed <= MAX_SEED]:
-        raise InputError(f"`0 <= seed < 2**63` must hold, but got {outside[0]}", where="--seeds")
-    if twice := [seed for seed in seeds if seeds.count(seed) > 1]:
-        raise InputError(f"seed {twice[0]} is given twice", where="--seeds")
-    if len(seeds) < 2:
-        raise InputError(
-            f"one seed ({seeds[0]}) cannot tell an effect from noise",
-            where="--seeds",
-            mend="give two or more, as in --seeds 42,1337",
-        )
-    return seeds
 
 
 def contrast_from_text(
@@ -245,7 +220,7 @@ def main(
     json: Annotated[bool, typer.Option(help="print the raw runs as JSON too")] = False,
 ) -> None:
     """Run a treatment against a control on paired seeds; every run is computed once, ever."""
-    chosen = parse_seeds(seeds)
+    chosen = parse_seeds(seeds, "--seeds")
     matching = _one_of("--matched-by", matched_by, get_args(MatchedBy))
     stage = _one_of("--phase", phase, get_args(Phase))
     _require_writable(output)

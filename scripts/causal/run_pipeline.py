@@ -404,7 +404,7 @@ def main(
     plan = settle(plan, folder)
     store = open_ledger(ledger or folder.parent / "ledger.sqlite")
     campaign = Campaign(plan, folder, trainer, store, quiet)
-    with open_executor(trainer, store, plan.backend, workers) as executor:
+    with open_executor(trainer, store, plan.backend, workers, cooldown) as executor:
         results = run_campaign(campaign, leaderboard, executor)
     store.close()
     if as_json:

@@ -133,7 +133,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(small_records, small_data,
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (("--seeds", "42"), "--seeds needs at least two seeds"),
+        (("--seeds", "42"), "--seeds: one seed (42) cannot tell"),
         (("--seeds", "1,9"), "both a screening and a confirmation seed"),
         (("--seeds", "a,b"), "must be whole numbers"),
         (("--input", "nowhere"), "nowhere: no such folder"),

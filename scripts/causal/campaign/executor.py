@@ -66,8 +66,9 @@ class InProcessExecutor:
 
     devices = 1
 
-    def __init__(self, trainer: Trainer, ledger: Ledger):
+    def __init__(self, trainer: Trainer, ledger: Ledger, cooldown: float = 0.0):
         self.trainer, self._ledger, self._owner = trainer, ledger, this_owner()
+        self._cooldown = cooldown
         self._queue: deque[tuple[str, RunSpec]] = deque()
 
     def submit(self, spec: RunSpec) -> str:
@@ -87,6 +88,7 @@ class InProcessExecutor:
             except Occupied:
                 self._queue.append((key, spec))
                 continue
+            time.sleep(self._cooldown)
             return [key]
         if self._queue:
             time.sleep(WAIT_SECONDS)
@@ -109,7 +111,11 @@ class InProcessExecutor:
 
 
 def open_executor(
-    trainer: Trainer, ledger: Ledger, backend: str, workers: int | None = None
+    trainer: Trainer,
+    ledger: Ledger,
+    backend: str,
+    workers: int | None = None,
+    cooldown: float = 0.0,
 ) -> Executor:
     """The executor that suits a backend.
 
@@ -119,14 +125,15 @@ def open_executor(
 
     Args:
         workers: number of worker processes; 0 computes in this process; None chooses.
+        cooldown: seconds of rest after each run, for a machine without enough cooling.
     """
     from scripts.causal.campaign.pool import ProcessExecutor
 
     if workers is None:
         workers = min(available_cores(), MAX_WORKERS) if "cpu" in backend.split("-") else 0
     if workers == 0:
-        return InProcessExecutor(trainer, ledger)
-    return ProcessExecutor(trainer, ledger, workers)
+        return InProcessExecutor(trainer, ledger, cooldown)
+    return ProcessExecutor(trainer, ledger, workers, cooldown)
 
 
 def available_cores() -> int:

@@ -16,28 +16,28 @@ from scripts.causal.files import InputError, canonical_json, digest
 from trainers.api import Config, Trainer
 
 
-def parse_seeds(text: str, option: str) -> tuple[int, ...]:
+def parse_seeds(text: str, option: str = "--seeds") -> tuple[int, ...]:
     """Return the seeds of a list such as ``42,1337,2024`` (commas or spaces).
 
     Raises:
-        InputError: not whole numbers from 0 to 2³²−1, fewer than two, or one given twice.
+        InputError: not whole numbers from 0 to 2⁶³ − 1, fewer than two, or one given twice.
     """
-    words = text.replace(",", " ").split()
     try:
-        seeds = tuple(int(word) for word in words)
-    except ValueError as error:
-        raise InputError(
-            f"{option} must be whole numbers, got {text!r}", mend=f"{option} 42,1337,2024"
-        ) from error
-    if any(not 0 <= seed < 2**32 for seed in seeds):
-        raise InputError(f"{option} must lie between 0 and 4294967295, got {text!r}")
+        seeds = tuple(int(word) for word in text.replace(",", " ").split())
+    except ValueError:
+        seeds = ()
+    if not seeds:
+        raise InputError(f"seeds must be whole numbers, but got {text!r}", where=option)
+    if outside := [seed for seed in seeds if not 0 <= seed < 2**63]:
+        raise InputError(f"`0 <= seed < 2**63` must hold, but got {outside[0]}", where=option)
+    if twice := [seed for seed in seeds if seeds.count(seed) > 1]:
+        raise InputError(f"seed {twice[0]} is given twice", where=option)
     if len(seeds) < 2:
         raise InputError(
-            f"{option} needs at least two seeds, got {len(seeds)}",
-            mend=f"one seed has no spread: {option} 42,1337,2024",
+            f"one seed ({seeds[0]}) cannot tell an effect from noise",
+            where=option,
+            mend=f"give two or more, as in {option} 42,1337",
         )
-    if len(set(seeds)) < len(seeds):
-        raise InputError(f"{option} holds a seed twice: {text!r}")
     return seeds
 
 

@@ -60,10 +60,11 @@ class ProcessExecutor:
     records the second as the run's failure.
     """
 
-    def __init__(self, trainer: Trainer, ledger: Ledger, workers: int):
+    def __init__(self, trainer: Trainer, ledger: Ledger, workers: int, cooldown: float = 0.0):
         if workers < 1:
             raise InputError(f"`workers >= 1` must hold, but got workers={workers}")
         self.trainer, self.devices, self._ledger = trainer, workers, ledger
+        self._cooldown = cooldown
         self._queue: list[_Job] = []
         self._workers: list[_Worker] = []
         self._inbox: queue.SimpleQueue[tuple[_Worker, str | None]] = queue.SimpleQueue()
@@ -167,6 +168,7 @@ class ProcessExecutor:
             artifacts=str(self._ledger.artifacts),
             lease=self._ledger.lease,
             trainer=self.trainer.name,
+            cooldown=self._cooldown,
         )
         return worker
 

@@ -40,6 +40,7 @@ def main() -> None:
         _say(outbox, ready=owner)
         while True:
             _serve(json.loads(inbox.get()), trainer, ledger, owner, outbox)
+            time.sleep(setup["cooldown"])
     except InputError as error:
         _say(outbox, input_error=str(error))
 

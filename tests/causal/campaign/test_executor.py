@@ -84,6 +84,15 @@ def test_a_fault_of_the_ledgers_or_the_data_comes_to_the_caller(
             executor.poll()
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_the_machine_rests_between_runs(toy, ledger, make_spec, toy_installed, workers):
+    with open_executor(toy, ledger, "toy-cpu", workers, cooldown=0.5) as executor:
+        drain(executor, {executor.submit(make_spec(1)), executor.submit(make_spec(2))})
+    ended = max(row.finished for row in ledger.rows() if row.spec["seed"] == 1)
+    begun = min(row.started for row in ledger.rows() if row.spec["seed"] == 2)
+    assert begun - ended >= 0.5
+
+
 def test_workers_stay_warm_and_have_one_thread(toy, ledger, make_spec, toy_installed):
     with ProcessExecutor(toy, ledger, workers=1) as executor:
         drain(executor, {executor.submit(make_spec(1))})

@@ -17,7 +17,7 @@ from scripts.causal.campaign.executor import InProcessExecutor
 from scripts.causal.campaign.ledger import open_ledger
 from scripts.causal.campaign.platform import choose_platform
 from scripts.causal.campaign.schema import RawRuns
-from scripts.causal.experiment_runner import contrast_from_text, parse_seeds, run_contrasts
+from scripts.causal.experiment_runner import contrast_from_text, run_contrasts
 from scripts.causal.files import InputError
 from scripts.causal.forms import parse_file
 
@@ -113,22 +113,6 @@ class TestContrastFromText:
     def test_what_cannot_be_built_is_named(self, toy, place, treatment, control, message):
         with pytest.raises(InputError, match=message):
             contrast_from_text(treatment, control, toy, place)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("42", r"one seed \(42\) cannot tell .*give two or more"),
-        ("1,2,1", "seed 1 is given twice"),
-        ("1,two", "must be whole numbers, but got '1,two'"),
-        ("", "must be whole numbers"),
-        ("1,-2", "`0 <= seed < 2"),
-    ],
-)
-def test_seeds_that_cannot_be_used_are_named(text, message):
-    with pytest.raises(InputError, match=message):
-        parse_seeds(text)
-    assert parse_seeds("42, 1337") == (42, 1337)
 
 
 @pytest.mark.parametrize(
