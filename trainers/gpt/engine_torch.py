@@ -119,9 +119,7 @@ class TorchEngine:
         # bfloat16 is enough for an iteration that ends within 0.7 to 1.2 (Jordan et al. 2024).
         self._optimizer = Optimizer(self._parameters, ns_steps=config.muon_ns_steps, dtype=dtype)
         if kind == "cuda":
-            # Regional: every block shares one compiled graph, so depth costs no compile time.
-            for block in self._model.blocks:
-                block.compile(dynamic=False, fullgraph=True)
+            self._model.compile_regions()
         self.configure(vars(config))
 
     def configure(self, config: Mapping[str, bool | int | float | str]) -> None:

@@ -6,6 +6,8 @@ and the loss in float32.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -138,11 +140,25 @@ class GPT(nn.Module):
         self.embed = nn.Parameter(torch.empty(config.vocab_size, config.model_dim))
         if self.num_skips:
             self.skip_weights = nn.Parameter(torch.empty(self.num_skips, config.model_dim))
+        self._mean_loss, self._losses = capped_cross_entropy, capped_losses
         self.blocks = nn.ModuleList(Block(config, dtype) for _ in range(config.num_layers))
         self.register_buffer("softcap", torch.empty(()), persistent=False)
         angles = (config.train_seq_len, config.head_dim // 2)
         self.register_buffer("cos", torch.empty(angles), persistent=False)
         self.register_buffer("sin", torch.empty(angles), persistent=False)
+
+    def compile_regions(self, **options: Any) -> None:
+        """Compile block and loss instead of the whole: one graph serves every layer and depth.
+
+        Args:
+            options: for torch.compile.
+        """
+        for block in self.blocks:
+            block.compile(dynamic=False, fullgraph=True, **options)
+        self._mean_loss = torch.compile(
+            capped_cross_entropy, dynamic=False, fullgraph=True, **options
+        )
+        self._losses = torch.compile(capped_losses, dynamic=False, fullgraph=True, **options)
 
     def configure(self, config: GPTConfig) -> None:
         """Take the hyperparameters of the next run, in place: nothing is recompiled."""
@@ -171,7 +187,7 @@ class GPT(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """Mean loss in nats over the targets of tokens (batch, time + 1)."""
         hidden = self.hidden(tokens[:, :-1])
-        return capped_cross_entropy(
+        return self._mean_loss(
             hidden.flatten(0, 1), self.embed, tokens[:, 1:].flatten(), self.softcap
         )
 
@@ -179,5 +195,5 @@ class GPT(nn.Module):
     def losses(self, tokens: Tensor) -> Tensor:
         """Loss in nats of every target: tokens (batch, time + 1) → (batch, time), float32."""
         hidden, targets = self.hidden(tokens[:, :-1]), tokens[:, 1:]
-        losses = capped_losses(hidden.flatten(0, 1), self.embed, targets.flatten(), self.softcap)
+        losses = self._losses(hidden.flatten(0, 1), self.embed, targets.flatten(), self.softcap)
         return losses.view(targets.shape)

@@ -6,6 +6,11 @@ from trainers.api import ConfigValue
 
 SCALES: dict[str, dict[str, ConfigValue]] = {
     "baseline": {},
+    # One CPU thread, about 16 s a run with bfloat16 products and 26 s without (AVX-512), 81,848
+    # parameters seeing 20 tokens each: that ratio, not size, is what lets a screen predict.
+    # Upstream's learning rates stand. Of eleven settings tried at one seed (rates halved, doubled;
+    # warmdown 160, 300, 400) none was better than this one by more than chaos (0.003 bpb), but a
+    # Muon momentum of 0.90, which is an intervention: val_bpb 2.179 against 2.189.
     "fast": {
         "num_layers": 2,
         "model_dim": 48,
@@ -19,6 +24,7 @@ SCALES: dict[str, dict[str, ConfigValue]] = {
         "val_tokens": 32768,
         "val_points": 10,
     },
+    # For tests: a run in a quarter of a second. Its results mean nothing.
     "tiny": {
         "num_layers": 2,
         "model_dim": 32,

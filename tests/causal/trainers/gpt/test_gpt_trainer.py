@@ -296,3 +296,19 @@ def test_the_modules_of_a_run_fit_into_one_file(gpt, backend):
             for name in names:
                 assert name not in defined, f"{name} is in {defined.get(name)} and in {module}"
                 defined[name] = module
+
+
+def test_the_fast_scale_sees_twenty_tokens_for_each_parameter(gpt):
+    config = gpt.resolve("fast", {})
+    assert config["iterations"] * config["train_batch_tokens"] >= 20 * gpt.parameters(config)
+
+
+def test_every_intervention_trains(gpt, data, tmp_path):
+    control = gpt.resolve("tiny", {"vocab_size": VOCAB, "iterations": 2, "train_batch_tokens": 64})
+    for number, intervention in enumerate(load_catalog().values()):
+        changed = intervention.apply(control)
+        if set(changed) <= set(control):
+            config = gpt.resolve("tiny", {**control, **changed})
+            spec = RunSpec("gpt", "torch-cpu-float32", "tiny", config, 0, data)
+            results = run(gpt, spec, tmp_path / str(number))
+            assert np.isfinite(results[StageKind.EVALUATE].metrics["val_bpb"]), intervention.id

@@ -5,10 +5,12 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch._dynamo.testing import CompileCounter
 
 from trainers.gpt.config import ACTIVATIONS, config_values, gpt_config
 from trainers.gpt.engine_torch import TorchEngine
 from trainers.gpt.init import parameter_shapes
+from trainers.gpt.model_torch import GPT
 
 SMALL = {
     "num_layers": 3,
@@ -156,3 +158,22 @@ def test_gradients_equal_finite_differences():
             ends.append(expected_losses(config, moved, TOKENS).mean())
         slope = float((engine._parameters[name].grad.numpy() * direction).sum())
         assert slope == pytest.approx((ends[0] - ends[1]) / (2 * step), rel=0.02, abs=2e-3), name
+
+
+# torch itself looks at the gradient of a non-leaf while it traces.
+@pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")
+def test_one_graph_serves_every_depth():
+    """What CUDA compiles, traced on the meta device: no graph break, none more for more layers."""
+    counter, graphs = CompileCounter(), []
+    tokens = torch.zeros(2, 7, dtype=torch.long, device="meta")
+    for layers in (3, 5):
+        config = gpt_config({**SMALL, "num_layers": layers})
+        model = GPT(config, torch.bfloat16, torch.bfloat16).to("meta")
+        model.compile_regions(backend=counter)
+        for softcap in (30.0, 20.0):
+            model.softcap.fill_(softcap)
+            model(tokens).backward()
+            assert model.losses(tokens).shape == (2, 6)
+            graphs.append(counter.frame_count)
+    assert graphs[0] == graphs[1] == graphs[2] == graphs[3]
+    assert all(p.grad.dtype == torch.float32 for p in model.parameters())
