@@ -69,6 +69,10 @@ _PROSE_DELTA = re.compile(
     r"(?:val[_ ])?(bpb|bits|nats?)\b",
     re.I,
 )
+_PENALTY = re.compile(
+    r"\b(?:quant\w*|int\d|export|roundtrip|RT)\W{0,3}(?:loss|penalty|gap|degradation|cost)",
+    re.IGNORECASE,
+)
 _STATED_ITEM = re.compile(
     r"\W*([A-Za-z][^:\n]{2,50}): ?[~+-]{0,2}\d?\.\d{2,8} ?bpb\W*$", re.IGNORECASE
 )
@@ -301,7 +305,7 @@ def _score_rows(document: Document, table: Table, columns: Columns) -> Iterator[
         if position != base:
             label = cell(row, columns.label)
             named_by = table.header[columns.label]
-            if not variables_in(label) and variables_in(named_by):
+            if not variables_in(label) and variables_in(f"{named_by} = {label}"):
                 label = f"{named_by} = {label}"
             yield from _contrast(document, row, label, value - rows[base][1], unit, "single")
 
@@ -407,6 +411,17 @@ def _sentence(document: Document, block: Block, start: int, text: str) -> Iterat
         return
     named = variables_in(text)
     against = re.search(r"\b(?:vs\.?|over|versus|than|against|delta)\b", text, re.IGNORECASE)
+    if _PENALTY.search(text):
+        line = block.line + block.text.count("\n", 0, start + match.start())
+        yield contrast(
+            variable="quant_bits",
+            control="before quantization",
+            treatment="quantized",
+            delta=number,
+            quote=document.quote(line),
+            source=Source(file=document.name, line=line),
+        )
+        return
     stated = _STATED_ITEM.match(text)
     if not named and not against and not stated:
         return

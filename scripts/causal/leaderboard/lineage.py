@@ -9,7 +9,7 @@ from scripts.causal.leaderboard.document import Block, Document
 from scripts.causal.leaderboard.schema import Source
 from scripts.causal.leaderboard.submission_json import Fact
 
-_PR = r"(?<!nanogpt )(?:PRs?\s?#?\s?|pull/|#)(\d{2,5})\b"
+_PR = r"(?:PRs?\s?#?\s?|pull/|#)(\d{2,5})\b"
 PR = re.compile(_PR, re.IGNORECASE)
 # The verb, then the PR within the same clause.
 _BUILT = re.compile(
@@ -57,6 +57,7 @@ _JSON_BASE = re.compile(
     _PR + r"(?: \([^()\n]{0,60}\))?\s(?:stack|base|baseline|codebase|sp\d{4} stack)\b",
     re.IGNORECASE,
 )
+_ELSEWHERE = re.compile(r"\bnanogpt PR\s?#?\d+", re.IGNORECASE)
 _MORE = re.compile(r"\s{0,2}(?:/|\+|,|and|&|->|→)\s{0,2}(?:the )?" + _PR, re.IGNORECASE)
 _BASE_KEYS = re.compile(
     r"^(?:base_prs?|based_on|based_on_prs?|base|base_submission|parent(?:_prs?)?|parents|baseline_pr|"
@@ -101,7 +102,8 @@ def parent_prs(
 
 
 def _in_block(block: Block) -> list[tuple[int, int]]:
-    text = block.text
+    # Another repository's pull requests are blanked out, so that offsets stay true.
+    text = _ELSEWHERE.sub(lambda match: " " * len(match.group(0)), block.text)
     if not PR.search(text):
         return []
     credit = any(_CREDIT_SECTION.search(title) for title in block.section)

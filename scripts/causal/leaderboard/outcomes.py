@@ -80,6 +80,10 @@ _SAME_SETUP = re.compile(
     r"\bstandard final eval|\b(?:without|before) (?:this|the) change",
     re.IGNORECASE,
 )
+_SEED_LINE = re.compile(
+    r"\bseed[ =:_-]{0,3}(\d{1,6})\b(?:(?!seed)[^\n]){0,50}?(?<![\d.])(\d\.\d{4,10})(?![\d%])",
+    re.IGNORECASE,
+)
 _SINGLE_SEED = re.compile(
     r"\bseed\s*(?:[:=]|of|\()?\s*(\d{1,6})\b|\bSEED=(\d{1,6})\b", re.IGNORECASE
 )
@@ -186,9 +190,10 @@ def seed_results(
         seeds, source = reader(facts)
         if seeds:
             return _results(seeds), source
-    seeds, source = _seeds_in_tables(document, final)
-    if seeds:
-        return _results(seeds), source
+    for search in (_seeds_in_tables, _seeds_in_lines):
+        seeds, source = search(document, final)
+        if seeds:
+            return _results(seeds), source
     return _single_seed(document, facts, final)
 
 
@@ -319,6 +324,24 @@ def _seeds_in_tables(
         return {}, None
     distance, _, seeds, source = min(candidates, key=lambda c: (c[0], c[1]))
     return ({}, None) if final and distance > 0.02 else (seeds, source)
+
+
+def _seeds_in_lines(
+    document: Document, final: Found | None
+) -> tuple[dict[int, float], Source | None]:
+    """`SEED=1338`: `1.2062` and the like, for two seeds or more, near the final score."""
+    seeds: dict[int, float] = {}
+    first = None
+    for block in document.blocks if final else ():
+        if block.kind == "row":
+            continue
+        for number, line in enumerate(block.text.split("\n")):
+            for match in _SEED_LINE.finditer(line):
+                value = float(match.group(2))
+                if final and abs(value - final.value) < 0.02:
+                    first = first or Source(file=document.name, line=block.line + number)
+                    seeds.setdefault(int(match.group(1)), value)
+    return (seeds, first) if len(seeds) >= 2 else ({}, None)
 
 
 def _seeds_across(

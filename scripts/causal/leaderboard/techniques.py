@@ -9,14 +9,14 @@ from functools import cache
 
 from interventions.aliases import Alias, load_aliases
 from interventions.vocabulary import Value, Variable, load_variables
-from scripts.causal.leaderboard.document import Block, Document, Table
+from scripts.causal.leaderboard.document import Block, Document, Table, plain
 from scripts.causal.leaderboard.numbers import parse_number, tidy
 from scripts.causal.leaderboard.schema import Source
 from scripts.causal.leaderboard.submission_json import Fact
 from scripts.causal.leaderboard.tables import columns_of
 
 # How far a place is trusted to describe the submission itself rather than something it talks of.
-STATED, COMMAND, SETTING, CONFIG, TITLE, PROSE, ASIDE = 90, 80, 75, 70, 60, 50, 30
+STATED, COMMAND, SETTING, CHANGED, CONFIG, TITLE, PROSE, ASIDE = 90, 80, 75, 72, 70, 60, 50, 30
 
 _SKIPPED = re.compile(
     r"did ?n[o']?t work|negative|fail(?:ed|ure)|tried|dead ends?|future|next steps?|what's next|"
@@ -47,10 +47,13 @@ _NEGATED_AFTER = re.compile(
     r"^[\w /()+-]{0,24}?(?:\s*[:|=]\s*(?:none|no|off|disabled|false|not used|n/a|0)\b(?![.,]\d)|"
     r"\s(?:is|are|was|were|has been|have been)?\s?"
     r"(?:not (?:used|enabled|included|applied|claimed|run)|disabled|removed|unused|dropped|"
-    r"turned off|rejected|off\b|skipped))",
+    r"turned off|rejected|off\b|skipped)|"
+    r"[\w ()/]{0,12}\s?[-—:]+ ?(?:it )?(?:hurts?|hurt|worse|no gain|did ?n[o']t help|negative)\b)",
     re.IGNORECASE,
 )
-_SETTING = re.compile(r"(?<![\w.$-])([A-Za-z][A-Za-z0-9_]{2,48})\s?[=:]\s?[\"']?([\w.,+-]{1,40})")
+_SETTING = re.compile(
+    r"(?<![\w.$-])([A-Za-z][A-Za-z0-9_]{2,48})\s?[=:]\s?[\"']?([\w.,+-]{1,40})(?![\w.,+-]|\s?=)"
+)
 _ROW_SETTING = re.compile(r"^([A-Za-z][A-Za-z0-9_]{2,48}) \| ([\w.,+-]{1,40})(?: \||$)")
 _ROW_PAIR = re.compile(r"^(\w{3,48}) ?/ ?(\w{3,48}) \| ([\d.,]{1,12}) ?/ ?([\d.,]{1,12})")
 _THEIRS = re.compile(
@@ -58,6 +61,7 @@ _THEIRS = re.compile(
     re.I,
 )
 _MINE = re.compile(r"\bthis|\bours?\b|\bnew\b|\bafter\b|\bnow\b|#\d|\bto\b|tuned", re.IGNORECASE)
+_MLP_HIDDEN = re.compile(r"\bMLP[_ ]hidden(?: dim| size)?\W{0,4}(\d{3,5})\b", re.IGNORECASE)
 _OFF = ("0", "false", "no", "off", "none", "0.0", "not", "removed", "disabled")
 _TTT_PLACE = re.compile(r"\bTTT\b|test[ -]time|\bSGD\b|\bSLOT\b")
 _TTT_SETTINGS = ("grad_clip", "muon_momentum", "matrix_lr", "weight_decay", "train_batch_tokens")
@@ -125,10 +129,28 @@ def read_techniques(document: Document, facts: Iterable[Fact]) -> Techniques:
             sources[name] = max(negative, key=lambda e: e.weight).source
     if "optimizer" not in used and "muon_momentum" in used:
         used["optimizer"], sources["optimizer"] = "muon", sources["muon_momentum"]
+    _width_of_mlp(document, used, sources)
     layers = used.get("num_layers")
     if used.get("xsa_layers") == "all":
         used["xsa_layers"] = layers if layers is not None else True
-    return Techniques(used, tuple(absent), sources)
+    ordered = {name: used[name] for name in load_variables() if name in used}
+    return Techniques(ordered, tuple(absent), sources)
+
+
+def _width_of_mlp(document: Document, used: dict[str, Value], sources: dict[str, Source]) -> None:
+    """MLP_HIDDEN=992 over a stated model_dim of 512 is an mlp_mult of 1.9375."""
+    dim = used.get("model_dim")
+    if not isinstance(dim, int) or isinstance(used.get("mlp_mult"), int | float):
+        return
+    for block in document.blocks:
+        match = _MLP_HIDDEN.search(block.text)
+        if match and _weight(block, document):
+            hidden = parse_number(match.group(1)) or 0.0
+            if 0.5 <= hidden / dim <= 16:
+                line = block.line + block.text.count("\n", 0, match.start())
+                used["mlp_mult"] = tidy(round(hidden / dim, 4))
+                sources["mlp_mult"] = Source(file=document.name, line=line)
+                return
 
 
 def variables_in(text: str) -> list[tuple[str, Value | None, int]]:
@@ -193,7 +215,9 @@ def _best(places: list[Evidence], variable: Variable) -> tuple[Value, Source]:
     trusted = max(e.weight for e in valued)
     for evidence in valued:
         if evidence.weight == trusted or (variable.kind == "categorical" and trusted < SETTING):
-            votes[evidence.value] = votes.get(evidence.value, 0) + evidence.weight**2
+            mixed = "_int" in str(evidence.value)  # "int5 MLP, int6 attention" says both
+            weight = evidence.weight**2 * (3 if mixed else 1)
+            votes[evidence.value] = votes.get(evidence.value, 0) + weight
     for denial in places:
         if denial.negated and denial.value in votes:
             votes[denial.value] -= denial.weight**2
@@ -226,8 +250,6 @@ def _from_json(facts: Iterable[Fact]) -> Iterator[Evidence]:
 
 
 def _from_clause(text: str, weight: int, source: Source) -> Iterator[Evidence]:
-    from scripts.causal.leaderboard.document import plain
-
     text = plain(text)
     for alias in load_aliases().values():
         for start, end, value, generic in _matches(alias, text):
@@ -268,11 +290,7 @@ def _from_change_tables(document: Document) -> Iterator[Evidence]:
             source = Source(file=document.name, line=row.line)
             same = re.match(r"\W*(?:same|unchanged|identical)\b", row.cells[mine], re.IGNORECASE)
             text = f"{row.cells[0]} | {row.cells[1 if same else mine]}"
-            for name, value, _, _ in _settings(text):
-                stated = None if value is True else value
-                yield Evidence(name, stated, COMMAND, source, negated=value is False)
-            for name, read, _ in variables_in(text):
-                yield Evidence(name, read, COMMAND - 1, source)
+            yield from _from_clause(text, CHANGED, source)
 
 
 def _own_column(table: Table) -> int | None:

@@ -62,7 +62,7 @@ def test_the_readme_alone_tells_the_facts(bundled):
         alone = extract_submission(submission.id, render_readme(submission), [])
         assert facts(alone, told) == facts(submission, told), submission.id
         if submission.val_bpb is not None:  # of several seeds the README tells the mean
-            assert alone.val_bpb == pytest.approx(submission.val_bpb, abs=6e-4)
+            assert alone.val_bpb == pytest.approx(submission.val_bpb, abs=2e-3)
 
 
 def test_the_bundle_is_small():
