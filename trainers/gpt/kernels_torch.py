@@ -18,6 +18,9 @@ from trainers.gpt.init import RMS_EPS
 
 SHORT = 512  # tokens; above it the kept probabilities (time² for each head) outgrow the cache
 
+# On CUDA. A campaign compiles the same lines for many widths; torch gives up at eight by default.
+COMPILE_OPTIONS: dict[str, Any] = {"dynamic": False, "fullgraph": True, "recompile_limit": 256}
+
 
 def rms_norm(x: Tensor) -> Tensor:
     """Divide each vector (..., dim) by its root mean square; no weights."""

@@ -14,7 +14,13 @@ from torch import Tensor, nn
 
 from trainers.gpt.config import GPTConfig
 from trainers.gpt.init import rotary_table
-from trainers.gpt.kernels_torch import causal_attention, pair_order, rms_norm, rotated_pairs
+from trainers.gpt.kernels_torch import (
+    COMPILE_OPTIONS,
+    causal_attention,
+    pair_order,
+    rms_norm,
+    rotated_pairs,
+)
 from trainers.gpt.loss_torch import capped_cross_entropy, capped_losses
 
 
@@ -153,12 +159,11 @@ class GPT(nn.Module):
         Args:
             options: for torch.compile.
         """
+        options = {**COMPILE_OPTIONS, **options}
         for block in self.blocks:
-            block.compile(dynamic=False, fullgraph=True, **options)
-        self._mean_loss = torch.compile(
-            capped_cross_entropy, dynamic=False, fullgraph=True, **options
-        )
-        self._losses = torch.compile(capped_losses, dynamic=False, fullgraph=True, **options)
+            block.compile(**options)
+        self._mean_loss = torch.compile(capped_cross_entropy, **options)
+        self._losses = torch.compile(capped_losses, **options)
 
     def configure(self, config: GPTConfig) -> None:
         """Take the hyperparameters of the next run, in place: nothing is recompiled."""

@@ -10,6 +10,7 @@ from torch import Tensor
 from trainers.engine import StepSettings
 from trainers.gpt.config import GPTConfig
 from trainers.gpt.init import EMBEDDING, MATRIX, SCALAR, parameter_group
+from trainers.gpt.kernels_torch import COMPILE_OPTIONS
 
 NS_COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 NS_EPS = 1e-7
@@ -46,9 +47,7 @@ class Muon:
         # On CUDA one graph for each shape; on a CPU a compiler pays only after minutes.
         compiled = bool(self._parameters) and self._parameters[0].is_cuda
         self._newton_schulz = (
-            torch.compile(newton_schulz, dynamic=False, fullgraph=True)
-            if compiled
-            else newton_schulz
+            torch.compile(newton_schulz, **COMPILE_OPTIONS) if compiled else newton_schulz
         )
 
     def reset(self) -> None:

@@ -177,3 +177,15 @@ def test_one_graph_serves_every_depth():
             graphs.append(counter.frame_count)
     assert graphs[0] == graphs[1] == graphs[2] == graphs[3]
     assert all(p.grad.dtype == torch.float32 for p in model.parameters())
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")
+def test_a_campaign_may_compile_many_widths():
+    """torch's own limit of eight graphs for one function would end the ninth with an error."""
+    counter = CompileCounter()
+    for heads in range(1, 11):
+        changes = {"num_layers": 1, "num_heads": heads, "num_kv_heads": 1, "model_dim": 4 * heads}
+        model = GPT(gpt_config({**SMALL, **changes}), torch.bfloat16, torch.bfloat16).to("meta")
+        model.compile_regions(backend=counter)
+        model(torch.zeros(2, 7, dtype=torch.long, device="meta"))
+    assert counter.frame_count >= 20
