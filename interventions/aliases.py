@@ -88,7 +88,10 @@ def _alias(name: str, entry: dict[str, Any]) -> Alias:
 
 
 def _patterns(texts: list[str] | tuple[str, ...]) -> tuple[re.Pattern[str], ...]:
-    return tuple(re.compile(text, re.IGNORECASE) for text in texts)
+    # Gaps are bounded here, once for all patterns: on a megabyte of spaces an open-ended gap
+    # between two optional parts would take quadratic time.
+    bounded = (text.replace(r"\s*", r"\s{0,4}") for text in texts)
+    return tuple(re.compile(text, re.IGNORECASE) for text in bounded)
 
 
 def _levels(table: dict[str, list[str]]) -> tuple[tuple[str, re.Pattern[str]], ...]:

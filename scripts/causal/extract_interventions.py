@@ -17,7 +17,7 @@ from scripts.causal.leaderboard.schema import Leaderboard, Submission
 from scripts.causal.leaderboard.submission_json import read_submission_json
 
 RECORDS = Path(__file__).resolve().parents[2] / "records"
-MAX_README = 2 * 1024 * 1024
+MAX_README = 1024 * 1024
 
 
 def extract_leaderboard(

@@ -65,7 +65,7 @@ _HYPOTHETICAL = re.compile(
     re.IGNORECASE,
 )
 _PROSE_DELTA = re.compile(
-    r"(?<![\w.,])(?<!\d-)(?<!\d to )(~|about |roughly )?([+-]|±)?\s?(\d?\.\d{3,8}|0\.\d{2})\s*"
+    r"(?<![\w.,])(?<!\d-)(?<!\d to )(~|about |roughly )?([+-]|±)?\s?(\d?\.\d{3,8}|0\.\d{2})\s{0,4}"
     r"(?:val[_ ])?(bpb|bits|nats?)\b",
     re.I,
 )
@@ -80,7 +80,7 @@ _PROSE_TO = re.compile(
     r"(?<![\w.])(\d\.\d{3,8})\s?(?:\([^()\n]{0,30}\)\s?)?(?:->|→)\s?(\d\.\d{3,8})(?![\d%])"
 )
 _CHANGE = re.compile(
-    r"\(?(?:up|down|reduced|increased|changed|raised|lowered|was|from)\s(?:from )?([\w.,^]+)"
+    r"\b(?:up|down|reduced|increased|changed|raised|lowered|was|from)\s(?:from )?([\w.,^]+)"
     r"|([\w.,^]+)\s?(?:->|→)\s?([\w.,^]+)",
     re.IGNORECASE,
 )
@@ -348,7 +348,7 @@ def _versus(document: Document, table: Table, columns: Columns) -> Iterator[Abla
 def _contrast(
     document: Document, row: Row, label: str, delta: float, unit: str, kind: str
 ) -> Iterator[Ablation]:
-    if not re.search(r"[A-Za-z]", label) or re.search(r"\bpr\b.{0,4}#?\d+\s*$", label, re.I):
+    if not re.search(r"[A-Za-z]", label) or re.search(r"\bpr\b.{0,4}#?\d+\s{0,4}$", label, re.I):
         return
     named = variables_in(label)
     if _TOTAL.match(label) or (len(named) > 1 and re.search(r"\s[+&]\s|\band\b", label)):

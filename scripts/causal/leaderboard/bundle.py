@@ -136,7 +136,8 @@ def _headline(submission: Submission) -> list[str]:
     texts += [f"Built on PR #{number}" for number in submission.parent_prs]
     if submission.artifact_bytes is not None:
         texts.append(f"Artifact size: {submission.artifact_bytes:,} bytes")
-    texts.append(f"Track: {submission.track}, {submission.date}, by {submission.author}")
+    if submission.author and submission.date:
+        texts.append(f"By {submission.author}, {submission.date}")
     place = f"pull/{submission.pr}" if submission.pr else f"tree/main/records/{submission.id}"
     texts.append(f"Source: <{UPSTREAM}/{place}>")
     return texts

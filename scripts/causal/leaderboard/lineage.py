@@ -103,7 +103,7 @@ def parent_prs(
 
 def _in_block(block: Block) -> list[tuple[int, int]]:
     # Another repository's pull requests are blanked out, so that offsets stay true.
-    text = _ELSEWHERE.sub(lambda match: " " * len(match.group(0)), block.text)
+    text = _ELSEWHERE.sub(lambda match: " " * len(match.group(0)), block.text[:20_000])
     if not PR.search(text):
         return []
     credit = any(_CREDIT_SECTION.search(title) for title in block.section)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _SCALE = {"k": 1_000.0, "m": 1_000_000.0}
-_WRITTEN = re.compile(r"(-?)(\d{0,3}(?:,\d{3})+|\d*)(\.\d+)?(e-?\d{1,2})?\s*([kKmM])?")
+_WRITTEN = re.compile(r"(-?)(\d{0,3}(?:,\d{3})+|\d*)(\.\d+)?(e-?\d{1,2})?\s{0,4}([kKmM])?")
 
 # A bits-per-byte score: one digit, a point, at least two more. Not part of a version or a time.
 BPB = re.compile(r"(?<![\d.,/#v_])(\d\.\d{2,10})(?![\d%]|\.\d|[a-zA-Z]{1,2}\b)")

@@ -46,13 +46,13 @@ _PARALLEL_KEYS = (
 _SIZE_MB_KEYS = ("artifact_mb", "artifact_size_mb", "size_mb", "artifact_mb_max")
 _ELSEWHERE = re.compile(r"baseline|compar|previous|prior|ablation|base_|history|negative|control")
 _HEAD = re.compile(
-    r"\bval[_ ]?bpb\b\s*(?:\([^()\n]{0,60}\))?\s*(?:of|is|[:=|~])*\s*(\d\.\d{2,10})|"
-    r"(?<![-+~.\d])(\d\.\d{3,10})\s*(?:val[_ ]?)?bpb\b",
+    r"\bval[_ ]?bpb\b\s{0,4}(?:\([^()\n]{0,60}\))?\s{0,4}(?:of|is|[:=|~])*\s{0,4}(\d\.\d{2,10})|"
+    r"(?<![-+~.\d])(\d\.\d{3,10})\s{0,4}(?:val[_ ]?)?bpb\b",
     re.IGNORECASE,
 )
 _MEAN_HEAD = re.compile(
     r"(?:mean|average)\b[^.;\n|]{0,40}?(\d\.\d{3,10})|"
-    r"(\d\.\d{3,10})\s*(?:val[_ ]?bpb\s*)?\(?[^()\n|]{0,12}\bmean",
+    r"(\d\.\d{3,10})\s{0,4}(?:val[_ ]?bpb\s{0,4})?\(?[^()\n|]{0,12}\bmean",
     re.IGNORECASE,
 )
 _SIZE_LINE = re.compile(
@@ -85,7 +85,7 @@ _SEED_LINE = re.compile(
     re.IGNORECASE,
 )
 _SINGLE_SEED = re.compile(
-    r"\bseed\s*(?:[:=]|of|\()?\s*(\d{1,6})\b|\bSEED=(\d{1,6})\b", re.IGNORECASE
+    r"\bseed\s{0,4}(?:[:=]|of|\()?\s{0,4}(\d{1,6})\b|\bSEED=(\d{1,6})\b", re.IGNORECASE
 )
 
 
@@ -350,7 +350,7 @@ def _seeds_across(
     columns = {
         index: int(match.group(1))
         for index, title in enumerate(table.header)
-        if (match := re.search(r"\bseed\s*=?\s*(\d{1,6})\b", title, re.IGNORECASE))
+        if (match := re.search(r"\bseed\s{0,4}=?\s{0,4}(\d{1,6})\b", title, re.IGNORECASE))
     }
     best: tuple[float, dict[int, float], Source] | None = None
     for row in table.rows if columns else ():

@@ -78,7 +78,7 @@ def columns_of(table: Table) -> Columns:
 
 def parse_seed(cell: str) -> int | None:
     """Return the seed a cell names (1337, seed 42, 42 (clean)), or None."""
-    match = re.match(r"\W*(?:seed\s*=?\s*)?(\d{1,9})\b(?!\.\d)", cell, re.IGNORECASE)
+    match = re.match(r"\W*(?:seed\s{0,4}=?\s{0,4})?(\d{1,9})\b(?!\.\d)", cell, re.IGNORECASE)
     return int(match.group(1)) if match else None
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 
 from interventions.aliases import Alias, load_aliases
 from interventions.vocabulary import Value, Variable, load_variables
@@ -14,6 +15,8 @@ from scripts.causal.leaderboard.numbers import parse_number, tidy
 from scripts.causal.leaderboard.schema import Source
 from scripts.causal.leaderboard.submission_json import Fact
 from scripts.causal.leaderboard.tables import columns_of
+
+MAX_MATCHES = 200  # of one pattern in one text: what is said more often is said
 
 # How far a place is trusted to describe the submission itself rather than something it talks of.
 STATED, COMMAND, SETTING, CHANGED, CONFIG, TITLE, PROSE, ASIDE = 90, 80, 75, 72, 70, 60, 50, 30
@@ -44,7 +47,8 @@ _NEGATED_BEFORE = re.compile(
     re.IGNORECASE,
 )
 _NEGATED_AFTER = re.compile(
-    r"^[\w /()+-]{0,24}?(?:\s*[:|=]\s*(?:none|no|off|disabled|false|not used|n/a|0)\b(?![.,]\d)|"
+    r"^[\w /()+-]{0,24}?(?:\s{0,4}[:|=]\s{0,4}"
+    r"(?:none|no|off|disabled|false|not used|n/a|0)\b(?![.,]\d)|"
     r"\s(?:is|are|was|were|has been|have been)?\s?"
     r"(?:not (?:used|enabled|included|applied|claimed|run)|disabled|removed|unused|dropped|"
     r"turned off|rejected|off\b|skipped)|"
@@ -335,7 +339,7 @@ def _looks_like_prose(text: str, at: int) -> bool:
     start = text.rfind("\n", 0, at) + 1
     end = text.find("\n", at)
     line = text[start : end if end >= 0 else len(text)]
-    return not re.search(r"[=(){}\[\]]|^\s*(?:#|//|pip|cd|python|torchrun|git|export)", line)
+    return not re.search(r"[=(){}\[\]]|^\s{0,4}(?:#|//|pip|cd|python|torchrun|git|export)", line)
 
 
 def _weight(block: Block, document: Document) -> int:
@@ -359,7 +363,7 @@ def _matches(alias: Alias, text: str) -> Iterator[tuple[int, int, Value | None, 
     """Yield (start, end, value or None, generic) of every place the alias matches."""
     taken: list[tuple[int, int]] = []
     for pattern in alias.numbers:
-        for match in pattern.finditer(text):
+        for match in islice(pattern.finditer(text), MAX_MATCHES):
             number = parse_number(match.group(1))
             if (target := _TARGET.match(text, match.end())) is not None:
                 number = parse_number(target.group(1))  # "3 -> 4": the value it ends at
@@ -369,13 +373,13 @@ def _matches(alias: Alias, text: str) -> Iterator[tuple[int, int, Value | None, 
             yield match.start(), match.end(), tidy(number), False
     for generic, levels in ((False, alias.levels), (True, alias.generic)):
         for level, pattern in levels:
-            for match in pattern.finditer(text):
+            for match in islice(pattern.finditer(text), MAX_MATCHES):
                 start, end = match.span()
                 if not any(a < end and start < b for a, b in taken):
                     taken.append((start, end))
                     yield start, end, level, generic
     for pattern in alias.mentions:
-        for match in pattern.finditer(text):
+        for match in islice(pattern.finditer(text), MAX_MATCHES):
             start, end = match.span()
             if not any(a < end and start < b for a, b in taken):
                 yield start, end, None, False
@@ -405,7 +409,7 @@ def _settings(text: str) -> Iterator[tuple[str, Value, int, int]]:
             if setting is not None:
                 yield (*setting, pair.start(key), pair.end(key))
     row = _ROW_SETTING.match(text)
-    for match in [*([row] if row else ()), *_SETTING.finditer(text)]:
+    for match in [*([row] if row else ()), *islice(_SETTING.finditer(text), MAX_MATCHES)]:
         setting = _setting(match.group(1).lower(), match.group(2))
         if setting is not None:
             yield (*setting, match.start(), match.end())

@@ -1,4 +1,5 @@
 import json
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -129,3 +130,20 @@ def test_no_readme_crashes_the_reader(parts):
     last = text.count("\n") + 1
     assert all(1 <= source.line <= last for source in found.sources.values())
     assert all(1 <= a.source.line <= last for a in found.ablations)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "```\nheads" + (" " * 7_000 + "\n") * 20 + "\n```",
+        "11L " * 60_000,
+        ("Built on PR #12 " * 500 + "\n\n") * 20,
+        "|a|b|\n|--|--|\n" + "| +EMA | 1.1234 -0.0031 |\n" * 2_000,
+        ("|a" * 500 + "|\n") * 100,
+        "vocab" + "=" * 300_000,
+    ],
+)
+def test_hostile_text_takes_bounded_time(text):
+    start = time.process_time()
+    extract(text)
+    assert time.process_time() - start < 10  # a second or two; open-ended gaps took minutes
