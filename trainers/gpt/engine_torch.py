@@ -44,8 +44,8 @@ def torch_backends() -> list[str]:
 def _fast_bfloat16() -> bool:
     """Whether the CPU multiplies bfloat16 matrices itself: AMX tiles, or AVX-512 BF16.
 
-    With the latter a step of the fast scale took 0.6 times as long here as in float32, and the
-    run's result moved by less than a rerun under another rounding does.
+    With the latter a step of 2 layers × 64 took 44 ms here, 73 ms in float32. The result of one
+    seed moved by 0.004 bpb, about what any change of no consequence does at this size (0.003).
     """
     names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
     return any(getattr(torch.cpu, name, bool)() for name in names)
@@ -74,6 +74,13 @@ def join_processes(backend: str) -> None:
         dist.init_process_group("nccl")
     else:
         dist.init_process_group("gloo")
+
+
+def leave_processes() -> None:
+    """Wait for the other processes, then part. An exit without it may abort while they talk."""
+    if dist.is_initialized():
+        dist.barrier()
+        dist.destroy_process_group()
 
 
 class TorchEngine:

@@ -1,8 +1,8 @@
 """Parts of a block with their gradients by hand, for a CPU.
 
-A small model on one CPU thread spends more time on passing over memory than on arithmetic.
-Autograd's own gradients of these parts make about three times as many passes, many of them in
-runs of 8 or 16 channels, the width of a small head. Each function equals the plain expression
+A small model on one CPU thread spends more time on passing over memory than on arithmetic, and
+autograd's own gradients of these parts pass over it more often, in runs of 8 or 16 channels, the
+width of a small head. Each function equals the plain expression
 that it names; on CUDA a compiler fuses that expression, and it is used as it stands.
 """
 
@@ -105,10 +105,12 @@ def _rotated(x: Tensor, table: Tensor) -> Tensor:
 
 def causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """q (batch, time, heads, dim), k and v (batch, time, kv_heads, dim) → q's shape."""
-    if q.device.type == "cpu" and q.dtype == torch.bfloat16 and q.size(1) <= SHORT:
-        # torch's kernel is three times slower in bfloat16 than in float32 here.
-        y: Tensor = _ShortAttention.apply(q, k, v)  # type: ignore[no-untyped-call]
-        return y
+    if q.device.type == "cpu" and q.dtype == torch.bfloat16:
+        if q.size(1) <= SHORT:
+            y: Tensor = _ShortAttention.apply(q, k, v)  # type: ignore[no-untyped-call]
+            return y
+        # torch's CPU kernel takes 8.6 µs a token in bfloat16, 2.4 in float32 (forward, backward).
+        return causal_attention(q.float(), k.float(), v.float()).to(q.dtype)
     return F.scaled_dot_product_attention(
         q.transpose(1, 2),
         k.transpose(1, 2),

@@ -107,12 +107,13 @@ PROCESS = """
 import json, os, sys
 sys.path.insert(0, {folder!r})
 from test_engine_torch import BATCHES, CONFIG, run
-from trainers.gpt.engine_torch import TorchEngine, join_processes
+from trainers.gpt.engine_torch import TorchEngine, join_processes, leave_processes
 join_processes("torch-cpu-float32")
 engine = TorchEngine(CONFIG, "torch-cpu-float32")
 curve = run(engine)
 held_out = engine.losses(BATCHES.reshape(-1, 17)[:7]).tolist()
 print(json.dumps([curve, held_out]))
+leave_processes()
 """
 
 

@@ -69,11 +69,13 @@ def plain_attention(q, k, v):
     return F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2)
 
 
+@pytest.mark.parametrize("short", [8, 512])
 @pytest.mark.parametrize("kv_heads", [1, 2, 4])
 @pytest.mark.parametrize(
     ("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 0.04)], ids=str
 )
-def test_attention(kv_heads, dtype, tolerance):
+def test_attention(monkeypatch, kv_heads, dtype, tolerance, short):
+    monkeypatch.setattr("trainers.gpt.kernels_torch.SHORT", short)
     shapes = ((2, 9, 4, 6), (2, 9, kv_heads, 6), (2, 9, kv_heads, 6))
     inputs = [draw(*shape, seed=i).to(dtype) for i, shape in enumerate(shapes)]
     grad = draw(2, 9, 4, 6, seed=5)
