@@ -19,7 +19,7 @@ from scripts.causal.leaderboard.tables import (
     cell_score,
     columns_of,
 )
-from scripts.causal.leaderboard.techniques import variables_in
+from scripts.causal.leaderboard.techniques import own_column, variables_in
 
 MAX_ABLATIONS = 200
 Named = list[tuple[str, Value | None, int]]
@@ -183,7 +183,10 @@ def _delta_rows(document: Document, table: Table, columns: Columns) -> Iterator[
         else:
             named_by = table.header[columns.label]
             label = label if re.search("[A-Za-z]{2}", label) else f"{named_by} = {label}"
-            yield from _contrast(document, row, label, delta, unit, kind)
+            ends = None
+            if (mine := own_column(table)) is not None and len(row.cells) > mine:
+                ends = (cell(row, mine - 1)[:80], cell(row, mine)[:80])
+            yield from _contrast(document, row, label, delta, unit, kind, ends)
 
 
 def _header(table: Table, index: int) -> str | None:
@@ -346,7 +349,13 @@ def _versus(document: Document, table: Table, columns: Columns) -> Iterator[Abla
 
 
 def _contrast(
-    document: Document, row: Row, label: str, delta: float, unit: str, kind: str
+    document: Document,
+    row: Row,
+    label: str,
+    delta: float,
+    unit: str,
+    kind: str,
+    ends: tuple[str, str] | None = None,
 ) -> Iterator[Ablation]:
     if not re.search(r"[A-Za-z]", label) or re.search(r"\bpr\b.{0,4}#?\d+\s{0,4}$", label, re.I):
         return
@@ -357,7 +366,7 @@ def _contrast(
         variable = "other:bundle"
     else:
         variable = named[0][0] if named else f"other:{slug(label)}"
-    control, treatment = _ends(label, named)
+    control, treatment = ends or _ends(label, named)
     yield contrast(
         variable=variable,
         control=control,

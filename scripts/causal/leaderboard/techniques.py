@@ -266,7 +266,7 @@ def _from_clause(text: str, weight: int, source: Source) -> Iterator[Evidence]:
 
 def _from_settings(document: Document) -> Iterator[Evidence]:
     """NAME=value in run commands and dumps; the first command is the submission's own."""
-    changes = {row.line for table in document.tables if _own_column(table) for row in table.rows}
+    changes = {row.line for table in document.tables if own_column(table) for row in table.rows}
     for block in document.blocks:
         weight = COMMAND if block.kind == "code" else _weight(block, document)
         if not weight or (block.kind == "code" and _SKIPPED.search(" ".join(block.section))):
@@ -285,7 +285,7 @@ def _from_settings(document: Document) -> Iterator[Evidence]:
 def _from_change_tables(document: Document) -> Iterator[Evidence]:
     """| Change | Baseline | This run |: of two values the submission's is the second."""
     for table in document.tables:
-        mine = _own_column(table)
+        mine = own_column(table)
         if mine is None or _SKIPPED.search(" / ".join(table.section[1:])):
             continue
         for row in table.rows:
@@ -297,16 +297,18 @@ def _from_change_tables(document: Document) -> Iterator[Evidence]:
             yield from _from_clause(text, CHANGED, source)
 
 
-def _own_column(table: Table) -> int | None:
+def own_column(table: Table) -> int | None:
     """Index of the submission's column beside a baseline's; None in tables of contrasts."""
-    if len(table.header) < 3 or not _THEIRS.search(table.header[1]) or columns_of(table).delta:
+    if len(table.header) < 3 or not _THEIRS.search(table.header[1]):
+        return None
+    if columns_of(table).kind is not None:
         return None
     return 2 if _MINE.search(table.header[2]) else None
 
 
 def _from_text(document: Document) -> Iterator[Evidence]:
     text = document.text
-    changes = {row.line for table in document.tables if _own_column(table) for row in table.rows}
+    changes = {row.line for table in document.tables if own_column(table) for row in table.rows}
     weights: dict[int, int] = {}
     for alias in load_aliases().values():
         for start, end, value, generic in _matches(alias, text):
@@ -424,6 +426,12 @@ def _setting(key: str, text: str) -> tuple[str, Value] | None:
     switch = _switches().get(key)
     if switch is not None:
         return switch.variable, word not in _OFF
+    if alias is None and key.startswith("use_") and word in ("0", "1", "true", "false"):
+        named = variables_in(key[4:].replace("_", " ")) or variables_in(key[4:])
+        if not named:
+            return None
+        name, level, _ = named[0]
+        return name, False if word in _OFF else True if level is None else level
     if alias is None:
         return None
     variable = load_variables()[alias.variable]
@@ -437,6 +445,8 @@ def _setting(key: str, text: str) -> tuple[str, Value] | None:
         return (alias.variable, tidy(number)) if plausible and number is not None else None
     if variable.kind == "binary":
         return (alias.variable, True) if word in ("1", "yes", "on", "1.0", "enabled") else None
+    if alias.variable == "quant_bits" and number in (4, 5, 6, 7, 8):
+        return alias.variable, f"int{number:.0f}"
     if alias.variable == "rope_dims":
         return (alias.variable, "partial") if number and number < 64 else None
     for level, pattern in (*alias.levels, *alias.generic):
