@@ -12,10 +12,9 @@ from scripts.causal.leaderboard.outcomes import (
     artifact_bytes,
     base_bpb,
     final_bpb,
-    seed_results,
-    settle_final,
 )
 from scripts.causal.leaderboard.schema import Source, Submission
+from scripts.causal.leaderboard.seeds import seed_results, settle_final
 from scripts.causal.leaderboard.stages import stage_contrasts
 from scripts.causal.leaderboard.submission_json import Fact
 from scripts.causal.leaderboard.techniques import read_techniques

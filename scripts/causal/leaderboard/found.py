@@ -1,0 +1,38 @@
+"""A number found in a submission, and the scalars of submission.json read as numbers."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from scripts.causal.leaderboard.schema import Source
+from scripts.causal.leaderboard.submission_json import Fact
+
+# Paths in submission.json that speak of another run than the submission's.
+ELSEWHERE = re.compile(r"baseline|compar|previous|prior|ablation|base_|history|negative|control")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A number and where it stands."""
+
+    value: float
+    source: Source
+
+
+def json_source(fact: Fact) -> Source:
+    """Return where a scalar of submission.json stands."""
+    return Source(file="submission.json", line=fact.line)
+
+
+def json_number(fact: Fact) -> float | None:
+    """Return a scalar as a number; None for text, true, false and null."""
+    if isinstance(fact.value, bool) or not isinstance(fact.value, int | float):
+        return None
+    return float(fact.value)
+
+
+def json_score(fact: Fact) -> float | None:
+    """Return a scalar that can be a score in bits per byte; a placeholder 0.0 is none."""
+    value = json_number(fact)
+    return value if value is not None and 0.05 < value < 15 else None

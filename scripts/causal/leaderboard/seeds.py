@@ -1,0 +1,238 @@
+"""A submission's seeds with their scores, in whatever form they are reported."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from statistics import fmean
+
+from scripts.causal.leaderboard.document import Document, Table
+from scripts.causal.leaderboard.found import ELSEWHERE, Found, json_number, json_score, json_source
+from scripts.causal.leaderboard.schema import SeedResult, Source
+from scripts.causal.leaderboard.submission_json import Fact
+from scripts.causal.leaderboard.tables import cell, cell_score, columns_of, parse_seed
+
+_SEED_FINAL = (
+    "val_bpb", "ttt_val_bpb", "final_val_bpb", "bpb", "val_bpb_exact", "sliding_val_bpb",
+    "ttt_bpb", "final_bpb", "score", "sliding_window_val_bpb", "sliding_bpb", "post_ttt_bpb",
+    "post_ttt_val_bpb", "quantized_ttt_val_bpb",
+)  # fmt: skip
+_PARALLEL_KEYS = (
+    "val_bpb_seeds", "val_bpb_per_seed", "seed_scores", "seed_bpbs", "seed_results",
+    "per_seed_val_bpb", "seed_val_bpb", "val_bpbs", "seed_val_bpbs", "per_seed_bpb",
+)  # fmt: skip
+_SEED_LINE = re.compile(
+    r"\bseed[ =:_-]{0,3}(\d{1,6})\b(?:(?!seed)[^\n]){0,50}?(?<![\d.])(\d\.\d{4,10})(?![\d%])",
+    re.IGNORECASE,
+)
+_SINGLE_SEED = re.compile(
+    r"\bseed\s{0,4}(?:[:=]|of|\()?\s{0,4}(\d{1,6})\b|\bSEED=(\d{1,6})\b", re.IGNORECASE
+)
+
+
+def seed_results(
+    document: Document, facts: Sequence[Fact], final: Found | None
+) -> tuple[tuple[SeedResult, ...], Source | None]:
+    """Per-seed scores from submission.json, else from the table whose mean is the final score."""
+    for reader in (_seeds_by_key, _seeds_in_lists, _seeds_parallel):
+        seeds, source = reader(facts)
+        if seeds:
+            return _results(seeds), source
+    for search in (_seeds_in_tables, _seeds_in_lines):
+        seeds, source = search(document, final)
+        if seeds:
+            return _results(seeds), source
+    return _single_seed(document, facts, final)
+
+
+def settle_final(
+    final: Found | None, seeds: Sequence[SeedResult], source: Source | None
+) -> Found | None:
+    """Where a README leads with one of its seeds' scores, or with none, take the seeds' mean."""
+    values = [seed.val_bpb for seed in seeds if seed.val_bpb is not None]
+    if final is None and values and source is not None:
+        return Found(round(fmean(values), 8), source)
+    if final is None or final.source.file == "submission.json" or len(values) < 2:
+        return final
+    return Found(round(fmean(values), 8), final.source) if final.value in values else final
+
+
+def _results(seeds: dict[int, float]) -> tuple[SeedResult, ...]:
+    return tuple(SeedResult(seed=seed, val_bpb=bpb) for seed, bpb in seeds.items())
+
+
+def _seeds_by_key(facts: Sequence[Fact]) -> tuple[dict[int, float], Source | None]:
+    """{"seed_results": {"1337": {"val_bpb": …}}}, {"seed_1337": 1.1}, and the like."""
+    best: dict[int, tuple[int, float, Source]] = {}
+    for fact in facts:
+        if ELSEWHERE.search("/".join(fact.path).lower()) or "disclosure" in "/".join(fact.path):
+            continue
+        for depth, part in enumerate(fact.path):
+            match = re.fullmatch(r"(?:seed[_ ]?)?(\d{1,6})", part)
+            parent = "/".join(fact.path[:depth]).lower()
+            if (
+                not match
+                or ("seed" not in parent and "seed" not in part)
+                or depth < len(fact.path) - 2
+            ):
+                continue
+            key = "val_bpb" if depth == len(fact.path) - 1 else fact.key
+            if key not in _SEED_FINAL or (value := json_score(fact)) is None:
+                continue
+            if depth == len(fact.path) - 1 and fact.path[-1].isdigit() and _is_list(facts, fact):
+                continue
+            rank = _SEED_FINAL.index(key)
+            seed = int(match.group(1))
+            if seed not in best or rank < best[seed][0]:
+                best[seed] = (rank, value, json_source(fact))
+    if not best or (list(best) == list(range(len(best))) and _positions(facts, best)):
+        return {}, None
+    return {seed: value for seed, (_, value, _) in best.items()}, next(iter(best.values()))[2]
+
+
+def _is_list(facts: Sequence[Fact], fact: Fact) -> bool:
+    """Whether the scalar stands in a list (its siblings are numbered from 0)."""
+    siblings = [
+        f.path[-1]
+        for f in facts
+        if f.path[:-1] == fact.path[:-1] and len(f.path) == len(fact.path)
+    ]
+    return siblings == [str(i) for i in range(len(siblings))]
+
+
+def _positions(facts: Sequence[Fact], best: dict[int, tuple[int, float, Source]]) -> bool:
+    """Whether 0, 1, 2 are list positions: then each element names its own seed."""
+    return any(
+        fact.key == "seed" and any(part.isdigit() and int(part) in best for part in fact.path)
+        for fact in facts
+    )
+
+
+def _seeds_in_lists(facts: Sequence[Fact]) -> tuple[dict[int, float], Source | None]:
+    """[{"seed": 1337, "val_bpb": …}, …]."""
+    seeds: dict[int, float] = {}
+    source = None
+    for fact in facts:
+        number = json_number(fact)
+        if fact.key != "seed" or len(fact.path) < 2 or number is None:
+            continue
+        if ELSEWHERE.search("/".join(fact.path).lower()):
+            continue
+        siblings = {f.key: f for f in facts if f.path[:-1] == fact.path[:-1]}
+        for key in _SEED_FINAL:
+            if key in siblings and (value := json_score(siblings[key])) is not None:
+                seeds.setdefault(int(number), value)
+                source = source or json_source(siblings[key])
+                break
+    return seeds, source
+
+
+def _seeds_parallel(facts: Sequence[Fact]) -> tuple[dict[int, float], Source | None]:
+    """ "seeds": [1, 2], "val_bpb_seeds": [1.1, 1.2]."""
+    names = [
+        int(value)
+        for fact in facts
+        if fact.path[0].lower() in ("seeds", "seed_list") and len(fact.path) == 2
+        and (value := json_number(fact)) is not None and value == int(value)
+    ]  # fmt: skip
+    for key in _PARALLEL_KEYS:
+        values = [f for f in facts if len(f.path) == 2 and f.path[0].lower() == key]
+        numbers = [value for f in values if (value := json_score(f)) is not None]
+        if names and len(numbers) == len(names):
+            return dict(zip(names, numbers, strict=True)), json_source(values[0])
+    return {}, None
+
+
+def _seeds_in_tables(
+    document: Document, final: Found | None
+) -> tuple[dict[int, float], Source | None]:
+    candidates: list[tuple[float, int, dict[int, float], Source]] = []
+    for table in document.tables:
+        columns = columns_of(table)
+        if columns.seed is None:
+            continue
+        for index in columns.bpb:
+            seeds: dict[int, float] = {}
+            first = None
+            for row in table.rows:
+                seed = parse_seed(cell(row, columns.seed))
+                value = cell_score(row, index)
+                if seed is not None and value is not None and seed not in seeds:
+                    seeds[seed] = value
+                    first = first or Source(file=document.name, line=row.line)
+            if seeds and first:
+                distance = abs(fmean(seeds.values()) - final.value) if final else 0.0
+                candidates.append((round(distance, 4), -index, seeds, first))
+    for table in document.tables:  # seeds across the columns: | Metric | Seed 1337 | Seed 42 |
+        seeds, source = _seeds_across(document, table, final)
+        if seeds and source:
+            distance = abs(fmean(seeds.values()) - final.value) if final else 0.0
+            candidates.append((round(distance, 4), 0, seeds, source))
+    if not candidates:
+        return {}, None
+    distance, _, seeds, source = min(candidates, key=lambda c: (c[0], c[1]))
+    return ({}, None) if final and distance > 0.02 else (seeds, source)
+
+
+def _seeds_in_lines(
+    document: Document, final: Found | None
+) -> tuple[dict[int, float], Source | None]:
+    """`SEED=1338`: `1.2062` and the like, for two seeds or more, near the final score."""
+    seeds: dict[int, float] = {}
+    first = None
+    for block in document.blocks if final else ():
+        if block.kind == "row":
+            continue
+        for number, line in enumerate(block.text.split("\n")):
+            for match in _SEED_LINE.finditer(line):
+                value = float(match.group(2))
+                if final and abs(value - final.value) < 0.02:
+                    first = first or Source(file=document.name, line=block.line + number)
+                    seeds.setdefault(int(match.group(1)), value)
+    return (seeds, first) if len(seeds) >= 2 else ({}, None)
+
+
+def _seeds_across(
+    document: Document, table: Table, final: Found | None
+) -> tuple[dict[int, float], Source | None]:
+    columns = {
+        index: int(match.group(1))
+        for index, title in enumerate(table.header)
+        if (match := re.search(r"\bseed\s{0,4}=?\s{0,4}(\d{1,6})\b", title, re.IGNORECASE))
+    }
+    best: tuple[float, dict[int, float], Source] | None = None
+    for row in table.rows if columns else ():
+        values = {seed: cell_score(row, index) for index, seed in columns.items()}
+        known = {seed: value for seed, value in values.items() if value is not None}
+        if len(known) == len(columns) and re.search(
+            "bpb", row.cells[0] if row.cells else "", re.I
+        ):
+            distance = abs(fmean(known.values()) - final.value) if final else 0.0
+            if best is None or distance <= best[0]:
+                best = (distance, known, Source(file=document.name, line=row.line))
+    return (best[1], best[2]) if best else ({}, None)
+
+
+def _single_seed(
+    document: Document, facts: Sequence[Fact], final: Found | None
+) -> tuple[tuple[SeedResult, ...], Source | None]:
+    """One seed, named beside a run of one seed: its score is the submission's."""
+    if final is None:
+        return (), None
+    named: dict[int, Source] = {}
+    for fact in facts:
+        value = json_number(fact)
+        if value is not None and (
+            fact.path == ("seed",) or (fact.path[0] == "seeds" and len(fact.path) <= 2)
+        ):
+            named.setdefault(int(value), json_source(fact))
+    if not named:
+        for block in document.blocks:
+            for match in _SINGLE_SEED.finditer(block.text):
+                line = block.line + block.text.count("\n", 0, match.start())
+                seed = int(match.group(1) or match.group(2))
+                named.setdefault(seed, Source(file=document.name, line=line))
+    if len(named) != 1:
+        return (), None
+    seed, source = next(iter(named.items()))
+    return (SeedResult(seed=seed, val_bpb=final.value),), source
