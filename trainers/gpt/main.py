@@ -34,16 +34,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.causal.files import InputError, atomic_path, canonical_json, read_json
-from trainers.data import Batches, DataSet, open_dataset, token_bytes
+from trainers.data import Batches, DataSet, open_dataset
 from trainers.engine import Engine, StepSettings, Tokens, Weights
 from trainers.gpt.config import GPTConfig, config_values, gpt_config
 from trainers.gpt.init import initial_weights, parameter_count
-from trainers.loop import Diverged, Schedule, TrainingCurve, Validation, evaluate, train, warm_up
+from trainers.gpt.run import batches_of, schedule_of, validation_of
+from trainers.loop import Diverged, Schedule, TrainingCurve, evaluate, train, warm_up
 from trainers.quantize.int8 import ArtifactError, dequantize, quantize
 
 ARTIFACT_NAME = "model.int8.zlib"
 DEFAULT_DATA = "data/datasets/fineweb10B_sp{vocab_size}"  # the competition's layout
-VALIDATION_BATCH_TOKENS = 65536
 MAX_ARTIFACT_BYTES = 64 * 1024 * 1024
 
 # A wall-clock cap is turned into a number of steps before the clock starts, so that all processes
@@ -141,7 +141,7 @@ def _train_and_evaluate(job: Job, output: Path) -> None:
     """Train, then write and judge the artifact; the log and the artifact go to `output`."""
     config, cap = job.config, _wallclock_cap()
     engine = _make_run_engine(config, job.backend)
-    schedule, batches = _schedule(config), _batches(job)
+    schedule, batches = schedule_of(config), batches_of(config, job.data, job.seed)
     weights = initial_weights(config, seed=job.seed)
     with _open_log(output, job.seed) as file:
         log = RunLog(file)
@@ -156,10 +156,10 @@ def _train_and_evaluate(job: Job, output: Path) -> None:
             weights,
             batches,
             schedule,
-            _validation_set(job, max_tokens=config.val_tokens),
+            validation_of(config, job.data, config.val_tokens),
         )
         _log_curve(curve, log)
-        everything = _validation_set(job)
+        everything = validation_of(config, job.data)
         log(f"pre_quant val_bpb:{evaluate(engine, everything).bpb:.8f}")
 
         artifact = quantize(engine.weights())
@@ -170,28 +170,6 @@ def _train_and_evaluate(job: Job, output: Path) -> None:
         engine.load(dequantize(artifact))
         final = evaluate(engine, everything)
         log(f"final_int8_zlib_roundtrip_exact val_loss:{final.loss:.8f} val_bpb:{final.bpb:.8f}")
-
-
-def _schedule(config: GPTConfig) -> Schedule:
-    return Schedule(
-        iterations=config.iterations,
-        warmup_iters=config.warmup_iters,
-        warmdown_iters=config.warmdown_iters,
-        momentum=config.muon_momentum,
-        momentum_start=config.muon_momentum_warmup_start,
-        momentum_steps=config.muon_momentum_warmup_steps,
-        val_points=config.val_points,
-    )
-
-
-def _batches(job: Job) -> Batches:
-    return Batches(
-        job.data.train_tokens(),
-        job.config.train_seq_len,
-        job.config.train_batch_tokens,
-        job.seed,
-        vocab_size=job.config.vocab_size,
-    )
 
 
 def _wallclock_cap() -> float | None:
@@ -213,7 +191,7 @@ def _steps_within(cap: float, engine: Engine, batches: Batches, schedule: Schedu
         engine.step(batches.batch(step), StepSettings(lr_scale=0.0, muon_momentum=0.0))
     pace = (time.perf_counter() - started) / count
     steps = max(1, min(schedule.iterations, int(PACE_MARGIN * cap / pace)))
-    if _processes() > 1:
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         distributed = importlib.import_module("torch.distributed")
         agreed = [steps]  # the first process's clock decides
         distributed.broadcast_object_list(agreed, src=0)
@@ -258,24 +236,13 @@ def _evaluate_artifact(job: Job, artifact: Path, *, counts_code: bool) -> None:
         raise InputError(f"cannot be read: {error.strerror}", where=artifact) from error
     engine = _make_run_engine(job.config, job.backend)
     engine.load(dequantize(packed))
-    score = evaluate(engine, _validation_set(job))
+    score = evaluate(engine, validation_of(job.config, job.data))
     result = {"val_bpb": score.bpb, "val_loss": score.loss, "bytes_model": size}
     if counts_code:
         result["bytes_code"] = Path(__file__).stat().st_size
         result["bytes_total"] = size + result["bytes_code"]
     if _is_first_process():
         print(json.dumps(result, allow_nan=False))
-
-
-def _validation_set(job: Job, max_tokens: int | None = None) -> Validation:
-    seq_len = job.config.train_seq_len
-    return Validation(
-        tokens=job.data.val_tokens(),
-        table=token_bytes(job.data.tokenizer),
-        seq_len=seq_len,
-        batch_sequences=max(1, VALIDATION_BATCH_TOKENS // seq_len),
-        max_sequences=None if max_tokens is None else max(1, max_tokens // seq_len),
-    )
 
 
 # --------------------------------------------------------------------------------------------
@@ -385,14 +352,11 @@ def _is_first_process() -> bool:
 
 
 def _leave_processes() -> None:
-    """Under torchrun, end the group that `join_processes` began; NCCL warns where nobody does."""
+    """Under torchrun, end the group that the engine joined: NCCL warns where nobody does."""
     distributed = sys.modules.get("torch.distributed")
-    if distributed and _processes() > 1:
+    if distributed and distributed.is_initialized():
+        distributed.barrier()  # an exit while another still talks aborts it
         distributed.destroy_process_group()
-
-
-def _processes() -> int:
-    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def _fail(error: Exception, *, code: int) -> NoReturn:

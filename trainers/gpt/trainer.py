@@ -22,18 +22,18 @@ from trainers.api import (
     StagePlan,
     StageResult,
 )
-from trainers.data import Batches, DataSet, TokenBytes, open_dataset, token_bytes
+from trainers.data import DataSet, open_dataset
 from trainers.engine import Engine, Weights
 from trainers.gpt.config import GPTConfig, config_values, fields_with, gpt_config
 from trainers.gpt.cost import training_flops_per_step
 from trainers.gpt.init import initial_weights, parameter_count
+from trainers.gpt.run import batches_of, schedule_of, validation_of
 from trainers.gpt.scales import SCALES
 from trainers.keys import code_version, stage_key
-from trainers.loop import Diverged, Schedule, Validation, evaluate, train, warm_up
+from trainers.loop import Diverged, evaluate, train, warm_up
 
 WEIGHTS_FILE = "weights.safetensors"
 ARTIFACT_FILE = "model.int8.zlib"
-EVAL_BATCH_TOKENS = 65536
 
 _SHARED_MODULES = (
     "scripts.causal.files",
@@ -184,13 +184,7 @@ class GptTrainer:
     def _train(self, spec: RunSpec, output: Path, progress: Progress | None) -> StageResult:
         config, data = gpt_config(spec.config), _dataset(spec.data)
         weights = initial_weights(config, seed=spec.seed)
-        batches = Batches(
-            data.train_tokens(),
-            config.train_seq_len,
-            config.train_batch_tokens,
-            spec.seed,
-            vocab_size=config.vocab_size,
-        )
+        batches = batches_of(config, data, spec.seed)
         engine, is_new = self._engine(config, spec.backend)
         if is_new:
             warm_up(engine, weights, batches)
@@ -199,10 +193,10 @@ class GptTrainer:
             weights,
             batches,
             schedule_of(config),
-            _validation(config, spec.data, max_tokens=config.val_tokens),
+            validation_of(config, data, config.val_tokens),
             progress,
         )
-        pre_quant_bpb = evaluate(engine, _validation(config, spec.data)).bpb
+        pre_quant_bpb = evaluate(engine, validation_of(config, data)).bpb
         with atomic_path(output / WEIGHTS_FILE) as temporary:
             save_file(engine.weights(), temporary)
         steps, batch = config.iterations, config.train_batch_tokens
@@ -230,7 +224,8 @@ class GptTrainer:
         weights = dequantize((parent / ARTIFACT_FILE).read_bytes())
         engine, _ = self._engine(config, spec.backend)
         engine.load(weights)
-        score = evaluate(engine, _validation(config, spec.data), progress)
+        validation = validation_of(config, _dataset(spec.data))
+        score = evaluate(engine, validation, progress)
         return StageResult(metrics={"val_bpb": score.bpb, "val_loss": score.loss})
 
     def _engine(self, config: GPTConfig, backend: str) -> tuple[Engine, bool]:
@@ -249,20 +244,7 @@ def _engine_modules(backend: str) -> tuple[str, ...]:
     family = backend.partition("-")[0]
     if family not in _ENGINE_MODULES:
         raise InputError(f"the gpt trainer has no backend {backend!r}")
-    return (*_SHARED_MODULES, *_ENGINE_MODULES[family], "trainers.loop")
-
-
-def schedule_of(config: GPTConfig) -> Schedule:
-    """The loop's view of a configuration."""
-    return Schedule(
-        iterations=config.iterations,
-        warmup_iters=config.warmup_iters,
-        warmdown_iters=config.warmdown_iters,
-        momentum=config.muon_momentum,
-        momentum_start=config.muon_momentum_warmup_start,
-        momentum_steps=config.muon_momentum_warmup_steps,
-        val_points=config.val_points,
-    )
+    return (*_SHARED_MODULES, *_ENGINE_MODULES[family], "trainers.loop", "trainers.gpt.run")
 
 
 def _make_engine(config: GPTConfig, backend: str) -> Engine:
@@ -286,24 +268,9 @@ def _quantize(parent: Path, output: Path) -> StageResult:
     return StageResult(metrics={"artifact_bytes": float(len(artifact))})
 
 
-def _validation(config: GPTConfig, folder: str, max_tokens: int | None = None) -> Validation:
-    return Validation(
-        tokens=_dataset(folder).val_tokens(),
-        table=_token_table(folder),
-        seq_len=config.train_seq_len,
-        batch_sequences=max(1, EVAL_BATCH_TOKENS // config.train_seq_len),
-        max_sequences=None if max_tokens is None else max(1, max_tokens // config.train_seq_len),
-    )
-
-
 @cache
 def _dataset(folder: str) -> DataSet:
     return open_dataset(Path(folder))
-
-
-@cache
-def _token_table(folder: str) -> TokenBytes:
-    return token_bytes(_dataset(folder).tokenizer)
 
 
 def _is_number(value: ConfigValue) -> TypeGuard[int | float]:
