@@ -339,7 +339,7 @@ def _facts_of(job: Job) -> dict[str, str]:
     if "cuda" in job.backend and (tool := shutil.which("nvidia-smi")):
         listed = subprocess.run([tool, "-L"], capture_output=True, text=True, check=False)
         facts["gpus"] = "; ".join(listed.stdout.split("\n")).strip("; ")
-    facts["processes"] = str(_processes())
+    facts["processes"] = os.environ.get("WORLD_SIZE", "1")
     facts["backend"], facts["seed"] = job.backend, str(job.seed)
     facts["parameters"] = str(parameter_count(job.config))
     facts["config"] = canonical_json(config_values(job.config))
