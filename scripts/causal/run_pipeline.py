@@ -55,6 +55,8 @@ from trainers.data import open_dataset
 from trainers.keys import code_version
 
 RESULTS = Path("results/causal")
+SCREEN_SEEDS = "1,2"
+CONFIRM_SEEDS = "42,1337,2024,7,314"
 
 
 @dataclass(frozen=True)
@@ -307,7 +309,7 @@ def first_choice(trainer: Trainer, plan: CampaignPlan, leaderboard: Leaderboard)
 
 def describe(plan: CampaignPlan, selection: Selection) -> None:
     """Print what a campaign would do, and its cost at most."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     console.print(
         f"campaign {plan.name}: up to {plan.max_cycles} cycles of {plan.max_per_cycle} contrasts "
         f"at scale {plan.scale}, {plan.backend}"
@@ -328,7 +330,7 @@ def describe(plan: CampaignPlan, selection: Selection) -> None:
 
 def summarise(campaign: Campaign, results: AblationResults) -> None:
     """Print the verdicts and where everything lies."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     for result in results.results:
         console.print(f"- {result.words}", markup=False)
     console.print(f"report: {campaign.folder / 'report.html'}", markup=False)
@@ -349,8 +351,8 @@ def main(
     max_cycles: Annotated[int, typer.Option(min=1, help="most cycles")] = 4,
     max_per_cycle: Annotated[int, typer.Option(min=1, help="contrasts screened a cycle")] = 2,
     max_confirm: Annotated[int, typer.Option(min=1, help="contrasts confirmed a cycle")] = 1,
-    seeds: Annotated[str, typer.Option(help="fresh seeds that decide")] = "42,1337,2024",
-    screen_seeds: Annotated[str, typer.Option(help="seeds that screen")] = "1,2",
+    seeds: Annotated[str, typer.Option(help="fresh seeds that decide")] = CONFIRM_SEEDS,
+    screen_seeds: Annotated[str, typer.Option(help="seeds that screen")] = SCREEN_SEEDS,
     screen_iterations: Annotated[int | None, typer.Option(help="steps of a run")] = None,
     screen_batch: Annotated[int | None, typer.Option(help="tokens per step")] = None,
     screen_layers: Annotated[int | None, typer.Option(help="layers of the control")] = None,

@@ -56,11 +56,15 @@ def build_contrast(
             f"intervention {intervention.id!r} would change {extra[0]!r} too, which it does not "
             "name"
         )
-    note = ""
+    notes = [
+        f"{name} is {treatment[name]}, the nearest to {value} that can be built."
+        for name, value in wanted.items()
+        if treatment[name] != value
+    ]
     if matched_by == "flops":
         treatment = _match_flops(trainer, scale, control, treatment, intervention)
         if treatment[STEPS] != control[STEPS]:
-            note = (
+            notes.append(
                 f"Matched by FLOPs: {treatment[STEPS]:,} steps against the control's "
                 f"{control[STEPS]:,}, the schedule in proportion."
             )
@@ -78,7 +82,7 @@ def build_contrast(
             "stage": intervention.stage,
             "matched_by": matched_by,
             "flops_per_pair": flops,
-            "reason": " ".join(part for part in (reason, note) if part),
+            "reason": " ".join(part for part in (reason, *notes) if part),
         }
     )
 

@@ -92,6 +92,13 @@ def test_a_late_stage_costs_one_training(toy):
     assert (treatment.backend, treatment.config["quant_bits"]) == ("numpy-cpu-float64", 4)
 
 
+def test_a_value_that_cannot_be_built_exactly_is_said_so():
+    entry = load_catalog()["model_dim_x0.75"]
+    contrast = build_contrast(entry, "fast", load_trainer("gpt"))
+    assert contrast.changes == {"model_dim": 40}
+    assert "model_dim is 40, the nearest to 36 that can be built." in contrast.reason
+
+
 def test_the_control_against_itself_is_one_run(toy):
     contrast = aa_contrast("tiny", toy)
     control, treatment = specs_of(contrast, 3, PLATFORM)
