@@ -56,7 +56,14 @@ from trainers.keys import code_version
 
 RESULTS = Path("results/causal")
 SCREEN_SEEDS = "1,2"
-CONFIRM_SEEDS = "42,1337,2024,7,314"
+CONFIRM_SEEDS = "42,1337,2024,7"
+SUBMISSION_MODULES = (
+    "scripts.causal.submission_assembly",
+    "scripts.causal.submission.bundle",
+    "scripts.causal.submission.documents",
+    "scripts.causal.submission.facts",
+    "scripts.causal.submission.referee",
+)
 
 
 @dataclass(frozen=True)
@@ -217,9 +224,11 @@ def publish(campaign: Campaign, view: View, decided: Sequence[AblationResults]) 
     with progress_bar("graph", quiet=campaign.quiet):
         render(view.dag, folder)
     write_file(folder / "causal_dag.json", view.dag)
-    submit(campaign, results, len(decided))
-    with progress_bar("report", quiet=campaign.quiet):
-        write_report(folder)
+    try:
+        submit(campaign, results, len(decided))
+    finally:  # a refused submission takes nothing from what was found
+        with progress_bar("report", quiet=campaign.quiet):
+            write_report(folder)
     return results
 
 
@@ -235,7 +244,7 @@ def submit(campaign: Campaign, results: AblationResults, cycles: int) -> None:
     chosen = choose_runs([parse_file(RawRuns, path) for path in files], results.results)
     effects = confirmed_effects(results.results)
     output = campaign.folder / "submission" / campaign.plan.name
-    modules = campaign.trainer.source_modules(campaign.plan.backend)
+    modules = (*campaign.trainer.source_modules(campaign.plan.backend), *SUBMISSION_MODULES)
     key = digest(
         "submission", repr(chosen), repr(effects), str(output.resolve()), code_version(modules)
     )
