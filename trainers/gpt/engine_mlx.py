@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from scripts.causal.files import InputError
 from trainers.engine import StepSettings, Tokens, Weights
 from trainers.gpt.config import GPTConfig, fields_with, gpt_config
-from trainers.gpt.init import parameter_shapes, rotary_table
+from trainers.gpt.init import parameter_shapes, require_fit, rotary_table
 from trainers.gpt.model_mlx import Arrays, token_losses
 from trainers.gpt.optim_mlx import OptimizerState, optimizer_state, optimizer_step
 
@@ -141,17 +141,10 @@ class MlxEngine:
         Raises:
             InputError: a weight is missing, unknown or of another shape.
         """
-        shapes = parameter_shapes(self._config)
-        if set(weights) != set(shapes):
-            wrong = sorted(set(weights) ^ set(shapes))
-            raise InputError(f"weights do not fit the model: {', '.join(wrong[:3])}")
-        for name, shape in shapes.items():
-            if weights[name].shape != shape:
-                raise InputError(
-                    f"weight {name!r} must have shape {shape}, but got {weights[name].shape}"
-                )
+        require_fit(weights, self._config)
         with self._here():
-            self._weights = {name: mx.array(weights[name], mx.float32) for name in shapes}
+            names = parameter_shapes(self._config)  # in model order
+            self._weights = {name: mx.array(weights[name], mx.float32) for name in names}
             self._state = optimizer_state(self._weights)
             mx.eval(self._weights, self._state)
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from scripts.causal.files import InputError
 from trainers.engine import StepSettings, Tokens, Weights
 from trainers.gpt.config import GPTConfig, fields_with, gpt_config
-from trainers.gpt.init import parameter_shapes
+from trainers.gpt.init import require_fit
 from trainers.gpt.model_torch import GPT
 from trainers.gpt.optim_torch import Optimizer
 
@@ -152,16 +152,9 @@ class TorchEngine:
         Raises:
             InputError: a weight is missing, unknown or of another shape.
         """
-        shapes = parameter_shapes(self._config)
-        if set(weights) != set(shapes):
-            wrong = sorted(set(weights) ^ set(shapes))
-            raise InputError(f"weights do not fit the model: {', '.join(wrong[:3])}")
-        for name, shape in shapes.items():
-            if weights[name].shape != shape:
-                raise InputError(
-                    f"weight {name!r} must have shape {shape}, but got {weights[name].shape}"
-                )
-            self._parameters[name].copy_(torch.from_numpy(np.ascontiguousarray(weights[name])))
+        require_fit(weights, self._config)
+        for name, parameter in self._parameters.items():
+            parameter.copy_(torch.from_numpy(np.ascontiguousarray(weights[name])))
         self._optimizer.reset()
 
     def step(self, tokens: Tokens, settings: StepSettings) -> float:

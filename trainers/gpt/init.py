@@ -7,10 +7,12 @@ every parameter that both have, and torch and MLX start from the same weights.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.causal.files import InputError
 from trainers.engine import Weights
 from trainers.gpt.config import GPTConfig
 from trainers.seeds import stream
@@ -44,6 +46,23 @@ def parameter_shapes(config: GPTConfig) -> dict[str, tuple[int, ...]]:
         }
         shapes |= {f"blocks.{layer}.{name}": shape for name, shape in block.items()}
     return shapes
+
+
+def require_fit(weights: Mapping[str, NDArray[np.float32]], config: GPTConfig) -> None:
+    """Refuse weights that are not this configuration's.
+
+    Raises:
+        InputError: a weight is missing, unknown or of another shape.
+    """
+    shapes = parameter_shapes(config)
+    if set(weights) != set(shapes):
+        wrong = sorted(set(weights) ^ set(shapes))
+        raise InputError(f"weights do not fit the model: {', '.join(wrong[:3])}")
+    for name, shape in shapes.items():
+        if weights[name].shape != shape:
+            raise InputError(
+                f"weight {name!r} must have shape {shape}, but got {weights[name].shape}"
+            )
 
 
 def parameter_count(config: GPTConfig) -> int:

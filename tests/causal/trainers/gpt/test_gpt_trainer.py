@@ -1,21 +1,18 @@
 """The registered trainer: resolving, keys, and whole runs at the tiny scale."""
 
 import ast
-import io
 import json
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
-import sentencepiece
 from safetensors.numpy import load_file
 
 from interventions.catalog import load_catalog
 from scripts.causal.files import InputError
 from trainers import keys
 from trainers.api import RunFailed, RunSpec, StageKind, load_trainer
-from trainers.data import write_shard
 from trainers.gpt import trainer as trainer_module
 from trainers.gpt.config import gpt_config
 from trainers.gpt.init import parameter_count
@@ -26,29 +23,8 @@ VOCAB = 300
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """A folder of shards with a 300-piece tokenizer."""
-    folder = tmp_path_factory.mktemp("data")
-    lines = [f"Line {i}: the quick brown fox, {i * 37 % 101} times." for i in range(600)]
-    model = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(lines),
-        model_writer=model,
-        vocab_size=VOCAB,
-        model_type="bpe",
-        byte_fallback=True,
-        add_dummy_prefix=False,
-        remove_extra_whitespaces=False,
-        normalization_rule_name="identity",
-        num_threads=1,
-        minloglevel=2,
-    )
-    (folder / "tiny.model").write_bytes(model.getvalue())
-    tokenizer = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
-    tokens = [[tokenizer.bos_id(), *tokenizer.encode(line)] for line in lines]
-    write_shard(folder / "fineweb_train_000000.bin", np.concatenate(tokens[:500]))
-    write_shard(folder / "fineweb_val_000000.bin", np.concatenate(tokens[500:]))
-    return str(folder)
+def data(small_data):
+    return str(small_data)
 
 
 @pytest.fixture(scope="module")

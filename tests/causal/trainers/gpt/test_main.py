@@ -1,6 +1,5 @@
 """The program of a run: what it logs and writes, and that a submission's file reproduces it."""
 
-import io
 import json
 import os
 import re
@@ -9,13 +8,10 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
 import pytest
-import sentencepiece
 
 from scripts.causal.submission.bundle import bundle
 from trainers.api import RunSpec
-from trainers.data import write_shard
 from trainers.gpt.config import config_values, gpt_config
 from trainers.gpt.main import main
 from trainers.gpt.trainer import GptTrainer
@@ -39,29 +35,8 @@ FINAL = re.compile(
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """A folder of shards with a 300-piece tokenizer."""
-    folder = tmp_path_factory.mktemp("data")
-    lines = [f"Line {i}: the quick brown fox, {i * 37 % 101} times." for i in range(400)]
-    model = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(lines),
-        model_writer=model,
-        vocab_size=300,
-        model_type="bpe",
-        byte_fallback=True,
-        add_dummy_prefix=False,
-        remove_extra_whitespaces=False,
-        normalization_rule_name="identity",
-        num_threads=1,
-        minloglevel=2,
-    )
-    (folder / "tiny.model").write_bytes(model.getvalue())
-    tokenizer = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
-    tokens = [[tokenizer.bos_id(), *tokenizer.encode(line)] for line in lines]
-    write_shard(folder / "fineweb_train_000000.bin", np.concatenate(tokens[:350]))
-    write_shard(folder / "fineweb_val_000000.bin", np.concatenate(tokens[350:]))
-    return folder
+def data(small_data):
+    return small_data
 
 
 @pytest.fixture
@@ -147,7 +122,7 @@ def test_a_submission_trains_and_evaluates_in_one_file(data, tmp_path, family):
     environment = {
         "PATH": os.defpath,
         "DATA_PATH": str(data),
-        "TOKENIZER_PATH": str(data / "tiny.model"),
+        "TOKENIZER_PATH": str(data / "small.model"),
         "OMP_NUM_THREADS": "1",
         "MLX_DISABLE_COMPILE": "1",
         "HOME": str(tmp_path),
