@@ -94,7 +94,8 @@ def test_a_late_stage_costs_one_training(toy):
 
 def test_a_value_that_cannot_be_built_exactly_is_said_so():
     entry = load_catalog()["model_dim_x0.75"]
-    contrast = build_contrast(entry, "fast", load_trainer("gpt"))
+    wider = {"model_dim": 48}
+    contrast = build_contrast(entry, "fast", load_trainer("gpt"), control_overrides=wider)
     assert contrast.changes == {"model_dim": 40}
     assert "model_dim is 40, the nearest to 36 that can be built." in contrast.reason
 
