@@ -5,7 +5,7 @@ Usage: python scripts/causal/run_pipeline.py --fast --max-cycles 4
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from interventions.catalog import load_catalog
+from interventions.catalog import Intervention, load_catalog
 from scripts.causal.campaign.chosen import choose_runs
 from scripts.causal.campaign.executor import Executor, open_executor
 from scripts.causal.campaign.ledger import Ledger, open_ledger
@@ -73,6 +73,7 @@ class Campaign:
     plan: CampaignPlan
     folder: Path
     trainer: Trainer
+    catalog: Mapping[str, Intervention]
     ledger: Ledger
     quiet: bool
 
@@ -104,7 +105,7 @@ def run_campaign(
     screens: list[ContrastRuns] = []
     decided: list[AblationResults] = []
     for cycle in range(1, plan.max_cycles + 1):
-        selection = choose(campaign.trainer, plan, view, decided, cycle)
+        selection = choose(campaign.trainer, plan, campaign.catalog, view, decided, cycle)
         folder = campaign.folder / f"cycle_{cycle}"
         write_file(folder / "selection.json", selection)
         if not selection.contrasts:
@@ -166,6 +167,7 @@ def adjust(leaderboard: Leaderboard, graph: DataGraph, decided: Sequence[Ablatio
 def choose(
     trainer: Trainer,
     plan: CampaignPlan,
+    catalog: Mapping[str, Intervention],
     view: View,
     decided: Sequence[AblationResults],
     cycle: int,
@@ -174,7 +176,7 @@ def choose(
     return select(
         view.dag,
         view.report,
-        load_catalog(),
+        catalog,
         Setting(trainer, plan.scale, plan.matched_by, plan.overrides),
         limit=plan.max_per_cycle,
         tested={result.contrast.id for results in decided for result in results.results},
@@ -310,10 +312,15 @@ def settle(plan: CampaignPlan, folder: Path) -> CampaignPlan:
     return plan
 
 
-def first_choice(trainer: Trainer, plan: CampaignPlan, leaderboard: Leaderboard) -> Selection:
+def first_choice(
+    trainer: Trainer,
+    plan: CampaignPlan,
+    catalog: Mapping[str, Intervention],
+    leaderboard: Leaderboard,
+) -> Selection:
     """Return the first cycle's contrasts without running or writing anything."""
     view = adjust(leaderboard, estimate_data_graph(leaderboard), [])
-    return choose(trainer, plan, view, [], 1)
+    return choose(trainer, plan, catalog, view, [], 1)
 
 
 def describe(plan: CampaignPlan, selection: Selection) -> None:
@@ -408,13 +415,14 @@ def main(
             name=name,
         )
         folder = output / plan.name
+    catalog = load_catalog()
     leaderboard = extract_leaderboard(Path(plan.records))
     if dry_run:
-        describe(plan, first_choice(trainer, plan, leaderboard))
+        describe(plan, first_choice(trainer, plan, catalog, leaderboard))
         return
     plan = settle(plan, folder)
     store = open_ledger(ledger or folder.parent / "ledger.sqlite")
-    campaign = Campaign(plan, folder, trainer, store, quiet)
+    campaign = Campaign(plan, folder, trainer, catalog, store, quiet)
     with open_executor(trainer, store, plan.backend, workers, cooldown) as executor:
         results = run_campaign(campaign, leaderboard, executor)
     store.close()

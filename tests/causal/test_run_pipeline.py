@@ -6,10 +6,12 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from interventions.catalog import load_catalog
 from scripts.causal.campaign.ledger import open_ledger
 from scripts.causal.campaign.schema import AblationResults
 from scripts.causal.cli import run_command
@@ -156,6 +158,24 @@ def test_a_malformed_submission_is_named(small_records, small_data, tmp_path, re
     broken = next(small_records.glob("*/*/submission.json"))
     broken.write_text("{")
     assert str(broken) in refused(small_records, small_data, tmp_path / "out")
+
+
+def test_an_unknown_variable_in_the_catalog_is_named(
+    small_records, small_data, tmp_path, monkeypatch, refused
+):
+    broken = tmp_path / "catalog" / "mine.toml"
+    broken.parent.mkdir()
+    broken.write_text(
+        '[[intervention]]\nid = "x"\nvariable = "colour"\nlabel = "X"\nstage = "train"\n'
+        "set = { colour = 1 }\n"
+    )
+    monkeypatch.setattr(
+        "scripts.causal.run_pipeline.load_catalog", partial(load_catalog, broken.parent)
+    )
+    error = refused(small_records, small_data, tmp_path / "out")
+    assert str(broken) in error
+    assert "unknown variable 'colour'" in error
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_truncated_shard_is_named(small_records, small_data, tmp_path, refused):
