@@ -9,10 +9,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from interventions.keywords import Text, Wording, compile_wording
 from interventions.vocabulary import load_variables
 from scripts.causal.files import InputError, read_text
 
 ALIASES_FILE = Path(__file__).with_name("aliases.toml")
+_BOUNDS = {
+    r"\s*": r"\s{0,4}", r"\d+": r"\d{1,12}", r"\d*": r"\d{0,12}", r"\S*": r"\S{0,40}",
+    r"\w*": r"\w{0,40}", ")*": "){0,3}", "]*": "]{0,4}", "]+": "]{1,4}",
+}  # fmt: skip
 _KEYS = {"mentions", "numbers", "levels", "generic", "env", "switches", "low", "high"}
 
 
@@ -32,14 +37,20 @@ class Alias:
     """
 
     variable: str
-    mentions: tuple[re.Pattern[str], ...]
-    numbers: tuple[re.Pattern[str], ...]
-    levels: tuple[tuple[str, re.Pattern[str]], ...]
-    generic: tuple[tuple[str, re.Pattern[str]], ...]
+    mentions: tuple[Wording, ...]
+    numbers: tuple[Wording, ...]
+    levels: tuple[tuple[str, Wording], ...]
+    generic: tuple[tuple[str, Wording], ...]
     env: tuple[str, ...]
     switches: tuple[str, ...]
     low: float
     high: float
+
+    @property
+    def wordings(self) -> tuple[Wording, ...]:
+        """All patterns."""
+        named = (wording for _, wording in (*self.levels, *self.generic))
+        return (*self.numbers, *named, *self.mentions)
 
     def holds(self, number: float) -> bool:
         """Whether a number can be this variable's value."""
@@ -66,6 +77,30 @@ def load_aliases(path: Path = ALIASES_FILE) -> dict[str, Alias]:
     return aliases
 
 
+def aliases_in(text: Text) -> list[Alias]:
+    """Return the aliases that can match somewhere in a text, in file order."""
+    everywhere, by_word = _index()
+    able = set(everywhere)
+    for word, names in by_word.items():
+        if word in text:
+            able |= names
+    return [alias for alias in load_aliases().values() if alias.variable in able]
+
+
+@cache
+def _index() -> tuple[frozenset[str], dict[str, frozenset[str]]]:
+    """Variables with a pattern that needs no word, and the variables behind each word."""
+    everywhere = set()
+    by_word: dict[str, set[str]] = {}
+    for alias in load_aliases().values():
+        for wording in alias.wordings:
+            if not wording.words:
+                everywhere.add(alias.variable)
+            for word in wording.words:
+                by_word.setdefault(word, set()).add(alias.variable)
+    return frozenset(everywhere), {word: frozenset(names) for word, names in by_word.items()}
+
+
 def _alias(name: str, entry: dict[str, Any]) -> Alias:
     variables = load_variables()
     if name not in variables:
@@ -87,14 +122,18 @@ def _alias(name: str, entry: dict[str, Any]) -> Alias:
     )
 
 
-def _patterns(texts: list[str] | tuple[str, ...]) -> tuple[re.Pattern[str], ...]:
-    # Gaps are bounded here, once for all patterns: on a megabyte of spaces an open-ended gap
-    # between two optional parts would take quadratic time.
-    bounded = (text.replace(r"\s*", r"\s{0,4}") for text in texts)
-    return tuple(re.compile(text, re.IGNORECASE) for text in bounded)
+def _patterns(texts: list[str] | tuple[str, ...]) -> tuple[Wording, ...]:
+    # Gaps and runs are bounded here, once for all patterns: on a megabyte of spaces or digits an
+    # open-ended one between two optional parts would take quadratic time.
+    wordings = []
+    for text in texts:
+        for endless, bounded in _BOUNDS.items():
+            text = text.replace(endless, bounded)
+        wordings.append(compile_wording(text))
+    return tuple(wordings)
 
 
-def _levels(table: dict[str, list[str]]) -> tuple[tuple[str, re.Pattern[str]], ...]:
+def _levels(table: dict[str, list[str]]) -> tuple[tuple[str, Wording], ...]:
     return tuple(
         (level, pattern) for level, texts in table.items() for pattern in _patterns(texts)
     )

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from itertools import islice
 
-from interventions.aliases import Alias, load_aliases
+from interventions.aliases import Alias, aliases_in, load_aliases
+from interventions.keywords import Text, Wording
 from interventions.vocabulary import Value, Variable, load_variables
 from scripts.causal.leaderboard.document import Block, Document, Table, plain
 from scripts.causal.leaderboard.numbers import parse_number, tidy
@@ -162,9 +163,15 @@ def variables_in(text: str) -> list[tuple[str, Value | None, int]]:
 
     Of overlapping mentions the longest counts.
     """
+    return list(_variables_in(text))
+
+
+@lru_cache(maxsize=4096)  # the same few labels and stage names come again and again
+def _variables_in(text: str) -> tuple[tuple[str, Value | None, int], ...]:
     hits: list[tuple[int, int, str, Value | None]] = []
-    for alias in load_aliases().values():
-        for start, end, value, _ in _matches(alias, text):
+    words = Text(text)
+    for alias in aliases_in(words):
+        for start, end, value, _ in _matches(alias, words):
             hits.append((start, end, alias.variable, value))
     for name, value, start, end in _settings(text):
         hits.append((start, end, name, None if value is True else value))
@@ -183,7 +190,7 @@ def variables_in(text: str) -> list[tuple[str, Value | None, int]]:
         reached = max(reached, end)
         seen[name] = len(chosen)
         chosen.append((name, value, start))
-    return chosen
+    return tuple(chosen)
 
 
 def _outweighed(positive: list[Evidence], negative: list[Evidence]) -> bool:
@@ -255,8 +262,9 @@ def _from_json(facts: Iterable[Fact]) -> Iterator[Evidence]:
 
 def _from_clause(text: str, weight: int, source: Source) -> Iterator[Evidence]:
     text = plain(text)
-    for alias in load_aliases().values():
-        for start, end, value, generic in _matches(alias, text):
+    words = Text(text)
+    for alias in aliases_in(words):
+        for start, end, value, generic in _matches(alias, words):
             negated = _negated(text, start, end)
             yield Evidence(alias.variable, value, weight, source, negated, generic)
     for name, value, _, _ in _settings(text):
@@ -310,8 +318,9 @@ def _from_text(document: Document) -> Iterator[Evidence]:
     text = document.text
     changes = {row.line for table in document.tables if own_column(table) for row in table.rows}
     weights: dict[int, int] = {}
-    for alias in load_aliases().values():
-        for start, end, value, generic in _matches(alias, text):
+    words = Text(text)
+    for alias in aliases_in(words):
+        for start, end, value, generic in _matches(alias, words):
             block, line = document.block_at(start)
             if block.kind == "row" and line in changes:
                 continue
@@ -361,30 +370,34 @@ def _weight(block: Block, document: Document) -> int:
     return ASIDE if _ASIDE.search(headings) else PROSE
 
 
-def _matches(alias: Alias, text: str) -> Iterator[tuple[int, int, Value | None, bool]]:
+def _matches(alias: Alias, text: Text) -> Iterator[tuple[int, int, Value | None, bool]]:
     """Yield (start, end, value or None, generic) of every place the alias matches."""
     taken: list[tuple[int, int]] = []
-    for pattern in alias.numbers:
-        for match in islice(pattern.finditer(text), MAX_MATCHES):
+    for wording in alias.numbers:
+        for match in _places(wording, text):
             number = parse_number(match.group(1))
-            if (target := _TARGET.match(text, match.end())) is not None:
+            if (target := _TARGET.match(text.text, match.end())) is not None:
                 number = parse_number(target.group(1))  # "3 -> 4": the value it ends at
             if number is None or not alias.holds(number):
                 continue
             taken.append(match.span())
             yield match.start(), match.end(), tidy(number), False
     for generic, levels in ((False, alias.levels), (True, alias.generic)):
-        for level, pattern in levels:
-            for match in islice(pattern.finditer(text), MAX_MATCHES):
+        for level, wording in levels:
+            for match in _places(wording, text):
                 start, end = match.span()
                 if not any(a < end and start < b for a, b in taken):
                     taken.append((start, end))
                     yield start, end, level, generic
-    for pattern in alias.mentions:
-        for match in islice(pattern.finditer(text), MAX_MATCHES):
+    for wording in alias.mentions:
+        for match in _places(wording, text):
             start, end = match.span()
             if not any(a < end and start < b for a, b in taken):
                 yield start, end, None, False
+
+
+def _places(wording: Wording, text: Text) -> Iterator[re.Match[str]]:
+    return islice(wording.finditer(text), MAX_MATCHES)
 
 
 def _negated(text: str, start: int, end: int) -> bool:
@@ -449,7 +462,7 @@ def _setting(key: str, text: str) -> tuple[str, Value] | None:
         return alias.variable, f"int{number:.0f}"
     if alias.variable == "rope_dims":
         return (alias.variable, "partial") if number and number < 64 else None
-    for level, pattern in (*alias.levels, *alias.generic):
-        if pattern.search(text):
+    for level, wording in (*alias.levels, *alias.generic):
+        if wording.pattern.search(text):
             return alias.variable, level
     return None
