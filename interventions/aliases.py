@@ -77,13 +77,15 @@ def load_aliases(path: Path = ALIASES_FILE) -> dict[str, Alias]:
     return aliases
 
 
+def words_of(text: str) -> Text:
+    """Return a text in which the aliases' wordings can be looked for."""
+    return Text(text, _index()[1])
+
+
 def aliases_in(text: Text) -> list[Alias]:
     """Return the aliases that can match somewhere in a text, in file order."""
     everywhere, by_word = _index()
-    able = set(everywhere)
-    for word, names in by_word.items():
-        if word in text:
-            able |= names
+    able = everywhere.union(*(by_word[word] for word in text.places))
     return [alias for alias in load_aliases().values() if alias.variable in able]
 
 

@@ -43,31 +43,37 @@ def fold(text: str) -> str:
 
 
 class Text:
-    """A text with the places of words in it, each looked up once."""
+    """A text with the places of words in it.
 
-    def __init__(self, text: str) -> None:
+    Args:
+        text: any text.
+        words: the folded words that will be asked for.
+    """
+
+    def __init__(self, text: str, words: Iterable[str]) -> None:
         self.text = text
-        self._folded = fold(text)
-        self._places: dict[str, list[int]] = {}
+        folded = fold(text)
+        self.places = {word: _places(word, folded) for word in words if word in folded}
 
-    def __contains__(self, word: str) -> bool:
-        return bool(self.places(word))
 
-    def places(self, word: str) -> list[int]:
-        """Offsets of a folded word, ascending, overlapping ones included."""
-        known = self._places.get(word)
-        if known is None:
-            known, at = [], self._folded.find(word)
-            while at >= 0:
-                known.append(at)
-                at = self._folded.find(word, at + 1)
-            self._places[word] = known
-        return known
+def _places(word: str, text: str) -> list[int]:
+    """Return the offsets of a word, ascending, overlapping ones included."""
+    found, at = [], text.find(word)
+    while at >= 0:
+        found.append(at)
+        at = text.find(word, at + 1)
+    return found
 
 
 @dataclass(frozen=True)
 class Wording:
-    """A compiled pattern with the words it needs; None where it must be tried everywhere."""
+    """A compiled pattern with the words it needs; None where it must be tried everywhere.
+
+    Attributes:
+        pattern: matches without regard to case.
+        needed: the words; a `Text` it is tried on must have been asked for them.
+        numeric: whether every match starts with a digit.
+    """
 
     pattern: re.Pattern[str]
     needed: Needed | None
@@ -77,7 +83,8 @@ class Wording:
         """Yield exactly what `pattern.finditer(text.text)` yields."""
         if self.needed is None:
             return self.pattern.finditer(text.text)
-        return self._tried(self._starts(self.needed, text), text.text)
+        places = [text.places[word] for word in self.needed.words if word in text.places]
+        return self._tried(self._starts(places, text.text), text.text) if places else iter(())
 
     def _tried(self, starts: Iterable[int], text: str) -> Iterator[re.Match[str]]:
         reached = 0
@@ -86,16 +93,17 @@ class Wording:
                 yield match
                 reached = match.end()
 
-    def _starts(self, needed: Needed, text: Text) -> Iterable[int]:
-        """Every place a match can start at, ascending."""
-        places = [place for word in needed.words for place in text.places(word)]
-        if not places or needed.high == 0:
-            return sorted(places) if len(needed.words) > 1 else places
+    def _starts(self, places: list[list[int]], text: str) -> Iterable[int]:
+        """Every place a match can start at, ascending; `places` of the needed words."""
+        low, high = (self.needed.low, self.needed.high) if self.needed else (0, 0)
+        if high == 0:
+            return places[0] if len(places) == 1 else sorted(at for some in places for at in some)
         starts = {
             start
-            for at in places
-            for start in range(max(0, at - needed.high), at - needed.low + 1)
-            if not self.numeric or text.text[start].isdecimal()
+            for some in places
+            for at in some
+            for start in range(max(0, at - high), at - low + 1)
+            if not self.numeric or text[start].isdecimal()
         }
         return sorted(starts)
 

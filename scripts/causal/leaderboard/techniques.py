@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from itertools import islice
 
-from interventions.aliases import Alias, aliases_in, load_aliases
+from interventions.aliases import Alias, aliases_in, load_aliases, words_of
 from interventions.keywords import Text, Wording
 from interventions.vocabulary import Value, Variable, load_variables
 from scripts.causal.leaderboard.document import Block, Document, Table, plain
@@ -169,7 +169,7 @@ def variables_in(text: str) -> list[tuple[str, Value | None, int]]:
 @lru_cache(maxsize=4096)  # the same few labels and stage names come again and again
 def _variables_in(text: str) -> tuple[tuple[str, Value | None, int], ...]:
     hits: list[tuple[int, int, str, Value | None]] = []
-    words = Text(text)
+    words = words_of(text)
     for alias in aliases_in(words):
         for start, end, value, _ in _matches(alias, words):
             hits.append((start, end, alias.variable, value))
@@ -262,7 +262,7 @@ def _from_json(facts: Iterable[Fact]) -> Iterator[Evidence]:
 
 def _from_clause(text: str, weight: int, source: Source) -> Iterator[Evidence]:
     text = plain(text)
-    words = Text(text)
+    words = words_of(text)
     for alias in aliases_in(words):
         for start, end, value, generic in _matches(alias, words):
             negated = _negated(text, start, end)
@@ -318,7 +318,7 @@ def _from_text(document: Document) -> Iterator[Evidence]:
     text = document.text
     changes = {row.line for table in document.tables if own_column(table) for row in table.rows}
     weights: dict[int, int] = {}
-    words = Text(text)
+    words = words_of(text)
     for alias in aliases_in(words):
         for start, end, value, generic in _matches(alias, words):
             block, line = document.block_at(start)
