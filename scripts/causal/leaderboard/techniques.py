@@ -357,17 +357,25 @@ def _weight(block: Block, document: Document) -> int:
     """How far a block speaks of the submission; 0 for what was tried, rejected or is planned."""
     headings = " / ".join(block.section[1:] if len(block.section) > 1 else block.section)
     own = block.text if block.kind == "heading" else ""
-    if _SKIPPED.search(headings) or (own and block.section and _SKIPPED.search(own)):
+    skipped, aside, config = _kind_of_section(headings)
+    if skipped or (own and block.section and _SKIPPED.search(own)):
         return 0
     if block.kind == "heading" and not block.section:
         return TITLE
     if block.kind == "row" and _OTHERS_ROW.search(block.text):
         return 0
-    if block.kind == "row" and _ASIDE.search(headings):
+    if block.kind == "row" and aside:
         return ASIDE
-    if _CONFIG.search(headings):
+    if config:
         return CONFIG if block.kind in ("row", "item") else PROSE
-    return ASIDE if _ASIDE.search(headings) else PROSE
+    return ASIDE if aside else PROSE
+
+
+@lru_cache(maxsize=256)  # every block below a heading asks
+def _kind_of_section(headings: str) -> tuple[bool, bool, bool]:
+    """Whether a section tells of what is not in the submission, of results, of what is in it."""
+    skipped, aside, config = (p.search(headings) for p in (_SKIPPED, _ASIDE, _CONFIG))
+    return bool(skipped), bool(aside), bool(config)
 
 
 def _matches(alias: Alias, text: Text) -> Iterator[tuple[int, int, Value | None, bool]]:
