@@ -38,7 +38,7 @@ def evidence_of(leaderboard: Leaderboard, *, snapshot: str, source: str) -> Lead
 
     Args:
         leaderboard: as read from the whole corpus.
-        snapshot: the day it was taken, YYYY-MM-DD.
+        snapshot: the day its newest facts are of, YYYY-MM-DD.
         source: where it was taken from.
 
     Raises:
@@ -215,7 +215,7 @@ def _with_quotes(tree: Any) -> Any:
 
 def main(
     input: Annotated[Path, typer.Option(help="Folder, clone or tar archive of the leaderboard.")],
-    snapshot: Annotated[str, typer.Option(help="The day it was taken (YYYY-MM-DD).")],
+    snapshot: Annotated[str, typer.Option(help="Day of its newest facts (YYYY-MM-DD).")],
     output: Annotated[Path, typer.Option(help="evidence.json.xz to write.")],
     source: Annotated[str, typer.Option(help="Where it was taken from.")] = UPSTREAM,
     quiet: Annotated[bool, typer.Option(help="No progress and no summary.")] = False,

@@ -21,9 +21,9 @@ def to_frame(leaderboard: Leaderboard) -> pd.DataFrame:
 
     Columns: identity, scores, then `techniques` and `absent` (the ids, space-separated), then one
     column per variable of the vocabulary and per ``other:`` technique that occurs. A variable's
-    column holds the stated value (numeric: a number; categorical: its level; else true), false
-    where the author says that it is absent, and nothing where the README is silent; a numeric
-    variable used without a stated value is in `techniques` alone.
+    column holds the stated value: a number, a level, or true and false (used, and absent). It is
+    empty where the README is silent, and for a numeric variable also where it is used without a
+    stated value or absent: `techniques` and `absent` tell those apart.
     """
     rows = leaderboard.submissions
     columns: dict[str, pd.Series] = {

@@ -93,7 +93,7 @@ class Leaderboard(Record):
 
     Attributes:
         source: what was read: a folder, an archive, a repository.
-        snapshot: the day its facts are of (YYYY-MM-DD), where it is known.
+        snapshot: the day its newest facts are of (YYYY-MM-DD), where it is known.
         unreadable: id → why the submission could not be read.
     """
 

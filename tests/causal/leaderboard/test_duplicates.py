@@ -64,7 +64,8 @@ def test_short_texts_tell_nothing_and_line_ends_do_not_count():
 def test_a_submission_is_no_child_of_its_own_copies():
     first = made(f"5/{DATED}", parent_prs=(3,))
     second = made(f"9/{DATED}", parent_prs=(5,), sources={
-        "parent_prs": Source(file="README.md", line=1), "val_bpb": Source(file="README.md", line=2),
+        "parent_prs": Source(file="README.md", line=1),
+        "val_bpb": Source(file="README.md", line=2),
     })  # fmt: skip
     read = merge_duplicates([first, second], [NONE, NONE])[0]
     assert read.parent_prs == ()

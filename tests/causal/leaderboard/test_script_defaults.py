@@ -1,5 +1,6 @@
 """Defaults of a training script, by its syntax tree alone."""
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -72,10 +73,8 @@ def test_a_script_is_read_no_further_than_its_bound(monkeypatch):
 
 @given(st.text(max_size=200))
 def test_no_text_crashes_it(text):
-    try:
+    with contextlib.suppress(InputError):
         read_defaults(text, "x")
-    except InputError:
-        pass
 
 
 def submission(tmp_path: Path, script: str) -> Path:

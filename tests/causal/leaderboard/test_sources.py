@@ -166,7 +166,8 @@ def upstream(tmp_path_factory) -> Path:
     git(folder, "checkout", "--quiet", "-b", "b")
     write(records / "2026-03-02_B", 1.2)
     (records / "2026-03-02_B" / "train_gpt.py").write_text(
-        'import os\nn = int(os.environ.get("NUM_LAYERS", 13))\nd = os.environ.get("MODEL_DIM", 448)\n'
+        'from os import environ\nimport os\nd = int(os.environ.get("MODEL_DIM", 448))\n'
+        'n = int(os.environ.get("NUM_LAYERS", 13))\n'
     )
     (records / "2026-03-01_A" / "README.md").write_text("# A, altered\n")
     (records / "2026-03-02_L").symlink_to("2026-03-02_B")
