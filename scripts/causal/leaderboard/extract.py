@@ -15,7 +15,6 @@ from scripts.causal.leaderboard.outcomes import (
 )
 from scripts.causal.leaderboard.schema import Source, Submission
 from scripts.causal.leaderboard.seeds import seed_results, settle_final
-from scripts.causal.leaderboard.stages import stage_contrasts
 from scripts.causal.leaderboard.submission_json import Fact
 from scripts.causal.leaderboard.techniques import read_techniques
 
@@ -45,7 +44,7 @@ def extract_submission(
     base = base_bpb(document, facts, final, parents)
     size = artifact_bytes(document, facts)
     techniques = read_techniques(document, facts)
-    ablations = read_ablations(document, stage_contrasts(document, facts))
+    ablations = read_ablations(document, facts, final.value if final else None)
     for name, found in (("val_bpb", final), ("base_bpb", base), ("artifact_bytes", size)):
         if found is not None:
             sources[name] = found.source

@@ -26,6 +26,7 @@ _NOT_BPB = re.compile(
 _BPB_WORD = re.compile(r"bpb|bits.per.byte|score", re.IGNORECASE)
 _FROM = re.compile(r"^(?:from|control|before|old|default)$", re.IGNORECASE)
 _TO = re.compile(r"^(?:to|treatment|after|new|ours)$", re.IGNORECASE)
+_BESIDE = re.compile(r"\((?:Δ ?)?[+-]\d?\.\d{3,}\)")  # 5120 (-0.003)
 _KIND = re.compile(r"^kind$", re.IGNORECASE)
 _STARTS = re.compile(r"\W{0,4}(?:val_bpb\W{1,3})?\d\.\d{2,10}(?![\d%]|\.\d)")
 _UNIT = re.compile(r"\s?(?:[KMG]i?B|ms|s|sec|x|k|M|steps?|%)\b|\s?%")
@@ -125,6 +126,9 @@ def _is_delta(title: str, cells: list[str]) -> bool:
         _BPB_WORD.search(title)
     ):
         return False
+    beside = sum(bool(_BESIDE.search(text)) for text in cells)
+    if beside >= 2 and beside * 2 >= numeric:
+        return True
     if _DELTA.search(title):
         return signed > 0 or any(cell_like_delta(text) for text in cells)
     return signed > 0 and signed >= numeric - 1
