@@ -37,16 +37,18 @@ _NOT_A_CHANGE = re.compile(
 )
 _NUMBER = r"(~|about |roughly )?([+-]|±)?\s?(\d?\.\d{3,8}|0\.\d{2})"
 _DELTA = re.compile(
-    r"(?<![\w.,])(?<!\d-)(?<!\d to )(?<!/)"
+    r"(?<![\w.,])(?<!\d-)(?<!\d to )(?<!/)(?<![≥≤<>])(?<![≥≤<>] )"
     + _NUMBER
     + r"\$?\s{0,4}(?:val[_ ])?(bpb|bits|nats?)\b",
     re.IGNORECASE,
 )
 _BY = re.compile(
-    r"\b(bpb)\s(?:scores? )?(?:by|of|gain of|improvement of)\s(?:an? )?(?:only )?" + _NUMBER
+    r"(?<![a-z])(bpb)\s(?:scores? )?(?:by|of|gain of|improvement of)\s(?:an? )?(?:only )?" + _NUMBER
     + r"(?![\d%])(?!\s?(?:->|→|bpb|nats?|ms|s\b|MB))",
     re.IGNORECASE,
 )  # fmt: skip
+_HEADLINE = re.compile(r"\W*(?:improvement|delta|Δ|gain)\b[^.]{0,40}:", re.IGNORECASE)
+_TOGETHER = re.compile(r"\b(?:together|combined|jointly|in total|all three)\b", re.IGNORECASE)
 _PENALTY = re.compile(
     r"\b(?:quant\w*|int\d|export|roundtrip|RT)\W{0,3}(?:loss|penalty|gap|degradation|cost)",
     re.IGNORECASE,
@@ -149,7 +151,7 @@ def _sentence(
         yield from _against(reading, block, start, text, pair)
         return
     deltas = _deltas(text)
-    if not deltas or _NOT_A_CHANGE.search(text):
+    if not deltas or (_NOT_A_CHANGE.search(text) and not _HEADLINE.match(text)):
         return
     if len(deltas) == 1:
         found = _one(reading, block, start, text, deltas[0], topic)
@@ -197,7 +199,9 @@ def _one(
         return None
     before = [name for name, _, at in named if at < delta.start]
     subject = _SUBJECT.match(text)
-    if stated and not variables_in(stated.group(1)):
+    if _TOGETHER.search(text[: delta.end]):
+        variable = "other:bundle"
+    elif stated and not variables_in(stated.group(1)):
         compares = _COMPARED.search(stated.group(1))
         variable = "other:bundle" if compares else f"other:{slug(stated.group(1))}"
     elif before:
@@ -331,8 +335,11 @@ def _arrow(
     if not named and _REFERS.match(text) and block.section[1:]:
         headed = variables_in(block.section[-1])
         named = headed if len(headed) == 1 else []
+    subject = _SUBJECT.match(text)
     total = bool(TOTAL.match(text)) or not named
     variable = "other:bundle" if total else named[0][0]
+    if not named and subject and not _PRONOUN.match(subject.group(1)):
+        total, variable = False, f"other:{slug(subject.group(1))}"
     yield at_line(
         reading,
         _line(block, start + match.start()),

@@ -18,13 +18,14 @@ from scripts.causal.leaderboard.submission_json import Fact
 from scripts.causal.leaderboard.tables import cell, cell_score, columns_of, mean_row
 from scripts.causal.leaderboard.techniques import variables_in
 
-ORDER = ("raw", "averaged", "adapted", "quantized", "sliding", "ttt", "mixed")
+ORDER = ("raw", "averaged", "adapted", "quantized", "sliding", "ttt", "slot", "mixed")
 STAGE_CONTRASTS = {
     "averaged": ("ema", "raw weights", "averaged weights"),
     "adapted": ("ttt", "none", "test-time trained before quantization"),
     "quantized": ("quant_bits", "before quantization", "quantized"),
     "sliding": ("sliding_window_eval", "non-overlapping", "sliding window"),
     "ttt": ("ttt", "none", "test-time trained"),
+    "slot": ("slot", "none", "sample-specific output tuning"),
     "mixed": ("ngram_mix", "model alone", "mixed with n-gram statistics"),
 }
 _RUN = re.compile(r"baseline|sota|\bours?\b|\bthis\b|#\d|=|^\W*\+", re.IGNORECASE)
@@ -47,6 +48,8 @@ def stage_of(label: str) -> str | None:
         return None
     if re.search(r"\bpre[ -]?ttt|\bbefore ttt|\bno ttt|\bw/o ttt|\bwithout ttt", text):
         return "sliding" if "slid" in text or "quant" not in text else "quantized"
+    if re.search(r"\bslot\b", text):
+        return None if re.search(r"\bpre[ -]|\bno\b|w/o|without|before", text) else "slot"
     if re.search(r"n-?gram|\bppm\b|\bcache\b|\bmixer\b", text):
         return None if re.search(r"\bpre[ -]|\bno\b|without|before", text) else "mixed"
     if re.search(r"\bttt\b|test[ -]time", text):

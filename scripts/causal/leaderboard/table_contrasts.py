@@ -20,6 +20,7 @@ from scripts.causal.leaderboard.document import Row, Table
 from scripts.causal.leaderboard.schema import Ablation
 from scripts.causal.leaderboard.stages import STAGE_CONTRASTS, stage_of
 from scripts.causal.leaderboard.table_roles import (
+    ABSENT,
     BASELINE,
     MINUS,
     OURS,
@@ -53,6 +54,8 @@ _COMPARES = re.compile(
     r"\bgain|\bimprove|\bdelta|Δ|\bpenalty|\bgap\b|\bbenefit|\bdegradation|\bvs\.?\b|\bcost\b",
     re.IGNORECASE,
 )
+_WITH = re.compile(r"^(?:with|\+)\s", re.IGNORECASE)
+_JOINED = re.compile(r"^\W*(?:both|all|combined|everything)\b", re.IGNORECASE)
 _DIFFERENCE = re.compile(
     r"\W*(?:Δ|delta|difference|improvement|change|gain)\W*(?:$|vs|over|from|against)", re.I
 )
@@ -228,6 +231,8 @@ def _between_columns(table: Table, columns: Columns) -> tuple[str, str, str] | N
 def _restated(table: Table, columns: Columns) -> bool:
     """Whether a later row names what an earlier one added: each row then stands alone."""
     rows = [cell(row, columns.label) for row in table.rows]
+    if any(_JOINED.match(PLUS.sub("", row)) for row in rows if PLUS.match(row)):
+        return True
     named = [{name for name, _, _ in variables_in(row)} for row in rows if PLUS.match(row)]
     return any(earlier and earlier < later for earlier, later in pairwise(named)) or any(
         earlier and earlier < later for earlier, later in zip(named, named[2:], strict=False)
@@ -320,6 +325,8 @@ def _score_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ab
         )
     if base is None or not comparable(labels, base, titles_of(table)):
         return
+    if base == len(rows) - 1 > 2 and re.search(r"\bSOTA\b", labels[base]):
+        return  # the leaderboard's best, for orientation
     for position, (row, value) in enumerate(rows):
         if position == base or PULL_REQUEST.search(labels[position]):
             continue
@@ -336,7 +343,8 @@ def _score_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ab
 def _versus(reading: Reading, table: Table) -> Iterator[Ablation]:
     """| Metric | Control | Treatment | with rows of scores: the last such row's contrast."""
     titles = (table.header[1], table.header[2])
-    turned = bool(
+    turned = bool(ABSENT.search(titles[1])) and not ABSENT.search(titles[0])
+    turned = turned or bool(
         (OURS.search(titles[0]) or not BASELINE.search(titles[0]))
         and BASELINE.search(titles[1])
         and not OURS.search(titles[1])
@@ -345,20 +353,28 @@ def _versus(reading: Reading, table: Table) -> Iterator[Ablation]:
     stages = [stage_of(title) for title in titles]
     for row in table.rows:
         before, after = cell_score(row, control), cell_score(row, treatment)
-        if not bpb_row(row) or before is None or after is None or abs(after - before) > 1:
+        if (
+            not (bpb_row(row) or stage_of(cell(row, 0)))
+            or before is None
+            or after is None
+            or abs(after - before) > 1
+        ):
             continue
         title = table.header[treatment]
-        known = {name for name, _, _ in variables_in(table.header[control])}
+        absent = ABSENT.search(table.header[control])
+        known = set() if absent else {name for name, _, _ in variables_in(table.header[control])}
         named = [name for name, _, _ in variables_in(title) if name not in known]
         kind = "single"
         if all(stages) and stages[1] in STAGE_CONTRASTS:
             variable = STAGE_CONTRASTS[stages[1]][0]
         elif len(named) == 1:
             variable = named[0]
-        elif named or OURS.search(title) or PULL_REQUEST.search(title) or len(table.rows) > 4:
+        elif named or (
+            not absent and OURS.search(title) or PULL_REQUEST.search(title) or len(table.rows) > 4
+        ):
             variable, kind = "other:bundle", "bundle"
         else:
-            variable = f"other:{slug(title)}"
+            variable = f"other:{slug(_WITH.sub('', title))}"
         yield at_line(
             reading,
             row.line,
@@ -391,7 +407,11 @@ def _metrics(reading: Reading, table: Table) -> Iterator[Ablation]:
                 delta=delta,
             )
             continue
-        against = re.search(r"\bvs\b|\bover\b|baseline|SOTA|#\d{2,5}", label, re.I)
+        against = re.search(
+            r"^\W*(?:improvement|delta|gain|Δ)\W*$|\bvs\b|\bover\b|baseline|SOTA|#\d{2,5}",
+            label,
+            re.I,
+        )
         subject = re.split(r"\bvs\b|\bover\b|\bfrom\b|\(", label, maxsplit=1)[0]
         named = variables_in(subject)
         if named or against:

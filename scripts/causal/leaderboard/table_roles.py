@@ -7,7 +7,7 @@ from typing import Literal
 
 from scripts.causal.leaderboard.contrasts import NOT_RUN
 from scripts.causal.leaderboard.document import Row, Table
-from scripts.causal.leaderboard.stages import stage_rows
+from scripts.causal.leaderboard.stages import stage_of, stage_rows
 from scripts.causal.leaderboard.tables import Columns, cell, cell_score, parse_seed
 from scripts.causal.leaderboard.techniques import variables_in
 
@@ -34,6 +34,11 @@ PLUS = re.compile(r"^\W{0,4}(?:\+|&|and |add(?:ed|ing)? |then )", re.IGNORECASE)
 MINUS = re.compile(
     r"^\W{0,3}(?:-\s|−|without |w/o |no |remov\w+ |drop\w* |minus |disable\w* )", re.IGNORECASE
 )
+CONDITION = re.compile(
+    rf"^(?:with|without|w/o?|no|\+)\b|\b(?:on|off|enabled|disabled)$|{BASELINE.pattern}|{OURS.pattern}",
+    re.IGNORECASE,
+)
+ABSENT = re.compile(r"^(?:without|w/o|no)\b|\b(?:off|disabled)$", re.IGNORECASE)
 METRIC = re.compile(r"^\W*(?:metric|measure|quantity|stat\w*|key)\b", re.IGNORECASE)
 PULL_REQUEST = re.compile(r"#\d{2,5}|\bPR\b")
 _ABLATED = re.compile(r"leave[- ]one|ablat|remov|without", re.IGNORECASE)
@@ -84,8 +89,11 @@ def _pairs(table: Table) -> bool:
     """| Metric | Control | Treatment | with a row of scores."""
     if not 3 <= len(table.header) <= 4 or any(_NO_PAIR.search(t) for t in table.header[1:3]):
         return False
+    conditions = all(CONDITION.search(title) for title in table.header[1:3])
     return any(
-        bpb_row(row) and cell_score(row, 1) is not None and cell_score(row, 2) is not None
+        (bpb_row(row) or (conditions and stage_of(cell(row, 0)) is not None))
+        and cell_score(row, 1) is not None
+        and cell_score(row, 2) is not None
         for row in table.rows
     )
 

@@ -26,6 +26,7 @@ _NOT_BPB = re.compile(
 _BPB_WORD = re.compile(r"bpb|bits.per.byte|score", re.IGNORECASE)
 _FROM = re.compile(r"^(?:from|control|before|old|default)$", re.IGNORECASE)
 _TO = re.compile(r"^(?:to|treatment|after|new|ours)$", re.IGNORECASE)
+_CLOSING = re.compile(r"\W*(?:std|stdev|s\.?d\.?|σ|range|spread|delta|Δ)\b", re.IGNORECASE)
 _BESIDE = re.compile(r"\((?:Δ ?)?[+-]\d?\.\d{3,}\)")  # 5120 (-0.003)
 _KIND = re.compile(r"^kind$", re.IGNORECASE)
 _STARTS = re.compile(r"\W{0,4}(?:val_bpb\W{1,3})?\d\.\d{2,10}(?![\d%]|\.\d)")
@@ -54,8 +55,9 @@ def columns_of(table: Table) -> Columns:
     bpb: list[int] = []
     delta: list[int] = []
     size: list[int] = []
+    body = [row for row in table.rows if row.cells and not _CLOSING.match(row.cells[0])]
     for index, title in enumerate(table.header):
-        cells = [row.cells[index] for row in table.rows if index < len(row.cells)]
+        cells = [row.cells[index] for row in body if index < len(row.cells)]
         if (
             seed is None
             and SEED.match(title)
