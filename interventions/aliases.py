@@ -18,7 +18,7 @@ _BOUNDS = {
     r"\s*": r"\s{0,4}", r"\d+": r"\d{1,12}", r"\d*": r"\d{0,12}", r"\S*": r"\S{0,40}",
     r"\w*": r"\w{0,40}", ")*": "){0,3}", "]*": "]{0,4}", "]+": "]{1,4}",
 }  # fmt: skip
-_KEYS = {"mentions", "numbers", "levels", "generic", "env", "switches", "low", "high"}
+_KEYS = {"mentions", "numbers", "levels", "generic", "hints", "env", "switches", "low", "high"}
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Alias:
         numbers: patterns whose group 1 is its value.
         levels: (level, pattern) in the order of preference; more exact wordings come first.
         generic: (level, pattern) that only name the family, for when no level's own words appear.
+        hints: lower-case matches that tell a level but, alone, do not claim the technique.
         env: lower-case names under which commands and JSON give the value.
         switches: lower-case names that turn it on or off.
         low, high: bounds of a number that can be this variable's.
@@ -41,6 +42,7 @@ class Alias:
     numbers: tuple[Wording, ...]
     levels: tuple[tuple[str, Wording], ...]
     generic: tuple[tuple[str, Wording], ...]
+    hints: frozenset[str]
     env: tuple[str, ...]
     switches: tuple[str, ...]
     low: float
@@ -117,6 +119,7 @@ def _alias(name: str, entry: dict[str, Any]) -> Alias:
         numbers=_patterns(entry.get("numbers", ())),
         levels=_levels(entry.get("levels", {})),
         generic=_levels(entry.get("generic", {})),
+        hints=frozenset(text.lower() for text in entry.get("hints", ())),
         env=tuple(dict.fromkeys(text.lower() for text in names)),
         switches=tuple(text.lower() for text in entry.get("switches", ())),
         low=float(entry.get("low", "-inf")),

@@ -13,7 +13,7 @@ from markdown_it.token import Token
 
 MAX_LINE = 8_000  # characters of one line that are read: longer lines are data, not prose
 MAX_LINES = 20_000
-MAX_CELLS = 60_000  # of all tables; the widest reports have two thousand
+MAX_CELLS = 20_000  # of all tables; the widest reports have two thousand
 
 Kind = Literal["heading", "paragraph", "item", "code", "row"]
 

@@ -26,7 +26,14 @@ _SKIPPED = re.compile(
     r"did ?n[o']?t work|negative|fail(?:ed|ure)|tried|dead ends?|future|next steps?|what's next|"
     r"planned|limitation|rejected|todo|roadmap|not (?:used|included)|discarded|related work|"
     r"reference|acknowledg|ideas|why .{0,30} (?:fails|hurts)|lessons?|^(?:included )?files?\b|"
-    r"reported contrasts|why it failed|related prs|contents$",
+    r"reported contrasts|why it failed|related prs|contents$|doesn'?t (?:work|help)|what hurt|"
+    r"\bi'd (?:do|try)\b|\bwould (?:do|try)\b|with more (?:compute|time)",
+    re.IGNORECASE,
+)
+# In a title these are said of one part ("TTT disabled"), below it of all that follows.
+_GONE = re.compile(
+    r"\b(?:dropped|removed|ruled out|abandoned|killed|superseded|retired|disabled)\b|"
+    r"\bnot (?:in|part of) (?:this|the)\b",
     re.IGNORECASE,
 )
 _ASIDE = re.compile(
@@ -43,8 +50,8 @@ _CONFIG = re.compile(
 _NEGATED_BEFORE = re.compile(
     r"(?:\b(?:no|zero|without|w/o|not|never|neither|nor|non|removed?|removes|removing|drop(?:ped|s)?|"
     r"disabled?|disables|instead of|replac(?:es?|ed|ing)|unlike|rather than|lacks?|excluding|"
-    r"don't|doesn't|didn't|isn't|avoid(?:s|ed)?|rejected|skip(?:ped|s)?|beyond|vs\.?|over)"
-    r"[ -](?:[\w+/#()-]{1,24}[ ,/]{1,2}(?:or |and |no )?){0,3}|no[_-])$",
+    r"don't|doesn't|didn't|isn't|avoid(?:s|ed)?|rejected|skipped|skipping|beyond|vs\.?|over)"
+    r"[ -](?:(?!(?:but|with|plus)\b)[\w+/#()-]{1,24}[ ,/]{1,2}(?:or |and |no )?){0,3}|no[_-])$",
     re.IGNORECASE,
 )
 _NEGATED_AFTER = re.compile(
@@ -53,7 +60,28 @@ _NEGATED_AFTER = re.compile(
     r"\s(?:is|are|was|were|has been|have been)?\s?"
     r"(?:not (?:used|enabled|included|applied|claimed|run)|disabled|removed|unused|dropped|"
     r"turned off|rejected|off\b|skipped)|"
+    r"\W{1,2}(?:[\w ]{0,30} )?but (?:is |are |was |left )?"
+    r"(?:disabled|not (?:used|enabled)|unused|off\b|never)|"
     r"[\w ()/]{0,12}\s?[-—:]+ ?(?:it )?(?:hurts?|hurt|worse|no gain|did ?n[o']t help|negative)\b)",
+    re.IGNORECASE,
+)
+_LEFT_OUT = re.compile(
+    r"(?:^|[\n|(>]|[.;]\s)\W{0,6}(?:what (?:i|we) |tried and |tested and |also )?"
+    r"(?:dropped|removed|not (?:used|included|helpful|adopted)|unused|disabled|excluded|"
+    r"rejected|skipped|abandoned|omitted|ruled out|no longer used|did ?n[o']t (?:help|work)|"
+    r"harmful|no gain)"
+    r"(?: \([^()\n]{0,40}\))?:(?!\s{0,4}(?:no|none)\b)[^\n;:|]{0,100}$",
+    re.IGNORECASE,
+)
+_NONE_OF = re.compile(r"\b(?:no|without|neither|never|not?) [^.;:|\n]{0,110}$", re.IGNORECASE)
+_OR_LAST = re.compile(r"[^.;:|\n(]{0,80}?(?:,| )\s?n?or [^.;:|\n]{2,40}", re.IGNORECASE)
+_STILL = re.compile(r"\b(?:but|with|only|uses?|instead|yet|than|just)\b", re.IGNORECASE)
+_NOT_DONE = re.compile(
+    r"(?:^|\n)\W{0,4}(?:\d{1,2}\. )?(?:re)?(?:try|test|explore|investigate) [^.;\n]{0,60}$|"
+    r"\b(?:could|would|might|wanted to|plan to|hope to) (?:have )?(?:also )?"
+    r"(?:try|tried|use|add|help|explore)\b[^.;\n]{0,60}$|"
+    r"\b(?:top|other|winning|leading|stronger|leaderboard) (?:entries|submissions|records|runs)"
+    r"\b[^.;\n]{0,50}\b(?:use|add|rely on|have)\b[^.;\n]{0,50}$",
     re.IGNORECASE,
 )
 _SETTING = re.compile(
@@ -68,6 +96,7 @@ _THEIRS = re.compile(
 _MINE = re.compile(r"\bthis|\bours?\b|\bnew\b|\bafter\b|\bnow\b|#\d|\bto\b|tuned", re.IGNORECASE)
 _MLP_HIDDEN = re.compile(r"\bMLP[_ ]hidden(?: dim| size)?\W{0,4}(\d{3,5})\b", re.IGNORECASE)
 _OFF = ("0", "false", "no", "off", "none", "0.0", "not", "removed", "disabled")
+_ON = ("true", "yes", "on", "enabled", "used", "all", "full", "default")
 _TTT_PLACE = re.compile(r"\bTTT\b|test[ -]time|\bSGD\b|\bSLOT\b")
 _TTT_SETTINGS = ("grad_clip", "muon_momentum", "matrix_lr", "weight_decay", "train_batch_tokens")
 _TARGET = re.compile(r"\s?(?:->|→)\s?(\d[\d.,]*[kKM]?)")
@@ -99,6 +128,7 @@ class Evidence:
     source: Source
     negated: bool = False
     generic: bool = False
+    hint: bool = False  # speaks of a level, but of the technique only where that is named too
 
 
 @dataclass(frozen=True)
@@ -125,7 +155,7 @@ def read_techniques(document: Document, facts: Iterable[Fact]) -> Techniques:
     absent = []
     for name, variable in load_variables().items():
         places = found.get(name, [])
-        positive = [e for e in places if not e.negated]
+        positive = [e for e in places if not e.negated and not e.hint]
         negative = [e for e in places if e.negated and _denies_all(e)]
         if positive and not _outweighed(positive, negative):
             used[name], sources[name] = _best(places, variable)
@@ -266,7 +296,8 @@ def _from_clause(text: str, weight: int, source: Source) -> Iterator[Evidence]:
     for alias in aliases_in(words):
         for start, end, value, generic in _matches(alias, words):
             negated = _negated(text, start, end)
-            yield Evidence(alias.variable, value, weight, source, negated, generic)
+            hint = text[start:end].lower() in alias.hints
+            yield Evidence(alias.variable, value, weight, source, negated, generic, hint)
     for name, value, _, _ in _settings(text):
         stated = None if value is True else value
         yield Evidence(name, stated, weight, source, value is False)
@@ -335,7 +366,8 @@ def _from_text(document: Document) -> Iterator[Evidence]:
                 continue
             source = Source(file=document.name, line=line)
             negated = _negated(text, start, end)
-            yield Evidence(alias.variable, value, weight, source, negated, generic)
+            hint = text[start:end].lower() in alias.hints
+            yield Evidence(alias.variable, value, weight, source, negated, generic, hint)
 
 
 def _of_test_time(block: Block, text: str, start: int, end: int) -> bool:
@@ -358,6 +390,8 @@ def _weight(block: Block, document: Document) -> int:
     headings = " / ".join(block.section[1:] if len(block.section) > 1 else block.section)
     own = block.text if block.kind == "heading" else ""
     skipped, aside, config = _kind_of_section(headings)
+    if len(block.section) > 1 and _GONE.search(headings):
+        return 0
     if skipped or (own and block.section and _SKIPPED.search(own)):
         return 0
     if block.kind == "heading" and not block.section:
@@ -409,9 +443,15 @@ def _places(wording: Wording, text: Text) -> Iterator[re.Match[str]]:
 
 
 def _negated(text: str, start: int, end: int) -> bool:
-    before = re.split(r"\.\s|[;:|\n(]", text[max(0, start - 70) : start])[-1]
-    after = re.split(r"\.\s|[;\n]", text[end : end + 40])[0]
-    return bool(_NEGATED_BEFORE.search(before) or _NEGATED_AFTER.match(after))
+    around = text[max(0, start - 130) : start]
+    before = re.split(r"\.\s|[;:|\n(]", around[-70:])[-1]
+    after = re.split(r"\.\s|[;\n]", text[end : end + 60])[0]
+    if _NEGATED_BEFORE.search(before) or _NEGATED_AFTER.match(after):
+        return True
+    listed = _NONE_OF.search(around)  # "no SLOT, n-gram cache or logit bias": each of them
+    if listed and _OR_LAST.match(text, end) and not _STILL.search(listed.group()):
+        return True
+    return bool(_LEFT_OUT.search(around) or _NOT_DONE.search(around))
 
 
 @cache
@@ -446,7 +486,8 @@ def _setting(key: str, text: str) -> tuple[str, Value] | None:
         return alias.variable, word
     switch = _switches().get(key)
     if switch is not None:
-        return switch.variable, word not in _OFF
+        known = word in _OFF or word in _ON or parse_number(word) is not None
+        return (switch.variable, word not in _OFF) if known else None
     if alias is None and key.startswith("use_") and word in ("0", "1", "true", "false"):
         named = variables_in(key[4:].replace("_", " ")) or variables_in(key[4:])
         if not named:
