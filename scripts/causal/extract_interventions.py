@@ -13,10 +13,15 @@ from scripts.causal.cli import progress_bar, run_command
 from scripts.causal.files import InputError
 from scripts.causal.forms import write_file
 from scripts.causal.leaderboard.evidence import is_evidence, load_evidence
-from scripts.causal.leaderboard.explain import explain, find_submission
+from scripts.causal.leaderboard.explain import explain, find_place
 from scripts.causal.leaderboard.export import require_parquet, write_csv, write_parquet
 from scripts.causal.leaderboard.git_objects import GitTree
-from scripts.causal.leaderboard.reading import open_tree, read_leaderboard, read_readme
+from scripts.causal.leaderboard.reading import (
+    open_tree,
+    read_leaderboard,
+    read_readme,
+    read_submission,
+)
 from scripts.causal.leaderboard.schema import Leaderboard
 from scripts.causal.leaderboard.sources import Tree, find_places
 
@@ -47,14 +52,18 @@ def extract_leaderboard(
     return read_leaderboard(open_tree(path), keep_going=keep_going, merge=merge, progress=progress)
 
 
-def explain_submission(tree: Tree, leaderboard: Leaderboard, wanted: str) -> str:
-    """Return one submission's README with its facts at their lines.
+def explain_submission(tree: Tree, wanted: str) -> str:
+    """Return one submission's README with its facts at their lines; only it is read.
+
+    Args:
+        tree: where it is.
+        wanted: its id, folder name or pull-request number.
 
     Raises:
-        InputError: no such submission, or its README cannot be read.
+        InputError: no such submission, or it cannot be read.
     """
-    submission = find_submission(leaderboard, wanted)
-    place = next(place for place in find_places(tree) if place.id == submission.id)
+    place = find_place(find_places(tree), wanted)
+    submission, _ = read_submission(tree, place)
     return explain(submission, read_readme(tree, place))
 
 
@@ -108,28 +117,27 @@ def main(
         raise InputError("nothing to write", mend="give --output, --csv, --parquet or --explain")
     if parquet is not None:
         require_parquet()
-    told = None
-    with progress_bar("Reading READMEs", quiet=quiet) as progress:
-        if git is None and input is not None and is_evidence(input):
+    if git is None and input is not None and is_evidence(input):
+        if explain is not None:
+            raise InputError("holds no READMEs", where=input, mend="give --explain a folder")
+        leaderboard = load_evidence(input)
+    else:
+        with _tree(input, git, pulls) as tree:
             if explain is not None:
-                raise InputError("holds no READMEs", where=input, mend="give --explain a folder")
-            leaderboard = load_evidence(input)
-        else:
-            with _tree(input, git, pulls) as tree:
+                print(explain_submission(tree, explain), end="")
+            if not outputs:
+                return
+            with progress_bar("Reading READMEs", quiet=quiet) as progress:
                 leaderboard = read_leaderboard(
                     tree, keep_going=keep_going, merge=not keep_duplicates, progress=progress
                 )
-                if explain is not None:
-                    told = explain_submission(tree, leaderboard, explain)
     if output is not None:
         write_file(output, leaderboard)
     if csv is not None:
         write_csv(csv, leaderboard)
     if parquet is not None:
         write_parquet(parquet, leaderboard)
-    if told is not None:
-        print(told, end="")
-    if outputs and not quiet:
+    if not quiet:
         claims = sum(len(submission.ablations) for submission in leaderboard.submissions)
         copies = sum(len(submission.also) for submission in leaderboard.submissions)
         print(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from scripts.causal.files import InputError
-from scripts.causal.leaderboard.schema import Leaderboard, Source, Submission
-from scripts.causal.leaderboard.sources import README
+from scripts.causal.leaderboard.schema import Source, Submission
+from scripts.causal.leaderboard.sources import README, Place
 
 MAX_WIDTH = 400  # characters of a line that are shown
 # Controls, invisible formatting (bidi marks among them), surrogates, line and paragraph marks.
@@ -17,21 +17,17 @@ _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
 
-def find_submission(leaderboard: Leaderboard, wanted: str) -> Submission:
+def find_place(places: Sequence[Place], wanted: str) -> Place:
     """Return the submission with this id, folder name or pull-request number.
 
     Raises:
         InputError: there is none, or there are several.
     """
-    exact = [s for s in leaderboard.submissions if wanted in (s.id, *s.also)]
-    if exact:
-        return exact[0]
     number = wanted.removeprefix("#")
-    found = [
-        submission
-        for submission in leaderboard.submissions
-        if any(copy.rpartition("/")[2] == wanted for copy in (submission.id, *submission.also))
-        or number in map(str, submission.pull_requests)
+    found = [place for place in places if place.id == wanted] or [
+        place
+        for place in places
+        if place.id.rpartition("/")[2] == wanted or str(place.pr) == number
     ]
     if len(found) == 1:
         return found[0]
@@ -40,7 +36,7 @@ def find_submission(leaderboard: Leaderboard, wanted: str) -> Submission:
             f"no submission {printable(wanted)!r}", where="--explain",
             mend="give an id of interventions.json, a folder name or a pull-request number",
         )  # fmt: skip
-    names = ", ".join(printable(submission.id) for submission in found[:5])
+    names = ", ".join(printable(place.id) for place in found[:5])
     raise InputError(f"{len(found)} submissions match: {names}", where="--explain")
 
 

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scripts.causal.files import InputError
-from scripts.causal.leaderboard.explain import MAX_WIDTH, explain, find_submission, printable
+from scripts.causal.leaderboard.explain import MAX_WIDTH, explain, find_place, printable
 from scripts.causal.leaderboard.extract import extract_submission
-from scripts.causal.leaderboard.schema import Leaderboard, Source, Submission
+from scripts.causal.leaderboard.schema import Source, Submission
+from scripts.causal.leaderboard.sources import Place
 
 SCRIPT = Path(__file__).parents[3] / "scripts" / "causal" / "extract_interventions.py"
 README = "# Wide MLP\n\nBuilt on PR #12.\n\n- 11L\n- val_bpb: **1.1234**\n"
@@ -66,15 +67,17 @@ def test_long_lines_are_cut():
     assert max(map(len, shown.splitlines())) < MAX_WIDTH + 40
 
 
-def test_a_submission_is_found_by_id_copy_folder_and_number():
-    one = Submission(id="7/t/b", also=("9/t/b",), pr=7)
-    board = Leaderboard(source="x", submissions=(one, Submission(id="7/t/c", pr=7)))
-    for name in ("7/t/b", "9/t/b", "b", "9", "#9"):
-        assert find_submission(board, name) is one
-    with pytest.raises(InputError, match="2 submissions match: 7/t/b, 7/t/c"):
-        find_submission(board, "#7")
+def test_a_submission_is_found_by_id_folder_and_number():
+    def place(identity, pr):
+        return Place(identity, identity, pr, frozenset())
+
+    one, two, three = place("7/t/b", 7), place("8/t/c", 8), place("8/t/d", 8)
+    for name in ("7/t/b", "b", "7", "#7"):
+        assert find_place([one, two, three], name) is one
+    with pytest.raises(InputError, match="2 submissions match: 8/t/c, 8/t/d"):
+        find_place([one, two, three], "#8")
     with pytest.raises(InputError, match="no submission 'z"):
-        find_submission(board, "z\x1b")
+        find_place([one], "z\x1b")
 
 
 def run(*arguments):
