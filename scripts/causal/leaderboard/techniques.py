@@ -48,9 +48,9 @@ _CONFIG = re.compile(
     re.IGNORECASE,
 )
 _NEGATED_BEFORE = re.compile(
-    r"(?:\b(?:no|zero|without|w/o|not|never|neither|nor|non|removed?|removes|removing|drop(?:ped|s)?|"
-    r"disabled?|disables|instead of|replac(?:es?|ed|ing)|unlike|rather than|lacks?|excluding|"
-    r"don't|doesn't|didn't|isn't|avoid(?:s|ed)?|rejected|skipped|skipping|beyond|vs\.?|over)"
+    r"(?:\b(?:no|zero(?!-init)|without|w/o|not|never|neither|nor|non|removed?|removes|removing|"
+    r"drop(?:ped|s)?|disabled?|disables|instead of|replac(?:es?|ed|ing)|unlike|rather than|lacks?|excluding|"
+    r"don't|doesn't|didn't|isn't|avoid(?:s|ed)?|rejected|skipped|skipping|beyond|vs\.?)"
     r"[ -](?:(?!(?:but|with|plus)\b)[\w+/#()-]{1,24}[ ,/]{1,2}(?:or |and |no )?){0,3}|no[_-])$",
     re.IGNORECASE,
 )
