@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from scripts.causal.leaderboard.ablations import read_ablations
+from scripts.causal.leaderboard.ablations import read_ablations, stated_techniques
 from scripts.causal.leaderboard.document import Document, parse_document
 from scripts.causal.leaderboard.lineage import parent_prs
 from scripts.causal.leaderboard.outcomes import (
@@ -18,7 +18,7 @@ from scripts.causal.leaderboard.seeds import seed_results, settle_final
 from scripts.causal.leaderboard.submission_json import Fact
 from scripts.causal.leaderboard.techniques import read_techniques
 
-_DATE = re.compile(r"\b(20\d\d-[01]\d-[0-3]\d)\b")
+_DATE = re.compile(r"(?<!\d)(20\d\d-[01]\d-[0-3]\d)(?!\d)")
 _TRACKS = ("track_10min_16mb", "track_non_record_16mb")
 
 
@@ -45,6 +45,7 @@ def extract_submission(
     size = artifact_bytes(document, facts)
     techniques = read_techniques(document, facts)
     ablations = read_ablations(document, facts, final.value if final else None)
+    unknown = stated_techniques(ablations)
     for name, found in (("val_bpb", final), ("base_bpb", base), ("artifact_bytes", size)):
         if found is not None:
             sources[name] = found.source
@@ -55,6 +56,8 @@ def extract_submission(
     for variable, source in techniques.sources.items():
         kind = "techniques" if variable in techniques.used else "absent"
         sources[f"{kind}.{variable}"] = source
+    for variable, source in unknown.items():
+        sources.setdefault(f"techniques.{variable}", source)
     return Submission(
         id=identity,
         name=_text(facts, ("name", "title", "run_name", "submission_name"), "name", sources)
@@ -68,7 +71,7 @@ def extract_submission(
         parent_prs=parents,
         seeds=seeds,
         artifact_bytes=int(size.value) if size else None,
-        techniques=techniques.used,
+        techniques={**dict.fromkeys(unknown, True), **techniques.used},
         absent=techniques.absent,
         ablations=tuple(ablations),
         sources=sources,

@@ -76,6 +76,12 @@ def test_the_pull_request_of_the_place_wins(tmp_path):
     assert 77 not in read.parent_prs
 
 
+def test_a_folders_name_dates_what_its_json_does_not(tmp_path):
+    write(tmp_path / TRACK / "2026-03-02_B")
+    write(tmp_path / TRACK / "2026-03-XX_C")
+    assert [s.date for s in extract_leaderboard(tmp_path).submissions] == ["2026-03-02", None]
+
+
 def test_an_archive_reads_like_the_folder_it_was_made_of(tmp_path):
     write(tmp_path / "in" / "pulls" / "3" / TRACK / "2026-03-02_B")
     write(tmp_path / "in" / "main" / "records" / TRACK / "2026-03-01_A", 1.2)
