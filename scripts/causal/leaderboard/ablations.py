@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from scripts.causal.leaderboard.contrasts import reading_of
 from scripts.causal.leaderboard.document import Document
 from scripts.causal.leaderboard.prose_contrasts import prose_contrasts, stage_arrows
-from scripts.causal.leaderboard.schema import Ablation
+from scripts.causal.leaderboard.schema import Ablation, Source
 from scripts.causal.leaderboard.stages import stage_contrasts
 from scripts.causal.leaderboard.submission_json import Fact
 from scripts.causal.leaderboard.table_contrasts import metric_contrasts, table_contrasts
@@ -38,6 +38,16 @@ def read_ablations(
     return found
 
 
+def stated_techniques(ablations: Sequence[Ablation]) -> dict[str, Source]:
+    """Techniques outside the vocabulary that a submission adds, each with its line.
+
+    A step of a cumulative ladder that lowered the score is part of the submission that the ladder
+    ends in; a single contrast may as well have been tried and left out.
+    """
+    steps = [a for a in ablations if a.kind == "cumulative" and a.delta < 0]
+    return {a.variable: a.source for a in steps if a.variable.startswith("other:")}
+
+
 def _same(one: Ablation, other: Ablation) -> bool:
     """Whether two places report one contrast, one of them perhaps rounded."""
     if one.variable != other.variable:
@@ -45,8 +55,8 @@ def _same(one: Ablation, other: Ablation) -> bool:
     gap = abs(one.delta - other.delta)
     if gap <= max(6e-5, 0.03 * abs(other.delta)):
         return True
-    rounded = min(_decimals(one), _decimals(other)) <= 3 or abs(one.delta) > 0.004
-    return gap <= 5.5e-4 and rounded and one.source != other.source
+    rounded = min(_decimals(one), _decimals(other)) <= 3
+    return gap <= 5.5e-4 and (rounded or (abs(one.delta) > 0.004 and one.source != other.source))
 
 
 def _decimals(ablation: Ablation) -> int:

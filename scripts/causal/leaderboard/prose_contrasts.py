@@ -43,7 +43,7 @@ _DELTA = re.compile(
     re.IGNORECASE,
 )
 _BY = re.compile(
-    r"(?<![a-z])(bpb)\s(?:scores? )?(?:by|of|gain of|improvement of)\s(?:an? )?(?:only )?" + _NUMBER
+    r"(?<![a-z])(bpb)\s(?:by|of|gain of|improvement of)\s(?:an? )?(?:only )?" + _NUMBER
     + r"(?![\d%])(?!\s?(?:->|→|bpb|nats?|ms|s\b|MB))",
     re.IGNORECASE,
 )  # fmt: skip
@@ -70,7 +70,7 @@ _AGAINST = re.compile(
     re.IGNORECASE,
 )
 _COMPARES = re.compile(
-    r"\b(?:vs\.?|beats?|behind|over|versus|than|against|delta)\b", re.IGNORECASE
+    r"\b(?:vs\.?|beats?|behind|prior|previous|over|versus|than|against|delta)\b", re.IGNORECASE
 )
 _ASIDE = re.compile(  # describes what is compared with, not what was changed
     r"\([^()]{0,120}(?:baseline|SOTA|\bPR\b|#\d{2}|\d\.\d{3})[^()]{0,120}\)"
@@ -84,6 +84,7 @@ _WITHOUT = re.compile(
     re.IGNORECASE,
 )
 _FOREIGN = re.compile(r"#\d|\bPR\b|baseline|SOTA|reference|record", re.IGNORECASE)
+_WHERE = re.compile(r"\b(?:all|last|first|every|on|to|over)\s(?:the )?\W{0,3}$", re.IGNORECASE)
 _GENERIC = re.compile(
     r"\W*(?:result|note|net|impact|effect|status|score|finding|summary|outcome|change|cost)s?\W*$",
     re.IGNORECASE,
@@ -181,6 +182,7 @@ def _one(
     reading: Reading, block: Block, start: int, text: str, delta: _Delta, topic: str
 ) -> Ablation | None:
     named = variables_in(_ASIDE.sub(lambda aside: " " * len(aside.group()), text))
+    named = [item for item in named if not _some_layers(item, text)]
     against = _COMPARES.search(text)
     if _PENALTY.search(text):
         return at_line(
@@ -227,6 +229,11 @@ def _one(
         unit="nats" if delta.unit.startswith("nat") else "bpb",
         kind="bundle" if len(named) > 2 or variable == "other:bundle" else "single",
     )
+
+
+def _some_layers(named: tuple[str, Value | None, int], text: str) -> bool:
+    """Whether "11 layers" says where a technique is applied: on all 11 layers."""
+    return named[0] == "num_layers" and bool(_WHERE.search(text[: named[2]]))
 
 
 def _topics(block: Block, topic: str, text: str) -> list[tuple[str, Value | None, int]]:

@@ -369,9 +369,7 @@ def _versus(reading: Reading, table: Table) -> Iterator[Ablation]:
             variable = STAGE_CONTRASTS[stages[1]][0]
         elif len(named) == 1:
             variable = named[0]
-        elif named or (
-            not absent and OURS.search(title) or PULL_REQUEST.search(title) or len(table.rows) > 4
-        ):
+        elif named or (not absent and _whole(title, table)):
             variable, kind = "other:bundle", "bundle"
         else:
             variable = f"other:{slug(_WITH.sub('', title))}"
@@ -384,6 +382,11 @@ def _versus(reading: Reading, table: Table) -> Iterator[Ablation]:
             delta=after - before,
             kind=kind,
         )
+
+
+def _whole(title: str, table: Table) -> bool:
+    """Whether a column is a whole submission rather than one change of it."""
+    return bool(OURS.search(title) or PULL_REQUEST.search(title) or len(table.rows) > 4)
 
 
 def _metrics(reading: Reading, table: Table) -> Iterator[Ablation]:
