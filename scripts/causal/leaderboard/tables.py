@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from scripts.causal.leaderboard.document import Row, Table
 from scripts.causal.leaderboard.numbers import SIGNED, parse_number, scores
@@ -49,6 +50,7 @@ class Columns:
     kind: int | None = None
 
 
+@lru_cache(maxsize=128)  # every reader of a table asks
 def columns_of(table: Table) -> Columns:
     """Decide what each column holds."""
     seed = None

@@ -49,8 +49,8 @@ _CONFIG = re.compile(
 )
 _NEGATED_BEFORE = re.compile(
     r"(?:\b(?:no|zero(?!-init)|without|w/o|not|never|neither|nor|non|removed?|removes|removing|"
-    r"drop(?:ped|s)?|disabled?|disables|instead of|replac(?:es?|ed|ing)|unlike|rather than|lacks?|excluding|"
-    r"don't|doesn't|didn't|isn't|avoid(?:s|ed)?|rejected|skipped|skipping|beyond|vs\.?)"
+    r"drop(?:ped|s)?|disabled?|disables|instead of|replac(?:es?|ed|ing)|unlike|rather than|"
+    r"lacks?|excluding|don't|doesn't|didn't|isn't|avoid(?:s|ed)?|rejected|skipped|skipping|beyond|vs\.?)"
     r"[ -](?:(?!(?:but|with|plus)\b)[\w+/#()-]{1,24}[ ,/]{1,2}(?:or |and |no )?){0,3}|no[_-])$",
     re.IGNORECASE,
 )
@@ -451,7 +451,8 @@ def _negated(text: str, start: int, end: int) -> bool:
     listed = _NONE_OF.search(around)  # "no SLOT, n-gram cache or logit bias": each of them
     if listed and _OR_LAST.match(text, end) and not _STILL.search(listed.group()):
         return True
-    return bool(_LEFT_OUT.search(around) or _NOT_DONE.search(around))
+    left_out = ":" in around and _LEFT_OUT.search(around)
+    return bool(left_out or _NOT_DONE.search(around))
 
 
 @cache
