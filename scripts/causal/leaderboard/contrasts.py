@@ -28,6 +28,7 @@ NOT_RUN = re.compile(
     r"\broadmap|\bto ?do\b|\bextrapolat|\bhypothes",
     re.IGNORECASE,
 )
+_VALUE = re.compile(r"\s?=\s?[~+-]?\d[\w.%-]*|\s\d[\d.,]*(?:e-?\d+)?[km%x]?\s*$")
 _LOSS_AND_BPB = re.compile(
     r"val_loss\W{1,4}(\d\.\d{3,10})\W{1,6}(?:final_)?val_bpb\W{1,4}(\d\.\d{3,10})", re.IGNORECASE
 )
@@ -148,6 +149,7 @@ def at_line(
 
 
 def slug(label: str) -> str:
-    """A short id for a technique outside the vocabulary."""
-    words = re.findall(r"[a-z0-9]+", re.sub(r"\([^()]*\)", " ", label.lower()))
+    """A short id for a technique outside the vocabulary, without the value it was set to."""
+    text = re.sub(r"\([^()]*\)", " ", label.lower())
+    words = re.findall(r"[a-z0-9]+", _VALUE.sub(" ", text)) or re.findall(r"[a-z0-9]+", text)
     return "_".join(words[:5])[:48] or "unnamed"

@@ -99,11 +99,12 @@ _SUBJECT = re.compile(
 )
 _PRONOUN = re.compile(
     r"(?:the |a |an |our |all )?(?:this|it|that|which|we|they|these|result|model|run|submission|"
-    r"approach|combination|change|technique|method|baseline|stack|total|seeds?|pr)\b",
+    r"approach|combination|change|technique|method|baseline|stack|total|seeds?|pr)\b"
+    r"|.*\b(?:that|which|who|also|then|to)$",
     re.IGNORECASE,
 )
 _COMPARED = re.compile(
-    r"\b(?:vs\.?|over|versus|against|delta|improvement|gain|SOTA|baseline|PR|record|total|gap)\b"
+    r"\b(?:vs\.?|over|versus|against|delta|improvement|gain|net|mean|SOTA|baseline|PR|record|total|gap)\b"
     r"|#\d|Δ",
     re.IGNORECASE,
 )

@@ -481,7 +481,7 @@ def _contrast(
 def _subjects(label: str) -> Named:
     """The techniques a row is about; one named only in an aside is not its subject."""
     named = variables_in(label)
-    head = re.split(r",|\(|;", PLUS.sub("", label), maxsplit=1)[0].strip()
+    head = re.split(r"[,;]", PLUS.sub("", label), maxsplit=1)[0].strip()
     start = label.find(head) + len(head) if head else 0
     if (
         re.search(r"[A-Za-z]{3}", head)
