@@ -104,7 +104,7 @@ _PRONOUN = re.compile(
     re.IGNORECASE,
 )
 _COMPARED = re.compile(
-    r"\b(?:vs\.?|over|versus|against|delta|improvement|gain|net|mean|SOTA|baseline|PR|record|total|gap)\b"
+    r"\b(?:vs\.?|over|versus|against|delta|improvement|gain|net|mean|best|SOTA|baseline|PR|record|total|gap)\b"
     r"|#\d|Δ",
     re.IGNORECASE,
 )

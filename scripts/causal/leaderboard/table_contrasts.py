@@ -462,7 +462,7 @@ def _contrast(
     if TOTAL.match(label) or (len(named) > 1 and re.search(r"\s[+&]\s|\band\b", label)):
         kind = "bundle"
     if TOTAL.match(label) or len(named) > 2:
-        variable = "other:bundle"
+        variable, kind = "other:bundle", "bundle"
     else:
         variable = named[0][0] if named else f"other:{slug(PLUS.sub('', label))}"
     control, treatment = ends or _ends(label, named)
