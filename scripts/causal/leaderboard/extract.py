@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from scripts.causal.leaderboard.ablations import read_ablations, stated_techniques
 from scripts.causal.leaderboard.document import Document, parse_document
+from scripts.causal.leaderboard.found import Found
 from scripts.causal.leaderboard.lineage import parent_prs
 from scripts.causal.leaderboard.outcomes import (
     artifact_bytes,
@@ -36,12 +37,12 @@ def extract_submission(
     document = parse_document(readme)
     sources: dict[str, Source] = {}
     pr = _own_pr(identity, facts, sources)
-    final = final_bpb(document, facts)
+    final = _a_score(final_bpb(document, facts))
     seeds, seed_source = seed_results(document, facts, final)
     if not any(fact.key == "val_bpb" for fact in facts):
         final = settle_final(final, seeds, seed_source)
     parents, parent_source = parent_prs(document, facts, pr)
-    base = base_bpb(document, facts, final, parents)
+    base = _a_score(base_bpb(document, facts, final, parents))
     size = artifact_bytes(document, facts)
     techniques = read_techniques(document, facts)
     ablations = read_ablations(document, facts, final.value if final else None)
@@ -77,6 +78,11 @@ def extract_submission(
         sources=sources,
         problems=tuple(problems),
     )
+
+
+def _a_score(found: Found | None) -> Found | None:
+    """What stands where a score should, unless no model can have it (0.0000, a placeholder)."""
+    return found if found is not None and 0.01 < found.value < 15 else None
 
 
 def _text(

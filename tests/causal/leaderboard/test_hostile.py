@@ -190,6 +190,11 @@ def test_marks_that_turn_text_around_are_taken_off():
     assert not INVISIBLE.search(found.quote)
 
 
+def test_a_placeholder_is_no_score():
+    read = extract_submission("t/one", "# T\n\nval_bpb: 0.0000\n\nseed 42\n", [])
+    assert (read.val_bpb, read.seeds) == (None, ())
+
+
 def test_lines_are_counted_as_the_parser_counts_them():
     (row,) = parse_document("# T\r\rtext\r\n\r|a|b|\r|-|-|\r|1|2|\r").tables[0].rows
     assert row.line == 7
