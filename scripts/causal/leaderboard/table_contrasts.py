@@ -8,29 +8,30 @@ from itertools import pairwise
 
 from interventions.vocabulary import Value, load_variables
 from scripts.causal.leaderboard.contrasts import (
-    BETTER,
     NOT_RUN,
-    WORSE,
     Reading,
     at_line,
-    author_sign,
     slug,
 )
 from scripts.causal.leaderboard.document import Row, Table
 from scripts.causal.leaderboard.schema import Ablation
 from scripts.causal.leaderboard.stages import STAGE_CONTRASTS, stage_of
+from scripts.causal.leaderboard.table_pairs import (
+    difference_rows,
+    metric_rows,
+    paired_columns,
+    stage_changes,
+)
 from scripts.causal.leaderboard.table_roles import (
-    ABSENT,
     BASELINE,
     MINUS,
-    OURS,
     PLUS,
     PULL_REQUEST,
-    bpb_row,
     comparable,
     role_of,
     titles_of,
 )
+from scripts.causal.leaderboard.table_signs import flipped_by, gap_sign, penalty_variable, signed
 from scripts.causal.leaderboard.tables import (
     MEAN,
     SPREAD,
@@ -49,16 +50,7 @@ _NOT_A_CHANGE = re.compile(
     r"\W*(?:val[_ ]loss|loss|artifact|size|bytes|time|steps?|params|std|throughput|memory)\b",
     re.IGNORECASE,
 )
-_BETTER_HEAD = re.compile(r"gain|improve|benefit|reduction|saving|recover", re.IGNORECASE)
-_COMPARES = re.compile(
-    r"\bgain|\bimprove|\bdelta|Δ|\bpenalty|\bgap\b|\bbenefit|\bdegradation|\bvs\.?\b|\bcost\b",
-    re.IGNORECASE,
-)
-_WITH = re.compile(r"^(?:with|\+)\s", re.IGNORECASE)
 _JOINED = re.compile(r"^\W*(?:both|all|combined|everything)\b", re.IGNORECASE)
-_DIFFERENCE = re.compile(
-    r"\W*(?:Δ|delta|difference|improvement|change|gain)\W*(?:$|vs|over|from|against)", re.I
-)
 TOTAL = re.compile(
     r"^\W*(?:total|overall|sum|combined|net|all)\b|^\W*(?:this|ours|final|full)\b", re.IGNORECASE
 )
@@ -75,57 +67,34 @@ def table_contrasts(reading: Reading) -> Iterator[list[Ablation]]:
         columns = columns_of(table)
         role = role_of(table, columns)
         if role == "versus":
-            yield list(_versus(reading, table))
+            yield list(paired_columns(reading, table))
         elif role == "stages" and len(table.header) <= 3 and not columns.bpb:
-            yield list(_stage_rows(reading, table, columns))
+            yield list(stage_changes(reading, table, columns))
         elif role in ("ladder", "leave_one_out", "deltas") and columns.delta:
             yield list(_delta_rows(reading, table, columns))
         elif role == "ladder":
             yield list(_steps(reading, table, columns))
         elif role == "sweep":
             yield list(_score_rows(reading, table, columns))
-        yield list(_difference_rows(reading, table, columns))
+        yield list(difference_rows(reading, table, columns))
 
 
 def metric_contrasts(reading: Reading) -> Iterator[list[Ablation]]:
     """Yield what two-column tables of metrics say of gains and penalties."""
     for table in reading.document.tables:
         if role_of(table, columns_of(table)) == "metrics":
-            yield list(_metrics(reading, table))
-
-
-def _difference_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ablation]:
-    """A closing row such as "| Delta vs SOTA | | -0.0050 |"."""
-    if not columns.bpb or len(table.header) < 3:
-        return
-    for row in table.rows:
-        text = cell(row, columns.bpb[-1])
-        where = next((c for c in row.cells if _DIFFERENCE.match(c)), None)
-        delta = cell_delta(row, columns.bpb[-1])
-        if where is None or where is text or delta is None or not 0 < abs(delta) < 0.6:
-            continue
-        if _penalty_variable(where) or not re.match(r"\W{0,4}\d", text):
-            continue
-        yield at_line(
-            reading,
-            row.line,
-            variable="other:bundle",
-            control=None,
-            treatment=None,
-            delta=_signed(delta, text, where, reading.positive_is_better),
-            kind="bundle",
-        )
+            yield list(metric_rows(reading, table))
 
 
 def _delta_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ablation]:
     index = columns.delta[-1]
     title = table.header[index]
     unit = "nats" if re.search("nats", title, re.I) and "bpb" not in title.lower() else "bpb"
-    flipped = _flipped(reading, table, columns)
+    flipped = flipped_by(reading, table, columns)
     ladder = sum(bool(PLUS.match(cell(row, columns.label))) for row in table.rows) >= 2
     ladder = ladder and not _restated(table, columns)
     running = _stepwise(table, columns) if ladder else {}
-    column_variable = _penalty_variable(title) or _between_columns(table, columns)
+    column_variable = penalty_variable(title) or _between_columns(table, columns)
     for row in table.rows:
         label = cell(row, columns.label)
         delta = cell_delta(row, index)
@@ -141,11 +110,11 @@ def _delta_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ab
                 variable=variable,
                 control=control,
                 treatment=treatment,
-                delta=_gap_sign(variable, delta, cell(row, index), flipped),
+                delta=gap_sign(variable, delta, cell(row, index), flipped),
                 unit=unit,
             )
             continue
-        delta = _signed(delta, cell(row, index), title, flipped)
+        delta = signed(delta, cell(row, index), title, flipped)
         delta = running.get(row.line, delta)
         if abs(delta) > 2:
             continue
@@ -159,51 +128,6 @@ def _delta_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ab
             if (mine := own_column(table)) is not None and len(row.cells) > mine:
                 ends = (cell(row, mine - 1)[:80], cell(row, mine)[:80])
             yield from _contrast(reading, row, label, delta, unit, kind, ends)
-
-
-def _flipped(reading: Reading, table: Table, columns: Columns) -> bool:
-    """Whether this table's author writes improvements as positive numbers."""
-    sign = author_sign(table, columns)
-    return sign < 0 if sign is not None else reading.positive_is_better
-
-
-def _signed(delta: float, text: str, title: str, flipped: bool) -> float:
-    """Turn a cell's number into treatment minus control."""
-    worse = WORSE.search(text)
-    gains = bool(_BETTER_HEAD.search(title)) and not re.search("vs|Δ|delta", title, re.I)
-    if not re.search(r"[+-]\s?\d", text):
-        if worse:
-            return abs(delta)
-        return -abs(delta) if gains or flipped or BETTER.search(text) else delta
-    if flipped:
-        return -delta
-    if re.search(r"-\s?\d?\.\d+\W*(?:bpb )?(?:worse|regression|degradation)", text, re.I):
-        return abs(delta)
-    if gains and re.match(r"\W{0,3}\+", text) and not worse:
-        return -abs(delta)
-    return delta
-
-
-def _gap_sign(variable: str, delta: float, text: str, flipped: bool) -> float:
-    if variable == "ttt" and not re.search(r"[+-]\s?\d", text):
-        return -abs(delta)
-    if variable == "ttt" and delta > 0 and re.match(r"\W{0,3}\+", text):
-        return -delta  # a gain written as a gain
-    return -delta if flipped and variable != "quant_bits" else delta
-
-
-def _penalty_variable(title: str) -> tuple[str, str, str] | None:
-    """The stage contrast a column reports of every row's run, such as "Quant gap"."""
-    if re.search(
-        r"\bquant\w*\W{0,3}(?:gap|penalty|degradation|cost|loss|delta|damage)|"
-        r"^\W*(?:RT |roundtrip )?gap\b",
-        title,
-        re.I,
-    ):
-        return "quant_bits", "before quantization", "quantized"
-    if re.search(r"\bTTT\W{0,3}(?:gain|delta|benefit|effect|improvement|recovery)", title, re.I):
-        return "ttt", "none", "test-time trained"
-    return None
 
 
 def _between_columns(table: Table, columns: Columns) -> tuple[str, str, str] | None:
@@ -338,113 +262,6 @@ def _score_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ab
         kind = "cumulative" if PLUS.match(label) and position - 1 != base else "single"
         if abs(value - onto) < 1:
             yield from _contrast(reading, row, label, value - onto, "bpb", kind)
-
-
-def _versus(reading: Reading, table: Table) -> Iterator[Ablation]:
-    """| Metric | Control | Treatment | with rows of scores: the last such row's contrast."""
-    titles = (table.header[1], table.header[2])
-    turned = bool(ABSENT.search(titles[1])) and not ABSENT.search(titles[0])
-    turned = turned or bool(
-        (OURS.search(titles[0]) or not BASELINE.search(titles[0]))
-        and BASELINE.search(titles[1])
-        and not OURS.search(titles[1])
-    )
-    control, treatment = (2, 1) if turned else (1, 2)
-    stages = [stage_of(title) for title in titles]
-    for row in table.rows:
-        before, after = cell_score(row, control), cell_score(row, treatment)
-        if (
-            not (bpb_row(row) or stage_of(cell(row, 0)))
-            or before is None
-            or after is None
-            or abs(after - before) > 1
-        ):
-            continue
-        title = table.header[treatment]
-        absent = ABSENT.search(table.header[control])
-        known = set() if absent else {name for name, _, _ in variables_in(table.header[control])}
-        named = [name for name, _, _ in variables_in(title) if name not in known]
-        kind = "single"
-        if all(stages) and stages[1] in STAGE_CONTRASTS:
-            variable = STAGE_CONTRASTS[stages[1]][0]
-        elif len(named) == 1:
-            variable = named[0]
-        elif named or (not absent and _whole(title, table)):
-            variable, kind = "other:bundle", "bundle"
-        else:
-            variable = f"other:{slug(_WITH.sub('', title))}"
-        yield at_line(
-            reading,
-            row.line,
-            variable=variable,
-            control=table.header[control][:80],
-            treatment=title[:80],
-            delta=after - before,
-            kind=kind,
-        )
-
-
-def _whole(title: str, table: Table) -> bool:
-    """Whether a column is a whole submission rather than one change of it."""
-    return bool(OURS.search(title) or PULL_REQUEST.search(title) or len(table.rows) > 4)
-
-
-def _metrics(reading: Reading, table: Table) -> Iterator[Ablation]:
-    """| Metric | Value | with rows such as "TTT gain" or "Delta vs SOTA"."""
-    for row in table.rows:
-        label, text = cell(row, 0), cell(row, 1)
-        if not _COMPARES.search(label) or re.search(r"size|bytes|time|step|loss|ppl", label, re.I):
-            continue
-        delta = cell_delta(row, 1)
-        if delta is None or abs(delta) > 1:
-            continue
-        if column := _penalty_variable(label):
-            variable, control, treatment = column
-            delta = _gap_sign(variable, delta, text, reading.positive_is_better)
-            yield at_line(
-                reading,
-                row.line,
-                variable=variable,
-                control=control,
-                treatment=treatment,
-                delta=delta,
-            )
-            continue
-        against = re.search(
-            r"^\W*(?:improvement|delta|gain|Δ)\W*$|\bvs\b|\bover\b|baseline|SOTA|#\d{2,5}",
-            label,
-            re.I,
-        )
-        subject = re.split(r"\bvs\b|\bover\b|\bfrom\b|\(", label, maxsplit=1)[0]
-        named = variables_in(subject)
-        if named or against:
-            yield at_line(
-                reading,
-                row.line,
-                variable=named[0][0] if named else "other:bundle",
-                control=None,
-                treatment=None,
-                delta=_signed(delta, text, label, reading.positive_is_better),
-                unit="nats" if re.search(r"\bnats?\b", f"{label} {text}") else "bpb",
-                kind="single" if named else "bundle",
-            )
-
-
-def _stage_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ablation]:
-    """Stages of one run with the change each brought, no scores beside it."""
-    for row in table.rows:
-        stage = stage_of(cell(row, columns.label))
-        delta = cell_delta(row, columns.delta[-1]) if columns.delta else None
-        if stage in STAGE_CONTRASTS and delta is not None and abs(delta) <= 3:
-            variable, control, treatment = STAGE_CONTRASTS[stage]
-            yield at_line(
-                reading,
-                row.line,
-                variable=variable,
-                control=control,
-                treatment=treatment,
-                delta=delta,
-            )
 
 
 def _contrast(
