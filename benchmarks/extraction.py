@@ -199,7 +199,7 @@ def main(
     ):
         raise InputError("is not a list of labels with an id each", where=labels)
     start = time.perf_counter()
-    leaderboard = extract_leaderboard(input, keep_going=True)
+    leaderboard = extract_leaderboard(input, keep_going=True, merge=False)
     seconds = time.perf_counter() - start
     result = score(leaderboard, entries)
     if not json_only:

@@ -9,11 +9,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from interventions.keywords import Text, Wording, compile_wording
 from interventions.vocabulary import load_variables
 from scripts.causal.files import InputError, read_text
 
 ALIASES_FILE = Path(__file__).with_name("aliases.toml")
-_KEYS = {"mentions", "numbers", "levels", "generic", "env", "switches", "low", "high"}
+_BOUNDS = {
+    r"\s*": r"\s{0,4}", r"\d+": r"\d{1,12}", r"\d*": r"\d{0,12}", r"\S*": r"\S{0,40}",
+    r"\w*": r"\w{0,40}", ")*": "){0,3}", "]*": "]{0,4}", "]+": "]{1,4}",
+}  # fmt: skip
+_KEYS = {"mentions", "numbers", "levels", "generic", "hints", "env", "switches", "low", "high"}
 
 
 @dataclass(frozen=True)
@@ -26,20 +31,28 @@ class Alias:
         numbers: patterns whose group 1 is its value.
         levels: (level, pattern) in the order of preference; more exact wordings come first.
         generic: (level, pattern) that only name the family, for when no level's own words appear.
+        hints: lower-case matches that tell a level but, alone, do not claim the technique.
         env: lower-case names under which commands and JSON give the value.
         switches: lower-case names that turn it on or off.
         low, high: bounds of a number that can be this variable's.
     """
 
     variable: str
-    mentions: tuple[re.Pattern[str], ...]
-    numbers: tuple[re.Pattern[str], ...]
-    levels: tuple[tuple[str, re.Pattern[str]], ...]
-    generic: tuple[tuple[str, re.Pattern[str]], ...]
+    mentions: tuple[Wording, ...]
+    numbers: tuple[Wording, ...]
+    levels: tuple[tuple[str, Wording], ...]
+    generic: tuple[tuple[str, Wording], ...]
+    hints: frozenset[str]
     env: tuple[str, ...]
     switches: tuple[str, ...]
     low: float
     high: float
+
+    @property
+    def wordings(self) -> tuple[Wording, ...]:
+        """All patterns."""
+        named = (wording for _, wording in (*self.levels, *self.generic))
+        return (*self.numbers, *named, *self.mentions)
 
     def holds(self, number: float) -> bool:
         """Whether a number can be this variable's value."""
@@ -66,6 +79,32 @@ def load_aliases(path: Path = ALIASES_FILE) -> dict[str, Alias]:
     return aliases
 
 
+def words_of(text: str) -> Text:
+    """Return a text in which the aliases' wordings can be looked for."""
+    return Text(text, _index()[1])
+
+
+def aliases_in(text: Text) -> list[Alias]:
+    """Return the aliases that can match somewhere in a text, in file order."""
+    everywhere, by_word = _index()
+    able = everywhere.union(*(by_word[word] for word in text.places))
+    return [alias for alias in load_aliases().values() if alias.variable in able]
+
+
+@cache
+def _index() -> tuple[frozenset[str], dict[str, frozenset[str]]]:
+    """Variables with a pattern that needs no word, and the variables behind each word."""
+    everywhere = set()
+    by_word: dict[str, set[str]] = {}
+    for alias in load_aliases().values():
+        for wording in alias.wordings:
+            if not wording.words:
+                everywhere.add(alias.variable)
+            for word in wording.words:
+                by_word.setdefault(word, set()).add(alias.variable)
+    return frozenset(everywhere), {word: frozenset(names) for word, names in by_word.items()}
+
+
 def _alias(name: str, entry: dict[str, Any]) -> Alias:
     variables = load_variables()
     if name not in variables:
@@ -80,6 +119,7 @@ def _alias(name: str, entry: dict[str, Any]) -> Alias:
         numbers=_patterns(entry.get("numbers", ())),
         levels=_levels(entry.get("levels", {})),
         generic=_levels(entry.get("generic", {})),
+        hints=frozenset(text.lower() for text in entry.get("hints", ())),
         env=tuple(dict.fromkeys(text.lower() for text in names)),
         switches=tuple(text.lower() for text in entry.get("switches", ())),
         low=float(entry.get("low", "-inf")),
@@ -87,14 +127,18 @@ def _alias(name: str, entry: dict[str, Any]) -> Alias:
     )
 
 
-def _patterns(texts: list[str] | tuple[str, ...]) -> tuple[re.Pattern[str], ...]:
-    # Gaps are bounded here, once for all patterns: on a megabyte of spaces an open-ended gap
-    # between two optional parts would take quadratic time.
-    bounded = (text.replace(r"\s*", r"\s{0,4}") for text in texts)
-    return tuple(re.compile(text, re.IGNORECASE) for text in bounded)
+def _patterns(texts: list[str] | tuple[str, ...]) -> tuple[Wording, ...]:
+    # Gaps and runs are bounded here, once for all patterns: on a megabyte of spaces or digits an
+    # open-ended one between two optional parts would take quadratic time.
+    wordings = []
+    for text in texts:
+        for endless, bounded in _BOUNDS.items():
+            text = text.replace(endless, bounded)
+        wordings.append(compile_wording(text))
+    return tuple(wordings)
 
 
-def _levels(table: dict[str, list[str]]) -> tuple[tuple[str, re.Pattern[str]], ...]:
+def _levels(table: dict[str, list[str]]) -> tuple[tuple[str, Wording], ...]:
     return tuple(
         (level, pattern) for level, texts in table.items() for pattern in _patterns(texts)
     )

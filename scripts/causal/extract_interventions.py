@@ -2,117 +2,148 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from scripts.causal.cli import progress_bar, run_command
-from scripts.causal.files import InputError, read_text
+from scripts.causal.files import InputError
 from scripts.causal.forms import write_file
-from scripts.causal.leaderboard.extract import extract_submission
-from scripts.causal.leaderboard.schema import Leaderboard, Submission
-from scripts.causal.leaderboard.submission_json import read_submission_json
+from scripts.causal.leaderboard.evidence import is_evidence, load_evidence
+from scripts.causal.leaderboard.explain import explain, find_place
+from scripts.causal.leaderboard.export import require_parquet, write_csv, write_parquet
+from scripts.causal.leaderboard.git_objects import GitTree
+from scripts.causal.leaderboard.reading import (
+    open_tree,
+    read_leaderboard,
+    read_readme,
+    read_submission,
+)
+from scripts.causal.leaderboard.schema import Leaderboard
+from scripts.causal.leaderboard.sources import Tree, find_places
 
 RECORDS = Path(__file__).resolve().parents[2] / "records"
-MAX_README = 1024 * 1024
 
 
 def extract_leaderboard(
-    folder: Path,
+    path: Path,
     *,
     keep_going: bool = False,
+    merge: bool = True,
     progress: Callable[[float], None] = lambda fraction: None,
 ) -> Leaderboard:
-    """Read every submission below `folder`, in path order.
-
-    A submission is a folder with README.md and submission.json; a folder beside one that has only
-    its README.md is one too (some upstream records carry no submission.json).
+    """Read every submission of a folder, a clone, a tar archive or an evidence file.
 
     Args:
-        folder: any tree of submissions.
+        path: any tree of submissions, or the facts of one (`evidence.py`).
         keep_going: note what cannot be read in `unreadable` and go on, rather than raise.
+        merge: make one of the copies of one submission (see `duplicates`).
         progress: told the fraction done.
 
     Raises:
-        InputError: no such folder, no submission in it, or (unless `keep_going`) a file in it
-            that cannot be read.
+        InputError: no such file or folder, no submission in it, or (unless `keep_going`) a file
+            in it that cannot be read.
     """
-    folders = find_submissions(folder)
-    submissions: list[Submission] = []
-    unreadable: dict[str, str] = {}
-    for done, path in enumerate(folders):
-        identity = path.relative_to(folder).as_posix()
-        try:
-            submissions.append(read_submission(path, identity))
-        except InputError as error:
-            if not keep_going:
-                raise
-            unreadable[identity] = str(error)
-        progress((done + 1) / len(folders))
-    return Leaderboard(
-        source=folder.resolve().name, submissions=tuple(submissions), unreadable=unreadable
-    )
+    if is_evidence(path):
+        return load_evidence(path)
+    return read_leaderboard(open_tree(path), keep_going=keep_going, merge=merge, progress=progress)
 
 
-def read_submission(path: Path, identity: str) -> Submission:
-    """Read one submission's folder.
+def explain_submission(tree: Tree, wanted: str) -> str:
+    """Return one submission's README with its facts at their lines; only it is read.
+
+    Args:
+        tree: where it is.
+        wanted: its id, folder name or pull-request number.
 
     Raises:
-        InputError: README.md or submission.json cannot be read or parsed.
+        InputError: no such submission, or it cannot be read.
     """
-    readme = read_text(path / "README.md", limit=MAX_README)
-    described = path / "submission.json"
-    if described.is_file():
-        return extract_submission(identity, readme, read_submission_json(described))
-    return extract_submission(identity, readme, [], ["no submission.json beside README.md"])
+    place = find_place(find_places(tree), wanted)
+    submission, _ = read_submission(tree, place)
+    return explain(submission, read_readme(tree, place))
 
 
-def find_submissions(folder: Path) -> list[Path]:
-    """Return the submissions' folders in path order; links are not followed.
-
-    Raises:
-        InputError: no such folder, or no submission in it.
-    """
-    if not folder.is_dir():
-        raise InputError("no such folder", where=folder, mend="give --input a folder of records")
-    pairs: list[Path] = []
-    readme_only: list[Path] = []
-    for place, names, files in os.walk(folder):
-        names[:] = sorted(name for name in names if not name.startswith("."))
-        if "README.md" in files:
-            (pairs if "submission.json" in files else readme_only).append(Path(place))
-    if not pairs:
-        raise InputError(
-            "holds no submission", where=folder,
-            mend="a submission is a folder with README.md and submission.json",
-        )  # fmt: skip
-    shelves = {path.parent for path in pairs if path != folder}
-    alone = [path for path in readme_only if path != folder and path.parent in shelves]
-    return sorted([*pairs, *alone], key=lambda path: path.relative_to(folder).parts)
+@contextlib.contextmanager
+def _tree(input: Path | None, git: Path | None, pulls: bool) -> Iterator[Tree]:
+    if git is None:
+        if pulls:
+            raise InputError("needs --git PATH", where="--pulls")
+        yield open_tree(input or RECORDS)
+        return
+    if input is not None:
+        raise InputError("give either --input or --git", where="--git")
+    with GitTree(git, pulls=pulls) as tree:
+        yield tree
 
 
 def main(
-    output: Annotated[Path, typer.Option(help="interventions.json to write.")],
+    output: Annotated[Path | None, typer.Option(help="interventions.json to write.")] = None,
     input: Annotated[
-        Path, typer.Option(help="Folder tree of README.md and submission.json pairs.")
-    ] = RECORDS,
+        Path | None,
+        typer.Option(
+            help="Folder or clone of README.md and submission.json pairs, a .tar.gz of them, "
+            "or an evidence file; without it the bundled records."
+        ),
+    ] = None,
+    git: Annotated[
+        Path | None, typer.Option(help="Repository to read from its objects, no checkout.")
+    ] = None,
+    pulls: Annotated[
+        bool, typer.Option("--pulls", help="With --git: read every pull request's head too.")
+    ] = False,
+    csv: Annotated[Path | None, typer.Option(help="Table to write, one submission a row.")] = None,
+    parquet: Annotated[
+        Path | None, typer.Option(help="The table as Parquet (needs pyarrow).")
+    ] = None,
+    explain: Annotated[
+        str | None,
+        typer.Option(help="Print the README of this id, folder or PR with its facts' lines."),
+    ] = None,
+    keep_duplicates: Annotated[
+        bool, typer.Option(help="Keep every copy of a submission that stands in several PRs.")
+    ] = False,
     keep_going: Annotated[
         bool, typer.Option(help="Note unreadable submissions and go on, instead of stopping.")
     ] = False,
     quiet: Annotated[bool, typer.Option(help="No progress and no summary.")] = False,
 ) -> None:
-    """Read a folder of submissions and write what they claim, with the line of every fact."""
-    with progress_bar("Reading READMEs", quiet=quiet) as progress:
-        leaderboard = extract_leaderboard(input, keep_going=keep_going, progress=progress)
-    write_file(output, leaderboard)
+    """Read submissions and write what they claim, with the line of every fact."""
+    outputs = [path for path in (output, csv, parquet) if path is not None]
+    if not outputs and explain is None:
+        raise InputError("nothing to write", mend="give --output, --csv, --parquet or --explain")
+    if parquet is not None:
+        require_parquet()
+    if git is None and input is not None and is_evidence(input):
+        if explain is not None:
+            raise InputError("holds no READMEs", where=input, mend="give --explain a folder")
+        leaderboard = load_evidence(input)
+    else:
+        with _tree(input, git, pulls) as tree:
+            if explain is not None:
+                print(explain_submission(tree, explain), end="")
+            if not outputs:
+                return
+            with progress_bar("Reading READMEs", quiet=quiet) as progress:
+                leaderboard = read_leaderboard(
+                    tree, keep_going=keep_going, merge=not keep_duplicates, progress=progress
+                )
+    if output is not None:
+        write_file(output, leaderboard)
+    if csv is not None:
+        write_csv(csv, leaderboard)
+    if parquet is not None:
+        write_parquet(parquet, leaderboard)
     if not quiet:
         claims = sum(len(submission.ablations) for submission in leaderboard.submissions)
+        copies = sum(len(submission.also) for submission in leaderboard.submissions)
         print(
-            f"{len(leaderboard.submissions)} submissions, {claims} reported contrasts, "
-            f"{len(leaderboard.unreadable)} unreadable → {output}"
+            f"{len(leaderboard.submissions)} submissions, {copies} further copies, "
+            f"{claims} reported contrasts, {len(leaderboard.unreadable)} unreadable → "
+            f"{', '.join(map(str, outputs))}"
         )
 
 

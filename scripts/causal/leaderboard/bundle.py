@@ -14,8 +14,8 @@ from typing import Annotated, Any
 import typer
 
 from scripts.causal.cli import run_command
-from scripts.causal.extract_interventions import extract_leaderboard
 from scripts.causal.files import InputError, read_text, write_json, write_text
+from scripts.causal.leaderboard.reading import open_tree, read_leaderboard
 from scripts.causal.leaderboard.schema import Ablation, Leaderboard, Submission
 
 UPSTREAM = "https://github.com/openai/parameter-golf"
@@ -161,7 +161,7 @@ def main(
     output: Annotated[Path, typer.Option(help="Folder to write the bundle into.")],
 ) -> None:
     """Write the bundled records anew from an upstream clone."""
-    leaderboard = extract_leaderboard(input)
+    leaderboard = read_leaderboard(open_tree(input))
     for track in {submission.id.split("/")[0] for submission in leaderboard.submissions}:
         shutil.rmtree(output / track, ignore_errors=True)
     print(f"{bundle(leaderboard, output)} records → {output}")

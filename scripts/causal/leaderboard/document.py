@@ -13,6 +13,7 @@ from markdown_it.token import Token
 
 MAX_LINE = 8_000  # characters of one line that are read: longer lines are data, not prose
 MAX_LINES = 20_000
+MAX_CELLS = 20_000  # of all tables; the widest reports have two thousand
 
 Kind = Literal["heading", "paragraph", "item", "code", "row"]
 
@@ -25,21 +26,26 @@ _LINK = re.compile(
     r"!?\[([^\[\]\n]{0,300})\]\([^()\s]{0,500}(?:\([^()\s]{0,100}\))?[^()\n]{0,200}\)"
 )
 _TAG = re.compile(r"</?[a-zA-Z][^<>\n]{0,300}>")
+_UNSEEN = re.compile(r"<!--[^\n]{0,300}?-->")  # a page does not show it: neither do we read it
+_UNSEEN_BLOCK = re.compile(r"\s{0,3}<(?:!--|script\b|style\b|[?!])", re.IGNORECASE)
 _MARKS = re.compile(r"\*\*|__|`|(?<![\w*])\*(?=\S)|(?<=\S)\*(?![\w*])|~~")
 _SPACES = re.compile(r"[ \t\u00a0\u2000-\u200a\u202f]+")
+_INVISIBLE = {"\x00": " ", **dict.fromkeys("\u200b\u200e\u200f\u2060\ufeff", "")} | dict.fromkeys(
+    "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069",
+    "",  # these turn the text's direction
+)
+_SHOWN = str.maketrans(_INVISIBLE)
 _SAME = str.maketrans(
     {
         "−": "-", "–": "-", "‑": "-", "‐": "-", "×": "x", "✕": "x", "²": "^2", "≈": "~",
-        "’": "'", "“": '"', "”": '"', "\x00": " ", "\u200b": "", "\ufeff": "",
-        "\u202a": "", "\u202b": "", "\u202c": "", "\u202d": "", "\u202e": "",
-        "\u2066": "", "\u2067": "", "\u2068": "", "\u2069": "",
+        "’": "'", "“": '"', "”": '"', **_INVISIBLE,
     }
 )  # fmt: skip
 
 
 def plain(text: str) -> str:
     """Take inline markup off one line and write look-alike characters one way."""
-    text = _LINK.sub(r"\1", text.translate(_SAME))
+    text = _LINK.sub(r"\1", _UNSEEN.sub(" ", text.translate(_SAME)))
     text = _MARKS.sub("", _TAG.sub(" ", text))
     return _SPACES.sub(" ", text.replace("\\_", "_").replace("\\|", "|")).strip()
 
@@ -89,8 +95,10 @@ class Document:
     tables: tuple[Table, ...] = field(default=())
 
     def quote(self, line: int) -> str:
-        """Return the source line, stripped and at most 300 characters long."""
-        return self.lines[line - 1].strip()[:300] if 0 < line <= len(self.lines) else ""
+        """Return the source line as it shows, stripped and at most 300 characters long."""
+        if not 0 < line <= len(self.lines):
+            return ""
+        return self.lines[line - 1].translate(_SHOWN).strip()[:300]
 
     @cached_property
     def text(self) -> str:
@@ -114,8 +122,8 @@ class Document:
 
 
 def parse_document(text: str, name: str = "README.md") -> Document:
-    """Parse Markdown text; overlong lines and files are cut, never refused."""
-    lines = tuple(line[:MAX_LINE] for line in text.split("\n", MAX_LINES)[:MAX_LINES])
+    """Parse Markdown text; overlong lines, files and tables are cut, never refused."""
+    lines = _bounded(text)
     blocks: list[Block] = []
     tables: list[Table] = []
     headings: list[tuple[int, str]] = []
@@ -146,7 +154,7 @@ def parse_document(text: str, name: str = "README.md") -> Document:
             first = line + (token.type == "fence")
             content = token.content.rstrip("\n").translate(_SAME)
             blocks.append(Block("code", content, first, section()))
-        elif token.type == "html_block":
+        elif token.type == "html_block" and not _UNSEEN_BLOCK.match(token.content):
             content = "\n".join(plain(part) for part in token.content.rstrip("\n").split("\n"))
             blocks.append(Block("paragraph", content, line, section()))
         elif token.type == "table_open":
@@ -168,13 +176,33 @@ def parse_document(text: str, name: str = "README.md") -> Document:
     return Document(name, lines, tuple(blocks), tuple(tables))
 
 
+def _bounded(text: str) -> tuple[str, ...]:
+    """Cut long lines, many lines, and lines from where tables would hold too many cells.
+
+    A table's row of two characters becomes as many cells as its header has: what a few
+    kilobytes can ask for is counted before the parser meets it.
+    """
+    text = text.replace("\r\n", "\n").replace("\r", "\n")  # as the parser counts lines
+    lines: list[str] = []
+    columns = cells = 0
+    for line in text.split("\n", MAX_LINES)[:MAX_LINES]:
+        line = line[:MAX_LINE]
+        columns = max(columns, line.count("|")) if line and not line.isspace() else 0
+        cells += columns
+        if cells > MAX_CELLS:
+            break
+        lines.append(line)
+    return tuple(lines)
+
+
 def _first_line(token: Token) -> str:
     return token.content.split("\n", 1)[0]
 
 
 def _row_line(tokens: list[Token], close: int) -> int:
     """Return the 1-based line of the row that `tokens[close]` ends."""
-    for token in reversed(tokens[:close]):
+    for index in range(close - 1, -1, -1):
+        token = tokens[index]
         if token.map and token.type in ("tr_open", "inline"):
             return token.map[0] + 1
         if token.type == "tr_open":

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from scripts.causal.leaderboard.ablations import read_ablations
+from scripts.causal.leaderboard.ablations import read_ablations, stated_techniques
 from scripts.causal.leaderboard.document import Document, parse_document
+from scripts.causal.leaderboard.found import Found
 from scripts.causal.leaderboard.lineage import parent_prs
 from scripts.causal.leaderboard.outcomes import (
     artifact_bytes,
@@ -15,11 +16,10 @@ from scripts.causal.leaderboard.outcomes import (
 )
 from scripts.causal.leaderboard.schema import Source, Submission
 from scripts.causal.leaderboard.seeds import seed_results, settle_final
-from scripts.causal.leaderboard.stages import stage_contrasts
 from scripts.causal.leaderboard.submission_json import Fact
 from scripts.causal.leaderboard.techniques import read_techniques
 
-_DATE = re.compile(r"\b(20\d\d-[01]\d-[0-3]\d)\b")
+_DATE = re.compile(r"(?<!\d)(20\d\d-[01]\d-[0-3]\d)(?!\d)")
 _TRACKS = ("track_10min_16mb", "track_non_record_16mb")
 
 
@@ -37,15 +37,16 @@ def extract_submission(
     document = parse_document(readme)
     sources: dict[str, Source] = {}
     pr = _own_pr(identity, facts, sources)
-    final = final_bpb(document, facts)
+    final = _a_score(final_bpb(document, facts))
     seeds, seed_source = seed_results(document, facts, final)
     if not any(fact.key == "val_bpb" for fact in facts):
         final = settle_final(final, seeds, seed_source)
     parents, parent_source = parent_prs(document, facts, pr)
-    base = base_bpb(document, facts, final, parents)
+    base = _a_score(base_bpb(document, facts, final, parents))
     size = artifact_bytes(document, facts)
     techniques = read_techniques(document, facts)
-    ablations = read_ablations(document, stage_contrasts(document, facts))
+    ablations = read_ablations(document, facts, final.value if final else None)
+    unknown = stated_techniques(ablations)
     for name, found in (("val_bpb", final), ("base_bpb", base), ("artifact_bytes", size)):
         if found is not None:
             sources[name] = found.source
@@ -56,6 +57,8 @@ def extract_submission(
     for variable, source in techniques.sources.items():
         kind = "techniques" if variable in techniques.used else "absent"
         sources[f"{kind}.{variable}"] = source
+    for variable, source in unknown.items():
+        sources.setdefault(f"techniques.{variable}", source)
     return Submission(
         id=identity,
         name=_text(facts, ("name", "title", "run_name", "submission_name"), "name", sources)
@@ -69,12 +72,17 @@ def extract_submission(
         parent_prs=parents,
         seeds=seeds,
         artifact_bytes=int(size.value) if size else None,
-        techniques=techniques.used,
+        techniques={**dict.fromkeys(unknown, True), **techniques.used},
         absent=techniques.absent,
         ablations=tuple(ablations),
         sources=sources,
         problems=tuple(problems),
     )
+
+
+def _a_score(found: Found | None) -> Found | None:
+    """What stands where a score should, unless no model can have it (0.0000, a placeholder)."""
+    return found if found is not None and 0.01 < found.value < 15 else None
 
 
 def _text(

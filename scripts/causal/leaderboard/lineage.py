@@ -20,6 +20,19 @@ _BUILT = re.compile(
     + _PR,
     re.IGNORECASE,
 )
+# A credit that opens with what the whole work stands on.
+_BUILT_FIRST = re.compile(
+    r"(?m)^\W{0,6}(?:this (?:submission|work|record|pr|run)\s)?(?:is\s)?(?:directly\s)?"
+    r"(?:buil[dt]s?|based)\s(?:directly\s)?(?:up)?on\b[^.;\n|]{0,90}?" + _PR,
+    re.IGNORECASE,
+)
+# What stands before "PR #1 baseline" when it is only measured against.
+_AGAINST = re.compile(
+    r"\b(?:beat(?:s|ing)?|outperform(?:s|ing)?|surpass(?:es|ing)?|vs\.?|versus|than|"
+    r"(?:improv\w{2,8}|compared?|gain|win)\s(?:over|to|with|against|on|upon))"
+    r"\s(?:the\s)?(?:merged\s|current\s)?\[?$",
+    re.IGNORECASE,
+)
 # The base as it is named: "Base: PR #1", "base PR #1".
 _NAMED = re.compile(
     r"\b(?:base|baseline|parent|foundation|starting point|base (?:stack|model|pr|submission|"
@@ -46,7 +59,7 @@ _INTEGRATED = re.compile(
 )
 _CREDIT = re.compile(
     r"\b(?:credit|thank|acknowledg|inspir|technique|idea|recipe|framework|first|original|concept|"
-    r"mechanism|framing|legality|illegal|comparison|previous|similar|see also)\b",
+    r"mechanism|approach|framing|legality|illegal|comparison|previous|similar|see also)\b",
     re.IGNORECASE,
 )
 _CREDIT_SECTION = re.compile(
@@ -58,7 +71,11 @@ _JSON_BASE = re.compile(
     re.IGNORECASE,
 )
 _ELSEWHERE = re.compile(r"\bnanogpt PR\s?#?\d+", re.IGNORECASE)
-_MORE = re.compile(r"\s{0,2}(?:/|\+|,|and|&|->|→)\s{0,2}(?:the )?" + _PR, re.IGNORECASE)
+_MORE = re.compile(
+    r"(?:\]\([^()\s]{0,120}\))?\)?\s{0,2}(?:\([^()\n]{0,60}\))?\s{0,2}"
+    r"(?:/|\+|,\sand|,|and|&|->|→)\s{0,2}(?:the )?(?:@?[\w-]{2,40}\s\()?\[?" + _PR,
+    re.IGNORECASE,
+)
 _BASE_KEYS = re.compile(
     r"^(?:base_prs?|based_on|based_on_prs?|base|base_submission|parent(?:_prs?)?|parents|baseline_pr|"
     r"base_record|builds_on|base_stack|base_model|implementation_lineage_pr|forked_from|basis)$"
@@ -107,7 +124,8 @@ def _in_block(block: Block) -> list[tuple[int, int]]:
     if not PR.search(text):
         return []
     credit = any(_CREDIT_SECTION.search(title) for title in block.section)
-    patterns = (_NAMED, _STACK) if credit else (_BUILT, _NAMED, _STACK)
+    patterns: tuple[re.Pattern[str], ...]
+    patterns = (_BUILT_FIRST if credit else _BUILT, _NAMED, _STACK)
     if block.kind == "heading" and not block.section:
         patterns = (*patterns, _TITLE_ON)
     found = []
@@ -115,9 +133,11 @@ def _in_block(block: Block) -> list[tuple[int, int]]:
         for match in pattern.finditer(text):
             if pattern is not _STACK and _CREDIT.search(match.group(0)):
                 continue
+            if pattern is _STACK and _AGAINST.search(text[: match.start()][-60:]):
+                continue
             found.append((int(match.group(1)), block.line + text.count("\n", 0, match.start(1))))
             end = match.end(1)
-            while pattern is _BUILT and (more := _MORE.match(text, end)):
+            while pattern in (_BUILT, _BUILT_FIRST) and (more := _MORE.match(text, end)):
                 found.append((int(more.group(1)), block.line + text.count("\n", 0, end)))
                 end = more.end(1)
     return found

@@ -62,6 +62,13 @@ _BASE_ROW = re.compile(
     r"\bstandard|\bparent\b",
     re.I,
 )
+# "beating the naive baseline (1.2244)", "does not match the baseline of 1.2244"
+_AGAINST = re.compile(
+    r"\b(?:beat(?:s|ing)?|match(?:es|ing)?|outperform(?:s|ing)?|surpass(?:es|ing)?|"
+    r"improv(?:es|ing|ement)\s(?:on|over|upon))\b[^.;\d|]{0,40}\bbaseline\b"
+    r"[^.;\d|]{0,30}(\d\.\d{3,10})",
+    re.IGNORECASE,
+)
 _SAME_SETUP = re.compile(
     r"\bsame (?:stack|setup|config\w*|run|model|checkpoint)\b.{0,40}\b"
     r"(?:without|with standard|gives)|"
@@ -226,11 +233,19 @@ def _base_in_prose(
         for number, line in enumerate(block.text.split("\n")):
             source = Source(file=document.name, line=block.line + number)
             arrow = _ARROW.search(line)
-            if arrow and own is not None and abs(float(arrow.group(2)) - own) <= 6e-4:
+            if (
+                arrow
+                and own is not None
+                and abs(float(arrow.group(2)) - own) <= 6e-4
+                and "nats" not in line[: arrow.start()]
+            ):
                 yield 6, Found(float(arrow.group(1)), source)
             for clause in re.split(r"(?<=[.;])\s", line):
                 values = [v for v in _exact_scores(clause) if _other_score(v, own)]
-                if values and (weight := _base_weight(clause, parents)):
+                against = _AGAINST.search(clause)
+                if against and float(against.group(1)) in values:
+                    yield 4, Found(float(against.group(1)), source)
+                elif values and (weight := _base_weight(clause, parents)):
                     named = _BASE_THEN.search(clause)
                     near = float(named.group(1)) if named and weight < 5 else None
                     yield weight, Found(near if near in values else values[0], source)
@@ -264,6 +279,8 @@ def _base_in_tables(
                 yield 1, Found(found[-1][1], source)
             elif _BASE_ROW.search(cell(row, columns.label)):
                 yield 4, Found(found[-1][1], source)
+            elif re.search(r"\bbaseline\b", text, re.IGNORECASE):  # in a column of notes
+                yield 2, Found(found[-1][1], source)
 
 
 def _exact_scores(text: str) -> list[float]:
@@ -272,10 +289,10 @@ def _exact_scores(text: str) -> list[float]:
 
 
 def _other_score(value: float, own: float | None) -> bool:
-    """Whether a number can be another run's score: of the same size as the own one."""
+    """Whether a number can be another run's score: of the own one's size, and not it rounded."""
     if own is None:
         return 0.9 < value < 3
-    return abs(value - own) > 2e-5 and 0.4 * own < value < 2.5 * own
+    return abs(value - own) > 6e-5 and 0.4 * own < value < 2.5 * own
 
 
 def _base_weight(clause: str, parents: set[str]) -> int:

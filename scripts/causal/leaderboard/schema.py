@@ -1,13 +1,19 @@
-"""The form of ``interventions.json``: what submissions claim, each fact with its source line."""
+"""The form of ``interventions.json``: what submissions claim, each fact with its source line.
+
+Write its JSON Schema anew with: python -m scripts.causal.leaderboard.schema
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from scripts.causal.files import write_json
 from scripts.causal.forms import Record, parse_file
+
+SCHEMA_FILE = Path(__file__).with_name("interventions.schema.json")
 
 Value = bool | int | float | str
 
@@ -46,13 +52,17 @@ class Submission(Record):
 
     Attributes:
         id: path of its folder below the input.
+        also: ids of its other copies: the same submission in further pull requests.
         techniques: vocabulary id or ``other:<slug>`` → value; True when no value is stated.
         absent: ids the author says are not used.
+        defaults: vocabulary id → what its train_gpt.py does when nothing else is said, for ids
+            that neither `techniques` nor `absent` holds; a run command may have said otherwise.
         sources: field name (for techniques ``techniques.<id>``) → where it was read.
         problems: what could not be read, in words.
     """
 
     id: str
+    also: tuple[str, ...] = ()
     name: str | None = None
     author: str | None = None
     date: str | None = None
@@ -65,16 +75,31 @@ class Submission(Record):
     artifact_bytes: int | None = None
     techniques: dict[str, Value] = {}
     absent: tuple[str, ...] = ()
+    defaults: dict[str, Value] = {}
     ablations: tuple[Ablation, ...] = ()
     sources: dict[str, Source] = {}
     problems: tuple[str, ...] = ()
 
+    @property
+    def pull_requests(self) -> tuple[int, ...]:
+        """Every pull request that it stands in, its own first: a child may name any of them."""
+        heads = (copy.partition("/")[0] for copy in (self.id, *self.also))
+        numbers = [int(head) for head in heads if head.isdigit()]
+        return tuple(dict.fromkeys([*([self.pr] if self.pr is not None else []), *numbers]))
+
 
 class Leaderboard(Record):
-    """``interventions.json`` as a whole."""
+    """``interventions.json`` as a whole.
+
+    Attributes:
+        source: what was read: a folder, an archive, a repository.
+        snapshot: the day its newest facts are of (YYYY-MM-DD), where it is known.
+        unreadable: id → why the submission could not be read.
+    """
 
     schema_version: Literal[1] = 1
     source: str
+    snapshot: str | None = None
     submissions: tuple[Submission, ...]
     unreadable: dict[str, str] = {}
 
@@ -86,3 +111,15 @@ def load_leaderboard(path: Path) -> Leaderboard:
         InputError: missing, not JSON, or a field breaks the schema (the message names it).
     """
     return parse_file(Leaderboard, path)
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of ``interventions.json``."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Leaderboard.model_json_schema(by_alias=True, mode="serialization"),
+    }
+
+
+if __name__ == "__main__":
+    write_json(SCHEMA_FILE, json_schema())

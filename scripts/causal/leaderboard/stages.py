@@ -10,20 +10,31 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from statistics import fmean
 
+from scripts.causal.leaderboard.contrasts import contrast, slug
 from scripts.causal.leaderboard.document import Document, Table
 from scripts.causal.leaderboard.numbers import scores
 from scripts.causal.leaderboard.schema import Ablation, Source
 from scripts.causal.leaderboard.submission_json import Fact
-from scripts.causal.leaderboard.tables import cell_score, columns_of, mean_row
+from scripts.causal.leaderboard.tables import cell, cell_score, columns_of, mean_row
 from scripts.causal.leaderboard.techniques import variables_in
 
-ORDER = ("raw", "averaged", "quantized", "sliding", "ttt")
-_VARIABLE = {
+ORDER = ("raw", "averaged", "adapted", "quantized", "sliding", "ttt", "slot", "mixed")
+STAGE_CONTRASTS = {
     "averaged": ("ema", "raw weights", "averaged weights"),
+    "adapted": ("ttt", "none", "test-time trained before quantization"),
     "quantized": ("quant_bits", "before quantization", "quantized"),
     "sliding": ("sliding_window_eval", "non-overlapping", "sliding window"),
     "ttt": ("ttt", "none", "test-time trained"),
+    "slot": ("slot", "none", "sample-specific output tuning"),
+    "mixed": ("ngram_mix", "model alone", "mixed with n-gram statistics"),
 }
+_RUN = re.compile(r"baseline|sota|\bours?\b|\bthis\b|#\d|=|^\W*\+", re.IGNORECASE)
+_BRACKET = re.compile(r"\([^()]*(?:\bM?B\b|layer|\d[xL])[^()]*\)")
+_STAGE_WORD = re.compile(
+    r"\bpre[- ]|\bpost[- ]|round-?trip|\braw\b|\bfinal\b|\bbefore\b|\bafter\b|\bsliding\b|"
+    r"quantized\b|\bstop\b|\bfloat\b|\bfp32\b|\bTTT\b",
+    re.IGNORECASE,
+)
 _NO_SCORE = re.compile(r"loss|std|gap|gain|delta|Δ|time|bytes|size|penalty|degrad", re.IGNORECASE)
 
 
@@ -37,8 +48,12 @@ def stage_of(label: str) -> str | None:
         return None
     if re.search(r"\bpre[ -]?ttt|\bbefore ttt|\bno ttt|\bw/o ttt|\bwithout ttt", text):
         return "sliding" if "slid" in text or "quant" not in text else "quantized"
-    if re.search(r"\bttt\b|test[ -]time", text) and not re.search(r"pre[ -]?quant ttt", text):
-        return "ttt"
+    if re.search(r"\bslot\b", text):
+        return None if re.search(r"\bpre[ -]|\bno\b|w/o|without|before", text) else "slot"
+    if re.search(r"n-?gram|\bppm\b|\bcache\b|\bmixer\b", text):
+        return None if re.search(r"\bpre[ -]|\bno\b|without|before", text) else "mixed"
+    if re.search(r"\bttt\b|test[ -]time", text):
+        return "adapted" if re.search(r"pre[ -]?quant", text) else "ttt"
     if re.search(r"\bslid|\bstride|\bs64\b|\bsw\b", text):
         return None if re.search(r"pre[ -]?quant|float|fp32", text) else "sliding"
     if re.search(r"\bpost[ -]?ema|\bema\b|\bswa\b", text) and not re.search(
@@ -46,12 +61,14 @@ def stage_of(label: str) -> str | None:
     ):
         return "averaged"
     if re.search(
-        r"\bpre[ -]?quant|\bstep[ :]{0,2}\d+|\btrain-time|\bstop[ -]time|"
+        r"\bpre[ -]?(?:quant|gptq)|\bstep[ :]{0,2}\d+|\btrain-time|\bstop[ -]time|"
         r"\bpre[ -]?ema|\bunquantized|\bat stop|\bbefore quant|\bfull precision|\bfp32|\bfloat",
         text,
     ):
         return "raw"
-    if re.search(r"round ?-?trip|\bquantized|\bpost[ -]?quant|\bint[4-8]\b|\bquant\b", text):
+    if re.search(
+        r"round ?-?trip|\bquantized|\bpost[ -]?(?:quant|gptq)|\bint[4-8]\b|\bquant\b", text
+    ):
         return "quantized"
     return None
 
@@ -59,6 +76,7 @@ def stage_of(label: str) -> str | None:
 def stage_contrasts(document: Document, facts: Sequence[Fact]) -> list[Ablation]:
     """Contrasts between neighbouring stages, from the place that reports most of them."""
     places = [_from_columns(document, table) for table in document.tables]
+    places += [_from_rows(document, table) for table in document.tables]
     places += [_from_metrics(document), _from_json(facts)]
     most = max(places, key=len)  # the first of equals: tables of seeds come with means
     ladder = _contrasts(document, most) if len(most) >= 2 else []
@@ -84,7 +102,7 @@ def _before_and_after(document: Document) -> list[Ablation]:
             named = variables_in(match.group(1)) or variables_in(f"{match.group(1)} cache")
             found.append(
                 contrast(
-                    variable=named[0][0] if named else f"other:{match.group(1).replace('-', '_')}",
+                    variable=named[0][0] if named else f"other:{slug(match.group(1))}",
                     control="none",
                     treatment=match.group(1),
                     delta=value - before,
@@ -93,32 +111,6 @@ def _before_and_after(document: Document) -> list[Ablation]:
                 )
             )
     return found
-
-
-def contrast(
-    *,
-    variable: str,
-    control: str | None,
-    treatment: str | None,
-    delta: float,
-    source: Source,
-    quote: str | None,
-    unit: str = "bpb",
-    kind: str = "single",
-) -> Ablation:
-    """Return the contrast, its delta rounded to what a log prints."""
-    return Ablation.model_validate(
-        {
-            "variable": variable,
-            "from": control,
-            "to": treatment,
-            "delta": round(delta, 8),
-            "unit": unit,
-            "kind": kind,
-            "quote": quote,
-            "source": source,
-        }
-    )
 
 
 Stages = dict[str, tuple[float, Source]]
@@ -143,6 +135,33 @@ def _from_columns(document: Document, table: Table) -> Stages:
                 continue
             value, line = fmean(values), table.rows[0].line
         stages.setdefault(stage, (value, Source(file=document.name, line=line)))
+    return stages
+
+
+def stage_rows(labels: Sequence[str]) -> dict[int, str]:
+    """Index → stage of the rows, where most of the labels name the stages of one run."""
+    stages = {
+        index: stage
+        for index, label in enumerate(labels)
+        if not _RUN.search(label) and (stage := stage_of(_BRACKET.sub(" ", label)))
+    }
+    spoken = sum(bool(_STAGE_WORD.search(label)) for label in labels)
+    enough = len(stages) * 2 >= len(labels) and spoken >= 2
+    return stages if enough and len(set(stages.values())) >= 2 else {}
+
+
+def _from_rows(document: Document, table: Table) -> Stages:
+    """One row per stage under a column of scores."""
+    columns = columns_of(table)
+    if columns.seed is not None or not columns.bpb:
+        return {}
+    stages: Stages = {}
+    labels = [cell(row, columns.label) for row in table.rows]
+    for index, stage in stage_rows(labels).items():
+        row = table.rows[index]
+        value = cell_score(row, columns.bpb[0])
+        if value is not None:
+            stages.setdefault(stage, (value, Source(file=document.name, line=row.line)))
     return stages
 
 
@@ -199,10 +218,10 @@ def _contrasts(document: Document, stages: Stages) -> list[Ablation]:
     known = [stage for stage in ORDER if stage in stages]
     found = []
     for stage, following in pairwise(known):
-        variable, control, treatment = _VARIABLE[following]
+        variable, control, treatment = STAGE_CONTRASTS[following]
         value, source = stages[following]
         delta = round(value - stages[stage][0], 8)
-        if abs(delta) > 0.8:
+        if abs(delta) > 3:
             continue
         skipped = ORDER.index(following) - ORDER.index(stage) > 1
         bundle = skipped and (stage, following) in (

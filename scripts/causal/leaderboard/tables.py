@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from scripts.causal.leaderboard.document import Row, Table
 from scripts.causal.leaderboard.numbers import SIGNED, parse_number, scores
@@ -26,6 +27,8 @@ _NOT_BPB = re.compile(
 _BPB_WORD = re.compile(r"bpb|bits.per.byte|score", re.IGNORECASE)
 _FROM = re.compile(r"^(?:from|control|before|old|default)$", re.IGNORECASE)
 _TO = re.compile(r"^(?:to|treatment|after|new|ours)$", re.IGNORECASE)
+_CLOSING = re.compile(r"\W*(?:std|stdev|s\.?d\.?|σ|range|spread|delta|Δ)\b", re.IGNORECASE)
+_BESIDE = re.compile(r"\((?:Δ ?)?[+-]\d?\.\d{3,}\)")  # 5120 (-0.003)
 _KIND = re.compile(r"^kind$", re.IGNORECASE)
 _STARTS = re.compile(r"\W{0,4}(?:val_bpb\W{1,3})?\d\.\d{2,10}(?![\d%]|\.\d)")
 _UNIT = re.compile(r"\s?(?:[KMG]i?B|ms|s|sec|x|k|M|steps?|%)\b|\s?%")
@@ -47,14 +50,16 @@ class Columns:
     kind: int | None = None
 
 
+@lru_cache(maxsize=128)  # every reader of a table asks
 def columns_of(table: Table) -> Columns:
     """Decide what each column holds."""
     seed = None
     bpb: list[int] = []
     delta: list[int] = []
     size: list[int] = []
+    body = [row for row in table.rows if row.cells and not _CLOSING.match(row.cells[0])]
     for index, title in enumerate(table.header):
-        cells = [row.cells[index] for row in table.rows if index < len(row.cells)]
+        cells = [row.cells[index] for row in body if index < len(row.cells)]
         if (
             seed is None
             and SEED.match(title)
@@ -125,6 +130,9 @@ def _is_delta(title: str, cells: list[str]) -> bool:
         _BPB_WORD.search(title)
     ):
         return False
+    beside = sum(bool(_BESIDE.search(text)) for text in cells)
+    if beside >= 2 and beside * 2 >= numeric:
+        return True
     if _DELTA.search(title):
         return signed > 0 or any(cell_like_delta(text) for text in cells)
     return signed > 0 and signed >= numeric - 1

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from itertools import islice
 
-from interventions.aliases import Alias, load_aliases
+from interventions.aliases import Alias, aliases_in, load_aliases, words_of
+from interventions.keywords import Text, Wording
 from interventions.vocabulary import Value, Variable, load_variables
 from scripts.causal.leaderboard.document import Block, Document, Table, plain
 from scripts.causal.leaderboard.numbers import parse_number, tidy
@@ -25,7 +26,14 @@ _SKIPPED = re.compile(
     r"did ?n[o']?t work|negative|fail(?:ed|ure)|tried|dead ends?|future|next steps?|what's next|"
     r"planned|limitation|rejected|todo|roadmap|not (?:used|included)|discarded|related work|"
     r"reference|acknowledg|ideas|why .{0,30} (?:fails|hurts)|lessons?|^(?:included )?files?\b|"
-    r"reported contrasts|why it failed|related prs|contents$",
+    r"reported contrasts|why it failed|related prs|contents$|doesn'?t (?:work|help)|what hurt|"
+    r"\bi'd (?:do|try)\b|\bwould (?:do|try)\b|with more (?:compute|time)",
+    re.IGNORECASE,
+)
+# In a title these are said of one part ("TTT disabled"), below it of all that follows.
+_GONE = re.compile(
+    r"\b(?:dropped|removed|ruled out|abandoned|killed|superseded|retired|disabled)\b|"
+    r"\bnot (?:in|part of) (?:this|the)\b",
     re.IGNORECASE,
 )
 _ASIDE = re.compile(
@@ -40,10 +48,10 @@ _CONFIG = re.compile(
     re.IGNORECASE,
 )
 _NEGATED_BEFORE = re.compile(
-    r"(?:\b(?:no|zero|without|w/o|not|never|neither|nor|non|removed?|removes|removing|drop(?:ped|s)?|"
-    r"disabled?|disables|instead of|replac(?:es?|ed|ing)|unlike|rather than|lacks?|excluding|"
-    r"don't|doesn't|didn't|isn't|avoid(?:s|ed)?|rejected|skip(?:ped|s)?|beyond|vs\.?|over)"
-    r"[ -](?:[\w+/#()-]{1,24}[ ,/]{1,2}(?:or |and |no )?){0,3}|no[_-])$",
+    r"(?:\b(?:no|zero(?!-init)|without|w/o|not|never|neither|nor|non|removed?|removes|removing|"
+    r"drop(?:ped|s)?|disabled?|disables|instead of|replac(?:es?|ed|ing)|unlike|rather than|"
+    r"lacks?|excluding|don't|doesn't|didn't|isn't|avoid(?:s|ed)?|rejected|skipped|skipping|beyond|vs\.?)"
+    r"[ -](?:(?!(?:but|with|plus)\b)[\w+/#()-]{1,24}[ ,/]{1,2}(?:or |and |no )?){0,3}|no[_-])$",
     re.IGNORECASE,
 )
 _NEGATED_AFTER = re.compile(
@@ -52,7 +60,28 @@ _NEGATED_AFTER = re.compile(
     r"\s(?:is|are|was|were|has been|have been)?\s?"
     r"(?:not (?:used|enabled|included|applied|claimed|run)|disabled|removed|unused|dropped|"
     r"turned off|rejected|off\b|skipped)|"
+    r"\W{1,2}(?:[\w ]{0,30} )?but (?:is |are |was |left )?"
+    r"(?:disabled|not (?:used|enabled)|unused|off\b|never)|"
     r"[\w ()/]{0,12}\s?[-—:]+ ?(?:it )?(?:hurts?|hurt|worse|no gain|did ?n[o']t help|negative)\b)",
+    re.IGNORECASE,
+)
+_LEFT_OUT = re.compile(
+    r"(?:^|[\n|(>]|[.;]\s)\W{0,6}(?:what (?:i|we) |tried and |tested and |also )?"
+    r"(?:dropped|removed|not (?:used|included|helpful|adopted)|unused|disabled|excluded|"
+    r"rejected|skipped|abandoned|omitted|ruled out|no longer used|did ?n[o']t (?:help|work)|"
+    r"harmful|no gain)"
+    r"(?: \([^()\n]{0,40}\))?:(?!\s{0,4}(?:no|none)\b)[^\n;:|]{0,100}$",
+    re.IGNORECASE,
+)
+_NONE_OF = re.compile(r"\b(?:no|without|neither|never|not?) [^.;:|\n]{0,110}$", re.IGNORECASE)
+_OR_LAST = re.compile(r"[^.;:|\n(]{0,80}?(?:,| )\s?n?or [^.;:|\n]{2,40}", re.IGNORECASE)
+_STILL = re.compile(r"\b(?:but|with|only|uses?|instead|yet|than|just)\b", re.IGNORECASE)
+_NOT_DONE = re.compile(
+    r"(?:^|\n)\W{0,4}(?:\d{1,2}\. )?(?:re)?(?:try|test|explore|investigate) [^.;\n]{0,60}$|"
+    r"\b(?:could|would|might|wanted to|plan to|hope to) (?:have )?(?:also )?"
+    r"(?:try|tried|use|add|help|explore)\b[^.;\n]{0,60}$|"
+    r"\b(?:top|other|winning|leading|stronger|leaderboard) (?:entries|submissions|records|runs)"
+    r"\b[^.;\n]{0,50}\b(?:use|add|rely on|have)\b[^.;\n]{0,50}$",
     re.IGNORECASE,
 )
 _SETTING = re.compile(
@@ -67,6 +96,7 @@ _THEIRS = re.compile(
 _MINE = re.compile(r"\bthis|\bours?\b|\bnew\b|\bafter\b|\bnow\b|#\d|\bto\b|tuned", re.IGNORECASE)
 _MLP_HIDDEN = re.compile(r"\bMLP[_ ]hidden(?: dim| size)?\W{0,4}(\d{3,5})\b", re.IGNORECASE)
 _OFF = ("0", "false", "no", "off", "none", "0.0", "not", "removed", "disabled")
+_ON = ("true", "yes", "on", "enabled", "used", "all", "full", "default")
 _TTT_PLACE = re.compile(r"\bTTT\b|test[ -]time|\bSGD\b|\bSLOT\b")
 _TTT_SETTINGS = ("grad_clip", "muon_momentum", "matrix_lr", "weight_decay", "train_batch_tokens")
 _TARGET = re.compile(r"\s?(?:->|→)\s?(\d[\d.,]*[kKM]?)")
@@ -98,6 +128,7 @@ class Evidence:
     source: Source
     negated: bool = False
     generic: bool = False
+    hint: bool = False  # speaks of a level, but of the technique only where that is named too
 
 
 @dataclass(frozen=True)
@@ -124,7 +155,7 @@ def read_techniques(document: Document, facts: Iterable[Fact]) -> Techniques:
     absent = []
     for name, variable in load_variables().items():
         places = found.get(name, [])
-        positive = [e for e in places if not e.negated]
+        positive = [e for e in places if not e.negated and not e.hint]
         negative = [e for e in places if e.negated and _denies_all(e)]
         if positive and not _outweighed(positive, negative):
             used[name], sources[name] = _best(places, variable)
@@ -162,9 +193,15 @@ def variables_in(text: str) -> list[tuple[str, Value | None, int]]:
 
     Of overlapping mentions the longest counts.
     """
+    return list(_variables_in(text))
+
+
+@lru_cache(maxsize=4096)  # the same few labels and stage names come again and again
+def _variables_in(text: str) -> tuple[tuple[str, Value | None, int], ...]:
     hits: list[tuple[int, int, str, Value | None]] = []
-    for alias in load_aliases().values():
-        for start, end, value, _ in _matches(alias, text):
+    words = words_of(text)
+    for alias in aliases_in(words):
+        for start, end, value, _ in _matches(alias, words):
             hits.append((start, end, alias.variable, value))
     for name, value, start, end in _settings(text):
         hits.append((start, end, name, None if value is True else value))
@@ -183,7 +220,7 @@ def variables_in(text: str) -> list[tuple[str, Value | None, int]]:
         reached = max(reached, end)
         seen[name] = len(chosen)
         chosen.append((name, value, start))
-    return chosen
+    return tuple(chosen)
 
 
 def _outweighed(positive: list[Evidence], negative: list[Evidence]) -> bool:
@@ -255,10 +292,12 @@ def _from_json(facts: Iterable[Fact]) -> Iterator[Evidence]:
 
 def _from_clause(text: str, weight: int, source: Source) -> Iterator[Evidence]:
     text = plain(text)
-    for alias in load_aliases().values():
-        for start, end, value, generic in _matches(alias, text):
+    words = words_of(text)
+    for alias in aliases_in(words):
+        for start, end, value, generic in _matches(alias, words):
             negated = _negated(text, start, end)
-            yield Evidence(alias.variable, value, weight, source, negated, generic)
+            hint = text[start:end].lower() in alias.hints
+            yield Evidence(alias.variable, value, weight, source, negated, generic, hint)
     for name, value, _, _ in _settings(text):
         stated = None if value is True else value
         yield Evidence(name, stated, weight, source, value is False)
@@ -310,8 +349,9 @@ def _from_text(document: Document) -> Iterator[Evidence]:
     text = document.text
     changes = {row.line for table in document.tables if own_column(table) for row in table.rows}
     weights: dict[int, int] = {}
-    for alias in load_aliases().values():
-        for start, end, value, generic in _matches(alias, text):
+    words = words_of(text)
+    for alias in aliases_in(words):
+        for start, end, value, generic in _matches(alias, words):
             block, line = document.block_at(start)
             if block.kind == "row" and line in changes:
                 continue
@@ -326,7 +366,8 @@ def _from_text(document: Document) -> Iterator[Evidence]:
                 continue
             source = Source(file=document.name, line=line)
             negated = _negated(text, start, end)
-            yield Evidence(alias.variable, value, weight, source, negated, generic)
+            hint = text[start:end].lower() in alias.hints
+            yield Evidence(alias.variable, value, weight, source, negated, generic, hint)
 
 
 def _of_test_time(block: Block, text: str, start: int, end: int) -> bool:
@@ -348,49 +389,70 @@ def _weight(block: Block, document: Document) -> int:
     """How far a block speaks of the submission; 0 for what was tried, rejected or is planned."""
     headings = " / ".join(block.section[1:] if len(block.section) > 1 else block.section)
     own = block.text if block.kind == "heading" else ""
-    if _SKIPPED.search(headings) or (own and block.section and _SKIPPED.search(own)):
+    skipped, aside, config = _kind_of_section(headings)
+    if len(block.section) > 1 and _GONE.search(headings):
+        return 0
+    if skipped or (own and block.section and _SKIPPED.search(own)):
         return 0
     if block.kind == "heading" and not block.section:
         return TITLE
     if block.kind == "row" and _OTHERS_ROW.search(block.text):
         return 0
-    if block.kind == "row" and _ASIDE.search(headings):
+    if block.kind == "row" and aside:
         return ASIDE
-    if _CONFIG.search(headings):
+    if config:
         return CONFIG if block.kind in ("row", "item") else PROSE
-    return ASIDE if _ASIDE.search(headings) else PROSE
+    return ASIDE if aside else PROSE
 
 
-def _matches(alias: Alias, text: str) -> Iterator[tuple[int, int, Value | None, bool]]:
+@lru_cache(maxsize=256)  # every block below a heading asks
+def _kind_of_section(headings: str) -> tuple[bool, bool, bool]:
+    """Whether a section tells of what is not in the submission, of results, of what is in it."""
+    skipped, aside, config = (p.search(headings) for p in (_SKIPPED, _ASIDE, _CONFIG))
+    return bool(skipped), bool(aside), bool(config)
+
+
+def _matches(alias: Alias, text: Text) -> Iterator[tuple[int, int, Value | None, bool]]:
     """Yield (start, end, value or None, generic) of every place the alias matches."""
     taken: list[tuple[int, int]] = []
-    for pattern in alias.numbers:
-        for match in islice(pattern.finditer(text), MAX_MATCHES):
+    for wording in alias.numbers:
+        for match in _places(wording, text):
             number = parse_number(match.group(1))
-            if (target := _TARGET.match(text, match.end())) is not None:
+            if (target := _TARGET.match(text.text, match.end())) is not None:
                 number = parse_number(target.group(1))  # "3 -> 4": the value it ends at
             if number is None or not alias.holds(number):
                 continue
             taken.append(match.span())
             yield match.start(), match.end(), tidy(number), False
     for generic, levels in ((False, alias.levels), (True, alias.generic)):
-        for level, pattern in levels:
-            for match in islice(pattern.finditer(text), MAX_MATCHES):
+        for level, wording in levels:
+            for match in _places(wording, text):
                 start, end = match.span()
                 if not any(a < end and start < b for a, b in taken):
                     taken.append((start, end))
                     yield start, end, level, generic
-    for pattern in alias.mentions:
-        for match in islice(pattern.finditer(text), MAX_MATCHES):
+    for wording in alias.mentions:
+        for match in _places(wording, text):
             start, end = match.span()
             if not any(a < end and start < b for a, b in taken):
                 yield start, end, None, False
 
 
+def _places(wording: Wording, text: Text) -> Iterator[re.Match[str]]:
+    return islice(wording.finditer(text), MAX_MATCHES)
+
+
 def _negated(text: str, start: int, end: int) -> bool:
-    before = re.split(r"\.\s|[;:|\n(]", text[max(0, start - 70) : start])[-1]
-    after = re.split(r"\.\s|[;\n]", text[end : end + 40])[0]
-    return bool(_NEGATED_BEFORE.search(before) or _NEGATED_AFTER.match(after))
+    around = text[max(0, start - 130) : start]
+    before = re.split(r"\.\s|[;:|\n(]", around[-70:])[-1]
+    after = re.split(r"\.\s|[;\n]", text[end : end + 60])[0]
+    if _NEGATED_BEFORE.search(before) or _NEGATED_AFTER.match(after):
+        return True
+    listed = _NONE_OF.search(around)  # "no SLOT, n-gram cache or logit bias": each of them
+    if listed and _OR_LAST.match(text, end) and not _STILL.search(listed.group()):
+        return True
+    left_out = ":" in around and _LEFT_OUT.search(around)
+    return bool(left_out or _NOT_DONE.search(around))
 
 
 @cache
@@ -425,7 +487,8 @@ def _setting(key: str, text: str) -> tuple[str, Value] | None:
         return alias.variable, word
     switch = _switches().get(key)
     if switch is not None:
-        return switch.variable, word not in _OFF
+        known = word in _OFF or word in _ON or parse_number(word) is not None
+        return (switch.variable, word not in _OFF) if known else None
     if alias is None and key.startswith("use_") and word in ("0", "1", "true", "false"):
         named = variables_in(key[4:].replace("_", " ")) or variables_in(key[4:])
         if not named:
@@ -449,7 +512,7 @@ def _setting(key: str, text: str) -> tuple[str, Value] | None:
         return alias.variable, f"int{number:.0f}"
     if alias.variable == "rope_dims":
         return (alias.variable, "partial") if number and number < 64 else None
-    for level, pattern in (*alias.levels, *alias.generic):
-        if pattern.search(text):
+    for level, wording in (*alias.levels, *alias.generic):
+        if wording.pattern.search(text):
             return alias.variable, level
     return None

@@ -56,6 +56,48 @@ def test_denied_techniques_are_absent(text):
     assert found.absent == ("smear_gate",)
 
 
+@pytest.mark.parametrize(
+    ("text", "variable"),
+    [
+        ("### Dropped: TTT", "ttt"),
+        ("- **Not helpful**: SWA, Partial RoPE (16/64), TTT", "rope_dims"),
+        ("- Tested and rejected: SmearGate (fails at convergence), TTT", "smear_gate"),
+        ("- no SLOT, persistent n-gram cache, or logit bias", "ngram_mix"),
+        ("- TTT: present in code but disabled by default", "ttt"),
+        ("4. Try EMA instead of SWA", "ema"),
+        ("I ran out of credits before I could try XSA", "xsa_layers"),
+        ("The top entries use EMA instead of SWA.", "ema"),
+    ],
+)
+def test_what_is_left_out_or_only_wished_for_is_not_used(text, variable):
+    assert variable not in read(f"# T\n\n## Notes on the run\n\n{text}\n").used
+
+
+@pytest.mark.parametrize(
+    ("text", "variable"),
+    [
+        ("- no warm start but EMA, SWA or both", "ema"),
+        ("- without TTT: 1.12. SmearGate or not, XSA helps", "smear_gate"),
+        ("# TTT disabled\n\n- SmearGate", "smear_gate"),
+        ("- Not used: no TTT. SWA every 50 steps", "swa"),
+        ("- U-Net skips, XSA on the last 4", "xsa_layers"),
+        ("- U-Net skip connections with SmearGate", "smear_gate"),
+    ],
+)
+def test_a_denial_ends_where_its_sentence_turns(text, variable):
+    assert variable in read(f"# T\n\n{text}\n").used
+
+
+def test_a_section_on_what_was_dropped_is_not_read():
+    text = "# T\n\n- 11L\n\n## What we dropped\n\n- SmearGate on 4 layers\n"
+    assert read(text).used == {"num_layers": 11}
+
+
+def test_scoring_first_alone_is_no_test_time_training():
+    assert "ttt" not in read("# T\n\n- Score-first n-gram cache\n").used
+    assert read("# T\n\n- Score-first updates\n- TTT with SGD\n").used["ttt"] == "score_first"
+
+
 def test_what_was_tried_and_rejected_is_not_used():
     assert "swa" not in read("# T\n\n## What didn't work\n\n- SWA hurt\n").used
 

@@ -1,0 +1,183 @@
+"""What literal text a regular expression cannot match without, and where a match then starts.
+
+Three hundred patterns over seven megabytes of READMEs cost half a minute when each is tried at
+every character. Nearly all contain a word ("muon", "softcap") that a plain substring search finds
+fifty times faster; only the few starts from which that word can be reached need trying.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from re import _constants as ops  # type: ignore[attr-defined]  # the parser behind re.compile
+from re import _parser as parser  # type: ignore[attr-defined]
+from typing import Any
+
+MAX_REACH = 120  # starts tried per occurrence; beyond that a plain scan is no slower
+_RARER = 6.0  # each further letter makes a word about that much rarer in running text
+
+
+@dataclass(frozen=True)
+class Needed:
+    """Every match holds one of `words`, between `low` and `high` characters after its start."""
+
+    words: frozenset[str]
+    low: int
+    high: int
+
+    def moved(self, low: int, high: int) -> Needed:
+        """Return the need of a sequence in which this one starts at `low` to `high`."""
+        return Needed(self.words, self.low + low, self.high + high)
+
+    @property
+    def cost(self) -> float:
+        """Expected trials per character of text, up to a constant."""
+        return (self.high - self.low + 1) * sum(_RARER ** -len(word) for word in self.words)
+
+
+def fold(text: str) -> str:
+    """Lower the case, character by character, as `re.IGNORECASE` compares ASCII letters."""
+    return text.replace("İ", "i").lower().replace("ſ", "s").replace("ı", "i")
+
+
+class Text:
+    """A text with the places of words in it.
+
+    Args:
+        text: any text.
+        words: the folded words that will be asked for.
+    """
+
+    def __init__(self, text: str, words: Iterable[str]) -> None:
+        self.text = text
+        folded = fold(text)
+        self.places = {word: _places(word, folded) for word in words if word in folded}
+
+
+def _places(word: str, text: str) -> list[int]:
+    """Return the offsets of a word, ascending, overlapping ones included."""
+    found, at = [], text.find(word)
+    while at >= 0:
+        found.append(at)
+        at = text.find(word, at + 1)
+    return found
+
+
+@dataclass(frozen=True)
+class Wording:
+    """A compiled pattern with the words it needs; None where it must be tried everywhere.
+
+    Attributes:
+        pattern: matches without regard to case.
+        needed: the words; a `Text` it is tried on must have been asked for them.
+        numeric: whether every match starts with a digit.
+    """
+
+    pattern: re.Pattern[str]
+    needed: Needed | None
+    numeric: bool
+
+    def finditer(self, text: Text) -> Iterator[re.Match[str]]:
+        """Yield exactly what `pattern.finditer(text.text)` yields."""
+        if self.needed is None:
+            return self.pattern.finditer(text.text)
+        places = [text.places[word] for word in self.needed.words if word in text.places]
+        return self._tried(self._starts(places, text.text), text.text) if places else iter(())
+
+    def _tried(self, starts: Iterable[int], text: str) -> Iterator[re.Match[str]]:
+        reached = 0
+        for start in starts:
+            if start >= reached and (match := self.pattern.match(text, start)):
+                yield match
+                reached = match.end()
+
+    def _starts(self, places: list[list[int]], text: str) -> Iterable[int]:
+        """Every place a match can start at, ascending; `places` of the needed words."""
+        low, high = (self.needed.low, self.needed.high) if self.needed else (0, 0)
+        if high == 0:
+            return places[0] if len(places) == 1 else sorted(at for some in places for at in some)
+        starts = {
+            start
+            for some in places
+            for at in some
+            for start in range(max(0, at - high), at - low + 1)
+            if not self.numeric or text[start].isdecimal()
+        }
+        return sorted(starts)
+
+    @cached_property
+    def words(self) -> frozenset[str]:
+        """The needed words; empty where there are none."""
+        return self.needed.words if self.needed else frozenset()
+
+
+def compile_wording(text: str) -> Wording:
+    """Compile a pattern, without regard to case, and find what it needs.
+
+    Raises:
+        re.error: a broken pattern.
+    """
+    pattern = re.compile(text, re.IGNORECASE)
+    tree = parser.parse(text, re.IGNORECASE)
+    found = [
+        need
+        for need in _needs(tree)
+        if min(map(len, need.words)) >= 2 and need.high - need.low <= MAX_REACH
+    ]
+    best = min(found, key=lambda need: need.cost, default=None)
+    return Wording(pattern, best, _numeric(tree))
+
+
+def _needs(sequence: Any) -> Iterator[Needed]:
+    """Yield one need per literal run, and per alternative of which every branch has one."""
+    low = high = 0
+    run, run_at = "", (0, 0)
+    for position, (op, argument) in enumerate(sequence):
+        if op is ops.LITERAL:
+            run, run_at = run + chr(argument), run_at if run else (low, high)
+        else:
+            if run:
+                yield Needed(frozenset((fold(run),)), *run_at)
+            run = ""
+            for need in _inner(op, argument):
+                yield need.moved(low, high)
+        least, most = sequence[position : position + 1].getwidth()
+        low, high = low + least, high + most
+    if run:
+        yield Needed(frozenset((fold(run),)), *run_at)
+
+
+def _inner(op: Any, argument: Any) -> Iterator[Needed]:
+    repeated = op in (ops.MAX_REPEAT, ops.MIN_REPEAT) and argument[0] >= 1
+    if op is ops.SUBPATTERN or repeated:
+        yield from _needs(argument[-1])
+    elif op is ops.BRANCH:
+        bests = [
+            min(_needs(branch), key=lambda need: need.cost, default=None) for branch in argument[1]
+        ]
+        known = [need for need in bests if need is not None]
+        if len(known) == len(bests):
+            yield Needed(
+                frozenset().union(*(need.words for need in known)),
+                min(need.low for need in known),
+                max(need.high for need in known),
+            )
+
+
+def _numeric(sequence: Any) -> bool:
+    """Whether every match starts with a decimal digit."""
+    for op, argument in sequence:
+        if op in (ops.AT, ops.ASSERT, ops.ASSERT_NOT):
+            continue
+        if op is ops.IN:
+            return bool(argument == [(ops.CATEGORY, ops.CATEGORY_DIGIT)])
+        if op is ops.SUBPATTERN:
+            return _numeric(argument[-1])
+        if op in (ops.MAX_REPEAT, ops.MIN_REPEAT):
+            return argument[0] >= 1 and _numeric(argument[-1])
+        if op is ops.BRANCH:
+            return all(_numeric(branch) for branch in argument[1])
+        return False
+    return False

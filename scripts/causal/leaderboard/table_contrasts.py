@@ -1,0 +1,324 @@
+"""Contrasts that tables report, read by the table's role."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+
+from interventions.vocabulary import Value, load_variables
+from scripts.causal.leaderboard.contrasts import (
+    NOT_RUN,
+    Reading,
+    at_line,
+    slug,
+)
+from scripts.causal.leaderboard.document import Row, Table
+from scripts.causal.leaderboard.schema import Ablation
+from scripts.causal.leaderboard.stages import STAGE_CONTRASTS, stage_of
+from scripts.causal.leaderboard.table_pairs import (
+    difference_rows,
+    metric_rows,
+    paired_columns,
+    stage_changes,
+)
+from scripts.causal.leaderboard.table_roles import (
+    BASELINE,
+    MINUS,
+    PLUS,
+    PULL_REQUEST,
+    comparable,
+    role_of,
+    titles_of,
+)
+from scripts.causal.leaderboard.table_signs import flipped_by, gap_sign, penalty_variable, signed
+from scripts.causal.leaderboard.tables import (
+    MEAN,
+    SPREAD,
+    Columns,
+    cell,
+    cell_delta,
+    cell_score,
+    columns_of,
+)
+from scripts.causal.leaderboard.techniques import own_column, variables_in
+
+Named = list[tuple[str, Value | None, int]]
+Ends = tuple[str | None, str | None]
+
+_NOT_A_CHANGE = re.compile(
+    r"\W*(?:val[_ ]loss|loss|artifact|size|bytes|time|steps?|params|std|throughput|memory)\b",
+    re.IGNORECASE,
+)
+_JOINED = re.compile(r"^\W*(?:both|all|combined|everything)\b", re.IGNORECASE)
+TOTAL = re.compile(
+    r"^\W*(?:total|overall|sum|combined|net|all)\b|^\W*(?:this|ours|final|full)\b", re.IGNORECASE
+)
+_CHANGE = re.compile(
+    r"\b(?:up|down|reduced|increased|changed|raised|lowered|was|from)\s(?:from )?([\w.,^]+)"
+    r"|([\w.,^]+)\s?(?:->|→)\s?([\w.,^]+)",
+    re.IGNORECASE,
+)
+
+
+def table_contrasts(reading: Reading) -> Iterator[list[Ablation]]:
+    """Yield each table's contrasts."""
+    for table in reading.document.tables:
+        columns = columns_of(table)
+        role = role_of(table, columns)
+        if role == "versus":
+            yield list(paired_columns(reading, table))
+        elif role == "stages" and len(table.header) <= 3 and not columns.bpb:
+            yield list(stage_changes(reading, table, columns))
+        elif role in ("ladder", "leave_one_out", "deltas") and columns.delta:
+            yield list(_delta_rows(reading, table, columns))
+        elif role == "ladder":
+            yield list(_steps(reading, table, columns))
+        elif role == "sweep":
+            yield list(_score_rows(reading, table, columns))
+        yield list(difference_rows(reading, table, columns))
+
+
+def metric_contrasts(reading: Reading) -> Iterator[list[Ablation]]:
+    """Yield what two-column tables of metrics say of gains and penalties."""
+    for table in reading.document.tables:
+        if role_of(table, columns_of(table)) == "metrics":
+            yield list(metric_rows(reading, table))
+
+
+def _delta_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ablation]:
+    index = columns.delta[-1]
+    title = table.header[index]
+    unit = "nats" if re.search("nats", title, re.I) and "bpb" not in title.lower() else "bpb"
+    flipped = flipped_by(reading, table, columns)
+    ladder = sum(bool(PLUS.match(cell(row, columns.label))) for row in table.rows) >= 2
+    ladder = ladder and not _restated(table, columns)
+    running = _stepwise(table, columns) if ladder else {}
+    column_variable = penalty_variable(title) or _between_columns(table, columns)
+    for row in table.rows:
+        label = cell(row, columns.label)
+        delta = cell_delta(row, index)
+        if delta is None or SPREAD.search(label) or MEAN.search(label) or NOT_RUN.search(label):
+            continue
+        if _NOT_A_CHANGE.match(label):
+            continue
+        if column_variable:
+            variable, control, treatment = column_variable
+            yield at_line(
+                reading,
+                row.line,
+                variable=variable,
+                control=control,
+                treatment=treatment,
+                delta=gap_sign(variable, delta, cell(row, index), flipped),
+                unit=unit,
+            )
+            continue
+        delta = signed(delta, cell(row, index), title, flipped)
+        delta = running.get(row.line, delta)
+        if abs(delta) > 2:
+            continue
+        kind = "cumulative" if ladder and PLUS.match(label) else "single"
+        if stated := _stated(reading, row, columns, label, delta, unit):
+            yield stated
+        else:
+            named_by = table.header[columns.label]
+            label = label if re.search("[A-Za-z]{2}", label) else f"{named_by} = {label}"
+            ends = None
+            if (mine := own_column(table)) is not None and len(row.cells) > mine:
+                ends = (cell(row, mine - 1)[:80], cell(row, mine)[:80])
+            yield from _contrast(reading, row, label, delta, unit, kind, ends)
+
+
+def _between_columns(table: Table, columns: Columns) -> tuple[str, str, str] | None:
+    """What a delta column compares, where it is the difference of the two score columns."""
+    if len(columns.bpb) != 2 or len(columns.delta) != 1:
+        return None
+    first, second = columns.bpb
+    gaps = []
+    for row in table.rows:
+        delta = cell_delta(row, columns.delta[0])
+        before, after = cell_score(row, first), cell_score(row, second)
+        if delta is not None and before is not None and after is not None:
+            gaps.append(abs(after - before - delta) < 6e-4)
+    if len(gaps) < 2 or not all(gaps):
+        return None
+    title = table.header[second]
+    stage = stage_of(title)
+    if stage in STAGE_CONTRASTS and stage_of(table.header[first]):
+        return STAGE_CONTRASTS[stage]
+    named = variables_in(title)
+    variable = named[0][0] if named else f"other:{slug(title)}"
+    return variable, table.header[first][:80], title[:80]
+
+
+def _restated(table: Table, columns: Columns) -> bool:
+    """Whether a later row names what an earlier one added: each row then stands alone."""
+    rows = [cell(row, columns.label) for row in table.rows]
+    if any(_JOINED.match(PLUS.sub("", row)) for row in rows if PLUS.match(row)):
+        return True
+    named = [{name for name, _, _ in variables_in(row)} for row in rows if PLUS.match(row)]
+    return any(earlier and earlier < later for earlier, later in pairwise(named)) or any(
+        earlier and earlier < later for earlier, later in zip(named, named[2:], strict=False)
+    )
+
+
+def _stepwise(table: Table, columns: Columns) -> dict[int, float]:
+    """Step-to-step changes of a ladder whose delta column counts from the first row.
+
+    Returns row line → change against the row before; empty where the column counts steps already
+    or the scores do not tell. A row whose delta counts from elsewhere keeps it.
+    """
+    if not columns.bpb:
+        return {}
+    rows = [
+        (row, score, delta)
+        for row in table.rows
+        if (score := cell_score(row, columns.bpb[-1])) is not None
+        for delta in [cell_delta(row, columns.delta[-1])]
+    ]
+    if len(rows) < 3:
+        return {}
+    first = rows[0][1]
+    totals = sum(d is not None and abs(s - first - d) < 6e-4 for _, s, d in rows[2:])
+    steps = sum(
+        d is not None and abs(s - before - d) < 6e-4
+        for (_, before, _), (_, s, d) in pairwise(rows[1:])
+    )
+    if totals <= steps:
+        return {}
+    return {
+        row.line: round(s - before, 8)
+        for (_, before, _), (row, s, d) in pairwise(rows)
+        if d is not None and abs(s - first - d) < 6e-4
+    }
+
+
+def _stated(
+    reading: Reading, row: Row, columns: Columns, label: str, delta: float, unit: str
+) -> Ablation | None:
+    """A row that names a vocabulary id and gives both ends and the kind needs no reading."""
+    if label not in load_variables() and not re.fullmatch(r"other:[a-z0-9_]{1,60}", label):
+        return None
+    ends = [
+        cell(row, index) if index is not None else ""
+        for index in (columns.control, columns.treatment)
+    ]
+    kind = cell(row, columns.kind) if columns.kind is not None else ""
+    return at_line(
+        reading,
+        row.line,
+        variable=label,
+        control=ends[0] or None,
+        treatment=ends[1] or None,
+        delta=delta,
+        unit=unit,
+        kind=kind if kind in ("single", "cumulative", "bundle") else "single",
+    )
+
+
+def _scored(table: Table, columns: Columns) -> list[tuple[Row, float]]:
+    index = columns.bpb[-1]
+    return [
+        (row, value)
+        for row in table.rows
+        if (value := cell_score(row, index)) is not None
+        and not MEAN.search(cell(row, columns.label))
+        and not SPREAD.match(cell(row, columns.label))
+    ]
+
+
+def _steps(reading: Reading, table: Table, columns: Columns) -> Iterator[Ablation]:
+    """A cumulative ladder of scores: every row against the row before."""
+    for (_, before), (row, after) in pairwise(_scored(table, columns)):
+        label = cell(row, columns.label)
+        if PLUS.match(label):
+            yield from _contrast(reading, row, label, after - before, "bpb", "cumulative")
+
+
+def _score_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ablation]:
+    """Variations of one run: every row against the row that is called the baseline."""
+    rows = _scored(table, columns)
+    labels = [cell(row, columns.label) for row, _ in rows]
+    if len(rows) < 2:
+        return
+    base = next((i for i, label in enumerate(labels) if BASELINE.search(label)), None)
+    if base is None:
+        base = next(
+            (i for i, (r, _) in enumerate(rows) if BASELINE.search(" ".join(r.cells))), None
+        )
+    if base is None or not comparable(labels, base, titles_of(table)):
+        return
+    if base == len(rows) - 1 > 2 and re.search(r"\bSOTA\b", labels[base]):
+        return  # the leaderboard's best, for orientation
+    for position, (row, value) in enumerate(rows):
+        if position == base or PULL_REQUEST.search(labels[position]):
+            continue
+        label = labels[position]
+        named_by = table.header[columns.label]
+        if not variables_in(label) and variables_in(f"{named_by} = {label}"):
+            label = f"{named_by} = {label}"
+        onto = rows[position - 1][1] if PLUS.match(label) and position else rows[base][1]
+        kind = "cumulative" if PLUS.match(label) and position - 1 != base else "single"
+        if abs(value - onto) < 1:
+            yield from _contrast(reading, row, label, value - onto, "bpb", kind)
+
+
+def _contrast(
+    reading: Reading,
+    row: Row,
+    label: str,
+    delta: float,
+    unit: str,
+    kind: str,
+    ends: Ends | None = None,
+) -> Iterator[Ablation]:
+    if not re.search(r"[A-Za-z]", label) or re.search(r"\bpr\b.{0,4}#?\d+\s{0,4}$", label, re.I):
+        return
+    named = _subjects(label)
+    if TOTAL.match(label) or (len(named) > 1 and re.search(r"\s[+&]\s|\band\b", label)):
+        kind = "bundle"
+    if TOTAL.match(label) or len(named) > 2:
+        variable, kind = "other:bundle", "bundle"
+    else:
+        variable = named[0][0] if named else f"other:{slug(PLUS.sub('', label))}"
+    control, treatment = ends or _ends(label, named)
+    yield at_line(
+        reading,
+        row.line,
+        variable=variable,
+        control=control,
+        treatment=treatment,
+        delta=delta,
+        unit=unit,
+        kind=kind,
+    )
+
+
+def _subjects(label: str) -> Named:
+    """The techniques a row is about; one named only in an aside is not its subject."""
+    named = variables_in(label)
+    head = re.split(r"[,;]", PLUS.sub("", label), maxsplit=1)[0].strip()
+    start = label.find(head) + len(head) if head else 0
+    if (
+        re.search(r"[A-Za-z]{3}", head)
+        and not BASELINE.search(head)
+        and not TOTAL.match(head)
+        and named
+        and min(at for _, _, at in named) >= start
+    ):
+        return []
+    return named
+
+
+def _ends(label: str, named: Named) -> Ends:
+    """What the contrast goes from and to, where the label says."""
+    text = PLUS.sub("", label).strip()
+    if MINUS.match(label):
+        thing = MINUS.sub("", label).strip()[:80]
+        return thing or None, "none"
+    match = _CHANGE.search(label)
+    if match and match.group(2):
+        return match.group(2), match.group(3)
+    value = next((str(v) for _, v, _ in named if v is not None), None)
+    return (match.group(1) if match else None), value or text[:80] or None

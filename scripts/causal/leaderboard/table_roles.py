@@ -1,0 +1,121 @@
+"""What a results table is: decided from its header, its cells and the headings above it."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from scripts.causal.leaderboard.contrasts import NOT_RUN
+from scripts.causal.leaderboard.document import Row, Table
+from scripts.causal.leaderboard.stages import stage_of, stage_rows
+from scripts.causal.leaderboard.tables import Columns, cell, cell_score, parse_seed
+from scripts.causal.leaderboard.techniques import variables_in
+
+Role = Literal[
+    "seeds", "stages", "versus", "ladder", "leave_one_out", "deltas", "sweep", "metrics", "none"
+]
+
+STUDY = re.compile(
+    r"ablat|sweep|ladder|progress|contribut|what (?:stacked|worked|didn't|helped|changed)|effect|"
+    r"impact|experiment|negative|tried|did ?n[o']t work|journey|improvement|gain|breakdown|"
+    r"leave-one|increment|evolution|stack(?:ed|ing)|delta|compar|history|versus|\bvs\b|why it|"
+    r"result|findings|failed|scan|tuning|trajectory",
+    re.IGNORECASE,
+)
+BASELINE = re.compile(
+    r"\bsota\b|\bbaseline|\bbase\b|\bcontrol|\breference|\bnone\b|\bdefault|\bstandard|"
+    r"\bstart(?:ing)?\b|\bparent|\bcurrent sota|\boriginal|\banchor|\bvanilla|\bbefore\b",
+    re.IGNORECASE,
+)
+OURS = re.compile(
+    r"\bthis\b|\bours?\b|\bnew\b|\bafter\b|\bsubmission|\bproposed|\btuned|\bmine\b", re.IGNORECASE
+)
+PLUS = re.compile(r"^\W{0,4}(?:\+|&|and |add(?:ed|ing)? |then )", re.IGNORECASE)
+MINUS = re.compile(
+    r"^\W{0,3}(?:-\s|−|without |w/o |no |remov\w+ |drop\w* |minus |disable\w* )", re.IGNORECASE
+)
+CONDITION = re.compile(
+    rf"^(?:with|without|w/o?|no|\+)\b|\b(?:on|off|enabled|disabled)$|{BASELINE.pattern}|{OURS.pattern}",
+    re.IGNORECASE,
+)
+ABSENT = re.compile(r"^(?:without|w/o|no)\b|\b(?:off|disabled)$", re.IGNORECASE)
+METRIC = re.compile(r"^\W*(?:metric|measure|quantity|stat\w*|key)\b", re.IGNORECASE)
+PULL_REQUEST = re.compile(r"#\d{2,5}|\bPR\b")
+_ABLATED = re.compile(r"leave[- ]one|ablat|remov|without", re.IGNORECASE)
+_NO_PAIR = re.compile(r"\bseed|\bmean\b|\bstd|\bσ|\bmin\b|\bmax\b|\bstep|\bepoch|\bnote", re.I)
+
+
+def role_of(table: Table, columns: Columns) -> Role:
+    """Decide what the table reports; "none" where it holds no contrast."""
+    if NOT_RUN.search(titles_of(table)) or any(NOT_RUN.search(title) for title in table.header):
+        return "none"
+    if columns.seed is not None and not _one_seed_study(table, columns):
+        return "seeds"
+    if _pairs(table):
+        return "versus"
+    if not (columns.delta or columns.bpb):
+        return "metrics" if len(table.header) == 2 else "none"
+    if len(table.header) == 2 and METRIC.match(table.header[0]):
+        return "metrics"
+    labels = [cell(row, columns.label) for row in table.rows]
+    if sum(bool(PLUS.match(label)) for label in labels) >= 2:
+        return "ladder"
+    if stage_rows(labels):
+        return "stages"  # one run's stages, not variations of it
+    if columns.delta:
+        without = sum(bool(MINUS.match(label)) for label in labels)
+        one_out = without * 2 > len(labels) and _ABLATED.search(titles_of(table))
+        return "leave_one_out" if one_out else "deltas"
+    if STUDY.search(titles_of(table)):
+        return "sweep"
+    return "none"
+
+
+def titles_of(table: Table) -> str:
+    """The headings above a table, without the README's own title."""
+    return " / ".join(table.section[1:] or table.section)
+
+
+def bpb_row(row: Row) -> bool:
+    """Whether a row's first cell says that its other cells are scores."""
+    first = row.cells[0] if row.cells else ""
+    return bool(
+        re.fullmatch(r".{0,40}(?<![a-z])bpb\b\W*(?:\([^()]{0,40}\))?\W*", first, re.IGNORECASE)
+        and not re.search(r"delta|Δ|gap|gain|penalty|improvement|\bvs\b|\bstd\b", first, re.I)
+    )
+
+
+def _pairs(table: Table) -> bool:
+    """| Metric | Control | Treatment | with a row of scores."""
+    if not 3 <= len(table.header) <= 4 or any(_NO_PAIR.search(t) for t in table.header[1:3]):
+        return False
+    conditions = all(CONDITION.search(title) for title in table.header[1:3])
+    return any(
+        (bpb_row(row) or (conditions and stage_of(cell(row, 0)) is not None))
+        and cell_score(row, 1) is not None
+        and cell_score(row, 2) is not None
+        for row in table.rows
+    )
+
+
+def _one_seed_study(table: Table, columns: Columns) -> bool:
+    """Whether every row ran the same seed and another column tells the rows apart."""
+    seed = columns.seed
+    if seed is None or not columns.bpb or columns.label == seed:
+        return False
+    seeds = [parse_seed(cell(row, seed)) for row in table.rows]
+    labels = {cell(row, columns.label) for row in table.rows}
+    return len(seeds) >= 2 and len(set(seeds)) == 1 and len(labels) == len(seeds)
+
+
+def comparable(labels: list[str], base: int, titles: str) -> bool:
+    """Whether the rows vary one run: said so above, or most of them name a technique."""
+    others = [label for index, label in enumerate(labels) if index != base]
+    foreign = sum(bool(PULL_REQUEST.search(label)) for label in others)
+    if foreign * 2 > len(others):
+        return False
+    if re.search(
+        r"ablat|sweep|ladder|scan|why it|failed|tried|did ?n[o']t work|compar", titles, re.I
+    ):
+        return True
+    return sum(bool(variables_in(label)) for label in others) * 2 >= len(others)

@@ -1,0 +1,55 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from interventions.aliases import aliases_in, load_aliases, words_of
+from interventions.keywords import Text, compile_wording, fold
+
+PIECES = [
+    "11L", " 512d ", "3x MLP", "MLP 3x", "muon ", "momentum=0.99", "weight decay ", "0.04 ", "WD=",
+    "XSA on all ", "last 4 layers", " layers", "7 ", "BigramHash(2048)", "EMA(0.997)", "\n", " | ",
+    "int5 MLP, int6", "GPTQ-lite", "SP8192", "TTT ", "score-first ", "LoRA", "ſoftcap 30", "İ",
+    "ß", "\u212aV4", ": ", "= ", "(", ")", "warmdown 3500", "batch 786K tokens/step", "seq 2048",
+]  # fmt: skip
+TEXTS = st.lists(st.sampled_from(PIECES), max_size=40).map("".join)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words", "low", "high"),
+    [
+        (r"\bmuon\b", {"muon"}, 0, 0),
+        (r"\bqk[ _-]?gain", {"gain"}, 2, 3),
+        (r"(\d{1,2})[ -]?(?:KV|head)\b", {"kv", "head"}, 1, 3),
+        (r"(?:soft)?cap", {"cap"}, 0, 4),
+    ],
+)
+def test_what_a_pattern_needs_and_where(pattern, words, low, high):
+    needed = compile_wording(pattern).needed
+    assert needed is not None
+    assert (needed.words, needed.low, needed.high) == (words, low, high)
+
+
+@pytest.mark.parametrize("pattern", [r"(\d)L\b", r"x*", r"(?:muon|\d)", r"\w{3}"])
+def test_a_pattern_without_a_word_is_tried_everywhere(pattern):
+    wording = compile_wording(pattern)
+    assert wording.needed is None
+    found = [m.span() for m in wording.finditer(Text("3L muon xx", ()))]
+    assert found == [m.span() for m in wording.pattern.finditer("3L muon xx")]
+
+
+@settings(max_examples=100, deadline=None)
+@given(TEXTS)
+def test_every_alias_finds_what_a_plain_scan_finds(text):
+    words = words_of(text)
+    able = {alias.variable for alias in aliases_in(words)}
+    for alias in load_aliases().values():
+        for wording in alias.wordings:
+            plain = [match.span() for match in wording.pattern.finditer(text)]
+            assert [match.span() for match in wording.finditer(words)] == plain
+            assert not plain or alias.variable in able
+
+
+@given(st.text(max_size=60))
+def test_folding_keeps_every_offset(text):
+    assert len(fold(text)) == len(text)
+    assert fold("\u212aſİı") == "ksii"

@@ -1,0 +1,170 @@
+"""Contrasts that tables, sentences and stage ladders report."""
+
+from __future__ import annotations
+
+import pytest
+
+from scripts.causal.leaderboard.ablations import read_ablations
+from scripts.causal.leaderboard.document import parse_document
+from scripts.causal.leaderboard.schema import Ablation
+from scripts.causal.leaderboard.submission_json import Fact
+from scripts.causal.leaderboard.table_roles import role_of
+from scripts.causal.leaderboard.tables import columns_of
+
+
+def ablations(text: str, facts: list[Fact] | None = None) -> list[Ablation]:
+    return read_ablations(parse_document(text), facts or [])
+
+
+def found(text: str) -> list[tuple[str, float, str]]:
+    return [(a.variable, a.delta, a.kind) for a in ablations(text)]
+
+
+def table(*rows: str, title: str = "Ablation") -> str:
+    columns = rows[0].count("|") + 1
+    lines = [f"# Run\n\n## {title}\n", f"| {rows[0]} |", "|" + "---|" * columns]
+    return "\n".join([*lines, *(f"| {row} |" for row in rows[1:])]) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "role"),
+    [
+        (table("Seed | val_bpb", "42 | 1.12", "7 | 1.13"), "seeds"),
+        (table("Metric | Baseline | Ours", "val_bpb | 1.20 | 1.19"), "versus"),
+        (table("Change | val_bpb", "base | 1.20", "+ EMA | 1.19", "+ XSA | 1.18"), "ladder"),
+        (table("Change | Delta", "no EMA | +0.01", "without XSA | +0.02"), "leave_one_out"),
+        (table("Change | Delta bpb", "EMA | -0.01", "XSA | -0.02"), "deltas"),
+        (table("Stage | val_bpb", "pre-quant | 1.20", "int6 roundtrip | 1.21"), "stages"),
+        (table("LR | val_bpb", "0.02 (default) | 1.20", "0.03 | 1.21"), "sweep"),
+        (table("Metric | Value", "TTT gain | -0.003", "Steps | 7000"), "metrics"),
+        (table("Parameter | Value", "layers | 11", "dim | 512"), "metrics"),
+        (table("Change | Expected delta", "EMA | -0.01"), "none"),
+        (table("Change | Delta", "EMA | -0.01", title="Future work"), "none"),
+    ],
+)
+def test_the_role_of_a_table(text: str, role: str) -> None:
+    only = parse_document(text).tables[0]
+    assert role_of(only, columns_of(only)) == role
+
+
+def test_an_author_who_writes_gains_as_positive_numbers_is_turned_round() -> None:
+    text = table(
+        "Technique | val_bpb | Δ vs baseline", "EMA | 1.1950 | +0.0050", "XSA | 1.2030 | -0.0030"
+    )
+    assert found(text) == [("ema", -0.005, "single"), ("xsa_layers", 0.003, "single")]
+
+
+def test_the_numbers_of_one_table_tell_the_sign_of_another() -> None:
+    text = table(
+        "Technique | val_bpb | Δ", "EMA | 1.1950 | +0.0050", "XSA | 1.1970 | +0.0030"
+    ) + table("Technique | Δ", "SmearGate | -0.0040", title="Negative results").removeprefix(
+        "# Run"
+    )
+    assert ("smear_gate", 0.004, "single") in found(text)
+
+
+def test_a_ladder_that_counts_from_its_first_row_becomes_steps() -> None:
+    text = table(
+        "Change | val_bpb | Delta",
+        "baseline | 1.2000 | -",
+        "+ EMA | 1.1900 | -0.0100",
+        "+ SmearGate | 1.1850 | -0.0150",
+    )
+    assert found(text) == [("ema", -0.01, "cumulative"), ("smear_gate", -0.005, "cumulative")]
+
+
+def test_rows_that_end_in_both_are_no_ladder() -> None:
+    text = table(
+        "Change | val_bpb | Delta",
+        "baseline | 1.2000 | -",
+        "+ EMA | 1.1900 | -0.0100",
+        "+ SmearGate | 1.1950 | -0.0050",
+        "+ Both | 1.1870 | -0.0130",
+    )
+    assert [delta for _, delta, _ in found(text)] == [-0.01, -0.005, -0.013]
+
+
+def test_with_before_without_is_a_gain_of_what_is_there() -> None:
+    text = table("Metric | With SmearGate | Without SmearGate", "Sliding BPB | 1.1855 | 1.1947")
+    assert found(text) == [("smear_gate", -0.0092, "single")]
+
+
+def test_a_technique_named_in_an_aside_is_not_the_subject() -> None:
+    text = table(
+        "Change | Delta bpb", "Lower confidence, stride 128 | +0.005", "EMA (stride 64) | -0.002"
+    )
+    assert [name for name, _, _ in found(text)] == ["other:lower_confidence_stride", "ema"]
+
+
+def test_nats_become_bits_per_byte_with_the_run_s_own_ratio() -> None:
+    facts = [Fact(("val_bpb",), 1.2, 1), Fact(("val_loss",), 2.0, 2)]
+    text = "# Run\n\nSmearGate improves the loss by 0.010 nats.\n"
+    (only,) = ablations(text, facts)
+    assert (only.variable, only.delta, only.unit) == ("smear_gate", -0.006, "bpb")
+    (unknown,) = ablations(text)
+    assert (unknown.delta, unknown.unit) == (-0.01, "nats")
+
+
+@pytest.mark.parametrize(
+    ("sentence", "expected"),
+    [
+        ("EMA improves val_bpb by 0.003.", ("ema", -0.003, "single")),
+        ("CTW degrades BPB by +0.005 at depth 4.", ("other:ctw", 0.005, "single")),
+        ("EMA: -0.24 BPB worse here.", ("ema", 0.24, "single")),
+        ("QAT hurts at this scale (1.1466 vs 1.1374 overall).", ("qat", 0.0092, "single")),
+        ("EMA and SmearGate together give -0.004 BPB.", ("other:bundle", -0.004, "bundle")),
+        ("vs merged PR #1855 (1.06108): -0.00261 BPB / -0.00571 nats",
+         ("other:bundle", -0.00261, "bundle")),
+    ],
+)  # fmt: skip
+def test_a_sentence_with_one_change(sentence: str, expected: tuple[str, float, str]) -> None:
+    assert found(f"# Run\n\n{sentence}\n") == [expected]
+
+
+def test_a_sentence_with_several_changes_gives_each_its_own() -> None:
+    text = "# Run\n\nSmearGate gives -0.003 bpb, EMA gives -0.001 bpb.\n"
+    assert found(text) == [("smear_gate", -0.003, "single"), ("ema", -0.001, "single")]
+
+
+def test_this_refers_to_the_heading() -> None:
+    text = "# Run\n\n### XSA on all layers\n\nThis was a free -0.0016 BPB improvement.\n"
+    assert found(text) == [("xsa_layers", -0.0016, "single")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# Run\n\n## Next steps\n\n- EMA, ~0.0006 bpb gain\n",
+        "# Run\n\nEMA would give -0.003 bpb.\n",
+        "# Run\n\nEMA beats it by ≥ 0.001 BPB.\n",
+        "# Run\n\nTTT loss: 1.9406 → 1.9335\n",
+    ],
+)
+def test_what_was_not_measured_is_no_contrast(text: str) -> None:
+    assert found(text) == []
+
+
+def test_the_score_without_a_technique_is_set_against_the_submission_s() -> None:
+    document = parse_document("# Run\n\nThe same stack without SmearGate gives 1.1459.\n")
+    (only,) = read_ablations(document, [], 1.1444)
+    assert (only.variable, only.delta) == ("smear_gate", -0.0015)
+
+
+def test_stages_before_and_after_quantization_and_mixing() -> None:
+    text = table(
+        "Seed | Pre-quant EMA | Post-TTT pre-quant | Quantized | Sliding BPB | N-gram BPB",
+        "42 | 1.0900 | 1.0800 | 1.0950 | 1.0700 | 0.9000",
+        "Std | 0.0002 | 0.0001 | 0.0002 | 0.0001 | 0.0001",
+    )
+    assert [(name, delta) for name, delta, _ in found(text)] == [
+        ("ttt", -0.01), ("quant_bits", 0.015), ("sliding_window_eval", -0.025),
+        ("ngram_mix", -0.17),
+    ]  # fmt: skip
+
+
+def test_a_rounded_repetition_gives_way_to_the_exact_number() -> None:
+    text = (
+        table("Metric | Value", "Pre-quant val_bpb | 1.2013", "Post-quant val_bpb | 1.2029")
+        + "\nQuantization gap: 0.002 BPB\n"
+    )
+    assert [(name, delta) for name, delta, _ in found(text)] == [("quant_bits", 0.0016)]
