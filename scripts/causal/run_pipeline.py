@@ -366,7 +366,7 @@ def main(
     scale: Annotated[str | None, typer.Option(help="a scale of the trainer by name")] = None,
     max_cycles: Annotated[int, typer.Option(min=1, help="most cycles")] = 4,
     max_per_cycle: Annotated[int, typer.Option(min=1, help="contrasts screened a cycle")] = 2,
-    max_confirm: Annotated[int, typer.Option(min=1, help="contrasts confirmed a cycle")] = 1,
+    max_confirm: Annotated[int, typer.Option(min=1, help="contrasts confirmed a cycle")] = 2,
     seeds: Annotated[str, typer.Option(help="fresh seeds that decide")] = CONFIRM_SEEDS,
     screen_seeds: Annotated[str, typer.Option(help="seeds that screen")] = SCREEN_SEEDS,
     screen_iterations: Annotated[int | None, typer.Option(help="steps of a run")] = None,
