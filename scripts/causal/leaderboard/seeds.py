@@ -9,6 +9,7 @@ from statistics import fmean
 from scripts.causal.leaderboard.document import Document, Table
 from scripts.causal.leaderboard.found import ELSEWHERE, Found, json_number, json_score, json_source
 from scripts.causal.leaderboard.schema import SeedResult, Source
+from scripts.causal.leaderboard.stages import stage_of
 from scripts.causal.leaderboard.submission_json import Fact
 from scripts.causal.leaderboard.tables import cell, cell_score, columns_of, parse_seed
 
@@ -33,16 +34,27 @@ _SINGLE_SEED = re.compile(
 def seed_results(
     document: Document, facts: Sequence[Fact], final: Found | None
 ) -> tuple[tuple[SeedResult, ...], Source | None]:
-    """Per-seed scores from submission.json, else from the table whose mean is the final score."""
+    """Per-seed scores from submission.json or from the table whose mean is the final score.
+
+    submission.json's, unless the table's mean comes clearly closer to the final score: then they
+    are of another stage or an earlier run.
+    """
+    tabled, row = _seeds_in_tables(document, final)
     for reader in (_seeds_by_key, _seeds_in_lists, _seeds_parallel):
         seeds, source = reader(facts)
         if seeds:
+            closer = final and tabled and _off(tabled, final) + 4e-4 < _off(seeds, final)
+            if closer and len(tabled) >= len(seeds):
+                break
             return _results(seeds), source
-    for search in (_seeds_in_tables, _seeds_in_lines):
-        seeds, source = search(document, final)
+    for seeds, source in ((tabled, row), _seeds_in_lines(document, final)):
         if seeds:
             return _results(seeds), source
     return _single_seed(document, facts, final)
+
+
+def _off(seeds: dict[int, float], final: Found) -> float:
+    return abs(fmean(seeds.values()) - final.value)
 
 
 def settle_final(
@@ -152,6 +164,8 @@ def _seeds_in_tables(
         if columns.seed is None:
             continue
         for index in columns.bpb:
+            if final is None and stage_of(table.header[index]) == "raw":
+                continue  # of a run that got no further
             seeds: dict[int, float] = {}
             first = None
             for row in table.rows:
