@@ -3,83 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
+from scripts.causal.leaderboard import lineage_patterns as say
 from scripts.causal.leaderboard.document import Block, Document
 from scripts.causal.leaderboard.schema import Source
 from scripts.causal.leaderboard.submission_json import Fact
 
-_PR = r"(?:PRs?\s?#?\s?|pull/|#)(\d{2,5})\b"
-PR = re.compile(_PR, re.IGNORECASE)
-# The verb, then the PR within the same clause.
-_BUILT = re.compile(
-    r"\b(?:buil[dt]s?|building|based|stack(?:s|ed)|fork(?:s|ed)?|derive[sd]?|rebased?|start(?:s|ed|ing)?|"
-    r"extend(?:s|ed|ing)?|layered|port|rerun|re-run|reproduc(?:es|tion|ed|ing)|inherit(?:s|ed)?|same|"
-    r"identical|unchanged|modif(?:y|ies|ied)|variant|follow-?up|continu(?:es|ation)|adds|takes|appl(?:y|ies|ied))\b"
-    r"[^.;\n|]{0,30}?\b(?:on|upon|from|of|to|as|over|with|directly|onto|off)\b[^.;\n|]{0,90}?"
-    + _PR,
-    re.IGNORECASE,
+PR = say.PR
+_MAX_TEXT = 20_000  # characters of one block, and of one field of submission.json below
+_MAX_FIELD = 2_000
+_IN_LIST = (
+    say.BUILT,
+    say.BUILT_FIRST,
+    say.ON_TOP,
+    say.TAKES,
+    say.NAMED,
+    say.WHOLE_FROM,
+    say.HEADED,
 )
-# A credit that opens with what the whole work stands on.
-_BUILT_FIRST = re.compile(
-    r"(?m)^\W{0,6}(?:this (?:submission|work|record|pr|run)\s)?(?:is\s)?(?:directly\s)?"
-    r"(?:buil[dt]s?|based)\s(?:directly\s)?(?:up)?on\b[^.;\n|]{0,90}?" + _PR,
-    re.IGNORECASE,
-)
-# What stands before "PR #1 baseline" when it is only measured against.
-_AGAINST = re.compile(
-    r"\b(?:beat(?:s|ing)?|outperform(?:s|ing)?|surpass(?:es|ing)?|vs\.?|versus|than|"
-    r"(?:improv\w{2,8}|compared?|gain|win)\s(?:over|to|with|against|on|upon))"
-    r"\s(?:the\s)?(?:merged\s|current\s)?\[?$",
-    re.IGNORECASE,
-)
-# The base as it is named: "Base: PR #1", "base PR #1".
-_NAMED = re.compile(
-    r"\b(?:base|baseline|parent|foundation|starting point|base (?:stack|model|pr|submission|"
-    r"code|architecture|record|branch)|base_pr|lineage base|upstream)\b"
-    r"\s{0,2}(?:\([^()\n]{0,40}\))?\s{0,2}"
-    r"(?:is|was|[:=|])\s{0,2}[^.;\n|]{0,60}?" + _PR,
-    re.IGNORECASE,
-)
-_STACK = re.compile(
-    _PR + r"(?:'s)?(?: \([^()\n]{0,60}\))?(?: by @\w+)?[^.;\n|,]{0,20}?\s"
-    r"(?:stack|base|baseline|codebase|submission stack|foundation|record folder|scaffold)\b",
-    re.IGNORECASE,
-)
-_CHANGES = re.compile(
-    r"\b(?:chang(?:es?|ed)|differences?|different|new|delta|diff|modifications?)\b[^.;\n|]{0,30}?"
-    r"\b(?:vs\.?|from|over|versus|relative to|compared (?:to|with))\s[^.;\n|]{0,20}?" + _PR,
-    re.IGNORECASE,
-)
-_TITLE_ON = re.compile(r"\b(?:on(?: top of)?|over)\s(?:the )?" + _PR, re.IGNORECASE)
-_INTEGRATED = re.compile(
-    r"\b(?:stack (?:assembly|integration)|full stack|base (?:work|code|stack))\b[^.;\n|]{0,30}?"
-    + _PR,
-    re.IGNORECASE,
-)
-_CREDIT = re.compile(
-    r"\b(?:credit|thank|acknowledg|inspir|technique|idea|recipe|framework|first|original|concept|"
-    r"mechanism|approach|framing|legality|illegal|comparison|previous|similar|see also)\b",
-    re.IGNORECASE,
-)
-_CREDIT_SECTION = re.compile(
-    r"^\W*(?:\w+ )?(?:credit|acknowledg|attribution|reference|related|thanks|legality|compliance)",
-    re.IGNORECASE,
-)
-_JSON_BASE = re.compile(
-    _PR + r"(?: \([^()\n]{0,60}\))?\s(?:stack|base|baseline|codebase|sp\d{4} stack)\b",
-    re.IGNORECASE,
-)
-_ELSEWHERE = re.compile(r"\bnanogpt PR\s?#?\d+", re.IGNORECASE)
-_MORE = re.compile(
-    r"(?:\]\([^()\s]{0,120}\))?\)?\s{0,2}(?:\([^()\n]{0,60}\))?\s{0,2}"
-    r"(?:/|\+|,\sand|,|and|&|->|→)\s{0,2}(?:the )?(?:@?[\w-]{2,40}\s\()?\[?" + _PR,
-    re.IGNORECASE,
-)
-_BASE_KEYS = re.compile(
-    r"^(?:base_prs?|based_on|based_on_prs?|base|base_submission|parent(?:_prs?)?|parents|baseline_pr|"
-    r"base_record|builds_on|base_stack|base_model|implementation_lineage_pr|forked_from|basis)$"
-)
+_VERBS = (say.BUILT, say.WHOLE_FROM)
+_STACKS = (say.STACK, say.JSON_STACK)
 
 
 def parent_prs(
@@ -88,28 +32,16 @@ def parent_prs(
     """Return the PRs the submission builds on, as found, and where the first was read."""
     found: dict[int, Source] = {}
     for fact in facts:
-        source = Source(file="submission.json", line=fact.line)
-        if not any(_BASE_KEYS.match(part.lower()) for part in fact.path):
-            if isinstance(fact.value, str) and len(fact.path) == 1:
-                for match in _JSON_BASE.finditer(fact.value[:2000]):
-                    found.setdefault(int(match.group(1)), source)
-            continue
-        if isinstance(fact.value, int) and not isinstance(fact.value, bool):
-            found.setdefault(fact.value, source)
-        elif isinstance(fact.value, str):
-            text = fact.value[:500]
-            bare = re.fullmatch(r"#?(\d{2,5})", text.strip())
-            for number in [bare.group(1)] if bare else PR.findall(text)[:2]:
-                found.setdefault(int(number), source)
-    for block in document.blocks:
-        if block.kind == "code":
-            continue
+        for number in _in_fact(fact):
+            found.setdefault(number, Source(file="submission.json", line=fact.line))
+    blocks = [block for block in document.blocks if block.kind != "code" and PR.search(block.text)]
+    for block in blocks:
         for number, line in _in_block(block):
             found.setdefault(number, Source(file=document.name, line=line))
     if not found:  # weaker: whom the author measures the changes from, or whose run it repeats
-        for pattern in (_CHANGES, _INTEGRATED):
-            for block in document.blocks:
-                near = pattern.search(block.text) if block.kind != "code" else None
+        for pattern in (say.CHANGES, say.INTEGRATED):
+            for block in blocks:
+                near = pattern.search(_own_numbers(block.text))
                 if near and not found:
                     line = block.line + block.text.count("\n", 0, near.start(1))
                     found[int(near.group(1))] = Source(file=document.name, line=line)
@@ -118,26 +50,123 @@ def parent_prs(
     return tuple(parents), first
 
 
+def _in_fact(fact: Fact) -> Iterator[int]:
+    """The parents that one field of submission.json names."""
+    if not any(say.BASE_KEYS.match(part.lower()) for part in fact.path):
+        if isinstance(fact.value, str) and len(fact.path) == 1:
+            text = _own_numbers(fact.value[:_MAX_FIELD])
+            for number, _ in _matches(text, (say.BUILT, say.ON_TOP, say.TAKES, say.JSON_STACK)):
+                yield number
+        elif isinstance(fact.value, str) and (opens := say.JSON_BASE.match(fact.value[:500])):
+            yield from (number for number, _ in _listed(fact.value[:500], opens))
+    elif isinstance(fact.value, int) and not isinstance(fact.value, bool):
+        yield fact.value
+    elif isinstance(fact.value, str):
+        text = _own_numbers(fact.value[:500])
+        bare = re.fullmatch(r"#?(\d{2,5})", text.strip())
+        first = bare or PR.search(text)
+        if first:
+            yield from (number for number, _ in _listed(text, first))
+
+
+def _own_numbers(text: str) -> str:
+    """Blank out issues and another repository's pull requests, so that offsets stay true."""
+    return say.OTHER_NUMBER.sub(lambda match: " " * len(match.group(0)), text)
+
+
 def _in_block(block: Block) -> list[tuple[int, int]]:
-    # Another repository's pull requests are blanked out, so that offsets stay true.
-    text = _ELSEWHERE.sub(lambda match: " " * len(match.group(0)), block.text[:20_000])
+    """The parents that a block names, each with its line."""
+    text = _own_numbers(block.text[:_MAX_TEXT])
     if not PR.search(text):
         return []
-    credit = any(_CREDIT_SECTION.search(title) for title in block.section)
     patterns: tuple[re.Pattern[str], ...]
-    patterns = (_BUILT_FIRST if credit else _BUILT, _NAMED, _STACK)
+    patterns = (say.BUILT, say.ON_TOP, say.TAKES, say.WHOLE_FROM, say.HEADED)
+    if any(say.CREDIT_SECTION.search(title) for title in block.section):
+        patterns = (say.BUILT_FIRST,)
+    elif len(block.section) > 1 and _on_a_part(block.section[-1]):
+        patterns = (say.ON_TOP,)
+    patterns = (*patterns, say.NAMED, say.STACK, say.CHAIN)
     if block.kind == "heading" and not block.section:
-        patterns = (*patterns, _TITLE_ON)
-    found = []
+        patterns = (*patterns, say.TITLE_ON)
+    lists = block.kind in ("item", "row")
+    return [
+        (number, block.line + text.count("\n", 0, at))
+        for number, at in _matches(text, patterns, lists=lists)
+    ]
+
+
+def _on_a_part(title: str) -> bool:
+    return bool(say.PART_SECTION.search(title)) and not say.WHOLE.search(title)
+
+
+def _matches(
+    text: str, patterns: Iterable[re.Pattern[str]], *, lists: bool = False
+) -> Iterator[tuple[int, int]]:
+    """Every parent named in a text, with where it stands; `lists` tells an item or a row."""
     for pattern in patterns:
         for match in pattern.finditer(text):
-            if pattern is not _STACK and _CREDIT.search(match.group(0)):
+            if pattern not in (*_STACKS, say.CHAIN) and say.CREDIT.search(match.group(0)):
                 continue
-            if pattern is _STACK and _AGAINST.search(text[: match.start()][-60:]):
+            if pattern in _STACKS and say.AGAINST.search(text[: match.start()][-60:]):
                 continue
-            found.append((int(match.group(1)), block.line + text.count("\n", 0, match.start(1))))
-            end = match.end(1)
-            while pattern in (_BUILT, _BUILT_FIRST) and (more := _MORE.match(text, end)):
-                found.append((int(more.group(1)), block.line + text.count("\n", 0, end)))
-                end = more.end(1)
+            if pattern in _VERBS and say.PART_BEFORE.search(_same_line(text, match.start())):
+                continue
+            if pattern is say.TAKES and say.PART.search(match.group(0)):
+                continue
+            if say.LEARNT.match(text, match.end(1)) or _of_another(text, match, lists=lists):
+                continue
+            if pattern in _IN_LIST:
+                yield from _listed(text, match)
+            else:
+                yield int(match.group(1)), match.start(1)
+            if pattern in (*_STACKS, say.ON_TOP):
+                yield from _before(text, match.start() if pattern in _STACKS else match.start(1))
+
+
+def _same_line(text: str, end: int) -> str:
+    """What stands before `end` on its line, 80 characters at most."""
+    return text[max(0, end - 80) : end].rpartition("\n")[2]
+
+
+def _of_another(text: str, match: re.Match[str], *, lists: bool) -> bool:
+    """Whether the match speaks of what another pull request builds on.
+
+    Three forms: in brackets behind a pull request (`PR #2 (PR #1 base + gates)`); in a sentence
+    whose subject is one (`PR #2 put gates on the PR #1 base`); in lists, on a line that opens with
+    one (`PR #2 by @ann - gates on the PR #1 base`).
+    """
+    start = text.rfind("\n", 0, match.start(1)) + 1
+    line = text[start : match.start(1)]
+    open_at = line.rfind("(")
+    if open_at > line.rfind(")") and PR.search(line[:open_at]) and match.start() > start + open_at:
+        return True
+    stops = [line.rfind(stop) + 2 for stop in (". ", "; ") if stop in line]
+    sentence = 0 if lists else max(stops, default=0)
+    head = (say.OF_ANOTHER if lists else say.ANOTHER_DOES).match(line, sentence)
+    return (
+        head is not None
+        and head.group(1) != match.group(1)
+        and (
+            match.start() > start + head.end()
+            and not say.BEFORE.search(line[: match.start() - start])
+        )
+    )
+
+
+def _listed(text: str, match: re.Match[str]) -> list[tuple[int, int]]:
+    """The PR matched and those listed after it; of a chain of arrows the last alone."""
+    found = [(int(match.group(1)), match.start(1))]
+    end = match.end(1)
+    while more := say.MORE.match(text, end):
+        if more.group(1) in ("->", "→"):
+            found.clear()
+        found.append((int(more.group(2)), more.start(2)))
+        end = more.end(2)
     return found
+
+
+def _before(text: str, end: int) -> Iterator[tuple[int, int]]:
+    """The PRs of a bare list that ends in the one matched."""
+    while match := say.BEFORE.search(text, max(0, end - 40), end):
+        yield int(match.group(1)), match.start(1)
+        end = match.start()

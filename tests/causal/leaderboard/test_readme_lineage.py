@@ -8,7 +8,7 @@ from scripts.causal.leaderboard.submission_json import parse_submission_json
 
 def read(body, own="1.2000"):
     facts = parse_submission_json(f'{{"val_bpb": {own}}}', "x")
-    return extract_submission("track_10min_16mb/2026-03-25_X", f"# Run\n\n{body}\n", facts)
+    return extract_submission("track_10min_16mb/2026-03-25_X", f"# Run {own}\n\n{body}\n", facts)
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,29 @@ def read(body, own="1.2000"):
         ("We clearly beat the PR #549 baseline.", ()),
         ("A gain over [PR #549](https://x.test/pull/549) (LeakyReLU baseline).", ()),
         ("This keeps the PR #549 stack.", (549,)),
+        ("This run uses the SOTA configuration from PR #77.", (77,)),
+        ("Hyperparameters sourced from PR #41 (ann), #42 (bob), #43 (eve).", (41, 42, 43)),
+        ("Extends the current SOTA (PR #77, val_bpb=1.0810) by one loop.", (77,)),
+        ("Takes PR #77 (@ann) + PR #78 cache and adds a gain.", (77, 78)),
+        ("Built on the merged 1.1233 record (PR #77) with more.", (77,)),
+        ("## Architecture (from PR #77)\n\n11 layers.", (77,)),
+        ("- Base model stack: PR #77 by @ann", (77,)),
+        ("## Credits\n\n- Base: PR #77, PR #78 (@ann)", (77, 78)),
+        ("Previous: PR #75 (1.11) -> PR #76 (1.10) -> this (1.09)", (76,)),
+        ("Two changes on top of the PR #77 + PR #78 stack.", (77, 78)),
+        ("A CUDA port of the work in PR #77.", (77,)),
+        # what another pull request builds on
+        ("Built on PR #77 (PR #70 base + gates).", (77,)),
+        ("PR #77 introduced the quantizer on top of PR #70.", ()),
+        ("- PR #77 by @ann - gates on the PR #70 base", ()),
+        # one part of the submission, and what is learnt rather than taken
+        ("The TTT was implemented based on PR #77.", ()),
+        ("Quantization as in the same class of bug as PR #77.", ()),
+        ("## Changes\n\n### 2. LeakyReLU(0.75)^2\n\nVariant of the one from PR #77.", ()),
+        ("We raise the gain, based on PR #77's 45-experiment sweep.", ()),
+        ("## Credits\n\nBuilt on the shoulders of PR #77.", ()),
+        ("## Credits\n\n- PR #77: Triton fusion baseline", ()),
+        ("This follows the rules of Issue #77 on top of issue #78.", ()),
     ],
 )
 def test_parents_are_built_on_not_credited_or_beaten(body, parents):
@@ -39,6 +62,21 @@ def test_parents_are_built_on_not_credited_or_beaten(body, parents):
             "| Run | bpb | Note |\n|---|---|---|\n| B0 | 1.2300 | baseline |\n| B1 | 1.2000 | |",
             1.23,
         ),
+        ("Built on PR #77 (ann, 1.2100) and PR #78 (bob, 1.2300).", 1.21),
+        ("Previous: PR #77 (1.2500) -> PR #78 (1.2300) -> this (1.2000).", 1.23),
+        ("Compared to the 2026-04-09 base record's mean of 1.2810 BPB, it gains.", 1.281),
+        ("The score is not competitive with SOTA (~1.10).", 1.1),
+        ("The aim is about ~1.10 after tuning, based on scaling.", None),
+        ("- Main leaderboard target: 1.1147\n- Naive baseline: 1.2244", 1.1147),
+        ("Merged SOTA (PR #77): 1.88218 nats. Delta: -0.7733 nats.", None),
+        ("Based on PR #77: EMA 0.9965, wider.", None),
+        ("It reaches 1.2500 (worse than the baseline) with that setting.", None),
+        ("Beats merged SOTA (PR #77, 1.2147) by far.", 1.2147),
+        ("| Run | bpb |\n|---|---|\n| Full control | 1.2000 |\n| Slim control | 1.2300 |", None),
+        (
+            "| Run | Estimated BPB |\n|---|---|\n| Base model | 1.1300 |\n| + table | 1.0500 |",
+            None,
+        ),
     ],
 )
 def test_the_base_is_what_the_score_is_compared_with(body, base):
@@ -47,3 +85,28 @@ def test_the_base_is_what_the_score_is_compared_with(body, base):
 
 def test_the_own_score_rounded_is_no_base():
     assert read("Baseline export: 1.2001 bpb.", own="1.20005").base_bpb is None
+
+
+def test_the_base_of_one_seed_gives_way_to_the_mean_of_its_column():
+    body = (
+        "| Seed | Before bpb | After bpb |\n|---|---|---|\n| 1 | 1.2310 | 1.1990 |\n"
+        "| 2 | 1.2330 | 1.2010 |\n| Mean | 1.2320 | 1.2000 |\n\n"
+        "| Configuration | BPB |\n|---|---|\n| Base | 1.2310 |\n| + cache | 1.1990 |"
+    )
+    assert read(body).base_bpb == 1.232
+
+
+def test_a_column_of_changes_starts_from_the_base():
+    body = "| Component | BPB impact |\n|---|---|\n| Baseline | 1.2244 |\n| + a | -0.005 |"
+    assert read(body, own="null").base_bpb == 1.2244
+
+
+def test_submission_json_names_parents_and_bases_in_words():
+    facts = parse_submission_json(
+        '{"val_bpb": 0.66, "blurb": "Neural base 1.1371 BPB, built on PR #77 (ann).",'
+        ' "credits": {"base_stack": "@ann (PR #71), @bob (PR #72)", "idea": "PR #73"}}', "x"
+    )  # fmt: skip
+    found = extract_submission("track_10min_16mb/2026-03-25_X", "# Run\n", facts)
+    assert set(found.parent_prs) == {77, 71, 72}
+    assert found.base_bpb == 1.1371
+    assert found.sources["base_bpb"].file == "submission.json"

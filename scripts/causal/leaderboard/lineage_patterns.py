@@ -1,0 +1,170 @@
+"""How READMEs say that a submission builds on a pull request, and how they merely mention one."""
+
+from __future__ import annotations
+
+import re
+
+# A pull request as it is written; ISSUE is not one.
+NUMBER = r"(?:PRs?\s?#?\s?|pull/|#)(\d{2,5})\b"
+PR = re.compile(NUMBER, re.IGNORECASE)
+OTHER_NUMBER = re.compile(r"\b(?:nanogpt PR\s?#?|issues?\s?#?|pytorch#)\d+", re.IGNORECASE)
+
+# What a whole submission is made of, as against one of its parts.
+_WHOLE = (
+    r"(?:stack|architecture|code(?:base)?|config(?:uration)?s?|setup|base|baseline|model|backbone|"
+    r"script|train_gpt(?:\.py)?|recipe|hyper-?parameters|hparams|pipeline|everything|submission|"
+    r"record|trunk|settings|network|transformer|trainer|snapshot|foundation)"
+)
+_CLAUSE = r"(?:[^.;\n|→]|\.\d)"  # a character of the same clause; a number keeps its point
+_FEW = r"[^.;\n|]{0,40}?"
+_OBJECT_OF = rf"(?:{_FEW}\s)??(?:current |merged |prior )?[^.;,\n|]{{0,30}}?[(\[]{{0,2}}"
+
+# The verb, then the PR within the same clause.
+BUILT = re.compile(
+    r"\b(?:buil[dt]s?|building|based|stack(?:s|ed)|fork(?:s|ed)?|derive[sd]?|rebased?|"
+    r"(?<!-)start(?:s|ed|ing|(?=\sfrom))|extend(?:s|ed|ing)?|layered|rerun|re-run|follow-?up|"
+    r"reproduc(?:es|tion|ed|ing)|inherit(?:s|ed)?|identical|unchanged|modif(?:y|ies|ied)|variant|"
+    r"continu(?:es|ation)|adds|takes|appl(?:y|ies|ied)|ports?(?= [^.;\n|]{0,60}\bon)|"
+    r"(?:cuda|mlx|(?:py)?torch|jax|h100|metal) port)\b"
+    rf"{_CLAUSE}{{0,30}}?\b(?:on|upon|from|of|to|as|over|with|directly|onto|off)\b{_CLAUSE}{{0,90}}?"
+    + NUMBER,
+    re.IGNORECASE,
+)
+ON_TOP = re.compile(rf"\bon top of\b{_CLAUSE}{{0,90}}?" + NUMBER, re.IGNORECASE)
+# The verb takes the PR as its object: "Extends PR #1", "Takes PR #1 and adds".
+TAKES = re.compile(
+    r"(?:^|[.:;]\s|\bthis (?:submission|work|record|pr|run)\s)(?:extends|takes|forks|reproduces|"
+    rf"modifies|keeps|applies)\s{_OBJECT_OF}" + NUMBER,
+    re.IGNORECASE | re.MULTILINE,
+)
+# "Uses the configuration from PR #1", "hyperparameters sourced from PR #1", "same code as PR #1".
+WHOLE_FROM = re.compile(
+    r"(?:^\W*|\b(?:the|our|same|full|base|exact|model|training|identical|all|baseline|clean|"
+    r"unmodified)\s)(?:[^\s.;|]{1,40}\s){0,6}?"
+    rf"{_WHOLE}(?:\s\([^()\n]{{0,120}}\))?(?: and \w+)?\s"
+    r"(?:(?:is|are|was|were)\s)?(?:\w+\s)?(?:from|of|as|in)\s(?:the )?(?:[\w-]+ ){0,3}?"
+    r"[(\[]{0,2}" + NUMBER,
+    re.IGNORECASE | re.MULTILINE,
+)
+# A credit that opens with what the whole work stands on.
+BUILT_FIRST = re.compile(
+    r"(?m)^\W{0,6}(?:this (?:submission|work|record|pr|run)\s)?(?:is\s)?(?:directly\s)?"
+    r"(?:buil[dt]s?|based)\s(?:directly\s)?(?:up)?on\b(?! (?:the )?shoulders)"
+    rf"{_CLAUSE}{{0,90}}?" + NUMBER,
+    re.IGNORECASE,
+)
+# The base as it is named: "Base: PR #1", "base PR #1".
+NAMED = re.compile(
+    r"\b(?:base|baseline|parent|foundation|starting point|base (?:stack|model|pr|submission|"
+    r"code|architecture|record|branch)|base_pr|lineage base|upstream)"
+    r"(?: stack| and (?:training )?(?:recipe|code|config\w{0,7}))?\b"
+    r"\s{0,2}(?:\([^()\n]{0,40}\))?\s{0,2}"
+    r"(?:is|was|from|[:=|])\s{0,2}[^.;\n|]{0,60}?" + NUMBER,
+    re.IGNORECASE,
+)
+# "Architecture (from PR #1)", as a heading or at the head of a line.
+HEADED = re.compile(
+    r"(?m)^(?:\W|\d)*(?:\w+ ){0,2}(?:architecture|stack|model|base|training stack)\s?[:(-]\s?"
+    r"[^()\n]{0,40}?\bfrom\s(?:the )?\[?" + NUMBER,
+    re.IGNORECASE,
+)
+STACK = re.compile(
+    NUMBER + r"(?:'s)?(?: \([^()\n]{0,60}\))?(?: by @\w+)?(?::(?!.{0,20}baseline))?"
+    r"[^.:#;\n|,]{0,20}?\s"
+    r"(?:stack|base|baseline|codebase|submission stack|foundation|record folder|scaffold)\b"
+    r"(?! audit)",
+    re.IGNORECASE,
+)
+JSON_STACK = re.compile(
+    NUMBER + r"(?: \([^()\n]{0,60}\))?\s(?:stack|base|baseline|codebase|sp\d{4} stack)\b",
+    re.IGNORECASE,
+)
+TITLE_ON = re.compile(r"\b(?:on(?: top of)?|over)\s(?:the )?" + NUMBER, re.IGNORECASE)
+# A chain that ends in the submission itself: the last link is its parent.
+CHAIN = re.compile(
+    NUMBER + r"(?:'s)?(?: [^()#\n|.;]{0,20})?(?: ?\([^()\n]{0,80}\)){0,2}\s?(?:->|→)\s?"
+    r"\W{0,3}(?:this|ours)\b",
+    re.IGNORECASE,
+)
+# Weaker: whom the author measures the changes from, whose stack was put together.
+CHANGES = re.compile(
+    r"\b(?:chang(?:es?|ed)|differences?|different|new|delta|diff|modifications?)\b[^.;\n|]{0,30}?"
+    r"\b(?:vs\.?|from|over|versus|relative to|compared (?:to|with))\s[^.;\n|]{0,20}?" + NUMBER,
+    re.IGNORECASE,
+)
+INTEGRATED = re.compile(
+    r"\b(?:stack (?:assembly|integration)|full stack|base (?:work|code|stack))\b[^.;\n|]{0,30}?"
+    + NUMBER,
+    re.IGNORECASE,
+)
+
+# The next of several, with what stands between: "(ann), PR #2", "+ PR #2", "-> #2".
+MORE = re.compile(
+    r"(?:\]\([^()\s]{0,120}\))?\)?\s{0,2}(?:\([^()\n]{0,60}\))?\s{0,2}"
+    r"(/|\+|,\sand|,|and|&|->|→)\s{0,2}(?:the )?(?:@?[\w-]{2,40}\s\()?\[?" + NUMBER,
+    re.IGNORECASE,
+)
+# The one before, in a bare list that shares one noun: "PR #1 + PR #2 stack".
+BEFORE = re.compile(NUMBER + r"\s?(?:/|\+|&|and)\s?\[?$", re.IGNORECASE)
+
+# --- what makes a mention no parent -------------------------------------------------------------
+
+# What stands before "PR #1 baseline" when it is only measured against.
+AGAINST = re.compile(
+    r"\b(?:beat(?:s|ing)?|outperform(?:s|ing)?|surpass(?:es|ing)?|vs\.?|versus|than|moved to|like|"
+    r"(?:improv\w{2,8}|compared?|gain|win)\s(?:over|to|with|against|on|upon))"
+    r"\s(?:the\s)?(?:merged\s|current\s)?\[?$",
+    re.IGNORECASE,
+)
+CREDIT = re.compile(
+    r"\b(?:credit|thank|acknowledg|inspir|technique(?! stack)|idea|recipe|framework|first|"
+    r"concept|mechanism|approach|framing|legality|illegal|comparison|similar|see also|"
+    r"shoulders|results|published)\b",
+    re.IGNORECASE,
+)
+# What is taken from a PR when it is no code: "Based on PR #1's ablation".
+LEARNT = re.compile(
+    r"(?:'s?)?\s(?:[\w-]+\s){0,3}?(?:analys[ie]s|sweep|findings?|ablations?|results?|ideas?|"
+    r"insights?|observations?|suggestions?|framework|discovery|comment|ruling)\b",
+    re.IGNORECASE,
+)
+_PART = (
+    r"(?:ttt|lora|caches?|n-?gram|mixer|mixture|gates?|gating|activation|optimizer|muon|schedule|"
+    r"kernels?|tokenizer|bigram\w*|approach|technique|loss|ema|swa|xsa|qat|gptq|quanti[sz]\w+|"
+    r"slot|momentum|gain|recurrence|residuals?|rope|init\w*|bug|hash\w*|class|range|compress\w+|"
+    r"calibration|shards?|embeddings?|adapters?|eval\w*|decay|coefficients?|warmdown|\w*relu\w*)"
+)
+PART = re.compile(rf"\b{_PART}\b", re.IGNORECASE)
+# One part of a submission, as the subject of the verb: "the TTT is based on PR #1".
+PART_BEFORE = re.compile(
+    rf"\b{_PART}\b\W{{0,3}}(?:(?:was|is|are|were|has been|itself)\s)?(?:\w+\s)?\W{{0,3}}$",
+    re.IGNORECASE,
+)
+# A section on one part: "2. LeakyReLU(0.75)^2".
+PART_SECTION = re.compile(rf"^\W*\d+[.):]\s.{{0,60}}\b{_PART}\b", re.IGNORECASE)
+WHOLE = re.compile(rf"\b{_WHOLE}\b", re.IGNORECASE)
+CREDIT_SECTION = re.compile(
+    r"^\W*(?:\w+ )?(?:credit|acknowledg|attribution|reference|related|thanks|legality|compliance)",
+    re.IGNORECASE,
+)
+# A line on another pull request: "PR #2 by @ann - gates on the PR #1 base".
+OF_ANOTHER = re.compile(r"\W*(?:@[\w-]+\W{1,5})?" + NUMBER, re.IGNORECASE)
+ANOTHER_DOES = re.compile(
+    r"\W*(?:@[\w-]+\W{1,5})?(?:our )?" + NUMBER + r"\s?(?:\([^()\n]{0,60}\)\s)?"
+    r"(?:\w+ed|uses|is|was|has|adds|builds|put|takes|showed|gets)\b",
+    re.IGNORECASE,
+)
+# A text in submission.json, at any depth, that opens with the base.
+JSON_BASE = re.compile(
+    r"\W{0,3}(?:direct |full |neural )?(?:base|parent|built on|based on|forked from)\b"
+    r"[^.;\n]{0,40}?" + NUMBER,
+    re.IGNORECASE,
+)
+
+# Fields of submission.json that hold the base.
+BASE_KEYS = re.compile(
+    r"^(?:(?:full_|current_sota_)?base(?:line)?_(?:prs?|stack\w*|submission(?:_pr)?|model(?:_pr)?|"
+    r"record|recipe)|base|based_on(?:_prs?)?|parent(?:_prs?|_submission)?|parents|buil(?:ds|t)_on|"
+    r"implementation_lineage_pr|(?:forked|derived)_from(?:_pr)?|basis|primary_codebase|pr\d+_base\w*|"
+    r"current_sota_stack|\w*base(?:line)?_hparams)$"
+)
