@@ -52,7 +52,7 @@ class Text:
 
     def __init__(self, text: str, words: Iterable[str]) -> None:
         self.text = text
-        folded = fold(text)
+        self.folded = folded = fold(text)
         self.places = {word: _places(word, folded) for word in words if word in folded}
 
 
@@ -86,6 +86,10 @@ class Wording:
         places = [text.places[word] for word in self.needed.words if word in text.places]
         return self._tried(self._starts(places, text.text), text.text) if places else iter(())
 
+    def may_be_in(self, text: Text) -> bool:
+        """Whether the text has a word that every match needs."""
+        return self.needed is None or not self.needed.words.isdisjoint(text.places)
+
     def _tried(self, starts: Iterable[int], text: str) -> Iterator[re.Match[str]]:
         reached = 0
         for start in starts:
@@ -113,6 +117,56 @@ class Wording:
         return self.needed.words if self.needed else frozenset()
 
 
+@dataclass(frozen=True)
+class Guarded:
+    """A pattern that is not tried on a text without any of the words that it cannot match without.
+
+    Looking for twenty words in a clause takes a tenth of the time of a pattern with twenty
+    branches, which is tried at every character.
+
+    Attributes:
+        pattern: any pattern.
+        words: folded; one of them is in every match.
+    """
+
+    pattern: re.Pattern[str]
+    words: tuple[str, ...]
+
+    def search(self, text: str, folded: str | None = None) -> re.Match[str] | None:
+        """Return what `pattern.search(text)` returns; `folded` is the text's `fold`, if known."""
+        if folded is None:
+            folded = fold(text)
+        return self.pattern.search(text) if self.may_match(folded) else None
+
+    def match(self, text: str, folded: str) -> re.Match[str] | None:
+        """Return what `pattern.match(text)` returns; `folded` is the text's `fold`."""
+        return self.pattern.match(text) if self.may_match(folded) else None
+
+    def may_match(self, folded: str) -> bool:
+        """Whether a folded text has one of the words."""
+        for word in self.words:  # noqa: SIM110 - any() over a generator takes twice as long
+            if word in folded:
+                return True
+        return False
+
+
+def guarded(text: str, flags: re.RegexFlag = re.NOFLAG) -> Guarded:
+    """Compile a pattern and find the words that it cannot match without.
+
+    Raises:
+        re.error: a broken pattern.
+        ValueError: there are no such words; it has to be tried on every text.
+    """
+    tree = parser.parse(text, flags)
+    needs = [need.words for need in _needs(tree) if all(map(str.isascii, need.words))]
+    if not needs:
+        raise ValueError(f"no word is in every match of {text!r}")
+    words = min(needs, key=lambda words: sum(_RARER ** -len(word) for word in words))
+    # "not" and "none" are where "no" is.
+    roots = [word for word in words if not any(o != word and o in word for o in words)]
+    return Guarded(re.compile(text, flags), tuple(sorted(roots)))
+
+
 def compile_wording(text: str) -> Wording:
     """Compile a pattern, without regard to case, and find what it needs.
 
@@ -121,13 +175,14 @@ def compile_wording(text: str) -> Wording:
     """
     pattern = re.compile(text, re.IGNORECASE)
     tree = parser.parse(text, re.IGNORECASE)
-    found = [
-        need
-        for need in _needs(tree)
-        if min(map(len, need.words)) >= 2 and need.high - need.low <= MAX_REACH
-    ]
-    best = min(found, key=lambda need: need.cost, default=None)
-    return Wording(pattern, best, _numeric(tree))
+    numeric = _numeric(tree)
+    near = [need for need in _needs(tree) if need.high - need.low <= MAX_REACH]
+    # One letter ("11L") is worth looking for where few of its places have a digit in front.
+    for least in (2, 1) if numeric else (2,):
+        found = [need for need in near if min(map(len, need.words)) >= least]
+        if found:
+            return Wording(pattern, min(found, key=lambda need: need.cost), numeric)
+    return Wording(pattern, None, numeric)
 
 
 def _needs(sequence: Any) -> Iterator[Needed]:

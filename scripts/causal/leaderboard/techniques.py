@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from itertools import islice
+from typing import NamedTuple
 
 from interventions.aliases import Alias, aliases_in, load_aliases, words_of
-from interventions.keywords import Text, Wording
+from interventions.keywords import Text, Wording, fold, guarded
 from interventions.vocabulary import Value, Variable, load_variables
 from scripts.causal.leaderboard.document import Block, Document, Table, plain
 from scripts.causal.leaderboard.numbers import parse_number, tidy
@@ -22,7 +23,7 @@ MAX_MATCHES = 200  # of one pattern in one text: what is said more often is said
 # How far a place is trusted to describe the submission itself rather than something it talks of.
 STATED, COMMAND, SETTING, CHANGED, CONFIG, TITLE, PROSE, ASIDE = 90, 80, 75, 72, 70, 60, 50, 30
 
-_SKIPPED = re.compile(
+_SKIPPED = guarded(
     r"did ?n[o']?t work|negative|fail(?:ed|ure)|tried|dead ends?|future|next steps?|what's next|"
     r"planned|limitation|rejected|todo|roadmap|not (?:used|included)|discarded|related work|"
     r"reference|acknowledg|ideas|why .{0,30} (?:fails|hurts)|lessons?|^(?:included )?files?\b|"
@@ -31,30 +32,30 @@ _SKIPPED = re.compile(
     re.IGNORECASE,
 )
 # In a title these are said of one part ("TTT disabled"), below it of all that follows.
-_GONE = re.compile(
+_GONE = guarded(
     r"\b(?:dropped|removed|ruled out|abandoned|killed|superseded|retired|disabled)\b|"
     r"\bnot (?:in|part of) (?:this|the)\b",
     re.IGNORECASE,
 )
-_ASIDE = re.compile(
+_ASIDE = guarded(
     r"ablation|contrast|compar|result|history|previous|baseline|background|motivation|sweep|experiment|"
     r"analysis|finding|observ|prior|discussion|lineage|credit|legality|compliance|files?\b|note",
     re.IGNORECASE,
 )
-_CONFIG = re.compile(
+_CONFIG = guarded(
     r"architect|config|hyper|setup|training|stack|technique|model|optimi[sz]|quanti[sz]|"
     r"what's in|method|approach|summary|overview|key (?:change|innov|comp|feat)|component|"
     r"run command|reproduc",
     re.IGNORECASE,
 )
-_NEGATED_BEFORE = re.compile(
+_NEGATED_BEFORE = guarded(
     r"(?:\b(?:no|zero(?!-init)|without|w/o|not|never|neither|nor|non|removed?|removes|removing|"
     r"drop(?:ped|s)?|disabled?|disables|instead of|replac(?:es?|ed|ing)|unlike|rather than|"
     r"lacks?|excluding|don't|doesn't|didn't|isn't|avoid(?:s|ed)?|rejected|skipped|skipping|beyond|vs\.?)"
     r"[ -](?:(?!(?:but|with|plus)\b)[\w+/#()-]{1,24}[ ,/]{1,2}(?:or |and |no )?){0,3}|no[_-])$",
     re.IGNORECASE,
 )
-_NEGATED_AFTER = re.compile(
+_NEGATED_AFTER = guarded(
     r"^[\w /()+-]{0,24}?(?:\s{0,4}[:|=]\s{0,4}"
     r"(?:none|no|off|disabled|false|not used|n/a|0)\b(?![.,]\d)|"
     r"\s(?:is|are|was|were|has been|have been)?\s?"
@@ -65,7 +66,7 @@ _NEGATED_AFTER = re.compile(
     r"[\w ()/]{0,12}\s?[-—:]+ ?(?:it )?(?:hurts?|hurt|worse|no gain|did ?n[o']t help|negative)\b)",
     re.IGNORECASE,
 )
-_LEFT_OUT = re.compile(
+_LEFT_OUT = guarded(
     r"(?:^|[\n|(>]|[.;]\s)\W{0,6}(?:what (?:i|we) |tried and |tested and |also )?"
     r"(?:dropped|removed|not (?:used|included|helpful|adopted)|unused|disabled|excluded|"
     r"rejected|skipped|abandoned|omitted|ruled out|no longer used|did ?n[o']t (?:help|work)|"
@@ -73,10 +74,10 @@ _LEFT_OUT = re.compile(
     r"(?: \([^()\n]{0,40}\))?:(?!\s{0,4}(?:no|none)\b)[^\n;:|]{0,100}$",
     re.IGNORECASE,
 )
-_NONE_OF = re.compile(r"\b(?:no|without|neither|never|not?) [^.;:|\n]{0,110}$", re.IGNORECASE)
+_NONE_OF = guarded(r"\b(?:no|without|neither|never|not?) [^.;:|\n]{0,110}$", re.IGNORECASE)
 _OR_LAST = re.compile(r"[^.;:|\n(]{0,80}?(?:,| )\s?n?or [^.;:|\n]{2,40}", re.IGNORECASE)
 _STILL = re.compile(r"\b(?:but|with|only|uses?|instead|yet|than|just)\b", re.IGNORECASE)
-_NOT_DONE = re.compile(
+_NOT_DONE = guarded(
     r"(?:^|\n)\W{0,4}(?:\d{1,2}\. )?(?:re)?(?:try|test|explore|investigate) [^.;\n]{0,60}$|"
     r"\b(?:could|would|might|wanted to|plan to|hope to) (?:have )?(?:also )?"
     r"(?:try|tried|use|add|help|explore)\b[^.;\n]{0,60}$|"
@@ -84,6 +85,8 @@ _NOT_DONE = re.compile(
     r"\b[^.;\n]{0,50}\b(?:use|add|rely on|have)\b[^.;\n]{0,50}$",
     re.IGNORECASE,
 )
+_CLAUSE_START = re.compile(r"\.\s|[;:|\n(]")
+_CLAUSE_END = re.compile(r"\.\s|[;\n]")
 _SETTING = re.compile(
     r"(?<![\w.$-])([A-Za-z][A-Za-z0-9_]{2,48})\s?[=:]\s?[\"']?([\w.,+-]{1,40})(?![\w.,+-]|\s?=)"
 )
@@ -103,7 +106,7 @@ _TARGET = re.compile(r"\s?(?:->|→)\s?(\d[\d.,]*[kKM]?)")
 _OTHERS_ROW = re.compile(
     r"^(?:PR ?)?#\d{2,5}|\b(?:discard|reverted|rejected|abandoned)", re.IGNORECASE
 )
-_JSON_ELSEWHERE = re.compile(
+_JSON_ELSEWHERE = guarded(
     r"baseline|compar|seed_results|per_seed|attribution|credit|lineage|previous|prior|base_|"
     r"ablation|negative|failed|history|reference|hardware|file",
 )
@@ -118,17 +121,22 @@ _JSON_PROSE = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Evidence:
+class Evidence(NamedTuple):  # a README gives hundreds, and few of them come to be a source
     """One place that speaks of a technique; value None when it only names it."""
 
     variable: str
     value: Value | None
     weight: int
-    source: Source
+    file: str
+    line: int
     negated: bool = False
     generic: bool = False
     hint: bool = False  # speaks of a level, but of the technique only where that is named too
+
+    @property
+    def source(self) -> Source:
+        """Where it stands."""
+        return Source(file=self.file, line=self.line)
 
 
 @dataclass(frozen=True)
@@ -269,38 +277,38 @@ def _best(places: list[Evidence], variable: Variable) -> tuple[Value, Source]:
 
 def _from_json(facts: Iterable[Fact]) -> Iterator[Evidence]:
     for fact in facts:
-        source = Source(file="submission.json", line=fact.line)
         path = "/".join(fact.path).lower()
-        if fact.value is None or _JSON_ELSEWHERE.search(path):
+        if fact.value is None or _JSON_ELSEWHERE.search(path, path):
             continue
+        place = ("submission.json", fact.line)
         setting = _setting(fact.key, str(fact.value))
         if setting is not None:
             name, value = setting
-            yield Evidence(name, None if value is True else value, STATED, source, value is False)
+            yield Evidence(name, None if value is True else value, STATED, *place, value is False)
         elif fact.key.startswith("no_") and fact.value is True:
             for name, level, _ in variables_in(fact.key[3:].replace("_", " ").upper()):
-                yield Evidence(name, level, CONFIG, source, negated=True)
+                yield Evidence(name, level, CONFIG, *place, negated=True)
         elif isinstance(fact.value, str) and any(
             part.lower() in _JSON_PROSE for part in fact.path
         ):
             for clause in re.split(r"(?<=[.;])\s", fact.value[:4000]):
-                yield from _from_clause(clause, TITLE, source)
+                yield from _from_clause(clause, TITLE, *place)
         elif fact.value is True:
             for name, _, _ in variables_in(fact.key.replace("_", " ")):
-                yield Evidence(name, None, PROSE, source)
+                yield Evidence(name, None, PROSE, *place)
 
 
-def _from_clause(text: str, weight: int, source: Source) -> Iterator[Evidence]:
+def _from_clause(text: str, weight: int, file: str, line: int) -> Iterator[Evidence]:
     text = plain(text)
     words = words_of(text)
     for alias in aliases_in(words):
         for start, end, value, generic in _matches(alias, words):
-            negated = _negated(text, start, end)
+            negated = _negated(words, start, end)
             hint = text[start:end].lower() in alias.hints
-            yield Evidence(alias.variable, value, weight, source, negated, generic, hint)
+            yield Evidence(alias.variable, value, weight, file, line, negated, generic, hint)
     for name, value, _, _ in _settings(text):
         stated = None if value is True else value
-        yield Evidence(name, stated, weight, source, value is False)
+        yield Evidence(name, stated, weight, file, line, value is False)
 
 
 def _from_settings(document: Document) -> Iterator[Evidence]:
@@ -316,9 +324,9 @@ def _from_settings(document: Document) -> Iterator[Evidence]:
         for number, line in enumerate(block.text.split("\n")):
             text = line.split("#", 1)[0] if block.kind == "code" else line
             for name, value, _, _ in _settings(text):
-                source = Source(file=document.name, line=block.line + number)
                 stated = None if value is True else value
-                yield Evidence(name, stated, weight, source, negated=value is False)
+                place = (document.name, block.line + number)
+                yield Evidence(name, stated, weight, *place, negated=value is False)
 
 
 def _from_change_tables(document: Document) -> Iterator[Evidence]:
@@ -330,10 +338,9 @@ def _from_change_tables(document: Document) -> Iterator[Evidence]:
         for row in table.rows:
             if len(row.cells) <= mine:
                 continue
-            source = Source(file=document.name, line=row.line)
             same = re.match(r"\W*(?:same|unchanged|identical)\b", row.cells[mine], re.IGNORECASE)
             text = f"{row.cells[0]} | {row.cells[1 if same else mine]}"
-            yield from _from_clause(text, CHANGED, source)
+            yield from _from_clause(text, CHANGED, document.name, row.line)
 
 
 def own_column(table: Table) -> int | None:
@@ -364,10 +371,11 @@ def _from_text(document: Document) -> Iterator[Evidence]:
                 continue
             if alias.variable in _TTT_SETTINGS and _of_test_time(block, text, start, end):
                 continue
-            source = Source(file=document.name, line=line)
-            negated = _negated(text, start, end)
+            negated = _negated(words, start, end)
             hint = text[start:end].lower() in alias.hints
-            yield Evidence(alias.variable, value, weight, source, negated, generic, hint)
+            yield Evidence(
+                alias.variable, value, weight, document.name, line, negated, generic, hint
+            )
 
 
 def _of_test_time(block: Block, text: str, start: int, end: int) -> bool:
@@ -389,8 +397,8 @@ def _weight(block: Block, document: Document) -> int:
     """How far a block speaks of the submission; 0 for what was tried, rejected or is planned."""
     headings = " / ".join(block.section[1:] if len(block.section) > 1 else block.section)
     own = block.text if block.kind == "heading" else ""
-    skipped, aside, config = _kind_of_section(headings)
-    if len(block.section) > 1 and _GONE.search(headings):
+    gone, skipped, aside, config = _kind_of_section(headings)
+    if gone and len(block.section) > 1:
         return 0
     if skipped or (own and block.section and _SKIPPED.search(own)):
         return 0
@@ -406,10 +414,14 @@ def _weight(block: Block, document: Document) -> int:
 
 
 @lru_cache(maxsize=256)  # every block below a heading asks
-def _kind_of_section(headings: str) -> tuple[bool, bool, bool]:
-    """Whether a section tells of what is not in the submission, of results, of what is in it."""
-    skipped, aside, config = (p.search(headings) for p in (_SKIPPED, _ASIDE, _CONFIG))
-    return bool(skipped), bool(aside), bool(config)
+def _kind_of_section(headings: str) -> tuple[bool, bool, bool, bool]:
+    """Whether a section tells of what is gone, of what is not in the submission, of results, of
+    what is in it."""
+    folded = fold(headings)
+    gone, skipped, aside, config = (
+        kind.search(headings, folded) is not None for kind in (_GONE, _SKIPPED, _ASIDE, _CONFIG)
+    )
+    return gone, skipped, aside, config
 
 
 def _matches(alias: Alias, text: Text) -> Iterator[tuple[int, int, Value | None, bool]]:
@@ -438,21 +450,26 @@ def _matches(alias: Alias, text: Text) -> Iterator[tuple[int, int, Value | None,
                 yield start, end, None, False
 
 
-def _places(wording: Wording, text: Text) -> Iterator[re.Match[str]]:
-    return islice(wording.finditer(text), MAX_MATCHES)
+def _places(wording: Wording, text: Text) -> Iterable[re.Match[str]]:
+    # Five of seven wordings that are asked for have no word in the text: no generator for those.
+    return islice(wording.finditer(text), MAX_MATCHES) if wording.may_be_in(text) else ()
 
 
-def _negated(text: str, start: int, end: int) -> bool:
-    around = text[max(0, start - 130) : start]
-    before = re.split(r"\.\s|[;:|\n(]", around[-70:])[-1]
-    after = re.split(r"\.\s|[;\n]", text[end : end + 60])[0]
-    if _NEGATED_BEFORE.search(before) or _NEGATED_AFTER.match(after):
+def _negated(text: Text, start: int, end: int) -> bool:
+    """Whether the words around a mention say that it is not used."""
+    begin = max(0, start - 130)
+    around, folded = text.text[begin:start], text.folded[begin:start]
+    before = _CLAUSE_START.split(around[-70:])[-1]
+    after = _CLAUSE_END.split(text.text[end : end + 60], 1)[0]
+    if _NEGATED_BEFORE.search(before, folded[len(around) - len(before) :]):
         return True
-    listed = _NONE_OF.search(around)  # "no SLOT, n-gram cache or logit bias": each of them
-    if listed and _OR_LAST.match(text, end) and not _STILL.search(listed.group()):
+    if _NEGATED_AFTER.match(after, text.folded[end : end + len(after)]):
         return True
-    left_out = ":" in around and _LEFT_OUT.search(around)
-    return bool(left_out or _NOT_DONE.search(around))
+    listed = _NONE_OF.search(around, folded)  # "no SLOT, n-gram cache or logit bias": each of them
+    if listed and _OR_LAST.match(text.text, end) and not _STILL.search(listed.group()):
+        return True
+    left_out = ":" in around and _LEFT_OUT.search(around, folded)
+    return bool(left_out or _NOT_DONE.search(around, folded))
 
 
 @cache
@@ -466,6 +483,9 @@ def _switches() -> dict[str, Alias]:
 
 
 def _settings(text: str) -> Iterator[tuple[str, Value, int, int]]:
+    """Yield (id, value, start, end) of every NAME=value, and of a table row's | NAME | value |."""
+    if not ("=" in text or ":" in text or "|" in text):
+        return
     pair = _ROW_PAIR.match(text)
     if pair:
         for key, value in ((1, 3), (2, 4)):

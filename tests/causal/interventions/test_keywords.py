@@ -1,9 +1,12 @@
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interventions.aliases import aliases_in, load_aliases, words_of
-from interventions.keywords import Text, compile_wording, fold
+from interventions.keywords import Guarded, Text, compile_wording, fold, guarded
+from scripts.causal.leaderboard import techniques
 
 PIECES = [
     "11L", " 512d ", "3x MLP", "MLP 3x", "muon ", "momentum=0.99", "weight decay ", "0.04 ", "WD=",
@@ -21,6 +24,7 @@ TEXTS = st.lists(st.sampled_from(PIECES), max_size=40).map("".join)
         (r"\bqk[ _-]?gain", {"gain"}, 2, 3),
         (r"(\d{1,2})[ -]?(?:KV|head)\b", {"kv", "head"}, 1, 3),
         (r"(?:soft)?cap", {"cap"}, 0, 4),
+        (r"(\d{1,2})L\b", {"l"}, 1, 2),
     ],
 )
 def test_what_a_pattern_needs_and_where(pattern, words, low, high):
@@ -29,7 +33,7 @@ def test_what_a_pattern_needs_and_where(pattern, words, low, high):
     assert (needed.words, needed.low, needed.high) == (words, low, high)
 
 
-@pytest.mark.parametrize("pattern", [r"(\d)L\b", r"x*", r"(?:muon|\d)", r"\w{3}"])
+@pytest.mark.parametrize("pattern", [r"\wL\b", r"x*", r"(?:muon|\d)", r"\w{3}"])
 def test_a_pattern_without_a_word_is_tried_everywhere(pattern):
     wording = compile_wording(pattern)
     assert wording.needed is None
@@ -53,3 +57,27 @@ def test_every_alias_finds_what_a_plain_scan_finds(text):
 def test_folding_keeps_every_offset(text):
     assert len(fold(text)) == len(text)
     assert fold("\u212aſİı") == "ksii"
+
+
+def test_a_guarded_pattern_is_tried_only_beside_its_words():
+    pattern = guarded(r"\b(?:no|not?|without) \w+$|never", re.IGNORECASE)
+    assert pattern.words == ("never", "no", "without")
+    assert pattern.search("NOT used").group() == "NOT used"
+    assert pattern.search("notable") is None  # the word is there, the pattern does not match
+    assert pattern.search("used") is None
+    with pytest.raises(ValueError, match="no word is in every match"):
+        guarded(r"\d+|none")
+
+
+GUARDED = {name: value for name, value in vars(techniques).items() if isinstance(value, Guarded)}
+
+
+@pytest.mark.parametrize("name", GUARDED)
+@given(st.data())
+def test_a_guarded_pattern_finds_what_it_finds_unguarded(name, data):
+    one = GUARDED[name]
+    like = st.from_regex(one.pattern) | st.sampled_from(
+        [*one.words, "ſ", "\u212a", "İ", " ", "\n"]
+    )
+    text = data.draw(st.lists(like, max_size=5).map("".join))
+    assert (one.search(text) is None) == (one.pattern.search(text) is None)
