@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from interventions.vocabulary import Value
+from scripts.causal.leaderboard.compared import Against, set_against
 from scripts.causal.leaderboard.contrasts import (
     BETTER,
     NOT_RUN,
@@ -39,7 +40,7 @@ _NUMBER = r"(~|about |roughly )?([+-]|±)?\s?(\d?\.\d{3,8}|0\.\d{2})"
 _DELTA = re.compile(
     r"(?<![\w.,])(?<!\d-)(?<!\d to )(?<!/)(?<![≥≤<>])(?<![≥≤<>] )"
     + _NUMBER
-    + r"\$?\s{0,4}(?:val[_ ])?(bpb|bits|nats?)\b",
+    + r"\$?\s{0,4}(?:val[_ ])?(bp[bp]|bits|nats?)\b",
     re.IGNORECASE,
 )
 _BY = re.compile(
@@ -47,6 +48,7 @@ _BY = re.compile(
     + r"(?![\d%])(?!\s?(?:->|→|bpb|nats?|ms|s\b|MB))",
     re.IGNORECASE,
 )  # fmt: skip
+_DELTA_ONLY = re.compile(r"\W*(?:delta|improvement|gain|difference|Δ)\b", re.IGNORECASE)
 _HEADLINE = re.compile(r"\W*(?:improvement|delta|Δ|gain)\b[^.]{0,40}:", re.IGNORECASE)
 _TOGETHER = re.compile(r"\b(?:together|combined|jointly|in total|all three)\b", re.IGNORECASE)
 _PENALTY = re.compile(
@@ -74,7 +76,8 @@ _COMPARES = re.compile(
 )
 _ASIDE = re.compile(  # describes what is compared with, not what was changed
     r"\([^()]{0,120}(?:baseline|SOTA|\bPR\b|#\d{2}|\d\.\d{3})[^()]{0,120}\)"
-    r"|\b(?:over|beats?|vs\.?|against|than)\b[^.;,()]{0,60}\b(?:baseline|SOTA|record|reference)\b",
+    r"|\b(?:over|beats?|vs\.?|against|than)\b[^.;,()]{0,60}\b(?:baseline|SOTA|record|reference)\b"
+    r"|\b(?:more|less|better|worse|larger|bigger|greater) than\b[^.;()]{0,80}",
     re.IGNORECASE,
 )
 _WITHOUT = re.compile(
@@ -86,7 +89,8 @@ _WITHOUT = re.compile(
 _FOREIGN = re.compile(r"#\d|\bPR\b|baseline|SOTA|reference|record", re.IGNORECASE)
 _WHERE = re.compile(r"\b(?:all|last|first|every|on|to|over)\s(?:the )?\W{0,3}$", re.IGNORECASE)
 _GENERIC = re.compile(
-    r"\W*(?:result|note|net|impact|effect|status|score|finding|summary|outcome|change|cost)s?\W*$",
+    r"\W*(?:(?:our|the|this|final|mean|best)\b.{0,20}\b(?:score|result|run|submission|mean|bpb)|"
+    r"result|note|net|impact|effect|status|score|finding|summary|outcome|change|cost)s?\W*$",
     re.IGNORECASE,
 )
 _REFERS = re.compile(
@@ -130,14 +134,31 @@ def prose_contrasts(reading: Reading, final: float | None = None) -> Iterator[li
             continue
         if NOT_RUN.search(" / ".join(block.section[1:])):
             continue
-        start, topic = 0, ""
+        start, topic, told = 0, "", False
         for stop in [*(m.end() for m in _SPLIT.finditer(block.text)), len(block.text)]:
             text = block.text[start:stop]
-            yield list(_sentence(reading, block, start, text, topic))
+            whole = set_against(text, block.text[stop : stop + 60], final) if final else None
+            if whole is not None:
+                yield [_as_a_whole(reading, block, start, whole)]
+            elif not (told and _DELTA_ONLY.match(text)):
+                yield list(_sentence(reading, block, start, text, topic))
+            told = whole is not None
             if final is not None:
                 yield list(_left_out(reading, block, start, text, final))
             topic = topic or text
             start = stop
+
+
+def _as_a_whole(reading: Reading, block: Block, start: int, found: Against) -> Ablation:
+    return at_line(
+        reading,
+        _line(block, start + found.at),
+        variable="other:bundle",
+        control=found.other,
+        treatment=found.own,
+        delta=found.delta,
+        kind="bundle",
+    )
 
 
 def _sentence(

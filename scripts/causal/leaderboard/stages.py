@@ -52,7 +52,7 @@ def stage_of(label: str) -> str | None:
         return None if re.search(r"\bpre[ -]|\bno\b|w/o|without|before", text) else "slot"
     if re.search(r"n-?gram|\bppm\b|\bcache\b|\bmixer\b", text):
         return None if re.search(r"\bpre[ -]|\bno\b|without|before", text) else "mixed"
-    if re.search(r"\bttt\b|test[ -]time", text):
+    if re.search(r"ttt\b|test[ -]time", text):
         return "adapted" if re.search(r"pre[ -]?quant", text) else "ttt"
     if re.search(r"\bslid|\bstride|\bs64\b|\bsw\b", text):
         return None if re.search(r"pre[ -]?quant|float|fp32", text) else "sliding"

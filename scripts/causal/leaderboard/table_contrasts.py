@@ -52,7 +52,9 @@ _NOT_A_CHANGE = re.compile(
 )
 _JOINED = re.compile(r"^\W*(?:both|all|combined|everything)\b", re.IGNORECASE)
 TOTAL = re.compile(
-    r"^\W*(?:total|overall|sum|combined|net|all)\b|^\W*(?:this|ours|final|full)\b", re.IGNORECASE
+    r"^\W*(?:total|overall|sum|combined|net|all)\b|^\W*(?:this|ours|final)\b|"
+    r"^\W*full\b(?! (?:GPTQ|Hessian|rope|MHA|attention|XSA|precision))",
+    re.IGNORECASE,
 )
 _CHANGE = re.compile(
     r"\b(?:up|down|reduced|increased|changed|raised|lowered|was|from)\s(?:from )?([\w.,^]+)"

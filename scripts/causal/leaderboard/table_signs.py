@@ -54,7 +54,7 @@ def penalty_variable(title: str) -> tuple[str, str, str] | None:
     """The stage contrast a column reports of every row's run, such as "Quant gap"."""
     if re.search(
         r"\bquant\w*\W{0,3}(?:gap|penalty|degradation|cost|loss|delta|damage)|"
-        r"^\W*(?:RT |roundtrip )?gap\b",
+        r"^\W*(?:RT |roundtrip )?gap\b(?!.*\b(?:to|vs|from|over|with|baseline|SOTA|record|PR)\b)",
         title,
         re.I,
     ):

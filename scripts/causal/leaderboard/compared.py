@@ -1,0 +1,120 @@
+"""Sentences that set the submission as a whole against another run."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_SCORE = re.compile(
+    r"(?<![\d.,/#v_+-])(?<![A-Z]=)(\d\.\d{3,8})(?![\d%]|\.\d|\s?(?:nats|s\b|ms|MB|std))"
+)
+_WORD = re.compile(
+    r"\bvs\.?(?=\W)|\bversus\b|\bbeat|\bimprov|\bbetter\b|\bworse\b|\bbelow\b|\babove\b|\bover\b|"
+    r"\bthan\b|\bsurpass|\boutperform|\bdelta\b|Δ|\bgap\b|\bdown from\b|\bcompared\b|\bagainst\b|"
+    r"\bhigher\b|\blower\b",
+    re.IGNORECASE,
+)
+_OTHERS = re.compile(
+    r"\bbaseline|\bSOTA\b|\brecord\b|\bleader|#\d|\bPR\b|\bprevious\b|\bprior\b|\breference\b|"
+    r"\bmerged\b|\bparent\b|\bbase\b|\bcontrol\b|\bpredecessor\b",
+    re.IGNORECASE,
+)
+_OF_ONE_RUN = re.compile(
+    r"\bpre-? ?(?:quant|TTT|EMA|SLOT)|\bround-?trip|\bw/o\b|\bwithout\b|\bunquantized\b|"
+    r"\bval[_ ]loss\b|\bat step\b|\bstep \d|\bbefore\b|\bseed \d|\bcutoff|\bnoise|\bno-[A-Za-z]",
+    re.IGNORECASE,
+)
+_NOT_DONE = re.compile(
+    r"\b(?:would|should|could|might|expect\w*|predict\w*|project\w*|target\w*|estimat\w*|if)\b",
+    re.IGNORECASE,
+)
+_NUMBER = r"(?:[+-]\s?)?(\d?\.\d{3,8})(?:\s?(bp[bp]|nats?)\b)?"
+_STATES = re.compile(
+    r"(?:\b(?:delta|improvement|gain|gap|difference)\b|Δ)\W{0,3}(?:[a-z]{2,12} ){0,3}?"
+    rf"(?:of |is |= |: |~)*{_NUMBER}|\bby (?:~|about |roughly )?{_NUMBER}|"
+    rf"[\d)]\s?=\s?{_NUMBER}|(?<![\w.])(?=[+-]){_NUMBER}",
+    re.IGNORECASE,
+)
+_ORDERED = re.compile(
+    r"(?<![\d.,/#v_+-])(?<![A-Z]=)(\d\.\d{3,8})(?![\d%])[^.;\d]{0,60}?"
+    r"(?i:\b(worse|higher|behind|better|lower|ahead)\b[^.;\d]{0,8}|\b(beats?|beating|trails?|vs\.?)\s)"
+    r"(?i:[^.;\d]{0,40}\b(?:baseline|control|reference)\b)[^.;\d]{0,20}(\d\.\d{3,8})(?![\d%])"
+)
+_SAID_WORSE = re.compile(r"\b(?:worse|behind|regress\w*|degrad\w*)\b", re.IGNORECASE)
+_SAID_BETTER = re.compile(r"\b(?:beats?|beating|better|improv\w*)\b", re.IGNORECASE)
+_UP = ("worse", "higher", "behind", "trail", "trails")
+_DOWN = ("better", "lower", "ahead", "beat", "beats", "beating")
+_THEN = re.compile(r"\W{0,4}(?:delta|improvement|gain|difference|Δ)\b", re.IGNORECASE)
+_LEAST, _MOST = 0.3, 1.7  # bits per byte of a nat, and some room for rounding
+
+
+@dataclass(frozen=True)
+class Against:
+    """Two scores of one sentence: another run's and the one set against it."""
+
+    at: int
+    other: str
+    own: str
+    delta: float
+
+
+def set_against(text: str, following: str, final: float) -> Against | None:
+    """Read "1.0766 vs 1.0810 (PR #1493)", or one foreign score with the difference to `final`.
+
+    Args:
+        text: one sentence.
+        following: what stands after it, where "Delta: -0.0082" may be.
+        final: the submission's own score.
+    """
+    if not _OTHERS.search(text) or _NOT_DONE.search(text):
+        return None
+    found = [
+        match
+        for match in _SCORE.finditer(text)
+        if 0.2 * final < float(match.group(1)) < 5 * final and float(match.group(1)) >= 0.05
+    ]
+    if not 1 <= len(found) <= 4 or _OF_ONE_RUN.search(text):
+        return None
+    own = [m for m in found if abs(float(m.group(1)) - final) <= 6e-4]
+    others = {m.group(1): m for m in found if m not in own}
+    if len(others) != 1:
+        return None if own else _two_others(text)
+    other = next(iter(others.values()))
+    delta = final - float(other.group(1))
+    spoken = text + following[:60] if _THEN.match(following) else text
+    stated = [
+        (float(parts[0]), parts[1]) for m in _STATES.finditer(spoken) if (parts := _given(m))
+    ]
+    close = [
+        (value, unit) for value, unit in stated if _LEAST * value <= abs(delta) <= _MOST * value
+    ]
+    if abs(delta) >= 1 or not (close or (own and _WORD.search(text) and not stated)):
+        return None
+    if not own and (_SAID_WORSE if delta < 0 else _SAID_BETTER).search(text):
+        return None  # the number is of a third run
+    if own:
+        delta = float(own[0].group(1)) - float(other.group(1))
+    elif in_bits := [value for value, unit in close if not unit.lower().startswith("nat")]:
+        delta = in_bits[0] if delta > 0 else -in_bits[0]
+    mine = own[0].group(1) if own else f"{final:g}"
+    return Against(other.start(), other.group(1), mine, round(delta, 8))
+
+
+def _given(match: re.Match[str]) -> tuple[str, str] | None:
+    """The number and the unit ("" where none is written) of whichever wording matched."""
+    groups = match.groups()
+    return next(
+        ((n, unit or "") for n, unit in zip(groups[::2], groups[1::2], strict=True) if n), None
+    )
+
+
+def _two_others(text: str) -> Against | None:
+    """Read "1.5070, worse than the unmodified baseline (1.3599)"."""
+    match = _ORDERED.search(text)
+    if match is None:
+        return None
+    first, word, verb, second = match.groups()
+    delta, said = float(first) - float(second), (word or verb).lower()
+    if not 0 < abs(delta) < 1 or said in (_DOWN if delta > 0 else _UP):
+        return None
+    return Against(match.start(), second, first, round(delta, 8))
