@@ -8,12 +8,12 @@ import re
 from collections.abc import Iterator, Sequence
 
 from scripts.causal.leaderboard.ablations import read_ablations, stated_techniques
+from scripts.causal.leaderboard.base_score import base_bpb
 from scripts.causal.leaderboard.document import Document, parse_document
 from scripts.causal.leaderboard.found import Found
 from scripts.causal.leaderboard.lineage import parent_prs
 from scripts.causal.leaderboard.outcomes import (
     artifact_bytes,
-    base_bpb,
     final_bpb,
 )
 from scripts.causal.leaderboard.schema import Source, Submission
