@@ -21,7 +21,7 @@ _OTHERS = re.compile(
 )
 _OF_ONE_RUN = re.compile(
     r"\bpre-? ?(?:quant|TTT|EMA|SLOT)|\bround-?trip|\bw/o\b|\bwithout\b|\bunquantized\b|"
-    r"\bval[_ ]loss\b|\bat step\b|\bstep \d|\bbefore\b|\bseed \d|\bcutoff|\bnoise|\bno-[A-Za-z]",
+    r"\bworst\b|\bindividual|\bevery seed|\bval[_ ]loss\b|\bat step\b|\bstep \d|\bbefore\b|\bseed \d|\bcutoff|\bnoise|\bno-[A-Za-z]",
     re.IGNORECASE,
 )
 _NOT_DONE = re.compile(
@@ -42,6 +42,14 @@ _ORDERED = re.compile(
 )
 _SAID_WORSE = re.compile(r"\b(?:worse|behind|regress\w*|degrad\w*)\b", re.IGNORECASE)
 _SAID_BETTER = re.compile(r"\b(?:beats?|beating|better|improv\w*)\b", re.IGNORECASE)
+_THIS = re.compile(
+    r"(?<![\d.,/#v_+-])(\d\.\d{3,8})\s?(?:bpb )?\((?:this|ours?|mine|new)\b[^()]{0,30}\)[^.;\d]{0,30}?"
+    r"(?:vs\.?|versus|against|compared (?:to|with)|from)\s[^.;\d]{0,30}(\d\.\d{3,8})(?![\d%])",
+    re.IGNORECASE,
+)
+_MINUS = re.compile(
+    r"(?<![\w.])(\d\.\d{3,8})\s?-\s?(\d\.\d{3,8})\s?(?:=|~)\s?[+-]?(\d?\.\d{3,8})(?![\d%])"
+)
 _UP = ("worse", "higher", "behind", "trail", "trails")
 _DOWN = ("better", "lower", "ahead", "beat", "beats", "beating")
 _THEN = re.compile(r"\W{0,4}(?:delta|improvement|gain|difference|Δ)\b", re.IGNORECASE)
@@ -66,8 +74,12 @@ def set_against(text: str, following: str, final: float) -> Against | None:
         following: what stands after it, where "Delta: -0.0082" may be.
         final: the submission's own score.
     """
+    if difference := _difference(text, final):
+        return difference
     if not _OTHERS.search(text) or _NOT_DONE.search(text):
         return None
+    if match := _THIS.search(text):
+        return _between(match.start(), match.group(2), match.group(1))
     found = [
         match
         for match in _SCORE.finditer(text)
@@ -81,7 +93,7 @@ def set_against(text: str, following: str, final: float) -> Against | None:
         return None if own else _two_others(text)
     other = next(iter(others.values()))
     delta = final - float(other.group(1))
-    spoken = text + following[:60] if _THEN.match(following) else text
+    spoken = text + re.split(r"\.\s", following)[0] if _THEN.match(following) else text
     stated = [
         (float(parts[0]), parts[1]) for m in _STATES.finditer(spoken) if (parts := _given(m))
     ]
@@ -98,6 +110,22 @@ def set_against(text: str, following: str, final: float) -> Against | None:
         delta = in_bits[0] if delta > 0 else -in_bits[0]
     mine = own[0].group(1) if own else f"{final:g}"
     return Against(other.start(), other.group(1), mine, round(delta, 8))
+
+
+def _between(at: int, other: str, own: str) -> Against | None:
+    delta = float(own) - float(other)
+    return Against(at, other, own, round(delta, 8)) if 0 < abs(delta) < 1 else None
+
+
+def _difference(text: str, final: float) -> Against | None:
+    """Read "1.1228 - 1.1175 = 0.0053", where one of the two is the submission's score."""
+    match = _MINUS.search(text)
+    if match is None or re.search(r"\bnoise|\bgap\b|\bval[_ ]loss\b", text, re.IGNORECASE):
+        return None
+    first, second = match.group(1), match.group(2)
+    if abs(float(second) - final) <= 6e-4:
+        return _between(match.start(), first, second)
+    return _between(match.start(), second, first) if abs(float(first) - final) <= 6e-4 else None
 
 
 def _given(match: re.Match[str]) -> tuple[str, str] | None:

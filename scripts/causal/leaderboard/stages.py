@@ -15,7 +15,7 @@ from scripts.causal.leaderboard.document import Document, Table
 from scripts.causal.leaderboard.numbers import scores
 from scripts.causal.leaderboard.schema import Ablation, Source
 from scripts.causal.leaderboard.submission_json import Fact
-from scripts.causal.leaderboard.tables import cell, cell_score, columns_of, mean_row
+from scripts.causal.leaderboard.tables import cell, cell_score, columns_of, mean_row, parse_seed
 from scripts.causal.leaderboard.techniques import variables_in
 
 ORDER = ("raw", "averaged", "adapted", "quantized", "sliding", "ttt", "slot", "mixed")
@@ -127,8 +127,16 @@ def _from_columns(document: Document, table: Table) -> Stages:
         stage = stage_of(table.header[index])
         if stage is None:
             continue
+        each = [
+            v
+            for row in table.rows
+            if parse_seed(cell(row, columns.seed)) is not None
+            and (v := cell_score(row, index)) is not None
+        ]
         if mean is not None and (value := cell_score(table.rows[mean], index)) is not None:
             line = table.rows[mean].line
+            if each and abs(fmean(each) - value) < 6e-5:
+                value = fmean(each)  # the same mean before it was rounded
         else:
             values = [v for row in table.rows if (v := cell_score(row, index)) is not None]
             if not values:

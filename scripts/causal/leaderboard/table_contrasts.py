@@ -50,6 +50,11 @@ _NOT_A_CHANGE = re.compile(
     r"\W*(?:val[_ ]loss|loss|artifact|size|bytes|time|steps?|params|std|throughput|memory)\b",
     re.IGNORECASE,
 )
+_ANOTHER = re.compile(  # a whole submission of somebody, set beside this one
+    r"\W*(?:(?:merged|current|official|our|prior|previous|naive|leaderboard|best)\s)*"
+    r"(?:PR ?#?\d|#\d|SOTA\b|baseline\b|leaderboard\b|record\b)",
+    re.IGNORECASE,
+)
 _JOINED = re.compile(r"^\W*(?:both|all|combined|everything)\b", re.IGNORECASE)
 TOTAL = re.compile(
     r"^\W*(?:total|overall|sum|combined|net|all)\b|^\W*(?:this|ours|final)\b|"
@@ -115,6 +120,8 @@ def _delta_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ab
                 delta=gap_sign(variable, delta, cell(row, index), flipped),
                 unit=unit,
             )
+            continue
+        if _ANOTHER.match(label):
             continue
         delta = signed(delta, cell(row, index), title, flipped)
         delta = running.get(row.line, delta)
