@@ -31,7 +31,7 @@ _SAME_SCORE = 6e-4  # bpb: a README rounds to three or four digits
 _NUMBER = r"\d\.\d{3,10}"
 _ARROW = re.compile(rf"(?<![\w.])({_NUMBER})\s?(?:->|→)\s?({_NUMBER})(?![\d%])")
 _SCORE = re.compile(
-    r"(?<![\d.,/#v_+-])(\d\.\d{3,10})(?![\d%]|\.\d)(?!\W{0,3}nats)|(?<=~)(\d\.\d{2})(?![\d.%x])"
+    r"(?<![\d.,/#v_+-])(\d\.\d{3,10})(?![\d%]|\.\d)(?!\W{0,3}(?:nats|(?:val_)?loss))|(?<=~)(\d\.\d{2})(?![\d.%x])"
 )
 # Numbers that are no scores: losses, weights' averages, rates and the like.
 _NO_SCORE = re.compile(
@@ -57,6 +57,10 @@ _BASE_ROW = re.compile(
     r"\bstandard|\bparent\b",
     re.IGNORECASE,
 )
+_BASE_COLUMN = re.compile(
+    r"\b(?:baseline|base|sota|parent|control|record|without)\b(?! (?:bpb|loss))", re.IGNORECASE
+)
+_BPB_ROW = re.compile(r"\W*(?:val[_ ]?)?bpb\W*$", re.IGNORECASE)
 _OWN_BASE_ROW = re.compile(r"\b(?:baseline|control)\b", re.IGNORECASE)
 _PREDICTED_COLUMN = re.compile(r"estimat|expect|predict|project", re.IGNORECASE)
 # "beating the naive baseline (1.2244)", "does not match the baseline of 1.2244"
@@ -261,6 +265,7 @@ def _in_tables(
         columns = columns_of(table)
         if columns.seed == 0:
             continue
+        yield from _beside_own(document, table, own, parents)
         scored = [
             index
             for index in columns.bpb
@@ -270,11 +275,7 @@ def _in_tables(
         for row in table.rows:
             found = [(i, v) for i in scored if (v := cell_score(row, i)) is not None]
             source = Source(file=document.name, line=row.line)
-            if (
-                len(found) == 2
-                and own is not None
-                and re.match(r"\W*(?:val[_ ]?)?bpb\W*$", row.cells[0], re.IGNORECASE)
-            ):
+            if len(found) == 2 and own is not None and _BPB_ROW.match(row.cells[0]):
                 if abs(found[1][1] - own) <= _SAME_SCORE and _other_score(found[0][1], own):
                     yield 5, Found(found[0][1], source)
                 continue
@@ -285,6 +286,24 @@ def _in_tables(
             weight = _row_weight(row, cell(row, columns.label), parents)
             if weight == 5 or (weight and not own_is_base):
                 yield weight, Found(found[-1][1], source)
+
+
+def _beside_own(
+    document: Document, table: Table, own: float | None, parents: set[str]
+) -> Iterator[tuple[float, Found]]:
+    """The score in a parent's or the baseline's column, in the row that holds the own one."""
+    if own is None:
+        return
+    for index, title in enumerate(table.header):
+        parent = any(re.search(rf"#{number}\b", title) for number in parents)
+        if index == 0 or not (parent or _BASE_COLUMN.search(title)):
+            continue
+        for row in table.rows:
+            value = cell_score(row, index)
+            others = [cell_score(row, at) for at in range(1, len(row.cells)) if at != index]
+            is_own = any(v is not None and abs(v - own) <= _SAME_SCORE for v in others)
+            if value is not None and is_own and _other_score(value, own):
+                yield 5 if parent else 4.5, Found(value, Source(file=document.name, line=row.line))
 
 
 def _row_weight(row: Row, label: str, parents: set[str]) -> float:

@@ -70,6 +70,12 @@ def test_parents_are_built_on_not_credited_or_beaten(body, parents):
         ("- Main leaderboard target: 1.1147\n- Naive baseline: 1.2244", 1.1147),
         ("Merged SOTA (PR #77): 1.88218 nats. Delta: -0.7733 nats.", None),
         ("Based on PR #77: EMA 0.9965, wider.", None),
+        ("Significance vs baseline (2.0727 val_loss): large.", None),
+        (
+            "Based on PR #77.\n\n| Stage | This | PR #77 |\n|---|---|---|\n"
+            "| Raw | 1.25 | 1.26 |\n| Final sliding | 1.2000 | 1.2150 |",
+            1.215,
+        ),
         ("It reaches 1.2500 (worse than the baseline) with that setting.", None),
         ("Beats merged SOTA (PR #77, 1.2147) by far.", 1.2147),
         ("| Run | bpb |\n|---|---|\n| Full control | 1.2000 |\n| Slim control | 1.2300 |", None),
