@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import tomllib
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from interventions.keywords import Text, Wording, compile_wording
+from interventions.keywords import Index, Text, Wording, compile_wording
 from interventions.vocabulary import load_variables
 from scripts.causal.files import InputError, read_text
 
@@ -48,11 +48,11 @@ class Alias:
     low: float
     high: float
 
-    @property
-    def wordings(self) -> tuple[Wording, ...]:
+    @cached_property
+    def wordings(self) -> frozenset[Wording]:
         """All patterns."""
         named = (wording for _, wording in (*self.levels, *self.generic))
-        return (*self.numbers, *named, *self.mentions)
+        return frozenset((*self.numbers, *named, *self.mentions))
 
     def holds(self, number: float) -> bool:
         """Whether a number can be this variable's value."""
@@ -81,28 +81,17 @@ def load_aliases(path: Path = ALIASES_FILE) -> dict[str, Alias]:
 
 def words_of(text: str) -> Text:
     """Return a text in which the aliases' wordings can be looked for."""
-    return Text(text, _index()[1])
+    return Text(text, _index())
 
 
 def aliases_in(text: Text) -> list[Alias]:
     """Return the aliases that can match somewhere in a text, in file order."""
-    everywhere, by_word = _index()
-    able = everywhere.union(*(by_word[word] for word in text.places))
-    return [alias for alias in load_aliases().values() if alias.variable in able]
+    return [alias for alias in load_aliases().values() if not alias.wordings.isdisjoint(text.able)]
 
 
 @cache
-def _index() -> tuple[frozenset[str], dict[str, frozenset[str]]]:
-    """Variables with a pattern that needs no word, and the variables behind each word."""
-    everywhere = set()
-    by_word: dict[str, set[str]] = {}
-    for alias in load_aliases().values():
-        for wording in alias.wordings:
-            if not wording.words:
-                everywhere.add(alias.variable)
-            for word in wording.words:
-                by_word.setdefault(word, set()).add(alias.variable)
-    return frozenset(everywhere), {word: frozenset(names) for word, names in by_word.items()}
+def _index() -> Index:
+    return Index(wording for alias in load_aliases().values() for wording in alias.wordings)
 
 
 def _alias(name: str, entry: dict[str, Any]) -> Alias:

@@ -8,6 +8,7 @@ fifty times faster; only the few starts from which that word can be reached need
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +17,7 @@ from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any
 
 MAX_REACH = 120  # starts tried per occurrence; beyond that a plain scan is no slower
+_DIGIT = re.compile(r"\d")
 _RARER = 6.0  # each further letter makes a word about that much rarer in running text
 
 
@@ -42,18 +44,49 @@ def fold(text: str) -> str:
     return text.replace("İ", "i").lower().replace("ſ", "s").replace("ı", "i")
 
 
-class Text:
-    """A text with the places of words in it.
+class Index:
+    """The words that many wordings need, to be looked for all at once.
 
-    Args:
-        text: any text.
-        words: the folded words that will be asked for.
+    Attributes:
+        everywhere: the wordings that need no word.
+        by_word: word → the wordings that need it, or one of several.
+        families: a word and all that contain it ("gram", "ngram", "bigram"): where the first is
+            absent none of them is looked for.
     """
 
-    def __init__(self, text: str, words: Iterable[str]) -> None:
+    def __init__(self, wordings: Iterable[Wording]) -> None:
+        self.everywhere: set[Wording] = set()
+        self.by_word: defaultdict[str, set[Wording]] = defaultdict(set)
+        for wording in wordings:
+            if wording.needed is None:
+                self.everywhere.add(wording)
+            for word in wording.needed.words if wording.needed else ():
+                self.by_word[word].add(wording)
+        self.families: dict[str, list[str]] = {}
+        for word in sorted(self.by_word, key=lambda word: (len(word), word)):
+            root = next((known for known in self.families if known in word), word)
+            self.families.setdefault(root, []).append(word)
+
+
+class Text:
+    """A text, which of an index's words stand in it and where, and which wordings can match."""
+
+    def __init__(self, text: str, index: Index) -> None:
         self.text = text
         self.folded = folded = fold(text)
-        self.places = {word: _places(word, folded) for word in words if word in folded}
+        self.places = {
+            word: _places(word, folded)
+            for root, words in index.families.items()
+            if root in folded
+            for word in words
+            if word in folded
+        }
+        self.able = index.everywhere.union(*(index.by_word[word] for word in self.places))
+
+    @cached_property
+    def digits(self) -> frozenset[int]:
+        """The offsets of the decimal digits."""
+        return frozenset(match.start() for match in _DIGIT.finditer(self.text))
 
 
 def _places(word: str, text: str) -> list[int]:
@@ -65,13 +98,13 @@ def _places(word: str, text: str) -> list[int]:
     return found
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Wording:
     """A compiled pattern with the words it needs; None where it must be tried everywhere.
 
     Attributes:
         pattern: matches without regard to case.
-        needed: the words; a `Text` it is tried on must have been asked for them.
+        needed: the words; the index of a `Text` it is tried on must hold it.
         numeric: whether every match starts with a digit.
     """
 
@@ -83,12 +116,7 @@ class Wording:
         """Yield exactly what `pattern.finditer(text.text)` yields."""
         if self.needed is None:
             return self.pattern.finditer(text.text)
-        places = [text.places[word] for word in self.needed.words if word in text.places]
-        return self._tried(self._starts(places, text.text), text.text) if places else iter(())
-
-    def may_be_in(self, text: Text) -> bool:
-        """Whether the text has a word that every match needs."""
-        return self.needed is None or not self.needed.words.isdisjoint(text.places)
+        return self._tried(self._starts(text, self.needed), text.text)
 
     def _tried(self, starts: Iterable[int], text: str) -> Iterator[re.Match[str]]:
         reached = 0
@@ -97,24 +125,18 @@ class Wording:
                 yield match
                 reached = match.end()
 
-    def _starts(self, places: list[list[int]], text: str) -> Iterable[int]:
-        """Every place a match can start at, ascending; `places` of the needed words."""
-        low, high = (self.needed.low, self.needed.high) if self.needed else (0, 0)
-        if high == 0:
+    def _starts(self, text: Text, needed: Needed) -> Iterable[int]:
+        """Every place a match can start at, ascending."""
+        places = [text.places[word] for word in needed.words if word in text.places]
+        if needed.high == 0:
             return places[0] if len(places) == 1 else sorted(at for some in places for at in some)
-        starts = {
-            start
-            for some in places
-            for at in some
-            for start in range(max(0, at - high), at - low + 1)
-            if not self.numeric or text[start].isdecimal()
-        }
-        return sorted(starts)
-
-    @cached_property
-    def words(self) -> frozenset[str]:
-        """The needed words; empty where there are none."""
-        return self.needed.words if self.needed else frozenset()
+        starts: set[int] = set()
+        for distance in range(needed.low, needed.high + 1):
+            for some in places:
+                starts.update([at - distance for at in some])
+        if self.numeric:
+            return sorted(starts & text.digits)
+        return sorted(start for start in starts if start >= 0)
 
 
 @dataclass(frozen=True)

@@ -177,7 +177,7 @@ def _from_metrics(document: Document) -> Stages:
     """Two-column metric tables, bullet lists and log lines: `Pre-TTT bpb | 1.1208`."""
     stages: Stages = {}
     for block in document.blocks:
-        if block.kind not in ("row", "item", "paragraph", "code"):
+        if block.kind == "heading" or "bpb" not in block.text.lower():
             continue
         for number, line in enumerate(block.text.split("\n")):
             if len(line) > 200 or not (found := scores(line)):

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ class Fact:
     value: Scalar
     line: int
 
-    @property
+    @cached_property  # every reader asks every fact
     def key(self) -> str:
         """The innermost name in lower case; list positions are skipped."""
         return next((part for part in reversed(self.path) if not part.isdigit()), "").lower()

@@ -451,8 +451,8 @@ def _matches(alias: Alias, text: Text) -> Iterator[tuple[int, int, Value | None,
 
 
 def _places(wording: Wording, text: Text) -> Iterable[re.Match[str]]:
-    # Five of seven wordings that are asked for have no word in the text: no generator for those.
-    return islice(wording.finditer(text), MAX_MATCHES) if wording.may_be_in(text) else ()
+    # Five of seven wordings that are asked for cannot match: no generator is made for them.
+    return islice(wording.finditer(text), MAX_MATCHES) if wording in text.able else ()
 
 
 def _negated(text: Text, start: int, end: int) -> bool:

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interventions.aliases import aliases_in, load_aliases, words_of
-from interventions.keywords import Guarded, Text, compile_wording, fold, guarded
+from interventions.keywords import Guarded, Index, Text, compile_wording, fold, guarded
 from scripts.causal.leaderboard import techniques
 
 PIECES = [
@@ -37,7 +37,7 @@ def test_what_a_pattern_needs_and_where(pattern, words, low, high):
 def test_a_pattern_without_a_word_is_tried_everywhere(pattern):
     wording = compile_wording(pattern)
     assert wording.needed is None
-    found = [m.span() for m in wording.finditer(Text("3L muon xx", ()))]
+    found = [m.span() for m in wording.finditer(Text("3L muon xx", Index([wording])))]
     assert found == [m.span() for m in wording.pattern.finditer("3L muon xx")]
 
 
