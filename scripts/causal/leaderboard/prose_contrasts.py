@@ -36,6 +36,7 @@ _NOT_A_CHANGE = re.compile(
     r"\bclear(?:s|ing)? the|requirement|\bmargin",
     re.IGNORECASE,
 )
+_FRACTION = re.compile(r"\.\d\d")  # in every delta and every score: most sentences have neither
 _NUMBER = r"(~|about |roughly )?([+-]|±)?\s?(\d?\.\d{3,8}|0\.\d{2})"
 _DELTA = re.compile(
     r"(?<![\w.,])(?<!\d-)(?<!\d to )(?<!/)(?<![≥≤<>])(?<![≥≤<>] )"
@@ -132,11 +133,16 @@ def prose_contrasts(reading: Reading, final: float | None = None) -> Iterator[li
     for block in reading.document.blocks:
         if block.kind not in ("paragraph", "item") or len(block.text) > MAX_BLOCK:
             continue
+        if not _FRACTION.search(block.text):
+            continue
         if NOT_RUN.search(" / ".join(block.section[1:])):
             continue
         start, topic, told = 0, "", False
         for stop in [*(m.end() for m in _SPLIT.finditer(block.text)), len(block.text)]:
             text = block.text[start:stop]
+            if not _FRACTION.search(text):
+                start, topic, told = stop, topic or text, False
+                continue
             whole = set_against(text, block.text[stop : stop + 60], final) if final else None
             if whole is not None:
                 yield [_as_a_whole(reading, block, start, whole)]
@@ -385,6 +391,8 @@ def stage_arrows(reading: Reading) -> list[Ablation]:
     found = []
     for block in reading.document.blocks:
         if block.kind not in ("paragraph", "item", "code") or len(block.text) > MAX_BLOCK:
+            continue
+        if "->" not in block.text and "→" not in block.text:
             continue
         for match in _TO.finditer(block.text):
             stage = stage_of(block.text[match.end(2) : match.end(2) + 30].split("\n")[0])
