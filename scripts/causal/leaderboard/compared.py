@@ -21,7 +21,8 @@ _OTHERS = re.compile(
 )
 _OF_ONE_RUN = re.compile(
     r"\bpre-? ?(?:quant|TTT|EMA|SLOT)|\bround-?trip|\bw/o\b|\bwithout\b|\bunquantized\b|"
-    r"\bworst\b|\bindividual|\bevery seed|\bval[_ ]loss\b|\bat step\b|\bstep \d|\bbefore\b|\bseed \d|\bcutoff|\bnoise|\bno-[A-Za-z]",
+    r"\bworst\b|\bindividual|\bevery seed|\bval[_ ]loss\b|\bat step\b|\bstep \d|\bbefore\b|"
+    r"\bseed \d|\bcutoff|\bnoise|\bno-[A-Za-z]",
     re.IGNORECASE,
 )
 _NOT_DONE = re.compile(
@@ -43,8 +44,16 @@ _ORDERED = re.compile(
 _SAID_WORSE = re.compile(r"\b(?:worse|behind|regress\w*|degrad\w*)\b", re.IGNORECASE)
 _SAID_BETTER = re.compile(r"\b(?:beats?|beating|better|improv\w*)\b", re.IGNORECASE)
 _THIS = re.compile(
-    r"(?<![\d.,/#v_+-])(\d\.\d{3,8})\s?(?:bpb )?\((?:this|ours?|mine|new)\b[^()]{0,30}\)[^.;\d]{0,30}?"
+    r"(?<![\d.,/#v_+-])(\d\.\d{3,8})\s?(?:bpb )?\((?:this|ours?|mine|new)\b[^()]{0,30}\)"
+    r"[^.;\d]{0,30}?"
     r"(?:vs\.?|versus|against|compared (?:to|with)|from)\s[^.;\d]{0,30}(\d\.\d{3,8})(?![\d%])",
+    re.IGNORECASE,
+)
+_BEATS = re.compile(
+    r"(?:^|[|:;,.(]\s?|\band\s|\bit\s|\bthis\s)\W{0,3}"
+    r"(?:(?:beat|surpass|outperform)(?:e?s|ing)?|improv(?:es|ing|ement) (?:on|over|upon))\b"
+    r"[^.;|\d]{0,40}(?:#\d{2,5}|\bSOTA\b|\bbaseline\b|\brecord\b)[^.;|\d]{0,40}"
+    r"\b(?:by|of|=|:)\W{0,3}(?:~|about )?-?(\d?\.\d{3,8})\s?bp[bp]\b",
     re.IGNORECASE,
 )
 _MINUS = re.compile(
@@ -85,10 +94,13 @@ def set_against(text: str, following: str, final: float) -> Against | None:
         for match in _SCORE.finditer(text)
         if 0.2 * final < float(match.group(1)) < 5 * final and float(match.group(1)) >= 0.05
     ]
-    if not 1 <= len(found) <= 4 or _OF_ONE_RUN.search(text):
+    foreign = [m for m in found if abs(float(m.group(1)) - final) > 6e-4]
+    if not foreign and (match := _BEATS.search(text)):
+        return Against(match.start(1), "", f"{final:g}", -float(match.group(1)))
+    if len(found) > 4 or _OF_ONE_RUN.search(text):
         return None
     own = [m for m in found if abs(float(m.group(1)) - final) <= 6e-4]
-    others = {m.group(1): m for m in found if m not in own}
+    others = {m.group(1): m for m in foreign}
     if len(others) != 1:
         return None if own else _two_others(text)
     other = next(iter(others.values()))

@@ -88,6 +88,9 @@ _WITHOUT = re.compile(
     re.IGNORECASE,
 )
 _FOREIGN = re.compile(r"#\d|\bPR\b|baseline|SOTA|reference|record", re.IGNORECASE)
+_QUOTED = re.compile(
+    r"\b(?:confirmed|showed|shows|reported|reports|measured|found|ablation)\b", re.IGNORECASE
+)
 _WHERE = re.compile(r"\b(?:all|last|first|every|on|to|over)\s(?:the )?\W{0,3}$", re.IGNORECASE)
 _GENERIC = re.compile(
     r"\W*(?:(?:our|the|this|final|mean|best)\b.{0,20}\b(?:score|result|run|submission|mean|bpb)|"
@@ -160,7 +163,7 @@ def _as_a_whole(reading: Reading, block: Block, start: int, found: Against) -> A
         reading,
         _line(block, start + found.at),
         variable="other:bundle",
-        control=found.other,
+        control=found.other or None,
         treatment=found.own,
         delta=found.delta,
         kind="bundle",
@@ -269,7 +272,8 @@ def _topics(block: Block, topic: str, text: str) -> list[tuple[str, Value | None
     refers = _REFERS.match(text)
     if refers and topic and (named := variables_in(topic)) and len(named) <= 2:
         return named
-    if block.section[1:] and (refers or not (topic or _FOREIGN.search(text))):
+    quoted = bool(_QUOTED.search(text))  # "#413 showed -0.015 in a dev ablation"
+    if block.section[1:] and (refers or quoted or not (topic or _FOREIGN.search(text))):
         named = variables_in(block.section[-1])
         return named if len(named) == 1 else []
     return []

@@ -40,6 +40,7 @@ from scripts.causal.leaderboard.tables import (
     cell_delta,
     cell_score,
     columns_of,
+    is_log,
 )
 from scripts.causal.leaderboard.techniques import own_column, variables_in
 
@@ -55,6 +56,7 @@ _ANOTHER = re.compile(  # a whole submission of somebody, set beside this one
     r"(?:PR ?#?\d|#\d|SOTA\b|baseline\b|leaderboard\b|record\b)",
     re.IGNORECASE,
 )
+_SWEPT = re.compile(r"sweep|ablat|\bscan|tuning|\bvs\b", re.IGNORECASE)
 _JOINED = re.compile(r"^\W*(?:both|all|combined|everything)\b", re.IGNORECASE)
 TOTAL = re.compile(
     r"^\W*(?:total|overall|sum|combined|net|all)\b|^\W*(?:this|ours|final)\b|"
@@ -131,8 +133,10 @@ def _delta_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ab
         if stated := _stated(reading, row, columns, label, delta, unit):
             yield stated
         else:
-            named_by = table.header[columns.label]
-            label = label if re.search("[A-Za-z]{2}", label) else f"{named_by} = {label}"
+            if not re.search("[A-Za-z]{2}", label):
+                if is_log(table, columns.label) and not _SWEPT.search(titles_of(table)):
+                    continue
+                label = f"{table.header[columns.label]} = {label}"
             ends = None
             if (mine := own_column(table)) is not None and len(row.cells) > mine:
                 ends = (cell(row, mine - 1)[:80], cell(row, mine)[:80])
@@ -265,7 +269,11 @@ def _score_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ab
             continue
         label = labels[position]
         named_by = table.header[columns.label]
-        if not variables_in(label) and variables_in(f"{named_by} = {label}"):
+        if not variables_in(label) and (
+            variables_in(f"{named_by} = {label}") or not re.search("[A-Za-z]", label)
+        ):
+            if is_log(table, columns.label) and not _SWEPT.search(titles_of(table)):
+                continue
             label = f"{named_by} = {label}"
         onto = rows[position - 1][1] if PLUS.match(label) and position else rows[base][1]
         kind = "cumulative" if PLUS.match(label) and position - 1 != base else "single"

@@ -24,7 +24,8 @@ STUDY = re.compile(
 )
 BASELINE = re.compile(
     r"\bsota\b|\bbaseline|\bbase\b|\bcontrol|\breference|\bnone\b|\bdefault|\bstandard|"
-    r"\bstart(?:ing)?\b|\bparent|\bcurrent sota|\boriginal|\banchor|\bvanilla|\bbefore\b",
+    r"\bstart(?:ing)?\b|\bparent|\bcurrent sota|\boriginal|\banchor|\bvanilla|\bbefore\b|"
+    r"\bprevious\b",
     re.IGNORECASE,
 )
 OURS = re.compile(

@@ -33,6 +33,17 @@ _KIND = re.compile(r"^kind$", re.IGNORECASE)
 _STARTS = re.compile(r"\W{0,4}(?:val_bpb\W{1,3})?\d\.\d{2,10}(?![\d%]|\.\d)")
 _UNIT = re.compile(r"\s?(?:[KMG]i?B|ms|s|sec|x|k|M|steps?|%)\b|\s?%")
 _INDEX = re.compile(r"^\W*(?:#|no\.?|rank|exp\w*|id|run|step|nr|idx)?\W*$", re.IGNORECASE)
+_LOG = re.compile(
+    r"^\W*(?:step|iter|token|time|wall|minute|hour|date|day|when|chunk|position|layer\b|block\b|"
+    r"window|doc|distance|runtime|elapsed|commit|author)",
+    re.IGNORECASE,
+)
+_VERDICT = re.compile(
+    r"note|status|result|verdict|decision|comment|importan|interpret|outcome|finding|\blog|source|"
+    r"why|hash|reason|assess|issue|eval|file|artifact|\bfit|remark|conclusion|observ|label|sensitiv",
+    re.IGNORECASE,
+)
+_NAME_ONLY = re.compile(r"\W*(?:[A-Za-z]{1,6}[-_ ]?)?\d[\w./:-]*\W*$")
 _BYTES = re.compile(r"artifact|bytes|size|total", re.IGNORECASE)
 
 
@@ -73,7 +84,7 @@ def columns_of(table: Table) -> Columns:
         elif _BYTES.search(title) and any(re.search(r"\d", cell) for cell in cells):
             size.append(index)
     taken = {seed, *bpb, *delta, *size}
-    label = next((i for i in range(len(table.header)) if i not in taken and _names(table, i)), 0)
+    label = _label(table, [i for i in range(len(table.header)) if i not in taken])
     control, treatment, kind = (
         next((i for i, title in enumerate(table.header) if role.match(title)), None)
         for role in (_FROM, _TO, _KIND)
@@ -113,14 +124,37 @@ def cell_delta(row: Row, index: int) -> float | None:
     return float(plain.group(1)) if plain and float(plain.group(1)) < 0.5 else None
 
 
+def _label(table: Table, free: list[int]) -> int:
+    """The column that names the rows: not dates or run numbers where another has words."""
+    first = next((i for i in free if _names(table, i)), 0)
+    cells = [text for row in table.rows if (text := cell(row, first))]
+    dull = _LOG.match(table.header[first]) or _INDEX.match(table.header[first])
+    if dull and cells and sum(bool(_NAME_ONLY.match(text)) for text in cells) * 2 > len(cells):
+        return next((i for i in free if i > first and _describes(table, i)), first)
+    return first
+
+
+def _describes(table: Table, index: int) -> bool:
+    """Whether a column says of every row something of its own, and no verdict on it."""
+    if _VERDICT.search(table.header[index]) or not _wordy(table, index, least=3):
+        return False
+    cells = [text for row in table.rows if (text := cell(row, index))]
+    return len(set(cells)) * 4 > len(cells) * 3
+
+
+def is_log(table: Table, label: int) -> bool:
+    """Whether rows are numbered by step, time or place: a course of one run, not variations."""
+    return bool(_LOG.match(table.header[label]))
+
+
 def _names(table: Table, index: int) -> bool:
     """Whether a column can name its rows: words, or values of what its title names."""
     return _wordy(table, index) or not _INDEX.match(table.header[index])
 
 
-def _wordy(table: Table, index: int) -> bool:
-    cells = [cell(row, index) for row in table.rows]
-    return any(re.search(r"[A-Za-z]{2}", text) for text in cells)
+def _wordy(table: Table, index: int, least: int = 2) -> bool:
+    word = re.compile(rf"[A-Za-z]{{{least}}}")
+    return any(word.search(cell(row, index)) for row in table.rows)
 
 
 def _is_delta(title: str, cells: list[str]) -> bool:
