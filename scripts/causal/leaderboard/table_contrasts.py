@@ -56,6 +56,12 @@ _ANOTHER = re.compile(  # a whole submission of somebody, set beside this one
     r"(?:PR ?#?\d|#\d|SOTA\b|baseline\b|leaderboard\b|record\b)",
     re.IGNORECASE,
 )
+_COURSE = re.compile(  # each row goes on from the row before
+    r"\bprogress(?:ion)?\b|journey|timeline|evolution|history|trajectory|ladder|incremental|"
+    r"cumulative|stack(?:ed|ing)",
+    re.IGNORECASE,
+)
+_DISCARDED = re.compile(r"\bdiscard|\breject|\brevert|\babandon", re.IGNORECASE)
 _SWEPT = re.compile(r"sweep|ablat|\bscan|tuning|\bvs\b", re.IGNORECASE)
 _JOINED = re.compile(r"^\W*(?:both|all|combined|everything)\b", re.IGNORECASE)
 TOTAL = re.compile(
@@ -264,6 +270,7 @@ def _score_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ab
         return
     if base == len(rows) - 1 > 2 and re.search(r"\bSOTA\b", labels[base]):
         return  # the leaderboard's best, for orientation
+    course = bool(_COURSE.search(titles_of(table))) and base == 0
     for position, (row, value) in enumerate(rows):
         if position == base or PULL_REQUEST.search(labels[position]):
             continue
@@ -275,8 +282,12 @@ def _score_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ab
             if is_log(table, columns.label) and not _SWEPT.search(titles_of(table)):
                 continue
             label = f"{named_by} = {label}"
-        onto = rows[position - 1][1] if PLUS.match(label) and position else rows[base][1]
-        kind = "cumulative" if PLUS.match(label) and position - 1 != base else "single"
+        follows = position > 0 and (course or bool(PLUS.match(label)))
+        before = position - 1
+        while course and before > base and _DISCARDED.search(" ".join(rows[before][0].cells)):
+            before -= 1
+        onto = rows[before][1] if follows else rows[base][1]
+        kind = "cumulative" if follows and before != base else "single"
         if abs(value - onto) < 1:
             yield from _contrast(reading, row, label, value - onto, "bpb", kind)
 
