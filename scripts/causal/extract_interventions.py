@@ -16,6 +16,8 @@ from scripts.causal.leaderboard.evidence import is_evidence, load_evidence
 from scripts.causal.leaderboard.explain import explain, find_place
 from scripts.causal.leaderboard.export import require_parquet, write_csv, write_parquet
 from scripts.causal.leaderboard.git_objects import GitTree
+from scripts.causal.leaderboard.lineage_drawing import draw_lineage
+from scripts.causal.leaderboard.lineage_graph import read_lineage
 from scripts.causal.leaderboard.reading import (
     open_tree,
     read_leaderboard,
@@ -67,6 +69,30 @@ def explain_submission(tree: Tree, wanted: str) -> str:
     return explain(submission, read_readme(tree, place))
 
 
+def drawing_beside(path: Path) -> Path:
+    """Return where the drawing of a lineage goes: beside its JSON, ending in ``.svg``.
+
+    Raises:
+        InputError: the JSON's own name ends so.
+    """
+    drawing = path.with_suffix(".svg")
+    if drawing == path:
+        raise InputError("is where the drawing goes", where=path, mend="name the .json file")
+    return drawing
+
+
+def write_lineage(path: Path, leaderboard: Leaderboard) -> None:
+    """Write who builds on whom as JSON, and its main part as a drawing beside it.
+
+    Raises:
+        InputError: `path` ends in .svg itself, or a file cannot be written.
+    """
+    drawing = drawing_beside(path)
+    found = read_lineage(leaderboard)
+    write_file(path, found)
+    draw_lineage(drawing, found)
+
+
 @contextlib.contextmanager
 def _tree(input: Path | None, git: Path | None, pulls: bool) -> Iterator[Tree]:
     if git is None:
@@ -99,6 +125,13 @@ def main(
     parquet: Annotated[
         Path | None, typer.Option(help="The table as Parquet (needs pyarrow).")
     ] = None,
+    lineage: Annotated[
+        Path | None,
+        typer.Option(
+            help="lineage.json to write: who builds on whom, and what each step changed; "
+            "drawn beside it as .svg."
+        ),
+    ] = None,
     explain: Annotated[
         str | None,
         typer.Option(help="Print the README of this id, folder or PR with its facts' lines."),
@@ -112,9 +145,13 @@ def main(
     quiet: Annotated[bool, typer.Option(help="No progress and no summary.")] = False,
 ) -> None:
     """Read submissions and write what they claim, with the line of every fact."""
-    outputs = [path for path in (output, csv, parquet) if path is not None]
+    outputs = [path for path in (output, csv, parquet, lineage) if path is not None]
+    if lineage is not None:
+        outputs.append(drawing_beside(lineage))
     if not outputs and explain is None:
-        raise InputError("nothing to write", mend="give --output, --csv, --parquet or --explain")
+        raise InputError(
+            "nothing to write", mend="give --output, --csv, --parquet, --lineage or --explain"
+        )
     if parquet is not None:
         require_parquet()
     if git is None and input is not None and is_evidence(input):
@@ -137,6 +174,8 @@ def main(
         write_csv(csv, leaderboard)
     if parquet is not None:
         write_parquet(parquet, leaderboard)
+    if lineage is not None:
+        write_lineage(lineage, leaderboard)
     if not quiet:
         claims = sum(len(submission.ablations) for submission in leaderboard.submissions)
         copies = sum(len(submission.also) for submission in leaderboard.submissions)
