@@ -62,6 +62,13 @@ _COURSE = re.compile(  # each row goes on from the row before
     re.IGNORECASE,
 )
 _DISCARDED = re.compile(r"\bdiscard|\breject|\brevert|\babandon", re.IGNORECASE)
+_VARIED = re.compile(r"sweep|ablat|\bscan\b|\bgrid\b", re.IGNORECASE)
+_CHOICE = re.compile(
+    r"\bthis (?:run|pr|submission)|\bours\b|\bchosen|\bselected|\bwinner|\bbest\b|\bused\b|"
+    r"\bsubmitted|\bsubmission",
+    re.IGNORECASE,
+)
+_CODE_NAME = re.compile(r"\W*(?=\w*[A-Za-z])\w*[_\d]\w*\W*$")  # AB3_011: says nothing of the run
 _SWEPT = re.compile(r"sweep|ablat|\bscan|tuning|\bvs\b", re.IGNORECASE)
 _JOINED = re.compile(r"^\W*(?:both|all|combined|everything)\b", re.IGNORECASE)
 TOTAL = re.compile(
@@ -266,6 +273,10 @@ def _score_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ab
         base = next(
             (i for i, (r, _) in enumerate(rows) if BASELINE.search(" ".join(r.cells))), None
         )
+    codes = sum(bool(_CODE_NAME.match(label)) and not variables_in(label) for label in labels)
+    varied = _VARIED.search(titles_of(table)) and not is_log(table, columns.label)
+    if base is None and varied and codes * 2 < len(labels):
+        base = _chosen(reading, rows)
     if base is None or not comparable(labels, base, titles_of(table)):
         return
     if base == len(rows) - 1 > 2 and re.search(r"\bSOTA\b", labels[base]):
@@ -290,6 +301,17 @@ def _score_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ab
         kind = "cumulative" if follows and before != base else "single"
         if abs(value - onto) < 1:
             yield from _contrast(reading, row, label, value - onto, "bpb", kind)
+
+
+def _chosen(reading: Reading, rows: list[tuple[Row, float]]) -> int:
+    """Of a sweep without a control: the one row in bold or called the choice, else the first."""
+    for marked in (
+        [i for i, (r, _) in enumerate(rows) if "**" in reading.document.lines[r.line - 1]],
+        [i for i, (r, _) in enumerate(rows) if _CHOICE.search(" ".join(r.cells))],
+    ):
+        if len(marked) == 1:
+            return marked[0]
+    return 0
 
 
 def _contrast(
