@@ -240,7 +240,7 @@ def _other_score(value: float, own: float | None) -> bool:
 
 
 def _weight(clause: str, parents: set[str]) -> float:
-    if any(re.search(rf"#{number}\b", clause) for number in parents):
+    if _names(clause, parents):
         return 5
     if _BUILT.search(clause) or _SAME_SETUP.search(clause):
         return 4
@@ -294,21 +294,32 @@ def _beside_own(
     """The score in a parent's or the baseline's column, in the row that holds the own one."""
     if own is None:
         return
-    for index, title in enumerate(table.header):
-        parent = any(re.search(rf"#{number}\b", title) for number in parents)
-        if index == 0 or not (parent or _BASE_COLUMN.search(title)):
-            continue
-        for row in table.rows:
-            value = cell_score(row, index)
-            others = [cell_score(row, at) for at in range(1, len(row.cells)) if at != index]
-            is_own = any(v is not None and abs(v - own) <= _SAME_SCORE for v in others)
-            if value is not None and is_own and _other_score(value, own):
-                yield 5 if parent else 4.5, Found(value, Source(file=document.name, line=row.line))
+    weights = {
+        index: 5 if _names(title, parents) else 4.5
+        for index, title in enumerate(table.header)
+        if index and (_names(title, parents) or _BASE_COLUMN.search(title))
+    }
+    for row in table.rows if weights else ():
+        scores = [cell_score(row, index) for index in range(len(row.cells))]
+        at = [
+            index
+            for index, value in enumerate(scores)
+            if index and value is not None and abs(value - own) <= _SAME_SCORE
+        ]
+        for index, weight in weights.items():
+            value = scores[index] if index < len(scores) else None
+            if value is not None and set(at[:2]) - {index} and _other_score(value, own):
+                yield weight, Found(value, Source(file=document.name, line=row.line))
+
+
+def _names(text: str, parents: set[str]) -> bool:
+    """Whether a text names one of the parents."""
+    return any(match.group(1) in parents for match in PR.finditer(text))
 
 
 def _row_weight(row: Row, label: str, parents: set[str]) -> float:
     text = " ".join(row.cells)
-    if any(re.search(rf"#{number}\b", text) for number in parents):
+    if _names(text, parents):
         return 5
     if re.search(r"\bnaive\b", text, re.IGNORECASE):
         return 1
