@@ -97,11 +97,18 @@ _THEIRS = re.compile(
     re.I,
 )
 _MINE = re.compile(r"\bthis|\bours?\b|\bnew\b|\bafter\b|\bnow\b|#\d|\bto\b|tuned", re.IGNORECASE)
+_TOKENIZED = re.compile(r"(?:fineweb10B_|variant[ =])sp(\d{3,5})(?!\d)|\bfineweb_(\d{3,5})_bpe")
 _MLP_HIDDEN = re.compile(r"\bMLP[_ ]hidden(?: dim| size)?\W{0,4}(\d{3,5})\b", re.IGNORECASE)
+_MLP_SET = re.compile(r"\bMLP_HIDDEN\s?=\s?(\d{3,5})\b")
 _OFF = ("0", "false", "no", "off", "none", "0.0", "not", "removed", "disabled")
 _ON = ("true", "yes", "on", "enabled", "used", "all", "full", "default")
 _TTT_PLACE = re.compile(r"\bTTT\b|test[ -]time|\bSGD\b|\bSLOT\b")
 _TTT_SETTINGS = ("grad_clip", "muon_momentum", "matrix_lr", "weight_decay", "train_batch_tokens")
+_AT_EVALUATION = re.compile(r"\bstride|\bsliding|\bevaluat|\beval\b", re.IGNORECASE)
+_PART_OF = {
+    "vocab_size": re.compile(r"gram\b|gramhash|\bhash", re.IGNORECASE),
+    "train_seq_len": re.compile(rf"(?:{_AT_EVALUATION.pattern})(?![^,|]*\btrain)", re.IGNORECASE),
+}
 _TARGET = re.compile(r"\s?(?:->|→)\s?(\d[\d.,]*[kKM]?)")
 _OTHERS_ROW = re.compile(
     r"^(?:PR ?)?#\d{2,5}|\b(?:discard|reverted|rejected|abandoned)", re.IGNORECASE
@@ -181,12 +188,16 @@ def read_techniques(document: Document, facts: Iterable[Fact]) -> Techniques:
 
 
 def _width_of_mlp(document: Document, used: dict[str, Value], sources: dict[str, Source]) -> None:
-    """MLP_HIDDEN=992 over a stated model_dim of 512 is an mlp_mult of 1.9375."""
+    """MLP_HIDDEN=992 over a stated model_dim of 512 is an mlp_mult of 1.9375.
+
+    As a setting it overrides MLP_MULT; as a remark it only stands in for it.
+    """
     dim = used.get("model_dim")
-    if not isinstance(dim, int) or isinstance(used.get("mlp_mult"), int | float):
+    if not isinstance(dim, int):
         return
+    known = type(used.get("mlp_mult")) in (int, float)
     for block in document.blocks:
-        match = _MLP_HIDDEN.search(block.text)
+        match = (_MLP_SET if known else _MLP_HIDDEN).search(block.text)
         if match and _weight(block, document):
             hidden = parse_number(match.group(1)) or 0.0
             if 0.5 <= hidden / dim <= 16:
@@ -324,9 +335,20 @@ def _from_settings(document: Document) -> Iterator[Evidence]:
         for number, line in enumerate(block.text.split("\n")):
             text = line.split("#", 1)[0] if block.kind == "code" else line
             for name, value, _, _ in _settings(text):
+                if (
+                    name == "train_seq_len"
+                    and block.kind != "code"
+                    and _AT_EVALUATION.search(text)
+                ):
+                    continue
                 stated = None if value is True else value
                 place = (document.name, block.line + number)
                 yield Evidence(name, stated, weight, *place, negated=value is False)
+            if block.kind == "code" and (data := _TOKENIZED.search(line)):
+                vocabulary = int(data.group(1) or data.group(2))
+                yield Evidence(
+                    "vocab_size", vocabulary, weight, document.name, block.line + number
+                )
 
 
 def _from_change_tables(document: Document) -> Iterator[Evidence]:
@@ -371,6 +393,8 @@ def _from_text(document: Document) -> Iterator[Evidence]:
                 continue
             if alias.variable in _TTT_SETTINGS and _of_test_time(block, text, start, end):
                 continue
+            if alias.variable in _PART_OF and _of_a_part(alias.variable, text, start):
+                continue
             negated = _negated(words, start, end)
             hint = text[start:end].lower() in alias.hints
             yield Evidence(
@@ -383,6 +407,12 @@ def _of_test_time(block: Block, text: str, start: int, end: int) -> bool:
     clause = re.split(r"[.;\n]", text[max(0, start - 80) : start])[-1]
     heading = block.section[-1] if block.section else ""
     return bool(_TTT_PLACE.search(heading) or _TTT_PLACE.search(clause + text[start:end]))
+
+
+def _of_a_part(variable: str, text: str, start: int) -> bool:
+    """Whether a size is a hash table's or an evaluation's, not the vocabulary's or training's."""
+    clause = re.split(r"[.;|\n]", text[max(0, start - 60) : start])[-1]
+    return bool(_PART_OF[variable].search(clause))
 
 
 def _looks_like_prose(text: str, at: int) -> bool:
