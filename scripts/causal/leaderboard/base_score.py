@@ -16,6 +16,7 @@ _KEYS = (
     "base_val_bpb", "base_bpb", "comparison_baseline_bpb", "baseline_val_bpb", "baseline_bpb",
     "merged_leaderboard_baseline_bpb", "sota_bpb", "parent_bpb",
 )  # fmt: skip
+_PARENT_KEY = re.compile(r"^parent_(?:\w+_)?mean_(?:\w+_)?bpb$|^parent_val_bpb$")
 _TEXTS = (
     "blurb",
     "description",
@@ -78,7 +79,9 @@ _SAME_SETUP = re.compile(
 )
 _BUILT = re.compile(
     r"\b(?:builds?|built|based) on\b(?! baseline scaling)|"
-    r"\bbase (?:model(?! params)|stack|run|is|was|of)\b|^\W*(?:base|parent)\b[^.;]{0,60}:",
+    r"\bbase (?:model(?! params)|stack|run|is|was|of)\b|"
+    r"^\W*(?:base|parent)\b[^.;]{0,60}:|"
+    r"(?:^|\(|(?<!than )the )parent\b(?:'s)?(?: [\w-]+){0,4} \(?\d\.\d{3}",
     re.IGNORECASE,
 )
 _MEASURED_FROM = re.compile(
@@ -108,6 +111,9 @@ def base_bpb(
         for fact in facts:
             if fact.key == key and (value := json_score(fact)) is not None:
                 return Found(value, json_source(fact))
+    for fact in facts:
+        if _PARENT_KEY.match(fact.key.lower()) and (value := json_score(fact)) is not None:
+            return Found(value, json_source(fact))
     own = final.value if final else None
     wanted = {str(number) for number in parents}
     candidates = [*_in_tables(document, own, wanted), *_in_prose(document, own, wanted)]

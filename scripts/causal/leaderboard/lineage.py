@@ -38,6 +38,9 @@ def parent_prs(
     for block in blocks:
         for number, line in _in_block(block):
             found.setdefault(number, Source(file=document.name, line=line))
+    for block in () if found else blocks:
+        for number, line in _in_block(block, credits=True):
+            found.setdefault(number, Source(file=document.name, line=line))
     if not found:  # weaker: whom the author measures the changes from, or whose run it repeats
         for pattern in (say.CHANGES, say.INTEGRATED):
             for block in blocks:
@@ -52,6 +55,8 @@ def parent_prs(
 
 def _in_fact(fact: Fact) -> Iterator[int]:
     """The parents that one field of submission.json names."""
+    if any(say.COMPARED.search(part.lower()) for part in fact.path):
+        return
     if not any(say.BASE_KEYS.match(part.lower()) for part in fact.path):
         if isinstance(fact.value, str) and len(fact.path) == 1:
             text = _own_numbers(fact.value[:_MAX_FIELD])
@@ -60,7 +65,8 @@ def _in_fact(fact: Fact) -> Iterator[int]:
         elif isinstance(fact.value, str) and (opens := say.JSON_BASE.match(fact.value[:500])):
             yield from (number for number, _ in _listed(fact.value[:500], opens))
     elif isinstance(fact.value, int) and not isinstance(fact.value, bool):
-        yield fact.value
+        if len(fact.path) == 1 or say.NUMBER_KEY.search(fact.key.lower()):
+            yield fact.value
     elif isinstance(fact.value, str):
         text = _own_numbers(fact.value[:500])
         bare = re.fullmatch(r"#?(\d{2,5})", text.strip())
@@ -74,18 +80,23 @@ def _own_numbers(text: str) -> str:
     return say.OTHER_NUMBER.sub(lambda match: " " * len(match.group(0)), text)
 
 
-def _in_block(block: Block) -> list[tuple[int, int]]:
-    """The parents that a block names, each with its line."""
+def _in_block(block: Block, *, credits: bool = False) -> list[tuple[int, int]]:
+    """The parents that a block names, each with its line.
+
+    Among credits, `PR #1: its stack` counts only on request: where nothing else names a parent.
+    """
     text = _own_numbers(block.text[:_MAX_TEXT])
     if not PR.search(text):
         return []
     patterns: tuple[re.Pattern[str], ...]
     patterns = (say.BUILT, say.ON_TOP, say.TAKES, say.WHOLE_FROM, say.HEADED)
+    stacks: tuple[re.Pattern[str], ...] = (say.STACK,)
     if any(say.CREDIT_SECTION.search(title) for title in block.section):
         patterns = (say.BUILT_FIRST,)
+        stacks = stacks if credits else ()
     elif len(block.section) > 1 and _on_a_part(block.section[-1]):
         patterns = (say.ON_TOP,)
-    patterns = (*patterns, say.NAMED, say.STACK, say.CHAIN)
+    patterns = (*patterns, say.NAMED, *stacks, say.CHAIN)
     if block.kind == "heading" and not block.section:
         patterns = (*patterns, say.TITLE_ON)
     lists = block.kind in ("item", "row")
@@ -107,7 +118,10 @@ def _matches(
         for match in pattern.finditer(text):
             if pattern not in (*_STACKS, say.CHAIN) and say.CREDIT.search(match.group(0)):
                 continue
-            if pattern in _STACKS and say.AGAINST.search(text[: match.start()][-60:]):
+            if pattern in _STACKS and (
+                say.AGAINST.search(text[: match.start()][-60:])
+                or say.NEXT.match(text, match.end())
+            ):
                 continue
             if pattern in _VERBS and say.PART_BEFORE.search(_same_line(text, match.start())):
                 continue

@@ -104,6 +104,8 @@ MORE = re.compile(
     r"(/|\+|,\sand|,|and|&|->|→)\s{0,2}(?:the )?(?:@?[\w-]{2,40}\s\()?\[?" + NUMBER,
     re.IGNORECASE,
 )
+# What makes it an earlier link of a chain.
+NEXT = re.compile(r"[^\S\n]?\)?\s?(?:->|→)")
 # The one before, in a bare list that shares one noun: "PR #1 + PR #2 stack".
 BEFORE = re.compile(NUMBER + r"\s?(?:/|\+|&|and)\s?\[?$", re.IGNORECASE)
 
@@ -168,3 +170,5 @@ BASE_KEYS = re.compile(
     r"implementation_lineage_pr|(?:forked|derived)_from(?:_pr)?|basis|primary_codebase|pr\d+_base\w*|"
     r"current_sota_stack|\w*base(?:line)?_hparams)$"
 )
+COMPARED = re.compile(r"^(?:comparison|compared|deltas?|vs)(?:_|$)")
+NUMBER_KEY = re.compile(r"(?:^|_)(?:prs?|number|parents)$")  # whose bare number is a pull request

@@ -44,6 +44,9 @@ def read(body, own="1.2000"):
         ("We raise the gain, based on PR #77's 45-experiment sweep.", ()),
         ("## Credits\n\nBuilt on the shoulders of PR #77.", ()),
         ("## Credits\n\n- PR #77: Triton fusion baseline", ()),
+        ("## Credits\n\n- @ann - PR #77: the base stack", (77,)),
+        ("Built on PR #80.\n\n## Credits\n\n- @ann - PR #77: the base stack", (80,)),
+        ("Two changes on top of PR #80:\n\nPR #77 (ann base) -> PR #80 (bob)", (80,)),
         ("This follows the rules of Issue #77 on top of issue #78.", ()),
     ],
 )
@@ -116,3 +119,14 @@ def test_submission_json_names_parents_and_bases_in_words():
     assert set(found.parent_prs) == {77, 71, 72}
     assert found.base_bpb == 1.1371
     assert found.sources["base_bpb"].file == "submission.json"
+
+
+def test_numbers_and_comparisons_in_submission_json_are_no_parents():
+    facts = parse_submission_json(
+        '{"val_bpb": 1.2, "parent": {"pr": "#77", "parent_3seed_mean_bpb": 1.21},'
+        ' "deltas_vs_parent": {"GROUP": {"parent": 64}}, "knob": {"base": 32},'
+        ' "comparison_to_sota": {"baseline_pr": "#79"}}', "x"
+    )  # fmt: skip
+    found = extract_submission("track_10min_16mb/2026-03-25_X", "# Run\n", facts)
+    assert found.parent_prs == (77,)
+    assert found.base_bpb == 1.21
