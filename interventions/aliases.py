@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +48,11 @@ class Alias:
     low: float
     high: float
 
-    @cached_property
-    def wordings(self) -> frozenset[Wording]:
+    @property
+    def wordings(self) -> tuple[Wording, ...]:
         """All patterns."""
         named = (wording for _, wording in (*self.levels, *self.generic))
-        return frozenset((*self.numbers, *named, *self.mentions))
+        return (*self.numbers, *named, *self.mentions)
 
     def holds(self, number: float) -> bool:
         """Whether a number can be this variable's value."""
@@ -86,12 +86,19 @@ def words_of(text: str) -> Text:
 
 def aliases_in(text: Text) -> list[Alias]:
     """Return the aliases that can match somewhere in a text, in file order."""
-    return [alias for alias in load_aliases().values() if not alias.wordings.isdisjoint(text.able)]
+    able = {_owners()[wording] for wording in text.able}
+    return [alias for name, alias in load_aliases().items() if name in able]
 
 
 @cache
 def _index() -> Index:
-    return Index(wording for alias in load_aliases().values() for wording in alias.wordings)
+    return Index(_owners())
+
+
+@cache
+def _owners() -> dict[Wording, str]:
+    """Return whose each wording is: wording → variable."""
+    return {wording: name for name, alias in load_aliases().items() for wording in alias.wordings}
 
 
 def _alias(name: str, entry: dict[str, Any]) -> Alias:

@@ -17,7 +17,7 @@ from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any
 
 MAX_REACH = 120  # starts tried per occurrence; beyond that a plain scan is no slower
-_DIGIT = re.compile(r"\d")
+_NUMBER = re.compile(r"(?<!\w)\d")
 _RARER = 6.0  # each further letter makes a word about that much rarer in running text
 
 
@@ -84,9 +84,9 @@ class Text:
         self.able = index.everywhere.union(*(index.by_word[word] for word in self.places))
 
     @cached_property
-    def digits(self) -> frozenset[int]:
-        """The offsets of the decimal digits."""
-        return frozenset(match.start() for match in _DIGIT.finditer(self.text))
+    def numbers(self) -> list[int]:
+        """Where a digit stands with no letter, digit or underscore before it, ascending."""
+        return [match.start() for match in _NUMBER.finditer(self.text)]
 
 
 def _places(word: str, text: str) -> list[int]:
@@ -105,7 +105,7 @@ class Wording:
     Attributes:
         pattern: matches without regard to case.
         needed: the words; the index of a `Text` it is tried on must hold it.
-        numeric: whether every match starts with a digit.
+        numeric: whether every match starts with a number, so a digit that no \\w stands before.
     """
 
     pattern: re.Pattern[str]
@@ -114,9 +114,10 @@ class Wording:
 
     def finditer(self, text: Text) -> Iterator[re.Match[str]]:
         """Yield exactly what `pattern.finditer(text.text)` yields."""
-        if self.needed is None:
+        if self.needed is None and not self.numeric:
             return self.pattern.finditer(text.text)
-        return self._tried(self._starts(text, self.needed), text.text)
+        starts = self._starts(text, self.needed) if self.needed else text.numbers
+        return self._tried(starts, text.text)
 
     def _tried(self, starts: Iterable[int], text: str) -> Iterator[re.Match[str]]:
         reached = 0
@@ -135,7 +136,7 @@ class Wording:
             for some in places:
                 starts.update([at - distance for at in some])
         if self.numeric:
-            return sorted(starts & text.digits)
+            return sorted(starts.intersection(text.numbers))
         return sorted(start for start in starts if start >= 0)
 
 
@@ -197,14 +198,13 @@ def compile_wording(text: str) -> Wording:
     """
     pattern = re.compile(text, re.IGNORECASE)
     tree = parser.parse(text, re.IGNORECASE)
-    numeric = _numeric(tree)
-    near = [need for need in _needs(tree) if need.high - need.low <= MAX_REACH]
-    # One letter ("11L") is worth looking for where few of its places have a digit in front.
-    for least in (2, 1) if numeric else (2,):
-        found = [need for need in near if min(map(len, need.words)) >= least]
-        if found:
-            return Wording(pattern, min(found, key=lambda need: need.cost), numeric)
-    return Wording(pattern, None, numeric)
+    found = [
+        need
+        for need in _needs(tree)
+        if min(map(len, need.words)) >= 2 and need.high - need.low <= MAX_REACH
+    ]
+    best = min(found, key=lambda need: need.cost, default=None)
+    return Wording(pattern, best, _apart(tree) and _numeric(tree))
 
 
 def _needs(sequence: Any) -> Iterator[Needed]:
@@ -241,6 +241,19 @@ def _inner(op: Any, argument: Any) -> Iterator[Needed]:
                 min(need.low for need in known),
                 max(need.high for need in known),
             )
+
+
+def _apart(sequence: Any) -> bool:
+    """Whether no \\w can stand before a match that starts with one: ``\\b`` or ``(?<!\\w)``."""
+    for op, argument in sequence:
+        if op is ops.AT and argument is ops.AT_BOUNDARY:
+            return True
+        if op is not ops.ASSERT_NOT or argument[0] != -1:
+            return False
+        (kind, members), *more = argument[1]
+        if kind is ops.IN and (ops.CATEGORY, ops.CATEGORY_WORD) in members and not more:
+            return True
+    return False
 
 
 def _numeric(sequence: Any) -> bool:
