@@ -68,6 +68,9 @@ _TO = re.compile(
     r"(?<![\w.])(\d\.\d{3,8})\s?(?:bpb\s?)?(?:\([^()\n]{0,30}\)\s?)?(?:->|→)\s?(\d\.\d{3,8})(?![\d%])",
     re.IGNORECASE,
 )
+_TO_BRIEFLY = re.compile(
+    r"\bbpb\b[^.;\n|]{0,40}?(?<![\w.])(\d\.\d\d)\s?(?:->|→)\s?(\d\.\d\d)(?![\d%])", re.IGNORECASE
+)
 _AGAINST = re.compile(
     r"\(\s?(\d\.\d{3,8})(?: bpb)? (?:vs\.?|versus|against|compared to) (\d\.\d{3,8})(?![\d%])",
     re.IGNORECASE,
@@ -99,6 +102,12 @@ _GENERIC = re.compile(
 )
 _REFERS = re.compile(
     r"^\W*(?:this|it|that|their|they|which|these|yields?|gives?|result|effect|impact)\b", re.I
+)
+_BARE = re.compile(  # "Provides -0.003 BPB on top", "Solo improvement: ...", "-0.006 BPB"
+    r"\W*(?:(?:provid|contribut|deliver|giv|sav|cost|yield|recover|add|improv)\w*|[+-]\d|~?\d?\.\d|"
+    r"(?:a |an |the )?(?:consistent|solo|total|net|small|measured|free|observed|typical)\b|"
+    r"(?:contribution|improvement|impact|effect|gain|benefit|delta|penalty)\b)",
+    re.IGNORECASE,
 )
 _SUBJECT = re.compile(
     r"\W*((?:the )?[A-Za-z][\w^()=.-]*(?: [\w^()=.-]+){0,3}?) (?:degrade|hurt|improve|add|give|"
@@ -173,7 +182,7 @@ def _as_a_whole(reading: Reading, block: Block, start: int, found: Against) -> A
 def _sentence(
     reading: Reading, block: Block, start: int, text: str, topic: str
 ) -> Iterator[Ablation]:
-    arrow = _TO.search(text)
+    arrow = _TO.search(text) or _TO_BRIEFLY.search(text)
     if arrow and not stage_of(text[arrow.start() : arrow.end() + 30]):
         yield from _arrow(reading, block, start, text, arrow)
         return
@@ -272,11 +281,19 @@ def _topics(block: Block, topic: str, text: str) -> list[tuple[str, Value | None
     refers = _REFERS.match(text)
     if refers and topic and (named := variables_in(topic)) and len(named) <= 2:
         return named
-    quoted = bool(_QUOTED.search(text))  # "#413 showed -0.015 in a dev ablation"
-    if block.section[1:] and (refers or quoted or not (topic or _FOREIGN.search(text))):
-        named = variables_in(block.section[-1])
-        return named if len(named) == 1 else []
-    return []
+    headed = variables_in(block.section[-1]) if block.section[1:] else []
+    if len(headed) != 1:
+        return []
+    if refers or _QUOTED.search(text):  # "#413 showed -0.015 in a dev ablation"
+        return headed
+    opens = not topic or (_BARE.match(text) and not _elsewhere(topic, headed[0][0]))
+    return headed if opens and not _FOREIGN.search(text) else []
+
+
+def _elsewhere(topic: str, variable: str) -> bool:
+    """Whether a block opens with another technique than the one in the heading above it."""
+    named = {name for name, _, _ in variables_in(topic)}
+    return bool(named) and variable not in named
 
 
 def _signed(delta: _Delta, text: str, block: Block) -> float | None:
@@ -366,7 +383,8 @@ def _arrow(
 ) -> Iterator[Ablation]:
     """A sentence that says "1.4472 -> 1.4135"."""
     before, after = float(match.group(1)), float(match.group(2))
-    if not (0.3 < before < 5 and 0.3 < after < 5) or abs(after - before) > 0.5:
+    least = 0.1 if "bpb" in text.lower() else 0.3
+    if not (least < before < 5 and least < after < 5) or abs(after - before) > 2:
         return
     if re.search(r"\bloss\b", text[max(0, match.start() - 24) : match.start()], re.IGNORECASE):
         return
