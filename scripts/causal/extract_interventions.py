@@ -28,6 +28,7 @@ from scripts.causal.leaderboard.schema import Leaderboard
 from scripts.causal.leaderboard.sources import Tree, find_places
 
 RECORDS = Path(__file__).resolve().parents[2] / "records"
+EVIDENCE = RECORDS / "evidence.json.xz"
 
 
 def extract_leaderboard(
@@ -54,6 +55,19 @@ def extract_leaderboard(
     return read_leaderboard(open_tree(path), keep_going=keep_going, merge=merge, progress=progress)
 
 
+def _merged_by(wanted: str) -> set[str]:
+    """Return the ids that the bundled facts know of a pull request; none for other texts."""
+    number = wanted.removeprefix("#")
+    if not (number.isascii() and number.isdigit() and len(number) <= 7):
+        return set()
+    return {
+        name
+        for submission in load_evidence(EVIDENCE).submissions
+        if int(number) in submission.pull_requests
+        for name in (submission.id, *submission.also)
+    }
+
+
 def explain_submission(tree: Tree, wanted: str) -> str:
     """Return one submission's README with its facts at their lines; only it is read.
 
@@ -64,7 +78,15 @@ def explain_submission(tree: Tree, wanted: str) -> str:
     Raises:
         InputError: no such submission, or it cannot be read.
     """
-    place = find_place(find_places(tree), wanted)
+    places = find_places(tree)
+    try:
+        place = find_place(places, wanted)
+    except InputError:
+        merged = _merged_by(wanted)  # a merged record's path does not say its pull request
+        named = [place for place in places if place.id in merged]
+        if len(named) != 1:
+            raise
+        place = named[0]
     submission, _ = read_submission(tree, place)
     return explain(submission, read_readme(tree, place))
 

@@ -7,6 +7,7 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
+from unicodedata import category
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -34,6 +35,7 @@ _INVISIBLE = {"\x00": " ", **dict.fromkeys("\u200b\u200e\u200f\u2060\ufeff", "")
     "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069",
     "",  # these turn the text's direction
 )
+_HIDDEN = {"Cc", "Cf", "Cs", "Co"}  # controls, invisible formatting, lone surrogates
 _SHOWN = str.maketrans(_INVISIBLE)
 _SAME = str.maketrans(
     {
@@ -105,6 +107,7 @@ class Document:
     lines: tuple[str, ...]
     blocks: tuple[Block, ...] = field(default=())
     tables: tuple[Table, ...] = field(default=())
+    cut: str = ""  # what was left unread because it is too long, in words
 
     def quote(self, line: int) -> str:
         """Return the source line as it shows, stripped and at most 300 characters long."""
@@ -135,7 +138,7 @@ class Document:
 
 def parse_document(text: str, name: str = "README.md") -> Document:
     """Parse Markdown text; overlong lines, files and tables are cut, never refused."""
-    lines = _bounded(text)
+    lines, cut = _bounded(text)
     blocks: list[Block] = []
     tables: list[Table] = []
     headings: list[tuple[int, str]] = []
@@ -185,26 +188,44 @@ def parse_document(text: str, name: str = "README.md") -> Document:
         elif token.type == "table_close" and header:
             first = rows[0].line - 2 if rows else 0
             tables.append(Table(header, tuple(rows), max(first, 1), section()))
-    return Document(name, lines, tuple(blocks), tuple(tables))
+    return Document(name, lines, tuple(blocks), tuple(tables), cut)
 
 
-def _bounded(text: str) -> tuple[str, ...]:
+def visible(text: str) -> str:
+    """Take off the marks that do not show or that turn the text's direction, and controls."""
+    shown = text.translate(_SHOWN)
+    return "".join(mark for mark in shown if mark.isspace() or category(mark) not in _HIDDEN)
+
+
+def _bounded(text: str) -> tuple[tuple[str, ...], str]:
     """Cut long lines, many lines, and lines from where tables would hold too many cells.
+
+    Returns:
+        The lines that are read, and in words what is not ("" for nothing).
 
     A table's row of two characters becomes as many cells as its header has: what a few
     kilobytes can ask for is counted before the parser meets it.
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n")  # as the parser counts lines
     lines: list[str] = []
-    columns = cells = 0
-    for line in text.split("\n", MAX_LINES)[:MAX_LINES]:
+    columns = cells = long = 0
+    given = text.split("\n", MAX_LINES)
+    for line in given[:MAX_LINES]:
+        long += len(line) > MAX_LINE
         line = line[:MAX_LINE]
         columns = max(columns, line.count("|")) if line and not line.isspace() else 0
         cells += columns
         if cells > MAX_CELLS:
             break
         lines.append(line)
-    return tuple(lines)
+    cut = []
+    if any(given[len(lines) :]):
+        why = "lines" if len(lines) == MAX_LINES else "table cells"
+        bound = MAX_LINES if len(lines) == MAX_LINES else MAX_CELLS
+        cut.append(f"not read beyond line {len(lines):,} (more than {bound:,} {why})")
+    if long:
+        cut.append(f"{long:,} lines read only to their first {MAX_LINE:,} characters")
+    return tuple(lines), "; ".join(cut)
 
 
 def _first_line(token: Token) -> str:

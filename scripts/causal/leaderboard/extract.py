@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from scripts.causal.leaderboard.ablations import read_ablations, stated_techniques
 from scripts.causal.leaderboard.base_score import base_bpb
-from scripts.causal.leaderboard.document import Document, parse_document
+from scripts.causal.leaderboard.document import Document, parse_document, visible
 from scripts.causal.leaderboard.found import Found
 from scripts.causal.leaderboard.lineage import parent_prs
 from scripts.causal.leaderboard.outcomes import (
@@ -95,7 +95,7 @@ def extract_submission(
         absent=techniques.absent,
         ablations=tuple(ablations),
         sources=sources,
-        problems=tuple(problems),
+        problems=(*problems, *([f"{document.name}: {document.cut}"] if document.cut else [])),
     )
 
 
@@ -116,7 +116,7 @@ def _text(
     for key in keys:
         for fact in facts:
             if fact.key == key and len(fact.path) <= 2 and isinstance(fact.value, str):
-                value = " ".join(fact.value.split())[:200]
+                value = " ".join(visible(fact.value).split())[:200]
                 if value:
                     sources[field] = Source(file="submission.json", line=fact.line)
                     return value
@@ -127,7 +127,7 @@ def _title(document: Document, sources: dict[str, Source]) -> str | None:
     for block in document.blocks:
         if block.kind == "heading" and block.text:
             sources["name"] = Source(file=document.name, line=block.line)
-            return block.text[:200]
+            return visible(block.text)[:200]
     return None
 
 

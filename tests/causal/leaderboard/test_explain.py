@@ -111,3 +111,15 @@ def test_options_that_do_not_go_together_are_one_line(options, said):
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_bundled_record_is_found_by_its_pull_request():
+    shown = subprocess.run(
+        [sys.executable, SCRIPT, "--explain", "549"], capture_output=True, text=True, check=True
+    )
+    other = subprocess.run(
+        [sys.executable, SCRIPT, "--explain", "99999"], capture_output=True, text=True
+    )
+    assert shown.stdout.startswith("track_10min_16mb/")
+    assert "pr = 549" in shown.stdout
+    assert other.returncode == 2

@@ -226,3 +226,29 @@ def test_what_cannot_be_read_is_named_and_the_rest_goes_on(tmp_path):
     assert set(read.unreadable) == {"track/a", "track/c"}
     assert "not valid JSON" in read.unreadable["track/a"]
     assert "1,048,577 bytes" in read.unreadable["track/c"]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("x\n" * 20_001, "not read beyond line 20,000 (more than 20,000 lines)"),
+        (LARGE["a long table"], "(more than 20,000 table cells)"),
+        ("y" * 8_001, "1 lines read only to their first 8,000 characters"),
+    ],
+    ids=["lines", "cells", "characters"],
+)
+def test_what_is_cut_is_told(text, problem):
+    (told,) = extract_submission("t/one", text, []).problems
+    assert told.startswith("README.md: ")
+    assert problem in told
+
+
+def test_a_whole_readme_has_no_problem():
+    assert extract_submission("t/one", "x\n" * 20_000, []).problems == ()
+    assert extract_submission("t/one", README, []).problems == ()
+
+
+def test_names_hold_no_mark_that_turns_or_moves_the_text():
+    named = json.dumps({"name": "a\u202eb\x1b[31m\u2066c", "author": "\u200bA\x00d\u200da\x7f"})
+    read = extract_submission("t/one", "# T\n", parse_submission_json(named, "submission.json"))
+    assert (read.name, read.author) == ("ab[31mc", "A da")
