@@ -270,9 +270,7 @@ def _score_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ab
         return
     base = next((i for i, label in enumerate(labels) if BASELINE.search(label)), None)
     if base is None:
-        base = next(
-            (i for i, (r, _) in enumerate(rows) if BASELINE.search(" ".join(r.cells))), None
-        )
+        base = next((i for i, (r, _) in enumerate(rows) if BASELINE.search(_words(r))), None)
     codes = sum(bool(_CODE_NAME.match(label)) and not variables_in(label) for label in labels)
     varied = _VARIED.search(titles_of(table)) and not is_log(table, columns.label)
     if base is None and varied and codes * 2 < len(labels):
@@ -301,6 +299,11 @@ def _score_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ab
         kind = "cumulative" if follows and before != base else "single"
         if abs(value - onto) < 1:
             yield from _contrast(reading, row, label, value - onto, "bpb", kind)
+
+
+def _words(row: Row) -> str:
+    """A row's text with names such as `run_control` taken apart."""
+    return " ".join(row.cells).replace("_", " ")
 
 
 def _chosen(reading: Reading, rows: list[tuple[Row, float]]) -> int:

@@ -19,7 +19,8 @@ STUDY = re.compile(
     r"ablat|sweep|ladder|progress|contribut|what (?:stacked|worked|didn't|helped|changed)|effect|"
     r"impact|experiment|negative|tried|did ?n[o']t work|journey|improvement|gain|breakdown|"
     r"leave-one|increment|evolution|stack(?:ed|ing)|delta|compar|history|versus|\bvs\b|why it|"
-    r"result|findings|failed|scan|tuning|trajectory",
+    r"result|findings|failed|scan|tuning|trajectory|explor|\bstud(?:y|ies)|analysis|probe|variant|"
+    r"candidate|confirmation|changes?\b",
     re.IGNORECASE,
 )
 BASELINE = re.compile(

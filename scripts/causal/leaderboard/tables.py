@@ -43,7 +43,8 @@ _VERDICT = re.compile(
     r"why|hash|reason|assess|issue|eval|file|artifact|\bfit|remark|conclusion|observ|label|sensitiv",
     re.IGNORECASE,
 )
-_NAME_ONLY = re.compile(r"\W*(?:[A-Za-z]{1,6}[-_ ]?)?\d[\w./:-]*\W*$")
+_RUNS = re.compile(r"^\W*(?:variant|experiment|name|log|run|arm|trial|milestone|test)s?\W*$", re.I)
+_NAME_ONLY = re.compile(r"\W*(?:(?:[A-Za-z]{1,6}[-_ ]?)?\d[\w./:-]*|\w+_[\w.]+)\W*$")
 _BYTES = re.compile(r"artifact|bytes|size|total", re.IGNORECASE)
 
 
@@ -128,7 +129,7 @@ def _label(table: Table, free: list[int]) -> int:
     """The column that names the rows: not dates or run numbers where another has words."""
     first = next((i for i in free if _names(table, i)), 0)
     cells = [text for row in table.rows if (text := cell(row, first))]
-    dull = _LOG.match(table.header[first]) or _INDEX.match(table.header[first])
+    dull = any(title.match(table.header[first]) for title in (_LOG, _INDEX, _RUNS))
     if dull and cells and sum(bool(_NAME_ONLY.match(text)) for text in cells) * 2 > len(cells):
         return next((i for i in free if i > first and _describes(table, i)), first)
     return first
