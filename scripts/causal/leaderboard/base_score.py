@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from scripts.causal.leaderboard.document import Document, Row, Table
 from scripts.causal.leaderboard.found import Found, json_score, json_source
-from scripts.causal.leaderboard.lineage_patterns import PR
+from scripts.causal.leaderboard.lineage_patterns import PR, unwrap
 from scripts.causal.leaderboard.schema import Source
 from scripts.causal.leaderboard.submission_json import Fact
 from scripts.causal.leaderboard.tables import cell, cell_score, columns_of, mean_row
@@ -27,6 +27,7 @@ _TEXTS = (
     "base",
     "based_on",
 )
+_FAR = 120  # characters between a pull request and its score
 _SAME_SCORE = 6e-4  # bpb: a README rounds to three or four digits
 
 _NUMBER = r"\d\.\d{3,10}"
@@ -61,6 +62,11 @@ _BASE_ROW = re.compile(
 _BASE_COLUMN = re.compile(
     r"\b(?:baseline|base|sota|parent|control|record|without)\b(?! (?:bpb|loss))", re.IGNORECASE
 )
+# "SOTA (1.1428)", "vs control (1.1929)" at the head of a column
+_TITLED = re.compile(
+    r"\b(?:baseline|base|sota|parent|control)\b[^()]{0,20}\((?:val_bpb\W{0,2})?(\d\.\d{3,10})",
+    re.IGNORECASE,
+)
 _BPB_ROW = re.compile(r"\W*(?:val[_ ]?)?bpb\W*$", re.IGNORECASE)
 _OWN_BASE_ROW = re.compile(r"\b(?:baseline|control)\b", re.IGNORECASE)
 _PREDICTED_COLUMN = re.compile(r"estimat|expect|predict|project", re.IGNORECASE)
@@ -89,6 +95,9 @@ _MEASURED_FROM = re.compile(
     r"improv\w+ (?:on|over|upon))\b"
     r"[^.;|]{0,60}#\d{2,4}",
     re.IGNORECASE,
+)
+_OWN_EARLIER = re.compile(
+    r"\b(?:improv\w+|extends?)\b[^.;]{0,50}\b(?:prior|previous|earlier)\b", re.IGNORECASE
 )
 _LEADER = re.compile(r"\b(?:sota|leader(?:board)?|record)\b", re.IGNORECASE)
 _WHICH_LEADER = re.compile(
@@ -147,10 +156,13 @@ def _in_prose(
     for block in document.blocks:
         if block.kind in ("code", "row"):
             continue
-        for number, line in enumerate(block.text.split("\n")):
-            source = Source(file=document.name, line=block.line + number)
-            for weight, value in _in_line(line, own, parents):
-                yield weight, Found(value, source)
+        start = 0
+        for line in unwrap(block.text).split("\n"):
+            place = block.line + block.text.count("\n", 0, start)
+            for weight, value, at in _in_line(line, own, parents):
+                number = place + block.text.count("\n", start, start + at)
+                yield weight, Found(value, Source(file=document.name, line=number))
+            start += len(line) + 1
 
 
 def _in_json(
@@ -160,30 +172,40 @@ def _in_json(
     for fact in facts:
         if isinstance(fact.value, str) and fact.key in _TEXTS:
             text = f"{fact.key.replace('_', ' ')}: {fact.value[:2000]}"
-            for weight, value in _in_line(text, own, parents):
+            for weight, value, _ in _in_line(text, own, parents):
                 yield weight, Found(value, json_source(fact))
 
 
-def _in_line(line: str, own: float | None, parents: set[str]) -> Iterator[tuple[float, float]]:
-    """The scores of one line that may be the base's, each with its weight."""
+def _in_line(
+    line: str, own: float | None, parents: set[str]
+) -> Iterator[tuple[float, float, int]]:
+    """The scores of one line that may be the base's: weight, value and where its clause starts."""
     arrow = _ARROW.search(line)
     if arrow and own is not None and "nats" not in line[: arrow.start()]:
         apart = abs(float(arrow.group(2)) - own)
         if apart <= _SAME_SCORE:
-            yield 6, float(arrow.group(1))
+            yield 6, float(arrow.group(1)), arrow.start()
+    start = 0
     for clause in re.split(r"(?<=[.;])\s", line):
+        at, start = start, start + len(clause) + 1
         values = _scores(clause, own)
         if not values:
             continue
         against = _AGAINST.search(clause)
         if against and float(against.group(1)) in values:
-            yield 4, float(against.group(1))
+            yield 4, float(against.group(1)), at + against.start(1)
         elif weight := _weight(clause, parents):
             near = _of_parent(clause, parents) if weight == 5 else _after_base(clause)
             if near in values:
-                yield weight, near
+                yield weight, near, at + _place(clause, near)
             elif _exact(clause, values[0]) and (weight >= 4 or not _THAN_BASE.search(clause)):
-                yield weight, values[0]
+                yield min(weight, 4), values[0], at + _place(clause, values[0])
+
+
+def _place(clause: str, value: float) -> int:
+    """Where a score stands in its clause."""
+    found = (m for m in _SCORE.finditer(clause) if float(m.group(1) or m.group(2)) == value)
+    return next((match.start() for match in found), 0)
 
 
 def _exact(clause: str, value: float) -> bool:
@@ -214,6 +236,7 @@ def _of_parent(clause: str, parents: set[str]) -> float | None:
         before = list(_SCORE.finditer(clause, start, mention.start()))[-1:]
         near = [(match.start() - mention.end(), match) for match in ([after] if after else [])]
         near += [(mention.start() - match.end(), match) for match in before]
+        near = [(apart, match) for apart, match in near if apart <= _FAR]
         if near:
             match = min(near, key=lambda pair: pair[0])[1]
             return float(match.group(1) or match.group(2))
@@ -250,7 +273,7 @@ def _weight(clause: str, parents: set[str]) -> float:
         return 5
     if _BUILT.search(clause) or _SAME_SETUP.search(clause):
         return 4
-    if _MEASURED_FROM.search(clause):
+    if _MEASURED_FROM.search(clause) or _OWN_EARLIER.search(clause):
         return 3
     if _LEADER.search(clause) and _WHICH_LEADER.search(clause):
         return 3
@@ -272,6 +295,10 @@ def _in_tables(
         if columns.seed == 0:
             continue
         yield from _beside_own(document, table, own, parents)
+        for title in table.header:
+            titled = _TITLED.search(title)
+            if titled and _other_score(float(titled.group(1)), own):
+                yield 3, Found(float(titled.group(1)), Source(file=document.name, line=table.line))
         scored = [
             index
             for index in columns.bpb

@@ -85,7 +85,7 @@ def _in_block(block: Block, *, credits: bool = False) -> list[tuple[int, int]]:
 
     Among credits, `PR #1: its stack` counts only on request: where nothing else names a parent.
     """
-    text = _own_numbers(block.text[:_MAX_TEXT])
+    text = say.unwrap(_own_numbers(block.text[:_MAX_TEXT]))
     if not PR.search(text):
         return []
     patterns: tuple[re.Pattern[str], ...]
@@ -101,7 +101,7 @@ def _in_block(block: Block, *, credits: bool = False) -> list[tuple[int, int]]:
         patterns = (*patterns, say.TITLE_ON)
     lists = block.kind in ("item", "row")
     return [
-        (number, block.line + text.count("\n", 0, at))
+        (number, block.line + block.text.count("\n", 0, at))
         for number, at in _matches(text, patterns, lists=lists)
     ]
 

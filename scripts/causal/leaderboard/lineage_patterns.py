@@ -9,6 +9,15 @@ NUMBER = r"(?:PRs?\s?#?\s?|pull/|#)(\d{2,5})\b"
 PR = re.compile(NUMBER, re.IGNORECASE)
 OTHER_NUMBER = re.compile(r"\b(?:nanogpt PR\s?#?|issues?\s?#?|pytorch#)\d+", re.IGNORECASE)
 
+# A line break inside a sentence: after a long line that ends with no stop.
+_WRAP = re.compile(r"(?<=[^\n]{50})(?<![.:;|!?])\n(?=[a-z(#@\d]|PRs?\b)")
+
+
+def unwrap(text: str) -> str:
+    """Join a paragraph's hard-wrapped lines; every character keeps its place."""
+    return _WRAP.sub(" ", text)
+
+
 # What a whole submission is made of, as against one of its parts.
 _WHOLE = (
     r"(?:stack|architecture|code(?:base)?|config(?:uration)?s?|setup|base|baseline|model|backbone|"

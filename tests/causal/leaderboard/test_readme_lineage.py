@@ -73,6 +73,8 @@ def test_parents_are_built_on_not_credited_or_beaten(body, parents):
         ("- Main leaderboard target: 1.1147\n- Naive baseline: 1.2244", 1.1147),
         ("Merged SOTA (PR #77): 1.88218 nats. Delta: -0.7733 nats.", None),
         ("Based on PR #77: EMA 0.9965, wider.", None),
+        ("| Parameter | SOTA (1.2428) | Ours |\n|---|---|---|\n| lr | 0.02 | 0.03 |", 1.2428),
+        ("Improves the prior staged three-seed artifact `run` (1.2171 BPB).", 1.2171),
         ("Significance vs baseline (2.0727 val_loss): large.", None),
         (
             "Based on PR #77.\n\n| Stage | This | PR #77 |\n|---|---|---|\n"
@@ -130,3 +132,14 @@ def test_numbers_and_comparisons_in_submission_json_are_no_parents():
     found = extract_submission("track_10min_16mb/2026-03-25_X", "# Run\n", facts)
     assert found.parent_prs == (77,)
     assert found.base_bpb == 1.21
+
+
+def test_sentences_go_on_over_wrapped_lines():
+    body = (
+        "It reaches a score that is better than the April base record\n"
+        "reported in the leaderboard (`1.2856`), and it is built on the stack of the\n"
+        "PR #77 branch.\n"
+    )
+    found = read(body)
+    assert (found.base_bpb, found.sources["base_bpb"].line) == (1.2856, 4)
+    assert (found.parent_prs, found.sources["parent_prs"].line) == ((77,), 5)
