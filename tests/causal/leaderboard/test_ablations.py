@@ -168,3 +168,85 @@ def test_a_rounded_repetition_gives_way_to_the_exact_number() -> None:
         + "\nQuantization gap: 0.002 BPB\n"
     )
     assert [(name, delta) for name, delta, _ in found(text)] == [("quant_bits", 0.0016)]
+
+
+def test_other_submissions_rows_are_no_contrasts_of_this_one() -> None:
+    text = table(
+        "Submission | val_bpb | Gap from baseline",
+        "SOTA (PR #195) | 1.1428 | -0.082",
+        "PR #162 (our base) | 1.1458 | -0.079",
+        "This run | 1.2774 | +0.053",
+        title="Where this sits",
+    )
+    assert found(text) == [("other:bundle", 0.053, "bundle")]
+
+
+def test_a_sweep_of_numbers_is_named_by_its_column_and_measured_from_its_reference() -> None:
+    text = table("N-gram order | bpb", "9 (previous) | 0.517", "11 | 0.353", "12 | 0.322")
+    assert found(text) == [
+        ("other:n_gram_order", -0.164, "single"),
+        ("other:n_gram_order", -0.195, "single"),
+    ]
+    course = table(
+        "Step | Base | TC | Δ", "1000 | 1.38 | 1.37 | -0.01", "2000 | 1.35 | 1.33 | -0.02"
+    )
+    assert all("step" not in variable for variable, _, _ in found(course))
+
+
+def test_a_sweep_without_a_control_is_measured_from_the_row_in_bold() -> None:
+    text = table(
+        "SLOT LR | bpb", "0.1 | 1.130", "**0.2** | **1.120**", "0.4 | 1.125", title="Sweep"
+    )
+    assert [delta for _, delta, _ in found(text)] == [0.01, 0.005]
+    coded = table("Run | bpb", "AB3_011 | 1.130", "**AB3_100** | **1.120**", title="Sweep")
+    assert found(coded) == []
+
+
+def test_rows_are_named_by_what_was_changed_not_by_date_code_or_verdict() -> None:
+    rows = ("2026-03-29 | {} | −0.040 | win", "2026-04-08 | {} | +0.002 | loss")
+    text = table("Date | Change | Δ BPB | Verdict", rows[0].format("GPTQ"), rows[1].format("SLOT"))
+    assert found(text) == [("gptq", -0.04, "single"), ("slot", 0.002, "single")]
+    coded = table("Run | Config | Δ BPB", "CL1-02 | loops=5 | +0.0691", "CL1-03 | no SWA | +0.01")
+    assert [variable for variable, _, _ in found(coded)] == ["other:loops", "swa"]
+
+
+def test_a_history_goes_on_from_the_row_before_past_what_was_discarded() -> None:
+    text = table(
+        "# | val_bpb | Description",
+        "1 | 1.678 | baseline",
+        "2 | 1.588 | seq_len=1024 | ",
+        "3 | 1.600 | EMA (discard)",
+        "4 | 1.352 | batch_tokens=393K",
+        title="History",
+    )
+    assert [(v, d) for v, d, _ in found(text)] == [
+        ("train_seq_len", -0.09),
+        ("ema", 0.012),
+        ("train_batch_tokens", -0.236),
+    ]
+
+
+def test_a_bare_statement_belongs_to_the_technique_in_the_heading() -> None:
+    text = "# R\n\n## Gated attention\n\nA learned gate per head. Provides -0.003 BPB on top.\n"
+    assert found(text) == [("gated_attention", -0.003, "single")]
+    quoted = "# R\n\n## Value residual\n\nFirst of its kind. #413 showed -0.015 BPB in a dev ablation.\n"
+    assert found(quoted) == [("value_residual", -0.015, "single")]
+
+
+def test_what_a_gain_is_larger_than_is_not_its_subject() -> None:
+    text = (
+        "# R\n\nMore shards improved BPB by 0.23 - far more than SmearGate and MLP 3x combined.\n"
+    )
+    assert all(variable != "smear_gate" for variable, _, _ in found(text))
+
+
+def test_training_before_quantization_is_a_stage_of_its_own() -> None:
+    text = (
+        "# R\n\n| Seed | post-EMA bpb | post-PreQuantTTT bpb | quantized bpb | sliding bpb |\n"
+        "|---|---|---|---|---|\n| 1 | 1.0754 | 1.0289 | 1.0518 | 1.0397 |\n"
+    )
+    assert found(text) == [
+        ("ttt", -0.0465, "single"),
+        ("quant_bits", 0.0229, "single"),
+        ("sliding_window_eval", -0.0121, "single"),
+    ]

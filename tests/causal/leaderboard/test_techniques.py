@@ -115,3 +115,25 @@ def test_compliance_flags_deny():
 def test_names_in_a_label_come_in_text_order():
     named = variables_in("MATRIX_LR=0.06 + SmearGate")
     assert [(n, v) for n, v, _ in named] == [("matrix_lr", 0.06), ("smear_gate", None)]
+
+
+@pytest.mark.parametrize(
+    ("text", "variable", "value"),
+    [
+        ("```bash\npython data.py --variant sp1024\n```", "vocab_size", 1024),
+        ("- Tokenizer: `fineweb_4096_bpe.model`", "vocab_size", 4096),
+        ("- BigramHash embedding (vocab=3072, dim=128)", "vocab_size", None),
+        ("- Sliding window: stride=64, seq_len=2048", "train_seq_len", None),
+        ("- Trained at seq_len=2048, eval stride=64", "train_seq_len", 2048),
+        ("- brotli model and lzma-compressed code", "compressor", "brotli"),
+        ("- XSA on ALL 11 layers (not just last 4)", "xsa_layers", 11),
+        ("- LQER packed as asymmetric int4, int6 weights", "quant_bits", "int6"),
+        ("- Muon optimizer (matrix params): lr=0.025, AdamW lr=0.035", "matrix_lr", 0.025),
+        ("- SWA over warmdown checkpoints", "warmdown_iters", None),
+        ("- Warmdown: 26% of all steps", "warmdown_iters", True),
+        ("- Warmdown over final ~3000 steps", "warmdown_iters", 3000),
+        ("```\nMODEL_DIM=512 MLP_MULT=2 MLP_HIDDEN=960 python t.py\n```", "mlp_mult", 1.875),
+    ],
+)
+def test_a_setting_of_one_part_is_not_read_as_another(text, variable, value):
+    assert read(f"# T\n\n## Architecture\n\n{text}\n").used.get(variable) == value
