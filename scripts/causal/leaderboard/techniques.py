@@ -334,12 +334,8 @@ def _from_settings(document: Document) -> Iterator[Evidence]:
         weight = SETTING if weight == CONFIG else weight
         for number, line in enumerate(block.text.split("\n")):
             text = line.split("#", 1)[0] if block.kind == "code" else line
-            for name, value, _, _ in _settings(text):
-                if (
-                    name == "train_seq_len"
-                    and block.kind != "code"
-                    and _AT_EVALUATION.search(text)
-                ):
+            for name, value, start, _ in _settings(text):
+                if name in _PART_OF and block.kind != "code" and _of_a_part(name, text, start):
                     continue
                 stated = None if value is True else value
                 place = (document.name, block.line + number)
