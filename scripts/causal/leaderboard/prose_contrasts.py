@@ -50,6 +50,7 @@ _BY = re.compile(
     re.IGNORECASE,
 )  # fmt: skip
 _DELTA_ONLY = re.compile(r"\W*(?:delta|improvement|gain|difference|Δ)\b", re.IGNORECASE)
+_SCORE_OF = re.compile(r"(?:#\d{2,5}|\bSOTA|\bbaseline|\brecord)\s?\(\s?$", re.IGNORECASE)
 _HEADLINE = re.compile(r"\W*(?:improvement|delta|Δ|gain)\b[^.]{0,40}:", re.IGNORECASE)
 _TOGETHER = re.compile(r"\b(?:together|combined|jointly|in total|all three)\b", re.IGNORECASE)
 _PENALTY = re.compile(
@@ -117,7 +118,7 @@ _SUBJECT = re.compile(
 _PRONOUN = re.compile(
     r"(?:the |a |an |our |all )?(?:this|it|that|which|we|they|these|result|model|run|submission|"
     r"approach|combination|change|technique|method|baseline|stack|total|seeds?|pr)\b"
-    r"|.*\b(?:that|which|who|also|then|to)$",
+    r"|.*\b(?:that|which|who|also|then|to|it|this|they|we|i)$",
     re.IGNORECASE,
 )
 _COMPARED = re.compile(
@@ -206,6 +207,7 @@ def _deltas(text: str) -> list[_Delta]:
     found = [
         _Delta(m.start(), m.end(), m.group(2) or "", float(m.group(3)), m.group(4).lower())
         for m in _DELTA.finditer(text)
+        if m.group(2) or not _SCORE_OF.search(text[max(0, m.start() - 30) : m.start()])
     ]
     found += [
         _Delta(m.start(), m.end(), m.group(3) or "", float(m.group(4)), "bpb")

@@ -117,7 +117,10 @@ def _delta_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ab
     ladder = ladder and not _restated(table, columns)
     running = _stepwise(table, columns) if ladder else {}
     column_variable = penalty_variable(title) or _between_columns(table, columns)
-    for row in table.rows:
+    rows = table.rows
+    if is_log(table, columns.label) and _between_columns(table, columns):
+        rows = rows[-1:]  # two courses side by side: where they end counts
+    for row in rows:
         label = cell(row, columns.label)
         delta = cell_delta(row, index)
         if delta is None or SPREAD.search(label) or MEAN.search(label) or NOT_RUN.search(label):

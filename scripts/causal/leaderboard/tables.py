@@ -118,6 +118,8 @@ def cell_delta(row: Row, index: int) -> float | None:
     match = SIGNED.search(text)
     if match and _UNIT.match(text, match.end()):
         return None
+    if match and match.group(1) == "±" and float(match.group(2)):
+        return None  # a spread
     if match:
         number = float(match.group(2))
         return -number if match.group(1) == "-" else number
@@ -159,7 +161,7 @@ def _wordy(table: Table, index: int, least: int = 2) -> bool:
 
 
 def _is_delta(title: str, cells: list[str]) -> bool:
-    signed = sum(bool(SIGNED.match(text.lstrip("~ (*"))) for text in cells)
+    signed = sum(bool(SIGNED.match(text.lstrip("~ (*"))) for text in cells if text[:1] != "±")
     numeric = sum(bool(re.search(r"\d", text)) for text in cells)
     if re.search(r"time|step|ms|mb|bytes|loss|%|size|params", title, re.I) and not (
         _BPB_WORD.search(title)

@@ -36,7 +36,7 @@ def test_the_score_that_the_author_stands_by(readme, described, score):
     ("readme", "described", "size"),
     [
         ("- Artifact: 15,885,838 bytes (under 16MB)", {"bytes_total": 15_824_161}, 15_885_838),
-        ("| M | V |\n|--|--|\n| Total bytes | 16,182,081 |", {"bytes_total": 17_396_551}, 16_182_081),
+        ("|M|V|\n|-|-|\n| Total bytes | 16,182,081 |", {"bytes_total": 17_396_551}, 16_182_081),
         ("- Artifact: 15,700,000 bytes, code 60,161", {"bytes_total": 15_760_161}, 15_760_161),
         ("- Artifact bytes: 15,704,123", {"bytes_total": 15_760_161}, 15_760_161),
         ("zstd-22, ~15.64MB artifact", {"bytes_total": 0}, 15_640_000),
