@@ -229,6 +229,8 @@ def test_a_history_goes_on_from_the_row_before_past_what_was_discarded() -> None
 def test_a_bare_statement_belongs_to_the_technique_in_the_heading() -> None:
     text = "# R\n\n## Gated attention\n\nA learned gate per head. Provides -0.003 BPB on top.\n"
     assert found(text) == [("gated_attention", -0.003, "single")]
+    item = "# R\n\n- **MuonEq-R** — scales rows. Zero-byte cost, ~0.001 BPB improvement.\n"
+    assert found(item) == [("optimizer", -0.001, "single")]
     quoted = "# R\n\n## Value residual\n\nThe first. #413 showed -0.015 BPB in a dev ablation.\n"
     assert found(quoted) == [("value_residual", -0.015, "single")]
 
