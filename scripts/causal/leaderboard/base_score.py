@@ -50,13 +50,14 @@ _BASE_THEN = re.compile(
 )
 # "1.1252 bpb, worse than the baseline": the number before is another's.
 _THAN_BASE = re.compile(
+    r"\bwithin [\d.]+(?: bpb)? of\b|"
     r"\b(?:worse|better|lower|higher|above|below|behind|beats?)\b(?:\sthan)?\s(?:\w+\s){0,2}?"
     r"(?:baseline|sota|record)\b",
     re.IGNORECASE,
 )
 _BASE_ROW = re.compile(
     r"\bbaseline|\bbase\b|\bcontrol\b|\bdefault|\bcurrent sota|\bmerged sota|"
-    r"\bstandard|\bparent\b",
+    r"\bprevious|\bprior|\bstandard|\bparent\b",
     re.IGNORECASE,
 )
 _BASE_COLUMN = re.compile(
@@ -84,7 +85,7 @@ _SAME_SETUP = re.compile(
     re.IGNORECASE,
 )
 _BUILT = re.compile(
-    r"\b(?:builds?|built|based) on\b(?! baseline scaling)|"
+    r"\b(?:builds?|built|based) on\b(?! baseline scaling)|\bunchanged from\b|"
     r"\bbase (?:model(?! params)|stack|run|is|was|of)\b|"
     r"^\W*(?:base|parent)\b[^.;]{0,60}:|"
     r"(?:^|\(|(?<!than )the )parent\b(?:'s)?(?: [\w-]+){0,4} \(?\d\.\d{3}",
@@ -101,7 +102,7 @@ _OWN_EARLIER = re.compile(
 )
 _LEADER = re.compile(r"\b(?:sota|leader(?:board)?|record)\b", re.IGNORECASE)
 _WHICH_LEADER = re.compile(
-    r"#\d{2,4}|\b(?:current|merged|previous|prior|vs|public|target|over|compared|against)\b|"
+    r"#\d{2,4}|\b(?:current|merged|previous|prior|vs|target|over|compared|against|beat\w*)\b|"
     r"\bsota\W{0,3}\((?:val_bpb|~?\d)",
     re.IGNORECASE,
 )
@@ -184,7 +185,7 @@ def _in_line(
     if arrow and own is not None and "nats" not in line[: arrow.start()]:
         apart = abs(float(arrow.group(2)) - own)
         if apart <= _SAME_SCORE:
-            yield 6, float(arrow.group(1)), arrow.start()
+            yield 4.5, float(arrow.group(1)), arrow.start()
     start = 0
     for clause in re.split(r"(?<=[.;])\s", line):
         at, start = start, start + len(clause) + 1
@@ -232,6 +233,9 @@ def _of_parent(clause: str, parents: set[str]) -> float | None:
             continue
         start = mentions[index - 1].end() if index else 0
         end = mentions[index + 1].start() if index + 1 < len(mentions) else len(clause)
+        if clause.rfind("(", start, mention.start()) > clause.rfind(")", start, mention.start()):
+            closed = clause.find(")", mention.end(), end)  # a bracket speaks of what is before it
+            end = closed if closed > 0 else end
         after = _SCORE.search(clause, mention.end(), end)
         before = list(_SCORE.finditer(clause, start, mention.start()))[-1:]
         near = [(match.start() - mention.end(), match) for match in ([after] if after else [])]
@@ -261,8 +265,8 @@ def _other_score(value: float, own: float | None) -> bool:
     """Whether a number can be another run's score: of the own one's size, and not it rounded."""
     if own is None:
         return 0.9 < value < 0.99 or 1 < value < 3
-    if own < 0.9 and 1 < value < 1.3:  # a cache beside the model: the base has none
-        return True
+    if own < 0.9:  # a cache beside the model: the base has none, or a lesser one
+        return abs(value - own) > 6e-5 and 0.6 * own < value < 1.3
     if value < 1 < own - 0.02:  # rather a rate or a decay
         return False
     return abs(value - own) > 6e-5 and 0.4 * own < value < 2.5 * own
@@ -294,6 +298,10 @@ def _in_tables(
         columns = columns_of(table)
         if columns.seed == 0:
             continue
+        if len(table.header) == 2 and not columns.bpb:  # a list of facts: "previous | 1.0810"
+            for row in table.rows:
+                for weight, value, _ in _in_line(": ".join(row.cells), own, parents):
+                    yield weight, Found(value, Source(file=document.name, line=row.line))
         yield from _beside_own(document, table, own, parents)
         for title in table.header:
             titled = _TITLED.search(title)

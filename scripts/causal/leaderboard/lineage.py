@@ -22,6 +22,7 @@ _IN_LIST = (
     say.WHOLE_FROM,
     say.HEADED,
 )
+_CREDITED = (say.BUILT, say.BUILT_FIRST, say.ON_TOP, say.TAKES, say.WHOLE_FROM, say.TITLE_ON)
 _VERBS = (say.BUILT, say.WHOLE_FROM)
 _STACKS = (say.STACK, say.JSON_STACK)
 
@@ -31,48 +32,97 @@ def parent_prs(
 ) -> tuple[tuple[int, ...], Source | None]:
     """Return the PRs the submission builds on, as found, and where the first was read."""
     found: dict[int, Source] = {}
-    for fact in facts:
-        for number in _in_fact(fact):
-            found.setdefault(number, Source(file="submission.json", line=fact.line))
-    blocks = [block for block in document.blocks if block.kind != "code" and PR.search(block.text)]
+
+    def take(read: Iterable[tuple[int, int]], file: str = document.name) -> None:
+        for number, line in read:
+            found.setdefault(number, Source(file=file, line=line))
+
+    blocks = [block for block in document.blocks if block.kind != "code" and _mentions(block.text)]
+    take(_in_fields(facts), "submission.json")
+    told = len(found)
     for block in blocks:
-        for number, line in _in_block(block):
-            found.setdefault(number, Source(file=document.name, line=line))
-    for block in () if found else blocks:
-        for number, line in _in_block(block, credits=True):
-            found.setdefault(number, Source(file=document.name, line=line))
-    if not found:  # weaker: whom the author measures the changes from, or whose run it repeats
-        for pattern in (say.CHANGES, say.INTEGRATED):
-            for block in blocks:
-                near = pattern.search(_own_numbers(block.text))
-                if near and not found:
-                    line = block.line + block.text.count("\n", 0, near.start(1))
-                    found[int(near.group(1))] = Source(file=document.name, line=line)
+        take(_in_block(block))
+    # Weaker, each asked only where nothing before it named a parent: what submission.json says in
+    # words, whose stack the credits name, whom the title names, whom the author measures the
+    # changes from, and at last whose record.
+    if len(found) == told:
+        take(_in_opened_lists(document.blocks))
+    if len(found) == told:
+        take(_in_words(facts), "submission.json")
+    if not found:
+        for block in blocks:
+            take(_in_block(block, credits=True))
+    if not found:
+        take(_in_fields(facts, say.LAST_KEYS), "submission.json")
+    if not found:
+        take(_in_title(document, facts))
+    for pattern in (say.CHANGES, say.INTEGRATED, say.MEASURED):
+        for block in () if found else blocks:
+            near = pattern.search(_own_numbers(block.text))
+            if near and not found:
+                number = next(int(group) for group in near.groups() if group)
+                take([(number, block.line + block.text.count("\n", 0, near.start()))])
     parents = [n for n in found if n != own and 10 <= n < 100_000]
     first = found[parents[0]] if parents else None
     return tuple(parents), first
 
 
-def _in_fact(fact: Fact) -> Iterator[int]:
-    """The parents that one field of submission.json names."""
-    if any(say.COMPARED.search(part.lower()) for part in fact.path):
-        return
-    if not any(say.BASE_KEYS.match(part.lower()) for part in fact.path):
-        if isinstance(fact.value, str) and len(fact.path) == 1:
+def _mentions(text: str) -> bool:
+    return ("#" in text or "PR" in text or "pull/" in text) and PR.search(text) is not None
+
+
+def _in_fields(
+    facts: Iterable[Fact], keys: re.Pattern[str] = say.BASE_KEYS
+) -> Iterator[tuple[int, int]]:
+    """The parents that fields of submission.json hold, by the fields' names or first words."""
+    for fact in facts:
+        path = [part.lower() for part in fact.path]
+        if any(say.COMPARED.search(part) for part in path):
+            continue
+        named = any(keys.match(part) for part in path)
+        if isinstance(fact.value, str):
+            text = _own_numbers(fact.value[:500])
+            bare = re.fullmatch(r"#?(\d{2,5})", text.strip()) if named else None
+            first = bare or (PR.search(text) if named else say.JSON_BASE.match(text))
+            for number, _ in _listed(text, first) if first else ():
+                yield number, fact.line
+        elif isinstance(fact.value, bool) or not isinstance(fact.value, int):
+            continue
+        elif named and (len(path) == 1 or say.NUMBER_KEY.search(fact.key.lower())):
+            yield fact.value, fact.line
+
+
+def _in_words(facts: Iterable[Fact]) -> Iterator[tuple[int, int]]:
+    """The parents that submission.json's texts name (its blurb, its summary)."""
+    for fact in facts:
+        if isinstance(fact.value, str) and len(fact.path) == 1 and _mentions(fact.value):
             text = _own_numbers(fact.value[:_MAX_FIELD])
             for number, _ in _matches(text, (say.BUILT, say.ON_TOP, say.TAKES, say.JSON_STACK)):
-                yield number
-        elif isinstance(fact.value, str) and (opens := say.JSON_BASE.match(fact.value[:500])):
-            yield from (number for number, _ in _listed(fact.value[:500], opens))
-    elif isinstance(fact.value, int) and not isinstance(fact.value, bool):
-        if len(fact.path) == 1 or say.NUMBER_KEY.search(fact.key.lower()):
-            yield fact.value
-    elif isinstance(fact.value, str):
-        text = _own_numbers(fact.value[:500])
-        bare = re.fullmatch(r"#?(\d{2,5})", text.strip())
-        first = bare or PR.search(text)
-        if first:
-            yield from (number for number, _ in _listed(text, first))
+                yield number, fact.line
+
+
+def _in_title(document: Document, facts: Iterable[Fact]) -> Iterator[tuple[int, int]]:
+    """The pull requests that the work's title names."""
+    for block in document.blocks[:1]:
+        if block.kind == "heading":
+            for match in PR.finditer(_own_numbers(block.text)):
+                yield int(match.group(1)), block.line
+    for fact in facts:
+        if fact.path == ("name",) and isinstance(fact.value, str):
+            for match in PR.finditer(_own_numbers(fact.value[:_MAX_FIELD])):
+                yield int(match.group(1)), fact.line
+
+
+def _in_opened_lists(blocks: Iterable[Block]) -> Iterator[tuple[int, int]]:
+    """Every pull request of a list that a line such as `Built on the work of:` opens."""
+    opened = False
+    for block in blocks:
+        if block.kind != "item":
+            opened = block.kind == "paragraph" and bool(say.OPENS_LIST.search(block.text[-120:]))
+        elif opened:
+            text = _own_numbers(block.text[:_MAX_TEXT])
+            for match in PR.finditer(text):
+                yield int(match.group(1)), block.line + text.count("\n", 0, match.start())
 
 
 def _own_numbers(text: str) -> str:
@@ -85,9 +135,8 @@ def _in_block(block: Block, *, credits: bool = False) -> list[tuple[int, int]]:
 
     Among credits, `PR #1: its stack` counts only on request: where nothing else names a parent.
     """
-    text = say.unwrap(_own_numbers(block.text[:_MAX_TEXT]))
-    if not PR.search(text):
-        return []
+    text = _own_numbers(block.text[:_MAX_TEXT])
+    text = text.replace("\n", " ") if block.kind == "item" else say.unwrap(text)
     patterns: tuple[re.Pattern[str], ...]
     patterns = (say.BUILT, say.ON_TOP, say.TAKES, say.WHOLE_FROM, say.HEADED)
     stacks: tuple[re.Pattern[str], ...] = (say.STACK,)
@@ -96,9 +145,11 @@ def _in_block(block: Block, *, credits: bool = False) -> list[tuple[int, int]]:
         stacks = stacks if credits else ()
     elif len(block.section) > 1 and _on_a_part(block.section[-1]):
         patterns = (say.ON_TOP,)
-    patterns = (*patterns, say.NAMED, *stacks, say.CHAIN)
-    if block.kind == "heading" and not block.section:
-        patterns = (*patterns, say.TITLE_ON)
+    if credits and block.kind != "row":
+        stacks = (*stacks, say.NAMED_AFTER)
+    patterns = (*patterns, say.NAMED, say.HEAD_NAMED, *stacks, say.CHAIN)
+    if block.kind == "heading":
+        patterns = (*patterns, say.CHANGED if block.section else say.TITLE_ON)
     lists = block.kind in ("item", "row")
     return [
         (number, block.line + block.text.count("\n", 0, at))
@@ -116,7 +167,7 @@ def _matches(
     """Every parent named in a text, with where it stands; `lists` tells an item or a row."""
     for pattern in patterns:
         for match in pattern.finditer(text):
-            if pattern not in (*_STACKS, say.CHAIN) and say.CREDIT.search(match.group(0)):
+            if pattern in _CREDITED and say.CREDIT.search(match.group(0)):
                 continue
             if pattern in _STACKS and (
                 say.AGAINST.search(text[: match.start()][-60:])

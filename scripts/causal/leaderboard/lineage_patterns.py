@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 # A pull request as it is written; ISSUE is not one.
-NUMBER = r"(?:PRs?\s?#?\s?|pull/|#)(\d{2,5})\b"
+NUMBER = r"(?:(?<![\w-])PRs?\s?#?\s?|pull/|#)(\d{2,5})\b"
 PR = re.compile(NUMBER, re.IGNORECASE)
 OTHER_NUMBER = re.compile(r"\b(?:nanogpt PR\s?#?|issues?\s?#?|pytorch#)\d+", re.IGNORECASE)
 
@@ -57,8 +57,9 @@ WHOLE_FROM = re.compile(
 )
 # A credit that opens with what the whole work stands on.
 BUILT_FIRST = re.compile(
-    r"(?m)^\W{0,6}(?:this (?:submission|work|record|pr|run)\s)?(?:is\s)?(?:directly\s)?"
-    r"(?:buil[dt]s?|based)\s(?:directly\s)?(?:up)?on\b(?! (?:the )?shoulders)"
+    rf"(?m)^\W{{0,6}}(?:this (?:submission|work|record|pr|run)\s|{_WHOLE}\s)?"
+    r"(?:is\s)?(?:directly\s)?(?:buil[dt]s?|based|forked|derived)\s(?:directly\s)?(?:(?:up)?on|from)\b"
+    r"(?! (?:the )?shoulders)"
     rf"{_CLAUSE}{{0,90}}?" + NUMBER,
     re.IGNORECASE,
 )
@@ -71,6 +72,26 @@ NAMED = re.compile(
     r"(?:is|was|from|[:=|])\s{0,2}[^.;\n|]{0,60}?" + NUMBER,
     re.IGNORECASE,
 )
+# "Base architecture (PR #1)", "Current SOTA base (PR #1)", at the head of a line.
+HEAD_NAMED = re.compile(
+    r"(?m)^\W*(?:\w+ ){0,3}(?:base|base (?:\w+ ){0,2}(?:architecture|stack|model|submission))\s"
+    r"\(\[?" + NUMBER,
+    re.IGNORECASE,
+)
+# "PR #1 (base approach)", "PR #1 by @ann: gates, base stack", at the head of a credit.
+NAMED_AFTER = re.compile(
+    r"(?m)^(?:[^\n#]{0,80}?[\s(\[:])?"
+    + NUMBER
+    + r"[^\n#]{0,100}?\b(?:base (?:approach|stack|submission|code\w*|model|architecture)|"
+    r"architectural base|parent (?:stack|submission|pr))\b",
+    re.IGNORECASE,
+)
+# A sentence that opens a list of what the work is built on: "Built on the work of:".
+OPENS_LIST = re.compile(
+    rf"\b(?:buil[dt]s?|building|based|stack(?:s|ed)|fork(?:s|ed)|derived)\b"
+    rf"[^.;\n|#]{{0,40}}?\b{_WHOLE}\b[^.;\n|#]{{0,40}}:$",
+    re.IGNORECASE,
+)
 # "Architecture (from PR #1)", as a heading or at the head of a line.
 HEADED = re.compile(
     r"(?m)^(?:\W|\d)*(?:\w+ ){0,2}(?:architecture|stack|model|base|training stack)\s?[:(-]\s?"
@@ -79,7 +100,7 @@ HEADED = re.compile(
 )
 STACK = re.compile(
     NUMBER + r"(?:'s)?(?: \([^()\n]{0,60}\))?(?: by @\w+)?(?::(?!.{0,20}baseline))?"
-    r"[^.:#;\n|,]{0,20}?\s"
+    r"(?! (?:in|on|with|from|to|at|under)\b)[^.:#;\n|,]{0,20}?\s"
     r"(?:stack|base|baseline|codebase|submission stack|foundation|record folder|scaffold)\b"
     r"(?! audit)",
     re.IGNORECASE,
@@ -99,6 +120,22 @@ CHAIN = re.compile(
 CHANGES = re.compile(
     r"\b(?:chang(?:es?|ed)|differences?|different|new|delta|diff|modifications?)\b[^.;\n|]{0,30}?"
     r"\b(?:vs\.?|from|over|versus|relative to|compared (?:to|with))\s[^.;\n|]{0,20}?" + NUMBER,
+    re.IGNORECASE,
+)
+# "What changed vs PR #1", as a heading: the work is measured from it throughout.
+CHANGED = re.compile(
+    r"\bchange[sd]?\b[^.;\n|]{0,20}?\b(?:vs\.?|from|over|versus|relative to)\s[^.;\n|]{0,30}?"
+    + NUMBER,
+    re.IGNORECASE,
+)
+# What a gain is stated over: "Beats PR #1 (1.12)", "Merged SOTA (PR #1): 1.1147. Delta: -0.0251".
+_GAIN = (
+    r"(?:delta|gain|improv\w{1,8}|beat(?:s|ing)?|surpass\w{0,3}|outperform\w{0,3}|better|lower)"
+)
+MEASURED = re.compile(
+    rf"\b{_GAIN}\b[^.;\n)]{{0,60}}?{NUMBER}[^\n#]{{0,40}}?\d\.\d{{3}}|"
+    rf"\b(?:sota|record|leader(?:board)?|baseline|prior|previous)\b[^.;\n]{{0,40}}?{NUMBER}"
+    rf"(?=[^\n#]{{0,40}}?\d\.\d{{3}}[^\n#]{{0,40}}?\b{_GAIN}\b)",
     re.IGNORECASE,
 )
 INTEGRATED = re.compile(
@@ -128,7 +165,7 @@ AGAINST = re.compile(
     re.IGNORECASE,
 )
 CREDIT = re.compile(
-    r"\b(?:credit|thank|acknowledg|inspir|technique(?! stack)|idea|recipe|framework|first|"
+    r"\b(?:credit|thank|acknowledg|inspir|technique(?! stack)|idea|recipe|related|ablation|first|"
     r"concept|mechanism|approach|framing|legality|illegal|comparison|similar|see also|"
     r"shoulders|results|published)\b",
     re.IGNORECASE,
@@ -136,7 +173,7 @@ CREDIT = re.compile(
 # What is taken from a PR when it is no code: "Based on PR #1's ablation".
 LEARNT = re.compile(
     r"(?:'s?)?\s(?:[\w-]+\s){0,3}?(?:analys[ie]s|sweep|findings?|ablations?|results?|ideas?|"
-    r"insights?|observations?|suggestions?|framework|discovery|comment|ruling)\b",
+    r"insights?|observations?|suggestions?|discovery|comment|ruling)\b",
     re.IGNORECASE,
 )
 _PART = (
@@ -178,6 +215,10 @@ BASE_KEYS = re.compile(
     r"record|recipe)|base|based_on(?:_prs?)?|parent(?:_prs?|_submission)?|parents|buil(?:ds|t)_on|"
     r"implementation_lineage_pr|(?:forked|derived)_from(?:_pr)?|basis|primary_codebase|pr\d+_base\w*|"
     r"current_sota_stack|\w*base(?:line)?_hparams)$"
+)
+# Fields among credits whose work is the base where nothing else is named.
+LAST_KEYS = re.compile(
+    r"^(?:\w+_)?(?:base_architecture|architecture_base|base_techniques)$|^\w+_base$"
 )
 COMPARED = re.compile(r"^(?:comparison|compared|deltas?|vs)(?:_|$)")
 NUMBER_KEY = re.compile(r"(?:^|_)(?:prs?|number|parents)$")  # whose bare number is a pull request

@@ -48,10 +48,41 @@ def read(body, own="1.2000"):
         ("Built on PR #80.\n\n## Credits\n\n- @ann - PR #77: the base stack", (80,)),
         ("Two changes on top of PR #80:\n\nPR #77 (ann base) -> PR #80 (bob)", (80,)),
         ("This follows the rules of Issue #77 on top of issue #78.", ()),
+        ("Expected values are based on studies from related PRs (#77, #78).", ()),
+        ("PR #77 in a different base did help.", ()),
+        # a list that its opening line makes one
+        ("Built on the foundation from:\n- **@ann** - gates (PR #77)\n- @bob (PR #78)", (77, 78)),
+        ("This builds on techniques from many:\n- gates: PR #77\n- loops: PR #78", ()),
+        # where nothing else is named
+        ("## What changed vs the former run (#77)\n\nOne fix.", (77,)),
+        ("Merged SOTA (PR #77): **1.2147 BPB**. Delta: **-0.0147 BPB**.", (77,)),
+        ("Based on PR #80.\n\nMerged SOTA (PR #77): 1.2147. Delta: -0.0147.", (80,)),
+        ("- References: SOTA is PR #77 (BigramHash), 1.2147 BPB", ()),
+        ("Beats PR #77 (1.2247) by 0.02 BPB and merged SOTA #78 (1.2347) too.", (77,)),
+        ("## Attribution\n\n- Trunk forked from\n  [`records/x`](../x/)\n  (Ann, PR #77).", (77,)),
+        ("## Credits\n\n- Current SOTA base (PR #77): @ann\n- gates (PR #78)", (77,)),
     ],
 )
 def test_parents_are_built_on_not_credited_or_beaten(body, parents):
     assert read(body).parent_prs == parents
+
+
+@pytest.mark.parametrize(
+    ("text", "body", "parents"),
+    [
+        ('"name": "PR77 rerun"', "One of the runs.", (77,)),
+        ('"name": "PR77 rerun"', "Based on PR #78.", (78,)),
+        ('"blurb": "Gates on PR #77 stack"', "Built on PR #78 stack.", (78,)),
+        ('"blurb": "Gates on PR #77 stack"', "Gates.", (77,)),
+        ('"credits": {"base_architecture": "PR #77, #78 by @ann"}', "Gates.", (77, 78)),
+        ('"credits": {"base_architecture": "PR #77, #78 by @ann"}', "Based on PR #80.", (80,)),
+        ('"base_prs": [77, 78]', "Gates.", (77, 78)),
+    ],
+)
+def test_what_the_readme_says_goes_before_names_and_blurbs(text, body, parents):
+    facts = parse_submission_json(f'{{"val_bpb": 1.2, {text}}}', "x")
+    found = extract_submission("track_10min_16mb/2026-03-25_X", f"# Run\n\n{body}\n", facts)
+    assert found.parent_prs == parents
 
 
 @pytest.mark.parametrize(
@@ -82,6 +113,18 @@ def test_parents_are_built_on_not_credited_or_beaten(body, parents):
             1.215,
         ),
         ("It reaches 1.2500 (worse than the baseline) with that setting.", None),
+        ("It reaches 1.2500, within 0.013 of the baseline.", None),
+        ("The live public leaderboard has moved to 1.1428 by now.", None),
+        ("This does not attempt to beat the 1.1985 SOTA.", 1.1985),
+        ("Code unchanged from the record 1.2271, aims below 1.1194 (vs best record).", 1.2271),
+        ("| What | Value |\n|---|---|\n| previous leaderboard | 1.2810 (ann, PR #77) |", 1.281),
+        ("| Order | bpb |\n|---|---|\n| 9 (previous) | 1.2517 |\n| 16 | 1.2000 |", 1.2517),
+        (
+            "Unchanged from PR #77. Mixing brings 1.2400 → 1.2000.\n\n"
+            "| Run | bpb |\n|---|---|\n| + depth (#77) | 1.2380 |\n| + mixer | 1.2000 |",
+            1.238,
+        ),
+        ("Based on PR #77. It drops from 1.2842 (record, PR #77) to 1.2627 raw.", 1.2842),
         ("Beats merged SOTA (PR #77, 1.2147) by far.", 1.2147),
         ("| Run | bpb |\n|---|---|\n| Full control | 1.2000 |\n| Slim control | 1.2300 |", None),
         (
@@ -92,6 +135,10 @@ def test_parents_are_built_on_not_credited_or_beaten(body, parents):
 )
 def test_the_base_is_what_the_score_is_compared_with(body, base):
     assert read(body).base_bpb == base
+
+
+def test_a_cache_may_build_on_a_score_many_times_its_own():
+    assert read("Two changes on top of PR #77 (0.0942 bpb).", own="0.0003").base_bpb == 0.0942
 
 
 def test_the_own_score_rounded_is_no_base():
