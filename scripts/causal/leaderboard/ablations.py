@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from scripts.causal.leaderboard.contrasts import reading_of
 from scripts.causal.leaderboard.document import Document
+from scripts.causal.leaderboard.listed import listed_tables
 from scripts.causal.leaderboard.prose_contrasts import prose_contrasts, stage_arrows
 from scripts.causal.leaderboard.schema import Ablation, Source
 from scripts.causal.leaderboard.stages import stage_contrasts
@@ -25,8 +26,9 @@ def read_ablations(
     """
     reading = reading_of(document, facts)
     found: list[Ablation] = []
-    groups = [*table_contrasts(reading), *prose_contrasts(reading, final)]
-    groups += [stage_contrasts(document, facts), stage_arrows(reading), *metric_contrasts(reading)]
+    listed = listed_tables(document)
+    groups = [*table_contrasts(reading, listed), *prose_contrasts(reading, final)]
+    groups += [stage_contrasts(document, facts, listed), stage_arrows(reading), *metric_contrasts(reading)]
     for group in groups:
         known = len(found)
         for ablation in group:

@@ -35,7 +35,7 @@ _STAGE_WORD = re.compile(
     r"quantized\b|\bstop\b|\bfloat\b|\bfp32\b|\bTTT\b",
     re.IGNORECASE,
 )
-_NO_SCORE = re.compile(r"loss|std|gap|gain|delta|Δ|time|bytes|size|penalty|degrad", re.IGNORECASE)
+_NO_SCORE = re.compile(r"loss|\bstd|gap|gain|delta|Δ|time|bytes|size|penalty|degrad", re.IGNORECASE)
 
 
 def stage_of(label: str) -> str | None:
@@ -73,10 +73,12 @@ def stage_of(label: str) -> str | None:
     return None
 
 
-def stage_contrasts(document: Document, facts: Sequence[Fact]) -> list[Ablation]:
+def stage_contrasts(
+    document: Document, facts: Sequence[Fact], listed: Sequence[Table] = ()
+) -> list[Ablation]:
     """Contrasts between neighbouring stages, from the place that reports most of them."""
     places = [_from_columns(document, table) for table in document.tables]
-    places += [_from_rows(document, table) for table in document.tables]
+    places += [_from_rows(document, table) for table in (*document.tables, *listed)]
     places += [_from_metrics(document), _from_json(facts)]
     most = max(places, key=len)  # the first of equals: tables of seeds come with means
     ladder = _contrasts(document, most) if len(most) >= 2 else []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from interventions.vocabulary import Value, load_variables
@@ -83,9 +83,9 @@ _CHANGE = re.compile(
 )
 
 
-def table_contrasts(reading: Reading) -> Iterator[list[Ablation]]:
-    """Yield each table's contrasts."""
-    for table in reading.document.tables:
+def table_contrasts(reading: Reading, listed: Sequence[Table] = ()) -> Iterator[list[Ablation]]:
+    """Yield the contrasts of each table, and of each list that stands for one."""
+    for table in (*reading.document.tables, *listed):
         columns = columns_of(table)
         role = role_of(table, columns)
         if role == "versus":
