@@ -25,6 +25,7 @@ _NO_RUN = re.compile(
     re.IGNORECASE,
 )
 _SEEDS = re.compile(r"\bseeds?\b", re.IGNORECASE)
+_ABOUT = re.compile(r"\s?\b(?:experiment|sweep|ablation|scan|test|tuning|result)s?\b.*", re.I)
 _COLUMNS = {"score": ("Run", "val_bpb"), "change": ("Change", "Δ bpb")}
 
 
@@ -33,6 +34,7 @@ class _Item:
     kind: str
     row: Row
     section: tuple[str, ...]
+    heading: str
 
 
 def listed_tables(document: Document) -> list[Table]:
@@ -58,7 +60,10 @@ def listed_tables(document: Document) -> list[Table]:
         own = any(BASELINE.search(row.cells[0]) or PLUS.match(row.cells[0]) for row in rows)
         if control and control[0] == first.section[:2] and not own and first.kind == "score":
             rows = [control[1], *rows]
-        tables.append(Table(_COLUMNS[first.kind], tuple(rows), rows[0].line, first.section))
+        title, column = _COLUMNS[first.kind]
+        if not any(re.search("[A-Za-z]", row.cells[0]) for row in rows) and first.heading:
+            title = _ABOUT.sub("", first.heading)  # "Vocabulary experiments" of 1024, 1536, 2048
+        tables.append(Table((title, column), tuple(rows), rows[0].line, first.section))
     return tables
 
 
@@ -85,15 +90,16 @@ def _item(block: Block, intro: str) -> _Item | None:
     if "." not in text:
         return None
     section = (*block.section, intro) if intro else block.section
+    heading = block.section[-1] if block.section else ""
     if section and _SEEDS.search(section[-1]):
         return None
     if match := _SCORE.match(text):
         label = match.group(1).strip()
         if 0.3 < float(match.group(2)) < 5 and not _NO_RUN.search(label):
-            return _Item("score", Row((label, match.group(2)), block.line), section)
+            return _Item("score", Row((label, match.group(2)), block.line), section, heading)
     elif match := _CHANGE.match(text):
         label = match.group(1).strip()
         if re.search("[A-Za-z]{3}", label) and not _NO_RUN.search(label):
             change = match.group(2) or match.group(3)
-            return _Item("change", Row((label, change), block.line), section)
+            return _Item("change", Row((label, change), block.line), section, heading)
     return None

@@ -63,12 +63,8 @@ _COURSE = re.compile(  # each row goes on from the row before
 )
 _DISCARDED = re.compile(r"\bdiscard|\breject|\brevert|\babandon", re.IGNORECASE)
 _VARIED = re.compile(r"sweep|ablat|\bscan\b|\bgrid\b", re.IGNORECASE)
-_CHOICE = re.compile(
-    r"\bthis (?:run|pr|submission)|\bours\b|\bchosen|\bselected|\bwinner|\bbest\b|\bused\b|"
-    r"\bsubmitted|\bsubmission",
-    re.IGNORECASE,
-)
 _CODE_NAME = re.compile(r"\W*(?=\w*[A-Za-z])\w*[_\d]\w*\W*$")  # AB3_011: says nothing of the run
+_VALUE = re.compile(r"\W*\d[\w.,%]{0,9}\W*$")
 _SWEPT = re.compile(r"sweep|ablat|\bscan|tuning|\bvs\b", re.IGNORECASE)
 _JOINED = re.compile(r"^\W*(?:both|all|combined|everything)\b", re.IGNORECASE)
 TOTAL = re.compile(
@@ -258,42 +254,44 @@ def _scored(table: Table, columns: Columns) -> list[tuple[Row, float]]:
 
 
 def _steps(reading: Reading, table: Table, columns: Columns) -> Iterator[Ablation]:
-    """A cumulative ladder of scores: every row against the row before."""
-    for (_, before), (row, after) in pairwise(_scored(table, columns)):
+    """A cumulative ladder of scores: every row against the row before.
+
+    Where most steps raise the score the rows are alternatives: each adds to the first row.
+    """
+    rows = _scored(table, columns)
+    added = [(a, b) for (_, a), (row, b) in pairwise(rows) if PLUS.match(cell(row, columns.label))]
+    ladder = sum(after > before for before, after in added) * 2 <= len(added)
+    for (_, before), (row, after) in pairwise(rows):
         label = cell(row, columns.label)
         if PLUS.match(label):
-            yield from _contrast(reading, row, label, after - before, "bpb", "cumulative")
+            onto, kind = (before, "cumulative") if ladder else (rows[0][1], "single")
+            yield from _contrast(reading, row, label, after - onto, "bpb", kind)
 
 
 def _score_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ablation]:
     """Variations of one run: every row against the row that is called the baseline."""
     rows = _scored(table, columns)
-    labels = [cell(row, columns.label) for row, _ in rows]
-    if len(rows) < 2:
+    titles, log = titles_of(table), is_log(table, columns.label)
+    bare = [cell(row, columns.label) for row, _ in rows]
+    labels = [_named(label, table.header[columns.label]) for label in bare]
+    if len(rows) < 2 or (log and labels != bare and not _SWEPT.search(titles)):
         return
-    base = next((i for i, label in enumerate(labels) if BASELINE.search(label)), None)
+    base = next((i for i, label in enumerate(bare) if BASELINE.search(label)), None)
     if base is None:
         base = next((i for i, (r, _) in enumerate(rows) if BASELINE.search(_words(r))), None)
     codes = sum(bool(_CODE_NAME.match(label)) and not variables_in(label) for label in labels)
-    varied = _VARIED.search(titles_of(table)) and not is_log(table, columns.label)
-    if base is None and varied and codes * 2 < len(labels):
-        base = _chosen(reading, rows)
-    if base is None or not comparable(labels, base, titles_of(table)):
+    varied = _VARIED.search(titles) or all(map(_VALUE.match, bare))
+    if base is None and varied and not log and codes * 2 < len(labels):
+        base = 0  # a sweep starts from what was there
+    if base is None or not comparable(labels, base, titles):
         return
     if base == len(rows) - 1 > 2 and re.search(r"\bSOTA\b", labels[base]):
         return  # the leaderboard's best, for orientation
-    course = bool(_COURSE.search(titles_of(table))) and base == 0
+    course = bool(_COURSE.search(titles)) and base == 0
     for position, (row, value) in enumerate(rows):
-        if position == base or PULL_REQUEST.search(labels[position]):
-            continue
         label = labels[position]
-        named_by = table.header[columns.label]
-        if not variables_in(label) and (
-            variables_in(f"{named_by} = {label}") or not re.search("[A-Za-z]", label)
-        ):
-            if is_log(table, columns.label) and not _SWEPT.search(titles_of(table)):
-                continue
-            label = f"{named_by} = {label}"
+        if position == base or PULL_REQUEST.search(label):
+            continue
         follows = position > 0 and (course or bool(PLUS.match(label)))
         before = position - 1
         while course and before > base and _DISCARDED.search(" ".join(rows[before][0].cells)):
@@ -304,20 +302,18 @@ def _score_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ab
             yield from _contrast(reading, row, label, value - onto, "bpb", kind)
 
 
+def _named(label: str, title: str) -> str:
+    """A row's label, with its column's title where that says what the bare value is of."""
+    if not variables_in(label) and (
+        variables_in(f"{title} = {label}") or not re.search("[A-Za-z]", label)
+    ):
+        return f"{title} = {label}"
+    return label
+
+
 def _words(row: Row) -> str:
     """A row's text with names such as `run_control` taken apart."""
     return " ".join(row.cells).replace("_", " ")
-
-
-def _chosen(reading: Reading, rows: list[tuple[Row, float]]) -> int:
-    """Of a sweep without a control: the one row in bold or called the choice, else the first."""
-    for marked in (
-        [i for i, (r, _) in enumerate(rows) if "**" in reading.document.lines[r.line - 1]],
-        [i for i, (r, _) in enumerate(rows) if _CHOICE.search(" ".join(r.cells))],
-    ):
-        if len(marked) == 1:
-            return marked[0]
-    return 0
 
 
 def _contrast(
