@@ -31,6 +31,8 @@ _FAR = 120  # characters between a pull request and its score
 _SAME_SCORE = 6e-4  # bpb: a README rounds to three or four digits
 
 _NUMBER = r"\d\.\d{3,10}"
+_DECIMAL = re.compile(r"\d\.\d\d")  # asked first: most lines hold no score
+_CLAUSE_END = re.compile(r"(?<=[.;])\s")
 _ARROW = re.compile(rf"(?<![\w.])({_NUMBER})\s?(?:->|→)\s?({_NUMBER})(?![\d%])")
 _SCORE = re.compile(
     r"(?<![\d.,/#v_+-])(\d\.\d{3,10})(?![\d%]|\.\d)(?!\W{0,3}(?:nats|(?:val_)?loss))|(?<=~)(\d\.\d{2})(?![\d.%x])"
@@ -100,6 +102,12 @@ _MEASURED_FROM = re.compile(
 _OWN_EARLIER = re.compile(
     r"\b(?:improv\w+|extends?)\b[^.;]{0,50}\b(?:prior|previous|earlier)\b", re.IGNORECASE
 )
+# What a clause needs to speak of the base at all: a pull request, or one of these words.
+_CAN_BE_BASE = re.compile(
+    r"#|PR|pull/|base|control|sota|leader|record|parent|prior|previous|earlier|buil[dt]|standard|"
+    r"same|without|before|unchanged|naive",
+    re.IGNORECASE,
+)
 _LEADER = re.compile(r"\b(?:sota|leader(?:board)?|record)\b", re.IGNORECASE)
 _WHICH_LEADER = re.compile(
     r"#\d{2,4}|\b(?:current|merged|previous|prior|vs|target|over|compared|against|beat\w*)\b|"
@@ -155,7 +163,7 @@ def _in_prose(
     document: Document, own: float | None, parents: set[str]
 ) -> Iterator[tuple[float, Found]]:
     for block in document.blocks:
-        if block.kind in ("code", "row"):
+        if block.kind in ("code", "row") or not _DECIMAL.search(block.text):
             continue
         start = 0
         for line in unwrap(block.text).split("\n"):
@@ -181,14 +189,18 @@ def _in_line(
     line: str, own: float | None, parents: set[str]
 ) -> Iterator[tuple[float, float, int]]:
     """The scores of one line that may be the base's: weight, value and where its clause starts."""
+    if not _DECIMAL.search(line):
+        return
     arrow = _ARROW.search(line)
     if arrow and own is not None and "nats" not in line[: arrow.start()]:
         apart = abs(float(arrow.group(2)) - own)
         if apart <= _SAME_SCORE:
             yield 4.5, float(arrow.group(1)), arrow.start()
     start = 0
-    for clause in re.split(r"(?<=[.;])\s", line):
+    for clause in _CLAUSE_END.split(line):
         at, start = start, start + len(clause) + 1
+        if not _DECIMAL.search(clause) or not _CAN_BE_BASE.search(clause):
+            continue
         values = _scores(clause, own)
         if not values:
             continue

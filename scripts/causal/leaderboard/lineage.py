@@ -13,6 +13,7 @@ from scripts.causal.leaderboard.submission_json import Fact
 PR = say.PR
 _MAX_TEXT = 20_000  # characters of one block, and of one field of submission.json below
 _MAX_FIELD = 2_000
+_BARE = re.compile(r"\s{0,9}#?(\d{2,5})\s{0,9}")
 _IN_LIST = (
     say.BUILT,
     say.BUILT_FIRST,
@@ -38,6 +39,7 @@ def parent_prs(
             found.setdefault(number, Source(file=file, line=line))
 
     blocks = [block for block in document.blocks if block.kind != "code" and _mentions(block.text)]
+    texts = [_own_numbers(block.text) for block in blocks]
     take(_in_fields(facts), "submission.json")
     told = len(found)
     for block in blocks:
@@ -57,8 +59,8 @@ def parent_prs(
     if not found:
         take(_in_title(document, facts))
     for pattern in (say.CHANGES, say.INTEGRATED, say.MEASURED):
-        for block in () if found else blocks:
-            near = pattern.search(_own_numbers(block.text))
+        for block, text in () if found else zip(blocks, texts, strict=True):
+            near = pattern.search(text)
             if near and not found:
                 number = next(int(group) for group in near.groups() if group)
                 take([(number, block.line + block.text.count("\n", 0, near.start()))])
@@ -76,20 +78,25 @@ def _in_fields(
 ) -> Iterator[tuple[int, int]]:
     """The parents that fields of submission.json hold, by the fields' names or first words."""
     for fact in facts:
+        value = fact.value
+        if isinstance(value, str):
+            if not _mentions(value) and not _BARE.fullmatch(value):
+                continue
+        elif isinstance(value, bool) or not isinstance(value, int) or value < 10:
+            continue
         path = [part.lower() for part in fact.path]
         if any(say.COMPARED.search(part) for part in path):
             continue
         named = any(keys.match(part) for part in path)
-        if isinstance(fact.value, str):
-            text = _own_numbers(fact.value[:500])
-            bare = re.fullmatch(r"#?(\d{2,5})", text.strip()) if named else None
-            first = bare or (PR.search(text) if named else say.JSON_BASE.match(text))
+        if isinstance(value, str):
+            text = _own_numbers(value[:500])
+            first = say.JSON_BASE.match(text)
+            if named:
+                first = _BARE.fullmatch(text) or PR.search(text)
             for number, _ in _listed(text, first) if first else ():
                 yield number, fact.line
-        elif isinstance(fact.value, bool) or not isinstance(fact.value, int):
-            continue
         elif named and (len(path) == 1 or say.NUMBER_KEY.search(fact.key.lower())):
-            yield fact.value, fact.line
+            yield value, fact.line
 
 
 def _in_words(facts: Iterable[Fact]) -> Iterator[tuple[int, int]]:
