@@ -25,7 +25,7 @@ from scripts.causal.leaderboard.techniques import variables_in
 MAX_BLOCK = 4_000  # characters; longer blocks are logs pasted without a fence
 MAX_DELTAS = 6
 
-_SPLIT = re.compile(r"(?<=[a-z)\]0-9%])[.;](?=\s|$)|\n(?=[A-Z•-])")
+_SPLIT = re.compile(r"(?<=[a-zB)\]0-9%])[.;](?=\s|$)|\n(?=[A-Z•-])")
 _HYPOTHETICAL = re.compile(
     r"\b(?:would|should|could|might|expect\w*|estimat\w*|predict\w*|projected|potential\w*|"
     r"if these|target\w*|aim(?:s|ing)?)\b",

@@ -65,6 +65,7 @@ _DISCARDED = re.compile(r"\bdiscard|\breject|\brevert|\babandon", re.IGNORECASE)
 _VARIED = re.compile(r"sweep|ablat|\bscan\b|\bgrid\b", re.IGNORECASE)
 _CODE_NAME = re.compile(r"\W*(?=\w*[A-Za-z])\w*[_\d]\w*\W*$")  # AB3_011: says nothing of the run
 _VALUE = re.compile(r"\W*\d[\w.,%]{0,9}\W*$")
+_FULL = re.compile(r"\W{0,4}(\d\.\d{4,8})(?!\d)")
 _SWEPT = re.compile(r"sweep|ablat|\bscan|tuning|\bvs\b", re.IGNORECASE)
 _JOINED = re.compile(r"^\W*(?:both|all|combined|everything)\b", re.IGNORECASE)
 TOTAL = re.compile(
@@ -138,7 +139,7 @@ def _delta_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ab
         if _ANOTHER.match(label):
             continue
         delta = signed(delta, cell(row, index), title, flipped)
-        delta = running.get(row.line, delta)
+        delta = running.get(row.line, _exact(table, columns, row, delta))
         if abs(delta) > 2:
             continue
         kind = "cumulative" if ladder and PLUS.match(label) else "single"
@@ -153,6 +154,21 @@ def _delta_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ab
             if (mine := own_column(table)) is not None and len(row.cells) > mine:
                 ends = (cell(row, mine - 1)[:80], cell(row, mine)[:80])
             yield from _contrast(reading, row, label, delta, unit, kind, ends)
+
+
+def _exact(table: Table, columns: Columns, row: Row, delta: float) -> float:
+    """A rounded change, computed anew from the two scores that it is the difference of."""
+    at = table.rows.index(row)
+    for index in columns.bpb[-1:]:
+        onto, score = (
+            [match for other in rows if (match := _FULL.match(cell(other, index)))]
+            for rows in ((*table.rows[max(0, at - 1) : at], table.rows[0]), (row,))
+        )
+        for other in onto if score else ():
+            exact = float(score[0].group(1)) - float(other.group(1))
+            if abs(exact - delta) <= 5.1e-4 and abs(delta * 1e3 - round(delta * 1e3)) < 1e-6:
+                return round(exact, 8)
+    return delta
 
 
 def _between_columns(table: Table, columns: Columns) -> tuple[str, str, str] | None:
