@@ -103,11 +103,10 @@ _OWN_EARLIER = re.compile(
     r"\b(?:improv\w+|extends?)\b[^.;]{0,50}\b(?:prior|previous|earlier)\b", re.IGNORECASE
 )
 # What a clause needs to speak of the base at all: a pull request, or one of these words.
-_CAN_BE_BASE = re.compile(
-    r"#|PR|pull/|base|control|sota|leader|record|parent|prior|previous|earlier|buil[dt]|standard|"
-    r"same|without|before|unchanged|naive",
-    re.IGNORECASE,
-)
+_CAN_BE_BASE = (
+    "#", "pr", "pull/", "base", "parent", "control", "sota", "leader", "record", "earlier", "buil",
+    "standard", "same", "without", "before", "unchanged", "naive",
+)  # fmt: skip
 _LEADER = re.compile(r"\b(?:sota|leader(?:board)?|record)\b", re.IGNORECASE)
 _WHICH_LEADER = re.compile(
     r"#\d{2,4}|\b(?:current|merged|previous|prior|vs|target|over|compared|against|beat\w*)\b|"
@@ -191,7 +190,7 @@ def _in_line(
     """The scores of one line that may be the base's: weight, value and where its clause starts."""
     if not _DECIMAL.search(line):
         return
-    arrow = _ARROW.search(line)
+    arrow = _ARROW.search(line) if "->" in line or "→" in line else None
     if arrow and own is not None and "nats" not in line[: arrow.start()]:
         apart = abs(float(arrow.group(2)) - own)
         if apart <= _SAME_SCORE:
@@ -199,7 +198,8 @@ def _in_line(
     start = 0
     for clause in _CLAUSE_END.split(line):
         at, start = start, start + len(clause) + 1
-        if not _DECIMAL.search(clause) or not _CAN_BE_BASE.search(clause):
+        low = clause.lower()
+        if not any(word in low for word in _CAN_BE_BASE) or not _DECIMAL.search(clause):
             continue
         values = _scores(clause, own)
         if not values:

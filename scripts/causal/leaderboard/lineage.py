@@ -33,6 +33,7 @@ def parent_prs(
 ) -> tuple[tuple[int, ...], Source | None]:
     """Return the PRs the submission builds on, as found, and where the first was read."""
     found: dict[int, Source] = {}
+    facts = [fact for fact in facts if _can_name(fact)]
 
     def take(read: Iterable[tuple[int, int]], file: str = document.name) -> None:
         for number, line in read:
@@ -73,17 +74,20 @@ def _mentions(text: str) -> bool:
     return ("#" in text or "PR" in text or "pull/" in text) and PR.search(text) is not None
 
 
+def _can_name(fact: Fact) -> bool:
+    """Whether a field holds what can be a pull request."""
+    value = fact.value
+    if isinstance(value, str):
+        return _mentions(value) or _BARE.fullmatch(value) is not None
+    return type(value) is int and value >= 10
+
+
 def _in_fields(
     facts: Iterable[Fact], keys: re.Pattern[str] = say.BASE_KEYS
 ) -> Iterator[tuple[int, int]]:
     """The parents that fields of submission.json hold, by the fields' names or first words."""
     for fact in facts:
         value = fact.value
-        if isinstance(value, str):
-            if not _mentions(value) and not _BARE.fullmatch(value):
-                continue
-        elif isinstance(value, bool) or not isinstance(value, int) or value < 10:
-            continue
         path = [part.lower() for part in fact.path]
         if any(say.COMPARED.search(part) for part in path):
             continue
@@ -95,14 +99,16 @@ def _in_fields(
                 first = _BARE.fullmatch(text) or PR.search(text)
             for number, _ in _listed(text, first) if first else ():
                 yield number, fact.line
-        elif named and (len(path) == 1 or say.NUMBER_KEY.search(fact.key.lower())):
+            continue
+        bare = len(path) == 1 or say.NUMBER_KEY.search(fact.key.lower())
+        if isinstance(value, int) and named and bare:
             yield value, fact.line
 
 
 def _in_words(facts: Iterable[Fact]) -> Iterator[tuple[int, int]]:
     """The parents that submission.json's texts name (its blurb, its summary)."""
     for fact in facts:
-        if isinstance(fact.value, str) and len(fact.path) == 1 and _mentions(fact.value):
+        if isinstance(fact.value, str) and len(fact.path) == 1:
             text = _own_numbers(fact.value[:_MAX_FIELD])
             for number, _ in _matches(text, (say.BUILT, say.ON_TOP, say.TAKES, say.JSON_STACK)):
                 yield number, fact.line

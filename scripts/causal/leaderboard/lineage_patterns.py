@@ -15,7 +15,7 @@ _WRAP = re.compile(r"(?<=[^\n]{50})(?<![.:;|!?])\n(?=[a-z(#@\d]|PRs?\b)")
 
 def unwrap(text: str) -> str:
     """Join a paragraph's hard-wrapped lines; every character keeps its place."""
-    return _WRAP.sub(" ", text)
+    return _WRAP.sub(" ", text) if "\n" in text else text
 
 
 # What a whole submission is made of, as against one of its parts.
