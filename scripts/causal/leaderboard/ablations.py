@@ -24,7 +24,7 @@ def read_ablations(
     What one table or one block states twice differs in something; a repetition is elsewhere, and
     of the two the one with more decimals stays.
     """
-    reading = reading_of(document, facts)
+    reading = reading_of(document)
     found: list[Ablation] = []
     listed = listed_tables(document)
     groups = [*table_contrasts(reading, listed), *prose_contrasts(reading, final)]

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
 from scripts.causal.leaderboard.document import Document, Table
-from scripts.causal.leaderboard.found import json_number
 from scripts.causal.leaderboard.schema import Ablation, Source
-from scripts.causal.leaderboard.submission_json import Fact
 from scripts.causal.leaderboard.tables import Columns, cell_delta, cell_score, columns_of
 
 WORSE = re.compile(
@@ -29,9 +26,6 @@ NOT_RUN = re.compile(
     re.IGNORECASE,
 )
 _VALUE = re.compile(r"\s?=\s?[~+-]?\d[\w.%-]*|\s\d[\d.,]*(?:e-?\d+)?[km%x]?\s*$")
-_LOSS_AND_BPB = re.compile(
-    r"val_loss\W{1,4}(\d\.\d{3,10})\W{1,6}(?:final_)?val_bpb\W{1,4}(\d\.\d{3,10})", re.IGNORECASE
-)
 
 
 @dataclass(frozen=True)
@@ -39,33 +33,21 @@ class Reading:
     """A README with what its author's numbers mean.
 
     Attributes:
-        bpb_per_nat: the submission's own val_bpb / val_loss, None where it states no such pair.
         positive_is_better: the author writes improvements as positive numbers.
     """
 
     document: Document
-    bpb_per_nat: float | None = None
     positive_is_better: bool = False
 
 
-def reading_of(document: Document, facts: Sequence[Fact] = ()) -> Reading:
-    """Find the submission's nats-per-bpb ratio and its author's sign convention."""
+def reading_of(document: Document) -> Reading:
+    """Find the author's sign convention."""
     signs = [
         sign
         for table in document.tables
         if (sign := author_sign(table, columns_of(table))) is not None
     ]
-    return Reading(document, _bpb_per_nat(document, facts), bool(signs) and max(signs) < 0)
-
-
-def _bpb_per_nat(document: Document, facts: Sequence[Fact]) -> float | None:
-    top = {fact.key: json_number(fact) for fact in facts if len(fact.path) == 1}
-    bpb, loss = top.get("val_bpb"), top.get("val_loss")
-    if not (bpb and loss):
-        match = _LOSS_AND_BPB.search(document.text)
-        loss, bpb = (float(match.group(1)), float(match.group(2))) if match else (None, None)
-    # Between one byte per token (1/ln 2) and a vocabulary of many long tokens.
-    return bpb / loss if bpb and loss and 0.15 < bpb / loss < 1.5 else None
+    return Reading(document, bool(signs) and max(signs) < 0)
 
 
 def author_sign(table: Table, columns: Columns) -> int | None:
@@ -133,9 +115,7 @@ def at_line(
     unit: str = "bpb",
     kind: str = "single",
 ) -> Ablation:
-    """Return the contrast a README line states, in bits per byte where the ratio is known."""
-    if unit == "nats" and reading.bpb_per_nat is not None:
-        delta, unit = delta * reading.bpb_per_nat, "bpb"
+    """Return the contrast that a README line states, in the unit that it is written in."""
     return contrast(
         variable=variable,
         control=control,

@@ -71,7 +71,7 @@ _TO = re.compile(
     re.IGNORECASE,
 )
 _TO_BRIEFLY = re.compile(
-    r"\bbpb\b[^.;\n|]{0,40}?(?<![\w.])(\d\.\d\d)\s?(?:->|→)\s?(\d\.\d\d)(?![\d%])", re.IGNORECASE
+    r"(?<![a-z])bpb\b[^.;\n|]{0,40}?(?<![\w.])(\d\.\d\d)\s?(?:->|→)\s?(\d\.\d\d)(?![\d%])", re.IGNORECASE
 )
 _AGAINST = re.compile(
     r"\(\s?(\d\.\d{3,8})(?: bpb)? (?:vs\.?|versus|against|compared to) (\d\.\d{3,8})(?![\d%])",
@@ -192,8 +192,8 @@ def _sentence(
         return
     if _HYPOTHETICAL.search(text):
         return
-    if pair := _AGAINST.search(text):
-        yield from _against(reading, block, start, text, pair)
+    if (pair := _AGAINST.search(text)) and (named := _against(reading, block, start, text, pair)):
+        yield named
         return
     deltas = _deltas(text)
     if not deltas or (_NOT_A_CHANGE.search(text) and not _HEADLINE.match(text)):
@@ -354,13 +354,13 @@ def _several(
 
 def _against(
     reading: Reading, block: Block, start: int, text: str, match: re.Match[str]
-) -> Iterator[Ablation]:
+) -> Ablation | None:
     """A sentence that says "X hurts (1.1466 vs 1.1374)": this against that."""
     mine, theirs = float(match.group(1)), float(match.group(2))
     named = [name for name, _, at in variables_in(text) if at < match.start()]
     if not named or mine == theirs or not (0.3 < mine < 5 and abs(mine - theirs) <= 0.5):
-        return
-    yield at_line(
+        return None
+    return at_line(
         reading,
         _line(block, start + match.start()),
         variable=named[0],

@@ -90,7 +90,8 @@ def table_contrasts(reading: Reading, listed: Sequence[Table] = ()) -> Iterator[
         elif role == "stages" and len(table.header) <= 3 and not columns.bpb:
             yield list(stage_changes(reading, table, columns))
         elif role in ("ladder", "leave_one_out", "deltas") and columns.delta:
-            yield list(_delta_rows(reading, table, columns))
+            found = list(_delta_rows(reading, table, columns))
+            yield found
         elif role == "ladder":
             yield list(_steps(reading, table, columns))
         elif role == "sweep":

@@ -10,7 +10,7 @@ from scripts.causal.leaderboard.document import Row, Table
 from scripts.causal.leaderboard.numbers import SIGNED, parse_number, scores
 
 SEED = re.compile(r"^\W*seeds?\b|^run seed", re.IGNORECASE)
-MEAN = re.compile(r"\bmean|\baverage|\bavg", re.IGNORECASE)
+MEAN = re.compile(r"(?<!-)\bmean|\baverage|\bavg", re.IGNORECASE)
 SPREAD = re.compile(
     r"\bstd\b|\bstdev|\bs\.?d\.?\b|\bvariance|\bdelta|\bΔ|\bmin\b|\bmax\b|\brange", re.I
 )
@@ -31,6 +31,7 @@ _CLOSING = re.compile(r"\W*(?:std|stdev|s\.?d\.?|σ|range|spread|delta|Δ)\b", r
 _BESIDE = re.compile(r"\((?:Δ ?)?[+-]\d?\.\d{3,}\)")  # 5120 (-0.003)
 _KIND = re.compile(r"^kind$", re.IGNORECASE)
 _STARTS = re.compile(r"\W{0,4}(?:val_bpb\W{1,3})?\d\.\d{2,10}(?![\d%]|\.\d)")
+_EXACT = re.compile(r"\W{0,4}\d\.\d{3}")
 _UNIT = re.compile(r"\s?(?:[KMG]i?B|ms|s|sec|x|k|M|steps?|%)\b|\s?%")
 _INDEX = re.compile(r"^\W*(?:#|no\.?|rank|exp\w*|id|run|step|nr|idx)?\W*$", re.IGNORECASE)
 _LOG = re.compile(
@@ -44,7 +45,7 @@ _VERDICT = re.compile(
     re.IGNORECASE,
 )
 _RUNS = re.compile(r"^\W*(?:variant|experiment|name|log|run|arm|trial|milestone|test)s?\W*$", re.I)
-_NAME_ONLY = re.compile(r"\W*(?:(?:[A-Za-z]{1,6}[-_ ]?)?\d[\w./:-]*|\w+_[\w.]+)\W*$")
+_NAME_ONLY = re.compile(r"\W*(?:[A-Za-z]{1,10} [A-Z]\d?|(?:[A-Za-z]{1,6}[-_ ]?)?\d[\w./:-]*|\w+_[\w.]+)\W*$")
 _BYTES = re.compile(r"artifact|bytes|size|total", re.IGNORECASE)
 
 
@@ -187,6 +188,8 @@ def _is_bpb(title: str, cells: list[str]) -> bool:
     if _BPB_WORD.search(title):
         return not SPREAD.search(title)
     if _NOT_BPB.search(title) or SPREAD.search(title):
+        return False
+    if not any(_EXACT.match(text) for text in cells):
         return False
     return found * 2 >= len(cells) and all(
         parse_number(text) is None or 0.01 < (parse_number(text) or 0) < 10
