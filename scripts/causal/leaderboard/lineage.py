@@ -23,7 +23,7 @@ _IN_LIST = (
     say.WHOLE_FROM,
     say.HEADED,
 )
-_CREDITED = (say.BUILT, say.BUILT_FIRST, say.ON_TOP, say.TAKES, say.WHOLE_FROM, say.TITLE_ON)
+_CREDITED = (say.BUILT, say.BUILT_FIRST, say.ON_TOP, say.TAKES, say.WHOLE_FROM)
 _VERBS = (say.BUILT, say.WHOLE_FROM)
 _STACKS = (say.STACK, say.JSON_STACK)
 
@@ -59,7 +59,7 @@ def parent_prs(
         take(_in_fields(facts, say.LAST_KEYS), "submission.json")
     if not found:
         take(_in_title(document, facts))
-    for pattern in (say.CHANGES, say.INTEGRATED, say.MEASURED):
+    for pattern in (say.CHANGES, say.MEASURED):
         for block, text in () if found else zip(blocks, texts, strict=True):
             near = pattern.search(text)
             if near and not found:
@@ -160,9 +160,9 @@ def _in_block(block: Block, *, credits: bool = False) -> list[tuple[int, int]]:
         patterns = (say.ON_TOP,)
     if credits and block.kind != "row":
         stacks = (*stacks, say.NAMED_AFTER)
-    patterns = (*patterns, say.NAMED, say.HEAD_NAMED, *stacks, say.CHAIN)
+    patterns = (*patterns, say.NAMED, say.HEAD_NAMED, *stacks)
     if block.kind == "heading":
-        patterns = (*patterns, say.CHANGED if block.section else say.TITLE_ON)
+        patterns = (*patterns, say.CHANGED)
     lists = block.kind in ("item", "row")
     return [
         (number, block.line + block.text.count("\n", 0, at))

@@ -109,14 +109,7 @@ JSON_STACK = re.compile(
     NUMBER + r"(?: \([^()\n]{0,60}\))?\s(?:stack|base|baseline|codebase|sp\d{4} stack)\b",
     re.IGNORECASE,
 )
-TITLE_ON = re.compile(r"\b(?:on(?: top of)?|over)\s(?:the )?" + NUMBER, re.IGNORECASE)
-# A chain that ends in the submission itself: the last link is its parent.
-CHAIN = re.compile(
-    NUMBER + r"(?:'s)?(?: [^()#\n|.;]{0,20})?(?: ?\([^()\n]{0,80}\)){0,2}\s?(?:->|→)\s?"
-    r"\W{0,3}(?:this|ours)\b",
-    re.IGNORECASE,
-)
-# Weaker: whom the author measures the changes from, whose stack was put together.
+# Weaker: whom the author measures the changes from.
 CHANGES = re.compile(
     r"\b(?:chang(?:es?|ed)|differences?|different|new|delta|diff|modifications?)\b[^.;\n|]{0,30}?"
     r"\b(?:vs\.?|from|over|versus|relative to|compared (?:to|with))\s[^.;\n|]{0,20}?" + NUMBER,
@@ -138,12 +131,6 @@ MEASURED = re.compile(
     rf"(?=[^\n#]{{0,40}}?\d\.\d{{3}}[^\n#]{{0,40}}?\b{_GAIN}\b)",
     re.IGNORECASE,
 )
-INTEGRATED = re.compile(
-    r"\b(?:stack (?:assembly|integration)|full stack|base (?:work|code|stack))\b[^.;\n|]{0,30}?"
-    + NUMBER,
-    re.IGNORECASE,
-)
-
 # The next of several, with what stands between: "(ann), PR #2", "+ PR #2", "-> #2".
 MORE = re.compile(
     r"(?:\]\([^()\s]{0,120}\))?\)?\s{0,2}(?:\([^()\n]{0,60}\))?\s{0,2}"

@@ -30,7 +30,6 @@ def read(body, own="1.2000"):
         ("## Architecture (from PR #77)\n\n11 layers.", (77,)),
         ("- Base model stack: PR #77 by @ann", (77,)),
         ("## Credits\n\n- Base: PR #77, PR #78 (@ann)", (77, 78)),
-        ("Previous: PR #75 (1.11) -> PR #76 (1.10) -> this (1.09)", (76,)),
         ("Two changes on top of the PR #77 + PR #78 stack.", (77, 78)),
         ("A CUDA port of the work in PR #77.", (77,)),
         # what another pull request builds on
@@ -97,7 +96,7 @@ def test_what_the_readme_says_goes_before_names_and_blurbs(text, body, parents):
             1.23,
         ),
         ("Built on PR #77 (ann, 1.2100) and PR #78 (bob, 1.2300).", 1.21),
-        ("Previous: PR #77 (1.2500) -> PR #78 (1.2300) -> this (1.2000).", 1.23),
+        ("Based on PR #78: PR #77 (1.2500) -> PR #78 (1.2300) -> this (1.2000).", 1.23),
         ("Compared to the 2026-04-09 base record's mean of 1.2810 BPB, it gains.", 1.281),
         ("The score is not competitive with SOTA (~1.10).", 1.1),
         ("The aim is about ~1.10 after tuning, based on scaling.", None),
