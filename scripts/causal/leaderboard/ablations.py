@@ -28,7 +28,11 @@ def read_ablations(
     found: list[Ablation] = []
     listed = listed_tables(document)
     groups = [*table_contrasts(reading, listed), *prose_contrasts(reading, final)]
-    groups += [stage_contrasts(document, facts, listed), stage_arrows(reading), *metric_contrasts(reading)]
+    groups += [
+        stage_contrasts(document, facts, listed),
+        stage_arrows(reading),
+        *metric_contrasts(reading),
+    ]
     for group in groups:
         known = len(found)
         for ablation in group:

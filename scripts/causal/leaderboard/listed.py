@@ -19,8 +19,10 @@ _CHANGE = re.compile(
     r"\W{0,3}([^\n:|()]{3,70}?)\s?(?:\(([+-]\d?\.\d{2,8})\)|: ?([+-]\d?\.\d{2,8})(?:$|[,;.]\s))"
 )
 _NO_RUN = re.compile(
-    r"(?<![a-z])(?:bpb|loss|seeds?|mean|std|time|size|delta|gain|gap|p-?value|improvement)(?![a-z])|"
-    r"Δ|^\W*(?:final|steps?|lr|best|score|ours|result)\W*$|\bstep[ :]?\d|\bchunk|\bepoch \d|\d\.\d{3}|"
+    r"(?<![a-z])(?:bpb|loss|seeds?|mean|std|time|size|delta|gain|gap|p-?value|improvement|"
+    r"submission|leaderboard|record)(?![a-z])|"
+    r"Δ|^\W*(?:final|steps?|lr|best|score|ours|result)\W*$|\bstep[ :]?\d|\bchunk|"
+    r"\bepoch \d|\d\.\d{3}|"
     r"\b(?:decay|momentum|beta|threshold|alpha|weight)\W*$",
     re.IGNORECASE,
 )
@@ -71,7 +73,9 @@ def _lists(document: Document) -> Iterator[list[_Item]]:
     """Yield what neighbouring list items say, scores and changes apart."""
     items: list[_Item] = []
     intro = ""
-    for before, block in pairwise((Block("heading", "", 0), *document.blocks, Block("row", "", 0))):
+    for before, block in pairwise(
+        (Block("heading", "", 0), *document.blocks, Block("row", "", 0))
+    ):
         if block.kind != "item":
             for kind in _COLUMNS if items else ():
                 if same := [item for item in items if item.kind == kind]:

@@ -71,7 +71,8 @@ _TO = re.compile(
     re.IGNORECASE,
 )
 _TO_BRIEFLY = re.compile(
-    r"(?<![a-z])bpb\b[^.;\n|]{0,40}?(?<![\w.])(\d\.\d\d)\s?(?:->|→)\s?(\d\.\d\d)(?![\d%])", re.IGNORECASE
+    r"(?<![a-z])bpb\b[^.;\n|]{0,40}?(?<![\w.])(\d\.\d\d)\s?(?:->|→)\s?(\d\.\d\d)(?![\d%])",
+    re.IGNORECASE,
 )
 _AGAINST = re.compile(
     r"\(\s?(\d\.\d{3,8})(?: bpb)? (?:vs\.?|versus|against|compared to) (\d\.\d{3,8})(?![\d%])",
@@ -147,9 +148,9 @@ class _Delta:
 def prose_contrasts(reading: Reading, final: float | None = None) -> Iterator[list[Ablation]]:
     """Yield each block's contrasts; `final` is the score the submission claims."""
     for block in reading.document.blocks:
-        if block.kind not in ("paragraph", "item") or len(block.text) > MAX_BLOCK:
+        if block.kind not in ("paragraph", "item", "heading") or len(block.text) > MAX_BLOCK:
             continue
-        if not _FRACTION.search(block.text):
+        if not _FRACTION.search(block.text) or (block.kind == "heading" and not block.section):
             continue
         if NOT_RUN.search(" / ".join(block.section[1:])):
             continue
@@ -192,9 +193,11 @@ def _sentence(
         return
     if _HYPOTHETICAL.search(text):
         return
-    if (pair := _AGAINST.search(text)) and (named := _against(reading, block, start, text, pair)):
-        yield named
-        return
+    if pair := _AGAINST.search(text):
+        against = _against(reading, block, start, text, pair)
+        if against is not None or min(float(pair.group(1)), float(pair.group(2))) < 0.3:
+            yield from [against] if against is not None else []
+            return
     deltas = _deltas(text)
     if not deltas or (_NOT_A_CHANGE.search(text) and not _HEADLINE.match(text)):
         return
@@ -318,6 +321,8 @@ def _signed(delta: _Delta, text: str, block: Block) -> float | None:
         return delta.number
     if better:
         return -delta.number
+    if block.kind == "heading" and text[delta.end : delta.end + 1] == ")":
+        return -delta.number  # "### EMA (~0.002 bpb)" is what it brings
     titles = block.section[-1] if block.section else ""
     if _BAD_SECTION.search(titles):
         return delta.number

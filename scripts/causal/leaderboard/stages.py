@@ -35,7 +35,10 @@ _STAGE_WORD = re.compile(
     r"quantized\b|\bstop\b|\bfloat\b|\bfp32\b|\bTTT\b",
     re.IGNORECASE,
 )
-_NO_SCORE = re.compile(r"loss|\bstd|gap|gain|delta|Δ|(?<!stop-)(?<!stop )time|bytes|size|penalty|degrad", re.IGNORECASE)
+_NO_SCORE = re.compile(
+    r"loss|\bstd|gap|gain|delta|Δ|(?<!stop-)(?<!stop )time|bytes|size|penalty|degrad",
+    re.IGNORECASE,
+)
 
 
 def stage_of(label: str) -> str | None:
@@ -62,7 +65,8 @@ def stage_of(label: str) -> str | None:
         return "averaged"
     if re.search(
         r"\bpre[ -]?(?:quant|gptq)|\bstep[ :]{0,2}\d+|\btrain-time|\bstop[ -]time|"
-        r"\bpre[ -]?ema|bpb \(train\)|\bunquantized|\bat stop|\bbefore quant|\bfull precision|\bfp32|\bfloat",
+        r"\bpre[ -]?ema|bpb \(train\)|\bunquantized|\bat stop|\bbefore quant|\bfull precision|"
+        r"\bfp32|\bfloat",
         text,
     ):
         return "raw"

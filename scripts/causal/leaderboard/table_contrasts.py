@@ -14,6 +14,7 @@ from scripts.causal.leaderboard.contrasts import (
     slug,
 )
 from scripts.causal.leaderboard.document import Row, Table
+from scripts.causal.leaderboard.numbers import parse_number
 from scripts.causal.leaderboard.schema import Ablation
 from scripts.causal.leaderboard.stages import STAGE_CONTRASTS, stage_of
 from scripts.causal.leaderboard.table_pairs import (
@@ -65,6 +66,7 @@ _DISCARDED = re.compile(r"\bdiscard|\breject|\brevert|\babandon", re.IGNORECASE)
 _VARIED = re.compile(r"sweep|ablat|\bscan\b|\bgrid\b", re.IGNORECASE)
 _CODE_NAME = re.compile(r"\W*(?=\w*[A-Za-z])\w*[_\d]\w*\W*$")  # AB3_011: says nothing of the run
 _VALUE = re.compile(r"\W*\d[\w.,%]{0,9}\W*$")
+_CHANGES = re.compile(r"\W*(?:changes?|modification|variation|difference|what changed)\b", re.I)
 _FULL = re.compile(r"\W{0,4}(\d\.\d{4,8})(?!\d)")
 _SWEPT = re.compile(r"sweep|ablat|\bscan|tuning|\bvs\b", re.IGNORECASE)
 _JOINED = re.compile(r"^\W*(?:both|all|combined|everything)\b", re.IGNORECASE)
@@ -90,8 +92,9 @@ def table_contrasts(reading: Reading, listed: Sequence[Table] = ()) -> Iterator[
         elif role == "stages" and len(table.header) <= 3 and not columns.bpb:
             yield list(stage_changes(reading, table, columns))
         elif role in ("ladder", "leave_one_out", "deltas") and columns.delta:
-            found = list(_delta_rows(reading, table, columns))
-            yield found
+            told = columns.bpb and role == "deltas" and _of_something_else(table, columns)
+            rows = _score_rows if told else _delta_rows
+            yield list(rows(reading, table, columns))
         elif role == "ladder":
             yield list(_steps(reading, table, columns))
         elif role == "sweep":
@@ -278,11 +281,31 @@ def _steps(reading: Reading, table: Table, columns: Columns) -> Iterator[Ablatio
     rows = _scored(table, columns)
     added = [(a, b) for (_, a), (row, b) in pairwise(rows) if PLUS.match(cell(row, columns.label))]
     ladder = sum(after > before for before, after in added) * 2 <= len(added)
+    begun = False
     for (_, before), (row, after) in pairwise(rows):
         label = cell(row, columns.label)
-        if PLUS.match(label):
+        begun = begun or bool(PLUS.match(label))
+        other = _ANOTHER.match(label) or TOTAL.match(label) or PULL_REQUEST.search(label)
+        if begun and (PLUS.match(label) or not other):
             onto, kind = (before, "cumulative") if ladder else (rows[0][1], "single")
             yield from _contrast(reading, row, label, after - onto, "bpb", kind)
+
+
+def _of_something_else(table: Table, columns: Columns) -> bool:
+    """Whether a sweep's delta column is no difference of its scores: of a gap within each run."""
+    if not _VARIED.search(titles_of(table)):
+        return False
+    pairs = [
+        (score, delta)
+        for row in table.rows
+        if (score := cell_score(row, columns.bpb[-1])) is not None
+        and (delta := cell_delta(row, columns.delta[-1])) is not None
+    ]
+    agreeing = (
+        sum(abs(abs(score - control) - abs(delta)) < 6e-4 for score, delta in pairs)
+        for control, _ in pairs
+    )
+    return len(pairs) >= 3 and max(agreeing) * 2 < len(pairs)
 
 
 def _score_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ablation]:
@@ -290,17 +313,12 @@ def _score_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ab
     rows = _scored(table, columns)
     titles, log = titles_of(table), is_log(table, columns.label)
     bare = [cell(row, columns.label) for row, _ in rows]
-    labels = [_named(label, table.header[columns.label]) for label in bare]
+    base = _control(table, columns, rows)
+    labels = _labels(table, columns, [row for row, _ in rows], base or 0)
     if len(rows) < 2 or (log and labels != bare and not _SWEPT.search(titles)):
         return
-    base = next((i for i, label in enumerate(bare) if BASELINE.search(label)), None)
-    if base is None:
-        base = next((i for i, (r, _) in enumerate(rows) if BASELINE.search(_words(r))), None)
-    codes = sum(bool(_CODE_NAME.match(label)) and not variables_in(label) for label in labels)
-    varied = _VARIED.search(titles) or all(map(_VALUE.match, bare))
-    if base is None and varied and not log and codes * 2 < len(labels):
-        base = 0  # a sweep starts from what was there
-    if base is None or not comparable(labels, base, titles):
+    varies = all(map(_VALUE.match, bare)) or _CHANGES.match(table.header[columns.label])
+    if base is None or not (varies or comparable(labels, base, titles)):
         return
     if base == len(rows) - 1 > 2 and re.search(r"\bSOTA\b", labels[base]):
         return  # the leaderboard's best, for orientation
@@ -317,6 +335,66 @@ def _score_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ab
         kind = "cumulative" if follows and before != base else "single"
         if abs(value - onto) < 1:
             yield from _contrast(reading, row, label, value - onto, "bpb", kind)
+    yield from _stopped_early(reading, table, columns, rows[base][0])
+
+
+def _stopped_early(
+    reading: Reading, table: Table, columns: Columns, control: Row
+) -> Iterator[Ablation]:
+    """Rows without the last score, against the control at the last stage they were scored at."""
+    for row in table.rows:
+        label = cell(row, columns.label)
+        if cell_score(row, columns.bpb[-1]) is not None or not re.search("[A-Za-z]{3}", label):
+            continue
+        for index in reversed(columns.bpb[:-1]):
+            before, after = cell_score(control, index), cell_score(row, index)
+            if before is not None and after is not None:
+                yield from _contrast(reading, row, label, after - before, "bpb", "single")
+                break
+
+
+def _control(table: Table, columns: Columns, rows: list[tuple[Row, float]]) -> int | None:
+    """Index of the row that the others are set against.
+
+    It is the row called so; in a sweep without one, the row of value zero, else the first: a sweep
+    starts from what was there.
+    """
+    bare = [cell(row, columns.label) for row, _ in rows]
+    for texts in (bare, [" ".join(row.cells).replace("_", " ") for row, _ in rows]):
+        base = next((i for i, text in enumerate(texts) if BASELINE.search(text)), None)
+        if base is not None:
+            return base
+    coded = sum(
+        bool(_CODE_NAME.match(label)) and not variables_in(_named(label, title))
+        for label in bare
+        for title in [table.header[columns.label]]
+    )
+    valued = all(map(_VALUE.match, bare))
+    if is_log(table, columns.label) or (coded * 2 >= len(bare) == len(set(bare))):
+        return None
+    if not (valued or _VARIED.search(titles_of(table))):
+        return None
+    return next((i for i, label in enumerate(bare) if valued and parse_number(label) == 0), 0)
+
+
+def _labels(table: Table, columns: Columns, rows: list[Row], base: int) -> list[str]:
+    """What each row varies: its label, or where labels repeat, each cell that the control's lacks.
+
+    | cosine | 0.95 | beside | cosine | 0.99 | varies the second column's setting only.
+    """
+    bare = [cell(row, columns.label) for row in rows]
+    if len(set(bare)) == len(bare):
+        return [_named(label, table.header[columns.label]) for label in bare]
+    taken = {*columns.bpb, *columns.delta, *columns.size}
+    free = [i for i in range(columns.label, len(table.header)) if i not in taken]
+    return [
+        ", ".join(
+            f"{table.header[i]} = {cell(row, i)}"
+            for i in free
+            if cell(row, i) != cell(rows[base], i)
+        )
+        for row in rows
+    ]
 
 
 def _named(label: str, title: str) -> str:
@@ -326,11 +404,6 @@ def _named(label: str, title: str) -> str:
     ):
         return f"{title} = {label}"
     return label
-
-
-def _words(row: Row) -> str:
-    """A row's text with names such as `run_control` taken apart."""
-    return " ".join(row.cells).replace("_", " ")
 
 
 def _contrast(

@@ -8,7 +8,14 @@ from typing import Literal
 from scripts.causal.leaderboard.contrasts import NOT_RUN
 from scripts.causal.leaderboard.document import Row, Table
 from scripts.causal.leaderboard.stages import stage_of, stage_rows
-from scripts.causal.leaderboard.tables import Columns, cell, cell_score, parse_seed
+from scripts.causal.leaderboard.tables import (
+    Columns,
+    cell,
+    cell_score,
+    is_index,
+    is_log,
+    parse_seed,
+)
 from scripts.causal.leaderboard.techniques import variables_in
 
 Role = Literal[
@@ -68,9 +75,21 @@ def role_of(table: Table, columns: Columns) -> Role:
         without = sum(bool(MINUS.match(label)) for label in labels)
         one_out = without * 2 > len(labels) and _ABLATED.search(titles_of(table))
         return "leave_one_out" if one_out else "deltas"
-    if STUDY.search(titles_of(table)):
+    if STUDY.search(titles_of(table)) or _values_of_one_setting(table, columns):
         return "sweep"
     return "none"
+
+
+def _values_of_one_setting(table: Table, columns: Columns) -> bool:
+    """Whether rows are the values 20, 30 of "Epochs", not numbers of steps, times or ranks."""
+    title = table.header[columns.label]
+    values = [cell(row, columns.label) for row in table.rows]
+    return (
+        len(values) >= 2
+        and bool(re.search("[A-Za-z]{2}", title))
+        and not (is_log(table, columns.label) or is_index(title))
+        and all(re.fullmatch(r"\W*\d[\d.,]{0,7}[A-Za-z%]{0,2}\W*", value) for value in values)
+    )
 
 
 def titles_of(table: Table) -> str:

@@ -45,7 +45,9 @@ _VERDICT = re.compile(
     re.IGNORECASE,
 )
 _RUNS = re.compile(r"^\W*(?:variant|experiment|name|log|run|arm|trial|milestone|test)s?\W*$", re.I)
-_NAME_ONLY = re.compile(r"\W*(?:[A-Za-z]{1,10} [A-Z]\d?|(?:[A-Za-z]{1,6}[-_ ]?)?\d[\w./:-]*|\w+_[\w.]+)\W*$")
+_NAME_ONLY = re.compile(
+    r"\W*(?:[A-Za-z]{1,10} [A-Z]\d?|(?:[A-Za-z]{1,6}[-_ ]?)?\d[\w./:-]*|\w+_[\w.]+)\W*$"
+)
 _BYTES = re.compile(r"artifact|bytes|size|total", re.IGNORECASE)
 
 
@@ -151,9 +153,14 @@ def is_log(table: Table, label: int) -> bool:
     return bool(_LOG.match(table.header[label]))
 
 
+def is_index(title: str) -> bool:
+    """Whether a column only numbers the rows."""
+    return bool(_INDEX.match(title))
+
+
 def _names(table: Table, index: int) -> bool:
     """Whether a column can name its rows: words, or values of what its title names."""
-    return _wordy(table, index) or not _INDEX.match(table.header[index])
+    return _wordy(table, index) or not is_index(table.header[index])
 
 
 def _wordy(table: Table, index: int, least: int = 2) -> bool:

@@ -96,13 +96,10 @@ def test_a_technique_named_in_an_aside_is_not_the_subject() -> None:
     assert [name for name, _, _ in found(text)] == ["other:lower_confidence_stride", "ema"]
 
 
-def test_nats_become_bits_per_byte_with_the_run_s_own_ratio() -> None:
+def test_nats_stay_nats() -> None:
     facts = [Fact(("val_bpb",), 1.2, 1), Fact(("val_loss",), 2.0, 2)]
-    text = "# Run\n\nSmearGate improves the loss by 0.010 nats.\n"
-    (only,) = ablations(text, facts)
-    assert (only.variable, only.delta, only.unit) == ("smear_gate", -0.006, "bpb")
-    (unknown,) = ablations(text)
-    assert (unknown.delta, unknown.unit) == (-0.01, "nats")
+    (only,) = ablations("# Run\n\nSmearGate improves the loss by 0.010 nats.\n", facts)
+    assert (only.variable, only.delta, only.unit) == ("smear_gate", -0.01, "nats")
 
 
 @pytest.mark.parametrize(
@@ -193,13 +190,97 @@ def test_a_sweep_of_numbers_is_named_by_its_column_and_measured_from_its_referen
     assert all("step" not in variable for variable, _, _ in found(course))
 
 
-def test_a_sweep_without_a_control_is_measured_from_the_row_in_bold() -> None:
-    text = table(
-        "SLOT LR | bpb", "0.1 | 1.130", "**0.2** | **1.120**", "0.4 | 1.125", title="Sweep"
-    )
-    assert [delta for _, delta, _ in found(text)] == [0.01, 0.005]
+def test_a_sweep_without_a_control_is_measured_from_zero_else_from_its_first_row() -> None:
+    text = table("SLOT LR | bpb", "0.1 | 1.130", "0.2 | 1.120", "0.4 | 1.125", title="Sweep")
+    assert [delta for _, delta, _ in found(text)] == [-0.01, -0.005]
+    ranked = table("Dropout | bpb", "0.2 | 1.120", "0.4 | 1.125", "0.0 | 1.130", title="Scores")
+    assert [delta for _, delta, _ in found(ranked)] == [-0.01, -0.005]
     coded = table("Run | bpb", "AB3_011 | 1.130", "**AB3_100** | **1.120**", title="Sweep")
     assert found(coded) == []
+
+
+def test_where_labels_repeat_a_row_varies_the_cells_that_differ_from_the_control() -> None:
+    text = table(
+        "Similarity | Decay | Quant gap delta | bpb",
+        "cosine | 0.95 | +0.0018 | 1.439",
+        "cosine | 0.99 | +0.0032 | 1.442",
+        "L2 | 0.95 | +0.0007 | 1.458",
+        title="Sweep",
+    )
+    assert found(text) == [
+        ("other:decay", 0.003, "single"),
+        ("other:similarity_l2", 0.019, "single"),
+    ]
+
+
+def test_a_run_stopped_early_is_compared_where_both_were_scored() -> None:
+    text = table(
+        "Change | Pre-quant bpb | Final bpb", "none | 1.05 | 1.040", "SmearGate | 1.062 | not run"
+    ).replace("1.05 ", "1.050 ")
+    text = text.replace("| SmearGate", "| LeakyReLU | 1.051 | 1.042 |\n| SmearGate")
+    assert found(text) == [("activation", 0.002, "single"), ("smear_gate", 0.012, "single")]
+
+
+LISTED = """# Run
+
+## Experiments
+
+Baseline:
+
+- Naive: `val_bpb 1.3208`, size 10 MB
+
+XSA:
+
+- `XSA 2L`: `1.3187`
+- `XSA 5L`: `1.3158`
+
+Worked forward from there:
+
+1. First model: 1.1808
+2. +EMA: 1.1619
+3. +SmearGate: 1.1527
+4. LR sweep: 1.1500
+
+## What failed
+
+- **Label smoothing** (+0.029): no overfitting here.
+- **Causal convolution** (+0.011): slow.
+"""
+
+
+def test_lists_of_runs_are_read_as_tables() -> None:
+    assert found(LISTED) == [
+        ("xsa_layers", -0.0021, "single"),
+        ("xsa_layers", -0.005, "single"),
+        ("ema", -0.0189, "cumulative"),
+        ("smear_gate", -0.0092, "cumulative"),
+        ("other:lr_sweep", -0.0027, "cumulative"),
+        ("other:label_smoothing", 0.029, "single"),
+        ("other:causal_convolution", 0.011, "single"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        "- 42: 1.0801\n- 1337: 1.0799\n",
+        "- val_loss: 1.9844\n- val_bpb: 1.1753\n",
+        "- Leaderboard record: 1.1194\n- Naive submission: 1.2244\n",
+    ],
+)
+def test_lists_of_seeds_metrics_and_other_submissions_are_no_runs(items: str) -> None:
+    assert found(f"# Run\n\n## Ablation\n\nSeeds and scores:\n\n{items}") == []
+
+
+def test_additions_that_mostly_raise_the_score_are_alternatives() -> None:
+    rows = ("Five layers | 1.3125", "+ rotary | 1.3187", "+ SmearGate | 1.3095", "+ SWA | 1.3239")
+    changes = [(name, delta) for name, delta, _ in found(table("Run | bpb", *rows))]
+    assert changes == [("other:rotary", 0.0062), ("smear_gate", -0.003), ("swa", 0.0114)]
+
+
+def test_a_rounded_change_is_computed_anew_from_its_scores() -> None:
+    rows = ("Baseline | 1.2244 | -", "EMA | 1.2213 | -0.003", "~XSA | ~1.21 | -0.012")
+    assert [delta for _, delta, _ in found(table("Change | bpb | Δ", *rows))] == [-0.0031, -0.012]
 
 
 def test_rows_are_named_by_what_was_changed_not_by_date_code_or_verdict() -> None:
