@@ -31,6 +31,11 @@ _FAR = 120  # characters between a pull request and its score
 _SAME_SCORE = 6e-4  # bpb: a README rounds to three or four digits
 
 _NUMBER = r"\d\.\d{3,10}"
+# What one run's score changes by between its own stages: rather that than another's score.
+_STAGE = re.compile(
+    r"\b(?:ttt|gptq|quant\w*|hedge|ema|swa|sliding|roundtrip|cache|n-gram|recover\w*|export)\b",
+    re.IGNORECASE,
+)
 _DECIMAL = re.compile(r"\d\.\d\d")  # asked first: most lines hold no score
 _CLAUSE_END = re.compile(r"(?<=[.;])\s")
 _ARROW = re.compile(rf"(?<![\w.])({_NUMBER})\s?(?:->|→)\s?({_NUMBER})(?![\d%])")
@@ -194,7 +199,8 @@ def _in_line(
     if arrow and own is not None and "nats" not in line[: arrow.start()]:
         apart = abs(float(arrow.group(2)) - own)
         if apart <= _SAME_SCORE:
-            yield 4.5, float(arrow.group(1)), arrow.start()
+            weight = 2.5 if _STAGE.search(line) else 4.5
+            yield weight, float(arrow.group(1)), arrow.start()
     start = 0
     for clause in _CLAUSE_END.split(line):
         at, start = start, start + len(clause) + 1
@@ -281,7 +287,7 @@ def _other_score(value: float, own: float | None) -> bool:
         return abs(value - own) > 6e-5 and 0.6 * own < value < 1.3
     if value < 1 < own - 0.02:  # rather a rate or a decay
         return False
-    return abs(value - own) > 6e-5 and 0.4 * own < value < 2.5 * own
+    return abs(value - own) > 6e-5 and 0.4 * own < value < 1.8 * own
 
 
 def _weight(clause: str, parents: set[str]) -> float:
@@ -325,6 +331,7 @@ def _in_tables(
             if own is None or not _PREDICTED_COLUMN.search(table.header[index])
         ]
         own_is_base = _names_own_as_base(table, own)
+        own_column = _column_of(table, scored, own)
         for row in table.rows:
             found = [(i, v) for i in scored if (v := cell_score(row, i)) is not None]
             source = Source(file=document.name, line=row.line)
@@ -334,11 +341,29 @@ def _in_tables(
                 continue
             if not found:
                 found = _first_of_changes(table, row, columns.delta)
-            if not found or not _other_score(found[-1][1], own):
+            if not found:
+                continue
+            value = dict(found).get(own_column, found[-1][1])
+            if not _other_score(value, own):
                 continue
             weight = _row_weight(row, cell(row, columns.label), parents)
             if weight == 5 or (weight and not own_is_base):
-                yield weight, Found(found[-1][1], source)
+                yield weight, Found(value, source)
+
+
+def _column_of(table: Table, columns: Sequence[int], own: float | None) -> int:
+    """The last of the columns that holds the own score, -1 where none does."""
+    if own is None:
+        return -1
+    return max(
+        (
+            index
+            for row in table.rows
+            for index in columns
+            if (value := cell_score(row, index)) is not None and abs(value - own) <= _SAME_SCORE
+        ),
+        default=-1,
+    )
 
 
 def _beside_own(

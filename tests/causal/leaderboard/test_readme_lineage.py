@@ -123,6 +123,15 @@ def test_what_the_readme_says_goes_before_names_and_blurbs(text, body, parents):
             "| Run | bpb |\n|---|---|\n| + depth (#77) | 1.2380 |\n| + mixer | 1.2000 |",
             1.238,
         ),
+        # a stage of the run gives way to a baseline, and like is compared with like
+        ("TTT gains 0.06 (1.2600 → 1.2000).\n\nIt beats the baseline (1.2244).", 1.2244),
+        ("TTT gains 0.06 (1.2600 → 1.2000).", 1.26),
+        (
+            "| Run | post bpb | pre bpb |\n|---|---|---|\n| Baseline | 1.2300 | 1.2200 |\n"
+            "| Ours | 1.2000 | 1.1900 |",
+            1.23,
+        ),
+        ("On top of PR #77, whose factors (3.4445, 2.3315) are kept.", None),
         ("Based on PR #77. It drops from 1.2842 (record, PR #77) to 1.2627 raw.", 1.2842),
         ("Beats merged SOTA (PR #77, 1.2147) by far.", 1.2147),
         ("| Run | bpb |\n|---|---|\n| Full control | 1.2000 |\n| Slim control | 1.2300 |", None),
