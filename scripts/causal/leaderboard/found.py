@@ -10,6 +10,7 @@ from scripts.causal.leaderboard.submission_json import Fact
 
 # Paths in submission.json that speak of another run than the submission's.
 ELSEWHERE = re.compile(r"baseline|compar|previous|prior|ablation|base_|history|negative|control")
+_QUOTED = re.compile(r"\d{1,9}(?:,\d{3}){0,3}(?:\.\d{1,12})?")
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,9 @@ def json_source(fact: Fact) -> Source:
 
 
 def json_number(fact: Fact) -> float | None:
-    """Return a scalar as a number; None for text, true, false and null."""
+    """Return a scalar as a number, also where it stands in quotes; None for all else."""
+    if isinstance(fact.value, str) and _QUOTED.fullmatch(fact.value):
+        return float(fact.value.replace(",", ""))
     if isinstance(fact.value, bool) or not isinstance(fact.value, int | float):
         return None
     return float(fact.value)

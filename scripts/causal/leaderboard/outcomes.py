@@ -93,10 +93,7 @@ def _repeated(document: Document, score: float) -> bool:
 
 def _none_yet(facts: Sequence[Fact]) -> bool:
     """Whether submission.json says "TBD", "pending", null or 0.0 in the score's place."""
-    return any(
-        fact.key == "val_bpb" and (isinstance(fact.value, str) or fact.value in (0, None))
-        for fact in facts
-    )
+    return any(fact.key == "val_bpb" and not json_number(fact) for fact in facts)
 
 
 def _score_in_json(facts: Sequence[Fact]) -> Found | None:

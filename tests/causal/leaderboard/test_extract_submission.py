@@ -80,6 +80,11 @@ def test_seed_scores_in_any_of_their_json_forms(seeds):
     assert [(s.seed, s.val_bpb) for s in found.seeds] == [(7, 1.1), (8, 1.2)]
 
 
+def test_numbers_in_quotes_are_numbers():
+    found = extract("# A\n\nRun.\n", {"val_bpb": "1.4242", "bytes_total": "15,080,000"})
+    assert (found.val_bpb, found.artifact_bytes) == (1.4242, 15_080_000)
+
+
 def test_a_score_not_yet_measured_is_none():
     assert extract("# T\n", {"val_bpb": "TBD"}).val_bpb is None
     assert extract("# T\n", {"val_bpb": 0.0}).val_bpb is None
