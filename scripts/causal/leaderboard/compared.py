@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from interventions.keywords import guarded
+
 _SCORE = re.compile(
     r"(?<![\d.,/#v_+-])(?<![A-Z]=)(\d\.\d{3,8})(?![\d%]|\.\d|\s?(?:nats|s\b|ms|MB|std))"
 )
@@ -14,7 +16,7 @@ _WORD = re.compile(
     r"\bhigher\b|\blower\b",
     re.IGNORECASE,
 )
-_OTHERS = re.compile(
+_OTHERS = guarded(
     r"\bbaseline|\bSOTA\b|\brecord\b|\bleader|#\d|\bPR\b|\bprevious\b|\bprior\b|\breference\b|"
     r"\bmerged\b|\bparent\b|\bbase\b|\bcontrol\b|\bpredecessor\b",
     re.IGNORECASE,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from interventions.keywords import Guarded, fold, guarded
 from scripts.causal.leaderboard.document import Block, Document
 from scripts.causal.leaderboard.found import ELSEWHERE, Found, json_number, json_score, json_source
 from scripts.causal.leaderboard.numbers import byte_counts
@@ -29,7 +30,7 @@ _SIZE_KEYS = (
     "model_size_bytes", "compressed_bytes", "submission_size_bytes",
 )  # fmt: skip
 _LEAD = 8  # blocks that open a README
-_SEED_MEAN = re.compile(
+_SEED_MEAN = guarded(
     r"\b(?:\d[- ](?:seed|run)s? |seeds? )?(?:mean|average)\b[^.;\n|]{0,40}?(\d\.\d{3,10})"
     r"(?=[^\n|]{0,40}\bseed)|"
     r"\b\d[- ](?:seed|run)s? (?:mean|average)\b[^.;\n|]{0,40}?(\d\.\d{3,10})|"
@@ -38,17 +39,17 @@ _SEED_MEAN = re.compile(
     re.IGNORECASE,
 )
 _SIZE_MB_KEYS = ("artifact_mb", "artifact_size_mb", "size_mb", "artifact_mb_max")
-_HEAD = re.compile(
+_HEAD = guarded(
     r"\bval[_ ]?bpb\b\s{0,4}(?:\([^()\n]{0,60}\))?\s{0,4}(?:of|is|[:=|~])*\s{0,4}(\d\.\d{2,10})|"
     r"(?<![-+~.\d])(\d\.\d{3,10})\s{0,4}(?:val[_ ]?)?bpb\b",
     re.IGNORECASE,
 )
-_MEAN_HEAD = re.compile(
+_MEAN_HEAD = guarded(
     r"(?:mean|average)\b[^.;\n|]{0,40}?(\d\.\d{3,10})|"
     r"(\d\.\d{3,10})\s{0,4}(?:val[_ ]?bpb\s{0,4})?\(?[^()\n|]{0,12}\bmean",
     re.IGNORECASE,
 )
-_SIZE_LINE = re.compile(
+_SIZE_LINE = guarded(
     r"(?:artifact|total|submission)(?:[^.;\n]|\.\d){0,50}?(?:size|bytes|artifact|submission|MB)|"
     r"\d ?Mi?B (?:artifact|total)\b",
     re.IGNORECASE,
@@ -126,7 +127,7 @@ def _headline(document: Document) -> Found | None:
 
 
 def _stated_score(
-    document: Document, blocks: Sequence[Block], patterns: Sequence[re.Pattern[str]] = ()
+    document: Document, blocks: Sequence[Block], patterns: Sequence[Guarded] = ()
 ) -> Found | None:
     """The first score stated as the own, as exactly as it is repeated in these blocks."""
     for pattern in patterns or (_HEAD, _MEAN_HEAD):
@@ -243,11 +244,12 @@ def _size_in_readme(document: Document) -> Found | None:
 
 def _size_in_lines(document: Document, words: re.Pattern[str] | None = None) -> Found | None:
     """The first line that states the size; with `words`, one that says these and counts bytes."""
+    not_this = _NOT_STORED if words else _SIZE_NOT
     for block in document.blocks:
-        if block.kind == "code" and words:
+        if (block.kind == "code" and words) or not _SIZE_LINE.may_match(fold(block.text)):
             continue
         for number, line in enumerate(block.text.split("\n")):
-            if not _SIZE_LINE.search(line) or (_NOT_STORED if words else _SIZE_NOT).search(line):
+            if not _SIZE_LINE.pattern.search(line) or not_this.search(line):
                 continue
             counts = byte_counts(line)
             if words:

@@ -8,7 +8,7 @@ from pathlib import Path
 from scripts.causal.files import InputError
 from scripts.causal.leaderboard.archive import ArchiveTree
 from scripts.causal.leaderboard.duplicates import Fingerprint, fingerprint, merge_duplicates
-from scripts.causal.leaderboard.extract import extract_submission
+from scripts.causal.leaderboard.extract import collection_paused, extract_submission
 from scripts.causal.leaderboard.schema import Leaderboard, Source, Submission
 from scripts.causal.leaderboard.script_defaults import read_defaults
 from scripts.causal.leaderboard.sources import (
@@ -32,6 +32,7 @@ def open_tree(path: Path) -> Tree:
     return ArchiveTree(path) if path.is_file() else FolderTree(path)
 
 
+@collection_paused()
 def read_leaderboard(
     tree: Tree,
     *,

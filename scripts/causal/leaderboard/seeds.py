@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from statistics import fmean
 
+from interventions.keywords import fold
 from scripts.causal.leaderboard.document import Document, Table
 from scripts.causal.leaderboard.found import ELSEWHERE, Found, json_number, json_score, json_source
 from scripts.causal.leaderboard.schema import SeedResult, Source
@@ -195,7 +196,7 @@ def _seeds_in_lines(
     seeds: dict[int, float] = {}
     first = None
     for block in document.blocks if final else ():
-        if block.kind == "row":
+        if block.kind == "row" or "seed" not in fold(block.text):
             continue
         for number, line in enumerate(block.text.split("\n")):
             for match in _SEED_LINE.finditer(line):
@@ -242,6 +243,8 @@ def _single_seed(
             named.setdefault(int(value), json_source(fact))
     if not named:
         for block in document.blocks:
+            if "seed" not in fold(block.text):
+                continue
             for match in _SINGLE_SEED.finditer(block.text):
                 line = block.line + block.text.count("\n", 0, match.start())
                 seed = int(match.group(1) or match.group(2))
