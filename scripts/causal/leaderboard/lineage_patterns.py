@@ -48,7 +48,7 @@ TAKES = re.compile(
 )
 # "Uses the configuration from PR #1", "hyperparameters sourced from PR #1", "same code as PR #1".
 WHOLE_FROM = re.compile(
-    r"(?:^\W*|\b(?:the|our|same|full|base|exact|model|training|identical|all|baseline|clean|"
+    r"(?:^[^\w\n]{0,9}|\b(?:the|our|same|full|base|exact|model|training|identical|all|baseline|clean|"
     r"unmodified)\s)(?:[^\s.;|]{1,40}\s){0,6}?"
     rf"{_WHOLE}(?:\s\([^()\n]{{0,120}}\))?(?: and \w+)?\s"
     r"(?:(?:is|are|was|were)\s)?(?:\w+\s)?(?:from|of|as|in)\s(?:the )?(?:[\w-]+ ){0,3}?"
@@ -74,7 +74,7 @@ NAMED = re.compile(
 )
 # "Base architecture (PR #1)", "Current SOTA base (PR #1)", at the head of a line.
 HEAD_NAMED = re.compile(
-    r"(?m)^\W*(?:\w+ ){0,3}(?:base|base (?:\w+ ){0,2}(?:architecture|stack|model|submission))\s"
+    r"(?m)^[^\w\n]{0,9}(?:\w{1,30} ){0,3}(?:base|base (?:\w+ ){0,2}(?:architecture|stack|model|submission))\s"
     r"\(\[?" + NUMBER,
     re.IGNORECASE,
 )
@@ -94,7 +94,7 @@ OPENS_LIST = re.compile(
 )
 # "Architecture (from PR #1)", as a heading or at the head of a line.
 HEADED = re.compile(
-    r"(?m)^(?:\W|\d)*(?:\w+ ){0,2}(?:architecture|stack|model|base|training stack)\s?[:(-]\s?"
+    r"(?m)^(?:[^\w\n]|\d){0,12}(?:\w+ ){0,2}(?:architecture|stack|model|base|training stack)\s?[:(-]\s?"
     r"[^()\n]{0,40}?\bfrom\s(?:the )?\[?" + NUMBER,
     re.IGNORECASE,
 )
