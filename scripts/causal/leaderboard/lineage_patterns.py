@@ -74,7 +74,8 @@ NAMED = re.compile(
 )
 # "Base architecture (PR #1)", "Current SOTA base (PR #1)", at the head of a line.
 HEAD_NAMED = re.compile(
-    r"(?m)^[^\w\n]{0,9}(?:\w{1,30} ){0,3}(?:base|base (?:\w+ ){0,2}(?:architecture|stack|model|submission))\s"
+    r"(?m)^[^\w\n]{0,9}(?:\w{1,30} ){0,3}"
+    r"(?:base|base (?:\w+ ){0,2}(?:architecture|stack|model|submission))\s"
     r"\(\[?" + NUMBER,
     re.IGNORECASE,
 )
@@ -94,7 +95,8 @@ OPENS_LIST = re.compile(
 )
 # "Architecture (from PR #1)", as a heading or at the head of a line.
 HEADED = re.compile(
-    r"(?m)^(?:[^\w\n]|\d){0,12}(?:\w+ ){0,2}(?:architecture|stack|model|base|training stack)\s?[:(-]\s?"
+    r"(?m)^(?:[^\w\n]|\d){0,12}(?:\w+ ){0,2}"
+    r"(?:architecture|stack|model|base|training stack)\s?[:(-]\s?"
     r"[^()\n]{0,40}?\bfrom\s(?:the )?\[?" + NUMBER,
     re.IGNORECASE,
 )
