@@ -14,10 +14,7 @@ from scripts.causal.files import InputError
 from scripts.causal.forms import write_file
 from scripts.causal.leaderboard.evidence import is_evidence, load_evidence
 from scripts.causal.leaderboard.explain import explain, find_place
-from scripts.causal.leaderboard.export import require_parquet, write_csv, write_parquet
 from scripts.causal.leaderboard.git_objects import GitTree
-from scripts.causal.leaderboard.lineage_drawing import draw_lineage
-from scripts.causal.leaderboard.lineage_graph import read_lineage
 from scripts.causal.leaderboard.reading import (
     open_tree,
     read_leaderboard,
@@ -109,6 +106,10 @@ def write_lineage(path: Path, leaderboard: Leaderboard) -> None:
     Raises:
         InputError: `path` ends in .svg itself, or a file cannot be written.
     """
+    # networkx here and pandas below take half a second to load: only for who asks.
+    from scripts.causal.leaderboard.lineage_drawing import draw_lineage
+    from scripts.causal.leaderboard.lineage_graph import read_lineage
+
     drawing = drawing_beside(path)
     found = read_lineage(leaderboard)
     write_file(path, found)
@@ -175,6 +176,8 @@ def main(
             "nothing to write", mend="give --output, --csv, --parquet, --lineage or --explain"
         )
     if parquet is not None:
+        from scripts.causal.leaderboard.export import require_parquet
+
         require_parquet()
     if git is None and input is not None and is_evidence(input):
         if explain is not None:
@@ -192,10 +195,13 @@ def main(
                 )
     if output is not None:
         write_file(output, leaderboard)
-    if csv is not None:
-        write_csv(csv, leaderboard)
-    if parquet is not None:
-        write_parquet(parquet, leaderboard)
+    if csv is not None or parquet is not None:
+        from scripts.causal.leaderboard.export import write_csv, write_parquet
+
+        if csv is not None:
+            write_csv(csv, leaderboard)
+        if parquet is not None:
+            write_parquet(parquet, leaderboard)
     if lineage is not None:
         write_lineage(lineage, leaderboard)
     if not quiet:
