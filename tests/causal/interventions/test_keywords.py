@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from interventions import keywords
 from interventions.aliases import aliases_in, load_aliases, words_of
 from interventions.keywords import Guarded, Index, Text, compile_wording, fold, guarded
 from scripts.causal.leaderboard import techniques
@@ -52,6 +53,34 @@ def test_every_alias_finds_what_a_plain_scan_finds(text):
             plain = [match.span() for match in wording.pattern.finditer(text)]
             assert [match.span() for match in wording.finditer(words)] == plain
             assert not plain or alias.variable in able
+
+
+@given(TEXTS | st.text(max_size=60))
+def test_words_and_numbers_are_where_a_plain_search_finds_them(text):
+    words = words_of(text)
+    needed = {
+        w for a in load_aliases().values() for g in a.wordings if g.needed for w in g.needed.words
+    }
+    plain = {
+        word: [at for at in range(len(text)) if words.folded.startswith(word, at)]
+        for word in needed
+    }
+    assert words.places == {word: places for word, places in plain.items() if places}
+    assert words.numbers == [match.start() for match in re.finditer(r"(?<!\w)\d", text)]
+
+
+def test_what_is_remembered_of_tokens_stays_bounded(monkeypatch):
+    monkeypatch.setattr(keywords, "MAX_KNOWN", 3)
+    index = Index([compile_wording("muon"), compile_wording("weight decay")])
+    for text in ("muonMuon a b", "c d weight decay", "muon " + "muon" * 20, "e f"):
+        folded = text.lower()
+        plain = {
+            w: [at for at in range(len(text)) if folded.startswith(w, at)] for w in index.by_word
+        }
+        assert Text(text, index).places == {
+            word: places for word, places in plain.items() if places
+        }
+    assert len(index._silent) + len(index._telling) <= 3 + 2
 
 
 @given(st.text(max_size=60))
