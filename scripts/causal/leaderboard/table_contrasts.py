@@ -68,6 +68,13 @@ _CODE_NAME = re.compile(r"\W*(?=\w*[A-Za-z])\w*[_\d]\w*\W*$")  # AB3_011: says n
 _VALUE = re.compile(r"\W*\d[\w.,%]{0,9}\W*$")
 _CHANGES = re.compile(r"\W*(?:changes?|modification|variation|difference|what changed)\b", re.I)
 _FULL = re.compile(r"\W{0,4}(\d\.\d{4,8})(?!\d)")
+_CALLED = re.compile(r"\W*(?:naive |the )?(?:baseline|control|default|none)\b", re.IGNORECASE)
+_BARE_CODE = re.compile(r"\W*[A-Za-z]{1,3}[-_ ]?\d{1,3}[a-z]?\W*$")  # R2, exp 12
+_MEASURED = re.compile(
+    r"time|\bsteps?\b|params|\bms\b|size|memory|note|status|\bvs\b|date|delta|Δ|loss|speed",
+    re.IGNORECASE,
+)
+_VARIANTS = re.compile(r"\bvariants?\b|\bsetting\b|\bconfig", re.IGNORECASE)
 _SWEPT = re.compile(r"sweep|ablat|\bscan|tuning|\bvs\b", re.IGNORECASE)
 _JOINED = re.compile(r"^\W*(?:both|all|combined|everything)\b", re.IGNORECASE)
 TOTAL = re.compile(
@@ -305,7 +312,10 @@ def _of_something_else(table: Table, columns: Columns) -> bool:
         sum(abs(abs(score - control) - abs(delta)) < 6e-4 for score, delta in pairs)
         for control, _ in pairs
     )
-    return len(pairs) >= 3 and max(agreeing) * 2 < len(pairs)
+    if len(pairs) < 3 or max(agreeing) * 2 >= len(pairs):
+        return False
+    controls = (sorted(score - sign * delta for score, delta in pairs) for sign in (1, -1))
+    return all(b - a > 1.1e-3 for found in controls for a, b in pairwise(found))
 
 
 def _score_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ablation]:
@@ -315,7 +325,8 @@ def _score_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ab
     bare = [cell(row, columns.label) for row, _ in rows]
     base = _control(table, columns, rows)
     labels = _labels(table, columns, [row for row, _ in rows], base or 0)
-    if len(rows) < 2 or (log and labels != bare and not _SWEPT.search(titles)):
+    course_of_one = (log or _numbered(table)) and labels != bare and not _SWEPT.search(titles)
+    if len(rows) < 2 or course_of_one or "seed" in table.header[columns.label].lower():
         return
     varies = all(map(_VALUE.match, bare)) or _CHANGES.match(table.header[columns.label])
     if base is None or not (varies or comparable(labels, base, titles)):
@@ -325,7 +336,7 @@ def _score_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ab
     course = bool(_COURSE.search(titles)) and base == 0
     for position, (row, value) in enumerate(rows):
         label = labels[position]
-        if position == base or PULL_REQUEST.search(label):
+        if position == base or PULL_REQUEST.search(label) or _BARE_CODE.match(label):
             continue
         follows = position > 0 and (course or bool(PLUS.match(label)))
         before = position - 1
@@ -353,6 +364,14 @@ def _stopped_early(
                 break
 
 
+def _numbered(table: Table) -> bool:
+    """Whether rows are numbered by step or time: | 1000 | 2000 | 3000."""
+    numbers = [parse_number(cell(row, 0)) for row in table.rows]
+    return is_log(table, 0) and all(
+        one is not None and other is not None and one < other for one, other in pairwise(numbers)
+    )
+
+
 def _control(table: Table, columns: Columns, rows: list[tuple[Row, float]]) -> int | None:
     """Index of the row that the others are set against.
 
@@ -360,6 +379,9 @@ def _control(table: Table, columns: Columns, rows: list[tuple[Row, float]]) -> i
     starts from what was there.
     """
     bare = [cell(row, columns.label) for row, _ in rows]
+    called = next((i for i, text in enumerate(bare) if _CALLED.match(text)), None)
+    if called is not None:
+        return called
     for texts in (bare, [" ".join(row.cells).replace("_", " ") for row, _ in rows]):
         base = next((i for i, text in enumerate(texts) if BASELINE.search(text)), None)
         if base is not None:
@@ -370,9 +392,11 @@ def _control(table: Table, columns: Columns, rows: list[tuple[Row, float]]) -> i
         for title in [table.header[columns.label]]
     )
     valued = all(map(_VALUE.match, bare))
-    if is_log(table, columns.label) or (coded * 2 >= len(bare) == len(set(bare))):
+    swept = _SWEPT.search(titles_of(table))
+    if (is_log(table, columns.label) and not swept) or (coded * 2 >= len(bare) == len(set(bare))):
         return None
-    if not (valued or _VARIED.search(titles_of(table))):
+    title = table.header[columns.label]
+    if not (valued or _VARIED.search(titles_of(table)) or _VARIANTS.search(title)):
         return None
     return next((i for i, label in enumerate(bare) if valued and parse_number(label) == 0), 0)
 
@@ -386,7 +410,11 @@ def _labels(table: Table, columns: Columns, rows: list[Row], base: int) -> list[
     if len(set(bare)) == len(bare):
         return [_named(label, table.header[columns.label]) for label in bare]
     taken = {*columns.bpb, *columns.delta, *columns.size}
-    free = [i for i in range(columns.label, len(table.header)) if i not in taken]
+    free = [
+        index
+        for index in range(columns.label, len(table.header))
+        if index not in taken and not _MEASURED.search(table.header[index])
+    ]
     return [
         ", ".join(
             f"{table.header[i]} = {cell(row, i)}"

@@ -50,6 +50,13 @@ CONDITION = re.compile(
 ABSENT = re.compile(r"^(?:without|w/o|no)\b|\b(?:off|disabled)$", re.IGNORECASE)
 METRIC = re.compile(r"^\W*(?:metric|measure|quantity|stat\w*|key)\b", re.IGNORECASE)
 PULL_REQUEST = re.compile(r"#\d{2,5}|\bPR\b")
+SUBMISSION = re.compile(
+    r"#\d{2,5}|\bPR\b|\bsubmission|\bleaderboard|\brecord\b|\bSOTA\b|\bthis\b|\bours?\b|\bmerged\b",
+    re.IGNORECASE,
+)
+_ONE_RUN_VARIED = re.compile(
+    r"ablat|sweep|ladder|scan|why it|failed|tried|did ?n[o']t work|compar", re.IGNORECASE
+)
 _ABLATED = re.compile(r"leave[- ]one|ablat|remov|without", re.IGNORECASE)
 _NO_PAIR = re.compile(r"\bseed|\bmean\b|\bstd|\bσ|\bmin\b|\bmax\b|\bstep|\bepoch|\bnote", re.I)
 
@@ -130,13 +137,13 @@ def _one_seed_study(table: Table, columns: Columns) -> bool:
 
 
 def comparable(labels: list[str], base: int, titles: str) -> bool:
-    """Whether the rows vary one run: said so above, or most of them name a technique."""
+    """Whether the rows vary one run, rather than being whole submissions side by side."""
     others = [label for index, label in enumerate(labels) if index != base]
-    foreign = sum(bool(PULL_REQUEST.search(label)) for label in others)
-    if foreign * 2 > len(others):
+    whole = sum(bool(SUBMISSION.search(label)) for label in others)
+    if whole * 2 > len(others):
         return False
-    if re.search(
-        r"ablat|sweep|ladder|scan|why it|failed|tried|did ?n[o']t work|compar", titles, re.I
-    ):
+    if _ONE_RUN_VARIED.search(titles):
+        return True
+    if len(others) > 1 and not whole and not SUBMISSION.search(labels[base]):
         return True
     return sum(bool(variables_in(label)) for label in others) * 2 >= len(others)
