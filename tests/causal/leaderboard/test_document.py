@@ -1,6 +1,8 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
+from scripts.causal.leaderboard import document
 from scripts.causal.leaderboard.document import parse_document, plain
 
 README = """# A **title**
@@ -71,3 +73,31 @@ def test_hostile_nesting_and_long_lines_are_bounded():
     nested = ">" * 5_000 + " deep\n" + "- " * 3_000 + "x\n" + "[" * 20_000 + "\n" + "|" * 64_000
     document = parse_document(nested)
     assert max(map(len, document.lines)) <= 8_000
+
+
+LINES = [
+    "", "text", "    code", "# title", "===", "---", "***", "- item", "  - item", "* * *",
+    "1. one", "> quote", ">", "```", "~~~", "<div>", "<!-- x -->", "[a]: /b",
+    "|a|b|", "|-|-|", "a|b", "-|-",
+    "\ttext", "   1) x", "+", "_ _ _", "٣. x", "\u00a0- x",
+]  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.sampled_from(LINES), max_size=12).map("\n".join))
+def test_asking_rules_by_a_lines_first_mark_changes_no_block(text):
+    usual = MarkdownIt("commonmark", {"maxNesting": 30}).enable("table").parse(text)
+    quick = document._PARSER.parse(text)
+    assert [_told(token) for token in quick] == [_told(token) for token in usual]
+
+
+def _told(token):
+    return (
+        token.type,
+        token.map,
+        token.level,
+        token.content,
+        token.markup,
+        token.info,
+        token.hidden,
+    )
