@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from interventions.vocabulary import Value, load_variables
+from interventions.vocabulary import load_variables
 from scripts.causal.leaderboard.contrasts import (
     NOT_RUN,
     Reading,
@@ -14,21 +14,20 @@ from scripts.causal.leaderboard.contrasts import (
     slug,
 )
 from scripts.causal.leaderboard.document import Row, Table
-from scripts.causal.leaderboard.numbers import parse_number
+from scripts.causal.leaderboard.row_contrasts import TOTAL, row_contrast, scored
 from scripts.causal.leaderboard.schema import Ablation
 from scripts.causal.leaderboard.stages import STAGE_CONTRASTS, stage_of
+from scripts.causal.leaderboard.sweeps import SWEPT, of_something_else, score_rows
 from scripts.causal.leaderboard.table_pairs import (
     difference_rows,
+    gain_rows,
     metric_rows,
     paired_columns,
     stage_changes,
 )
 from scripts.causal.leaderboard.table_roles import (
-    BASELINE,
-    MINUS,
     PLUS,
     PULL_REQUEST,
-    comparable,
     role_of,
     titles_of,
 )
@@ -45,9 +44,6 @@ from scripts.causal.leaderboard.tables import (
 )
 from scripts.causal.leaderboard.techniques import own_column, variables_in
 
-Named = list[tuple[str, Value | None, int]]
-Ends = tuple[str | None, str | None]
-
 _NOT_A_CHANGE = re.compile(
     r"\W*(?:val[_ ]loss|loss|artifact|size|bytes|time|steps?|params|std|throughput|memory)\b",
     re.IGNORECASE,
@@ -57,36 +53,8 @@ _ANOTHER = re.compile(  # a whole submission of somebody, set beside this one
     r"(?:PR ?#?\d|#\d|SOTA\b|baseline\b|leaderboard\b|record\b)",
     re.IGNORECASE,
 )
-_COURSE = re.compile(  # each row goes on from the row before
-    r"\bprogress(?:ion)?\b|journey|timeline|evolution|history|trajectory|ladder|incremental|"
-    r"cumulative|stack(?:ed|ing)",
-    re.IGNORECASE,
-)
-_DISCARDED = re.compile(r"\bdiscard|\breject|\brevert|\babandon", re.IGNORECASE)
-_VARIED = re.compile(r"sweep|ablat|\bscan\b|\bgrid\b", re.IGNORECASE)
-_CODE_NAME = re.compile(r"\W*(?=\w*[A-Za-z])\w*[_\d]\w*\W*$")  # AB3_011: says nothing of the run
-_VALUE = re.compile(r"\W*\d[\w.,%]{0,9}\W*$")
-_CHANGES = re.compile(r"\W*(?:changes?|modification|variation|difference|what changed)\b", re.I)
 _FULL = re.compile(r"\W{0,4}(\d\.\d{4,8})(?!\d)")
-_CALLED = re.compile(r"\W*(?:naive |the )?(?:baseline|control|default|none)\b", re.IGNORECASE)
-_BARE_CODE = re.compile(r"\W*[A-Za-z]{1,3}[-_ ]?\d{1,3}[a-z]?\W*$")  # R2, exp 12
-_MEASURED = re.compile(
-    r"time|\bsteps?\b|params|\bms\b|size|memory|note|status|\bvs\b|date|delta|Δ|loss|speed",
-    re.IGNORECASE,
-)
-_VARIANTS = re.compile(r"\bvariants?\b|\bsetting\b|\bconfig", re.IGNORECASE)
-_SWEPT = re.compile(r"sweep|ablat|\bscan|tuning|\bvs\b", re.IGNORECASE)
 _JOINED = re.compile(r"^\W*(?:both|all|combined|everything)\b", re.IGNORECASE)
-TOTAL = re.compile(
-    r"^\W*(?:total|overall|sum|combined|net|all)\b|^\W*(?:this|ours|final)\b|"
-    r"^\W*full\b(?! (?:GPTQ|Hessian|rope|MHA|attention|XSA|precision))",
-    re.IGNORECASE,
-)
-_CHANGE = re.compile(
-    r"\b(?:up|down|reduced|increased|changed|raised|lowered|was|from)\s(?:from )?([\w.,^]+)"
-    r"|([\w.,^]+)\s?(?:->|→)\s?([\w.,^]+)",
-    re.IGNORECASE,
-)
 
 
 def table_contrasts(reading: Reading, listed: Sequence[Table] = ()) -> Iterator[list[Ablation]]:
@@ -99,21 +67,25 @@ def table_contrasts(reading: Reading, listed: Sequence[Table] = ()) -> Iterator[
         elif role == "stages" and len(table.header) <= 3 and not columns.bpb:
             yield list(stage_changes(reading, table, columns))
         elif role in ("ladder", "leave_one_out", "deltas") and columns.delta:
-            told = columns.bpb and role == "deltas" and _of_something_else(table, columns)
-            rows = _score_rows if told else _delta_rows
+            told = columns.bpb and role == "deltas" and of_something_else(table, columns)
+            rows = score_rows if told else _delta_rows
             yield list(rows(reading, table, columns))
         elif role == "ladder":
             yield list(_steps(reading, table, columns))
         elif role == "sweep":
-            yield list(_score_rows(reading, table, columns))
+            yield list(score_rows(reading, table, columns))
         yield list(difference_rows(reading, table, columns))
 
 
 def metric_contrasts(reading: Reading) -> Iterator[list[Ablation]]:
     """Yield what two-column tables of metrics say of gains and penalties."""
     for table in reading.document.tables:
-        if role_of(table, columns_of(table)) == "metrics":
+        columns = columns_of(table)
+        role = role_of(table, columns)
+        if role == "metrics":
             yield list(metric_rows(reading, table))
+        elif role == "none" and not (columns.bpb or columns.delta):
+            yield list(gain_rows(reading, table))
 
 
 def _delta_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ablation]:
@@ -158,13 +130,13 @@ def _delta_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ab
             yield stated
         else:
             if not re.search("[A-Za-z]{2}", label):
-                if is_log(table, columns.label) and not _SWEPT.search(titles_of(table)):
+                if is_log(table, columns.label) and not SWEPT.search(titles_of(table)):
                     continue
                 label = f"{table.header[columns.label]} = {label}"
             ends = None
             if (mine := own_column(table)) is not None and len(row.cells) > mine:
                 ends = (cell(row, mine - 1)[:80], cell(row, mine)[:80])
-            yield from _contrast(reading, row, label, delta, unit, kind, ends)
+            yield from row_contrast(reading, row, label, delta, unit, kind, ends)
 
 
 def _exact(table: Table, columns: Columns, row: Row, delta: float) -> float:
@@ -269,23 +241,12 @@ def _stated(
     )
 
 
-def _scored(table: Table, columns: Columns) -> list[tuple[Row, float]]:
-    index = columns.bpb[-1]
-    return [
-        (row, value)
-        for row in table.rows
-        if (value := cell_score(row, index)) is not None
-        and not MEAN.search(cell(row, columns.label))
-        and not SPREAD.match(cell(row, columns.label))
-    ]
-
-
 def _steps(reading: Reading, table: Table, columns: Columns) -> Iterator[Ablation]:
     """A cumulative ladder of scores: every row against the row before.
 
     Where most steps raise the score the rows are alternatives: each adds to the first row.
     """
-    rows = _scored(table, columns)
+    rows = scored(table, columns)
     added = [(a, b) for (_, a), (row, b) in pairwise(rows) if PLUS.match(cell(row, columns.label))]
     ladder = sum(after > before for before, after in added) * 2 <= len(added)
     begun = False
@@ -295,200 +256,4 @@ def _steps(reading: Reading, table: Table, columns: Columns) -> Iterator[Ablatio
         other = _ANOTHER.match(label) or TOTAL.match(label) or PULL_REQUEST.search(label)
         if begun and (PLUS.match(label) or not other):
             onto, kind = (before, "cumulative") if ladder else (rows[0][1], "single")
-            yield from _contrast(reading, row, label, after - onto, "bpb", kind)
-
-
-def _of_something_else(table: Table, columns: Columns) -> bool:
-    """Whether a sweep's delta column is no difference of its scores: of a gap within each run."""
-    if not _VARIED.search(titles_of(table)):
-        return False
-    pairs = [
-        (score, delta)
-        for row in table.rows
-        if (score := cell_score(row, columns.bpb[-1])) is not None
-        and (delta := cell_delta(row, columns.delta[-1])) is not None
-    ]
-    agreeing = (
-        sum(abs(abs(score - control) - abs(delta)) < 6e-4 for score, delta in pairs)
-        for control, _ in pairs
-    )
-    if len(pairs) < 3 or max(agreeing) * 2 >= len(pairs):
-        return False
-    controls = (sorted(score - sign * delta for score, delta in pairs) for sign in (1, -1))
-    return all(b - a > 1.1e-3 for found in controls for a, b in pairwise(found))
-
-
-def _score_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ablation]:
-    """Variations of one run: every row against the row that is called the baseline."""
-    rows = _scored(table, columns)
-    titles, log = titles_of(table), is_log(table, columns.label)
-    bare = [cell(row, columns.label) for row, _ in rows]
-    base = _control(table, columns, rows)
-    labels = _labels(table, columns, [row for row, _ in rows], base or 0)
-    course_of_one = (log or _numbered(table)) and labels != bare and not _SWEPT.search(titles)
-    if len(rows) < 2 or course_of_one or "seed" in table.header[columns.label].lower():
-        return
-    varies = all(map(_VALUE.match, bare)) or _CHANGES.match(table.header[columns.label])
-    if base is None or not (varies or comparable(labels, base, titles)):
-        return
-    if base == len(rows) - 1 > 2 and re.search(r"\bSOTA\b", labels[base]):
-        return  # the leaderboard's best, for orientation
-    course = bool(_COURSE.search(titles)) and base == 0
-    for position, (row, value) in enumerate(rows):
-        label = labels[position]
-        if position == base or PULL_REQUEST.search(label) or _BARE_CODE.match(label):
-            continue
-        follows = position > 0 and (course or bool(PLUS.match(label)))
-        before = position - 1
-        while course and before > base and _DISCARDED.search(" ".join(rows[before][0].cells)):
-            before -= 1
-        onto = rows[before][1] if follows else rows[base][1]
-        kind = "cumulative" if follows and before != base else "single"
-        if abs(value - onto) < 1:
-            yield from _contrast(reading, row, label, value - onto, "bpb", kind)
-    yield from _stopped_early(reading, table, columns, rows[base][0])
-
-
-def _stopped_early(
-    reading: Reading, table: Table, columns: Columns, control: Row
-) -> Iterator[Ablation]:
-    """Rows without the last score, against the control at the last stage they were scored at."""
-    for row in table.rows:
-        label = cell(row, columns.label)
-        if cell_score(row, columns.bpb[-1]) is not None or not re.search("[A-Za-z]{3}", label):
-            continue
-        for index in reversed(columns.bpb[:-1]):
-            before, after = cell_score(control, index), cell_score(row, index)
-            if before is not None and after is not None:
-                yield from _contrast(reading, row, label, after - before, "bpb", "single")
-                break
-
-
-def _numbered(table: Table) -> bool:
-    """Whether rows are numbered by step or time: | 1000 | 2000 | 3000."""
-    numbers = [parse_number(cell(row, 0)) for row in table.rows]
-    return is_log(table, 0) and all(
-        one is not None and other is not None and one < other for one, other in pairwise(numbers)
-    )
-
-
-def _control(table: Table, columns: Columns, rows: list[tuple[Row, float]]) -> int | None:
-    """Index of the row that the others are set against.
-
-    It is the row called so; in a sweep without one, the row of value zero, else the first: a sweep
-    starts from what was there.
-    """
-    bare = [cell(row, columns.label) for row, _ in rows]
-    called = next((i for i, text in enumerate(bare) if _CALLED.match(text)), None)
-    if called is not None:
-        return called
-    for texts in (bare, [" ".join(row.cells).replace("_", " ") for row, _ in rows]):
-        base = next((i for i, text in enumerate(texts) if BASELINE.search(text)), None)
-        if base is not None:
-            return base
-    coded = sum(
-        bool(_CODE_NAME.match(label)) and not variables_in(_named(label, title))
-        for label in bare
-        for title in [table.header[columns.label]]
-    )
-    valued = all(map(_VALUE.match, bare))
-    swept = _SWEPT.search(titles_of(table))
-    if (is_log(table, columns.label) and not swept) or (coded * 2 >= len(bare) == len(set(bare))):
-        return None
-    title = table.header[columns.label]
-    if not (valued or _VARIED.search(titles_of(table)) or _VARIANTS.search(title)):
-        return None
-    return next((i for i, label in enumerate(bare) if valued and parse_number(label) == 0), 0)
-
-
-def _labels(table: Table, columns: Columns, rows: list[Row], base: int) -> list[str]:
-    """What each row varies: its label, or where labels repeat, each cell that the control's lacks.
-
-    | cosine | 0.95 | beside | cosine | 0.99 | varies the second column's setting only.
-    """
-    bare = [cell(row, columns.label) for row in rows]
-    if len(set(bare)) == len(bare):
-        return [_named(label, table.header[columns.label]) for label in bare]
-    taken = {*columns.bpb, *columns.delta, *columns.size}
-    free = [
-        index
-        for index in range(columns.label, len(table.header))
-        if index not in taken and not _MEASURED.search(table.header[index])
-    ]
-    return [
-        ", ".join(
-            f"{table.header[i]} = {cell(row, i)}"
-            for i in free
-            if cell(row, i) != cell(rows[base], i)
-        )
-        for row in rows
-    ]
-
-
-def _named(label: str, title: str) -> str:
-    """A row's label, with its column's title where that says what the bare value is of."""
-    if not variables_in(label) and (
-        variables_in(f"{title} = {label}") or not re.search("[A-Za-z]", label)
-    ):
-        return f"{title} = {label}"
-    return label
-
-
-def _contrast(
-    reading: Reading,
-    row: Row,
-    label: str,
-    delta: float,
-    unit: str,
-    kind: str,
-    ends: Ends | None = None,
-) -> Iterator[Ablation]:
-    if not re.search(r"[A-Za-z]", label) or re.search(r"\bpr\b.{0,4}#?\d+\s{0,4}$", label, re.I):
-        return
-    named = _subjects(label)
-    if TOTAL.match(label) or (len(named) > 1 and re.search(r"\s[+&]\s|\band\b", label)):
-        kind = "bundle"
-    if TOTAL.match(label) or len(named) > 2:
-        variable, kind = "other:bundle", "bundle"
-    else:
-        variable = named[0][0] if named else f"other:{slug(PLUS.sub('', label))}"
-    control, treatment = ends or _ends(label, named)
-    yield at_line(
-        reading,
-        row.line,
-        variable=variable,
-        control=control,
-        treatment=treatment,
-        delta=delta,
-        unit=unit,
-        kind=kind,
-    )
-
-
-def _subjects(label: str) -> Named:
-    """The techniques a row is about; one named only in an aside is not its subject."""
-    named = variables_in(label)
-    head = re.split(r"[,;]", PLUS.sub("", label), maxsplit=1)[0].strip()
-    start = label.find(head) + len(head) if head else 0
-    if (
-        re.search(r"[A-Za-z]{3}", head)
-        and not BASELINE.search(head)
-        and not TOTAL.match(head)
-        and named
-        and min(at for _, _, at in named) >= start
-    ):
-        return []
-    return named
-
-
-def _ends(label: str, named: Named) -> Ends:
-    """What the contrast goes from and to, where the label says."""
-    text = PLUS.sub("", label).strip()
-    if MINUS.match(label):
-        thing = MINUS.sub("", label).strip()[:80]
-        return thing or None, "none"
-    match = _CHANGE.search(label)
-    if match and match.group(2):
-        return match.group(2), match.group(3)
-    value = next((str(v) for _, v, _ in named if v is not None), None)
-    return (match.group(1) if match else None), value or text[:80] or None
+            yield from row_contrast(reading, row, label, after - onto, "bpb", kind)

@@ -129,6 +129,25 @@ def metric_rows(reading: Reading, table: Table) -> Iterator[Ablation]:
             )
 
 
+def gain_rows(reading: Reading, table: Table) -> Iterator[Ablation]:
+    """Rows such as "| TTT gain | -0.041 BPB | -0.0025 BPB |" in tables of settings: each run's."""
+    for row in table.rows:
+        column = penalty_variable(cell(row, 0))
+        for index in range(1, len(table.header) if column else 0):
+            delta, text = cell_delta(row, index), cell(row, index)
+            if column is None or delta is None or "bpb" not in f"{row.cells[0]} {text}".lower():
+                continue
+            variable, control, treatment = column
+            yield at_line(
+                reading,
+                row.line,
+                variable=variable,
+                control=control,
+                treatment=f"{treatment} ({table.header[index][:40]})",
+                delta=gap_sign(variable, delta, text, reading.positive_is_better),
+            )
+
+
 def stage_changes(reading: Reading, table: Table, columns: Columns) -> Iterator[Ablation]:
     """Stages of one run with the change each brought, no scores beside it."""
     for row in table.rows:

@@ -30,8 +30,8 @@ _TO = re.compile(r"^(?:to|treatment|after|new|ours)$", re.IGNORECASE)
 _CLOSING = re.compile(r"\W*(?:std|stdev|s\.?d\.?|σ|range|spread|delta|Δ)\b", re.IGNORECASE)
 _BESIDE = re.compile(r"\((?:Δ ?)?[+-]\d?\.\d{3,}\)")  # 5120 (-0.003)
 _KIND = re.compile(r"^kind$", re.IGNORECASE)
-_STARTS = re.compile(r"\W{0,4}(?:val_bpb\W{1,3})?\d\.\d{2,10}(?![\d%]|\.\d)")
-_EXACT = re.compile(r"\W{0,4}\d\.\d{3}")
+_STARTS = re.compile(r"[^\w+-]{0,4}(?:val_bpb\W{1,3})?\d\.\d{2,10}(?![\d%]|\.\d)")
+_EXACT = re.compile(r"[^\w+-]{0,4}(?:val_bpb\W{1,3})?\d\.\d{3}")
 _UNIT = re.compile(r"\s?(?:[KMG]i?B|ms|s|sec|x|k|M|steps?|%)\b|\s?%")
 _INDEX = re.compile(r"^\W*(?:#|no\.?|rank|exp\w*|id|run|step|nr|idx)?\W*$", re.IGNORECASE)
 _LOG = re.compile(
@@ -180,7 +180,7 @@ def _is_delta(title: str, cells: list[str]) -> bool:
         return True
     if _DELTA.search(title):
         return signed > 0 or any(cell_like_delta(text) for text in cells)
-    return signed > 0 and signed >= numeric - 1
+    return signed * 2 > numeric and signed >= numeric - 1
 
 
 def cell_like_delta(text: str) -> bool:

@@ -272,6 +272,26 @@ def test_lists_of_seeds_metrics_and_other_submissions_are_no_runs(items: str) ->
     assert found(f"# Run\n\n## Ablation\n\nSeeds and scores:\n\n{items}") == []
 
 
+def test_gains_in_a_table_of_settings_are_each_column_s() -> None:
+    text = table(
+        "Parameter | Ours | Theirs", "LR | 1.0 | 0.002", "TTT gain | -0.041 BPB | -0.0025 BPB"
+    )
+    assert found(text) == [("ttt", -0.041, "single"), ("ttt", -0.0025, "single")]
+
+
+def test_runs_are_set_against_the_baseline_whatever_their_names() -> None:
+    rows = ("Pause tokens | 1.3318", "Baseline | 1.3094", "Latent keys | 1.3223")
+    text = table("Experiment | bpb", *rows, title="Results")
+    assert [delta for _, delta, _ in found(text)] == [0.0224, 0.0129]
+    whole = ("This submission | 1.8838", "Naive baseline | 1.2244", "Leaderboard top | 1.0810")
+    assert found(table("Who | bpb", *whole, title="Results")) == []
+
+
+def test_a_course_of_one_run_is_no_sweep() -> None:
+    rows = ("1000 | 1.3 | start", "2000 | 1.2500 | start", "3000 | 1.2310 | peak")
+    assert found(table("Step | bpb | Phase", *rows, title="Config")) == []
+
+
 def test_additions_that_mostly_raise_the_score_are_alternatives() -> None:
     rows = ("Five layers | 1.3125", "+ rotary | 1.3187", "+ SmearGate | 1.3095", "+ SWA | 1.3239")
     changes = [(name, delta) for name, delta, _ in found(table("Run | bpb", *rows))]

@@ -1,0 +1,185 @@
+"""Runs with their scores, set against the control among them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+
+from scripts.causal.leaderboard.contrasts import (
+    Reading,
+)
+from scripts.causal.leaderboard.document import Row, Table
+from scripts.causal.leaderboard.numbers import parse_number
+from scripts.causal.leaderboard.row_contrasts import row_contrast, scored
+from scripts.causal.leaderboard.schema import Ablation
+from scripts.causal.leaderboard.table_roles import (
+    BASELINE,
+    PLUS,
+    PULL_REQUEST,
+    comparable,
+    titles_of,
+)
+from scripts.causal.leaderboard.tables import (
+    Columns,
+    cell,
+    cell_delta,
+    cell_score,
+    is_log,
+)
+from scripts.causal.leaderboard.techniques import variables_in
+
+_COURSE = re.compile(  # each row goes on from the row before
+    r"\bprogress(?:ion)?\b|journey|timeline|evolution|history|trajectory|ladder|incremental|"
+    r"cumulative|stack(?:ed|ing)",
+    re.IGNORECASE,
+)
+_DISCARDED = re.compile(r"\bdiscard|\breject|\brevert|\babandon", re.IGNORECASE)
+_VARIED = re.compile(r"sweep|ablat|\bscan\b|\bgrid\b", re.IGNORECASE)
+_CODE_NAME = re.compile(r"\W*(?=\w*[A-Za-z])\w*[_\d]\w*\W*$")  # AB3_011: says nothing of the run
+_VALUE = re.compile(r"\W*\d[\w.,%]{0,9}\W*$")
+_CHANGES = re.compile(r"\W*(?:changes?|modification|variation|difference|what changed)\b", re.I)
+_CALLED = re.compile(r"\W*(?:naive |the )?(?:baseline|control|default|none)\b", re.IGNORECASE)
+_BARE_CODE = re.compile(r"\W*[A-Za-z]{1,3}[-_ ]?\d{1,3}[a-z]?\W*$")  # R2, exp 12
+_MEASURED = re.compile(
+    r"time|\bsteps?\b|params|\bms\b|size|memory|note|status|\bvs\b|date|delta|Δ|loss|speed",
+    re.IGNORECASE,
+)
+_VARIANTS = re.compile(r"\bvariants?\b|\bsetting\b|\bconfig", re.IGNORECASE)
+SWEPT = re.compile(r"sweep|ablat|\bscan|tuning|\bvs\b", re.IGNORECASE)
+
+
+def of_something_else(table: Table, columns: Columns) -> bool:
+    """Whether a sweep's delta column is no difference of its scores: of a gap within each run."""
+    if not _VARIED.search(titles_of(table)):
+        return False
+    pairs = [
+        (score, delta)
+        for row in table.rows
+        if (score := cell_score(row, columns.bpb[-1])) is not None
+        and (delta := cell_delta(row, columns.delta[-1])) is not None
+    ]
+    agreeing = (
+        sum(abs(abs(score - control) - abs(delta)) < 6e-4 for score, delta in pairs)
+        for control, _ in pairs
+    )
+    if len(pairs) < 3 or max(agreeing) * 2 >= len(pairs):
+        return False
+    controls = (sorted(score - sign * delta for score, delta in pairs) for sign in (1, -1))
+    return all(b - a > 1.1e-3 for found in controls for a, b in pairwise(found))
+
+
+def score_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ablation]:
+    """Variations of one run: every row against the row that is called the baseline."""
+    rows = scored(table, columns)
+    titles, log = titles_of(table), is_log(table, columns.label)
+    bare = [cell(row, columns.label) for row, _ in rows]
+    base = _control(table, columns, rows)
+    labels = _labels(table, columns, [row for row, _ in rows], base or 0)
+    course_of_one = (log or _numbered(table)) and labels != bare and not SWEPT.search(titles)
+    if len(rows) < 2 or course_of_one or "seed" in table.header[columns.label].lower():
+        return
+    varies = all(map(_VALUE.match, bare)) or _CHANGES.match(table.header[columns.label])
+    if base is None or not (varies or comparable(labels, base, titles)):
+        return
+    if base == len(rows) - 1 > 2 and re.search(r"\bSOTA\b", labels[base]):
+        return  # the leaderboard's best, for orientation
+    course = bool(_COURSE.search(titles)) and base == 0
+    for position, (row, value) in enumerate(rows):
+        label = labels[position]
+        if position == base or PULL_REQUEST.search(label) or _BARE_CODE.match(label):
+            continue
+        follows = position > 0 and (course or bool(PLUS.match(label)))
+        before = position - 1
+        while course and before > base and _DISCARDED.search(" ".join(rows[before][0].cells)):
+            before -= 1
+        onto = rows[before][1] if follows else rows[base][1]
+        kind = "cumulative" if follows and before != base else "single"
+        if abs(value - onto) < 1:
+            yield from row_contrast(reading, row, label, value - onto, "bpb", kind)
+    yield from _stopped_early(reading, table, columns, rows[base][0])
+
+
+def _stopped_early(
+    reading: Reading, table: Table, columns: Columns, control: Row
+) -> Iterator[Ablation]:
+    """Rows without the last score, against the control at the last stage they were scored at."""
+    for row in table.rows:
+        label = cell(row, columns.label)
+        if cell_score(row, columns.bpb[-1]) is not None or not re.search("[A-Za-z]{3}", label):
+            continue
+        for index in reversed(columns.bpb[:-1]):
+            before, after = cell_score(control, index), cell_score(row, index)
+            if before is not None and after is not None:
+                yield from row_contrast(reading, row, label, after - before, "bpb", "single")
+                break
+
+
+def _numbered(table: Table) -> bool:
+    """Whether rows are numbered by step or time: | 1000 | 2000 | 3000."""
+    numbers = [parse_number(cell(row, 0)) for row in table.rows]
+    return is_log(table, 0) and all(
+        one is not None and other is not None and one < other for one, other in pairwise(numbers)
+    )
+
+
+def _control(table: Table, columns: Columns, rows: list[tuple[Row, float]]) -> int | None:
+    """Index of the row that the others are set against.
+
+    It is the row called so; in a sweep without one, the row of value zero, else the first: a sweep
+    starts from what was there.
+    """
+    bare = [cell(row, columns.label) for row, _ in rows]
+    called = next((i for i, text in enumerate(bare) if _CALLED.match(text)), None)
+    if called is not None:
+        return called
+    for texts in (bare, [" ".join(row.cells).replace("_", " ") for row, _ in rows]):
+        base = next((i for i, text in enumerate(texts) if BASELINE.search(text)), None)
+        if base is not None:
+            return base
+    coded = sum(
+        bool(_CODE_NAME.match(label)) and not variables_in(_named(label, title))
+        for label in bare
+        for title in [table.header[columns.label]]
+    )
+    valued = all(map(_VALUE.match, bare))
+    swept = SWEPT.search(titles_of(table))
+    if (is_log(table, columns.label) and not swept) or (coded * 2 >= len(bare) == len(set(bare))):
+        return None
+    title = table.header[columns.label]
+    if not (valued or _VARIED.search(titles_of(table)) or _VARIANTS.search(title)):
+        return None
+    return next((i for i, label in enumerate(bare) if valued and parse_number(label) == 0), 0)
+
+
+def _labels(table: Table, columns: Columns, rows: list[Row], base: int) -> list[str]:
+    """What each row varies: its label, or where labels repeat, each cell that the control's lacks.
+
+    | cosine | 0.95 | beside | cosine | 0.99 | varies the second column's setting only.
+    """
+    bare = [cell(row, columns.label) for row in rows]
+    if len(set(bare)) == len(bare):
+        return [_named(label, table.header[columns.label]) for label in bare]
+    taken = {*columns.bpb, *columns.delta, *columns.size}
+    free = [
+        index
+        for index in range(columns.label, len(table.header))
+        if index not in taken and not _MEASURED.search(table.header[index])
+    ]
+    return [
+        ", ".join(
+            f"{table.header[i]} = {cell(row, i)}"
+            for i in free
+            if cell(row, i) != cell(rows[base], i)
+        )
+        for row in rows
+    ]
+
+
+def _named(label: str, title: str) -> str:
+    """A row's label, with its column's title where that says what the bare value is of."""
+    if not variables_in(label) and (
+        variables_in(f"{title} = {label}") or not re.search("[A-Za-z]", label)
+    ):
+        return f"{title} = {label}"
+    return label
