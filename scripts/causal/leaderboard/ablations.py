@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from scripts.causal.leaderboard.contrasts import reading_of
 from scripts.causal.leaderboard.document import Document
 from scripts.causal.leaderboard.listed import listed_tables
+from scripts.causal.leaderboard.nats import with_bpb
 from scripts.causal.leaderboard.prose_contrasts import prose_contrasts, stage_arrows
 from scripts.causal.leaderboard.schema import Ablation, Source
 from scripts.causal.leaderboard.stages import stage_contrasts
@@ -41,7 +42,7 @@ def read_ablations(
                 found[twin] = ablation
             elif twin is None and len(found) < MAX_ABLATIONS:
                 found.append(ablation)
-    return found
+    return with_bpb(found, document, facts)
 
 
 def stated_techniques(ablations: Sequence[Ablation]) -> dict[str, Source]:

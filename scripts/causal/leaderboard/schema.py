@@ -33,16 +33,28 @@ class SeedResult(Record):
 
 
 class Ablation(Record):
-    """A reported contrast. delta is treatment minus control: negative is better."""
+    """A reported contrast, treatment minus control: negative is better.
+
+    Attributes:
+        delta: as it is written, in `unit`.
+        delta_bpb: of a delta in nats, what it is in bits per byte by the submission's own ratio
+            of val_bpb to val_loss; None where it states no such pair.
+    """
 
     variable: str
     from_: str | None = Field(alias="from")
     to: str | None
     delta: float
     unit: Literal["bpb", "nats"]
+    delta_bpb: float | None = None
     kind: Literal["single", "cumulative", "bundle"]
     quote: str | None
     source: Source
+
+    @property
+    def effect_bpb(self) -> float | None:
+        """The delta in bits per byte; None where it cannot be known."""
+        return self.delta if self.unit == "bpb" else self.delta_bpb
 
     model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
 
