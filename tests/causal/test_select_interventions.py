@@ -10,6 +10,7 @@ from scripts.causal.graph.schema import (
     Estimate,
     FciSettings,
     IdentifiabilityReport,
+    Level,
 )
 from scripts.causal.select_interventions import Setting, select
 from trainers.api import load_trainer
@@ -18,8 +19,8 @@ REPORT = IdentifiabilityReport(outcome="bpb", variables=())
 CATALOG = load_catalog()
 
 
-def graph(**effects: tuple[str, float]) -> CausalDag:
-    """A graph in which each variable has one narrow reported estimate: contrast and effect."""
+def graph(**effects: tuple[Level, Level, float]) -> CausalDag:
+    """A graph in which each variable has one narrow reported estimate: its levels and effect."""
     edges = tuple(
         Edge(
             source=variable,
@@ -32,15 +33,16 @@ def graph(**effects: tuple[str, float]) -> CausalDag:
             estimates=(
                 Estimate(
                     source="reported",
+                    before=before,
+                    after=after,
                     effect=effect,
                     low=effect - 0.0001,
                     high=effect + 0.0001,
                     n=9,
-                    contrast=words,
                 ),
             ),
         )
-        for variable, (words, effect) in effects.items()
+        for variable, (before, after, effect) in effects.items()
     )
     settings = FciSettings(
         test="t",
@@ -73,7 +75,7 @@ def names(selection) -> list[str]:
 
 
 def test_what_the_evidence_favours_comes_first(setting):
-    dag = graph(activation=("relu_sq → gelu", -0.02), logit_softcap=("30 → 20", 0.02))
+    dag = graph(activation=("relu_sq", "gelu", -0.02), logit_softcap=(30, 20, 0.02))
     chosen = select(dag, REPORT, CATALOG, setting, limit=1)
     assert names(chosen) == ["activation_gelu"]
     assert "reported -0.0200" in chosen.contrasts[0].reason
@@ -81,7 +83,7 @@ def test_what_the_evidence_favours_comes_first(setting):
 
 
 def test_every_variable_has_its_turn_before_one_has_two(setting):
-    dag = graph(activation=("relu_sq → gelu", -0.02))
+    dag = graph(activation=("relu_sq", "gelu", -0.02))
     chosen = select(dag, REPORT, CATALOG, setting, limit=6)
     variables = [contrast.variable for contrast in chosen.contrasts]
     assert len(set(variables)) == 6

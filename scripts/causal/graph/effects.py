@@ -37,13 +37,16 @@ def own_estimate(result: ContrastResult) -> Estimate | None:
     else:
         ratio = student.ppf(0.975, result.df) / student.ppf((1 + level) / 2, result.df)
     half *= float(ratio)
+    contrast = result.contrast
     return Estimate(
         source="tested",
+        before=contrast.control.get(contrast.variable, False),
+        after=contrast.treatment.get(contrast.variable, True),
         effect=result.effect,
         low=result.effect - half,
         high=result.effect + half,
         n=len(result.seeds_used),
-        contrast=result.contrast.label,
+        detail=contrast.label,
     )
 
 

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from statsmodels.regression.linear_model import OLS
 
+from scripts.causal.graph.coding import CodedVariable
 from scripts.causal.graph.design import CONTEXT, OUTCOME, RARE, Design
 from scripts.causal.graph.encode import Matrix
 from scripts.causal.graph.identify import adjustment_set, identification
 from scripts.causal.graph.pag import Pag
-from scripts.causal.graph.schema import Estimate
+from scripts.causal.graph.schema import Estimate, Level
 
 LEAST_RESIDUAL_ROWS = 8
 LEAST_CLUSTERS = 8
@@ -26,14 +27,14 @@ def _numbers(design: Design, name: str) -> Matrix:
     return np.array(cells, dtype=float)[:, None]
 
 
-def _treatments(design: Design, name: str) -> list[tuple[str, Matrix, float]]:
-    """Return (contrast in words, columns with the treatment first, multiplier) per contrast."""
+def _treatments(design: Design, name: str) -> list[tuple[Level, Level, Matrix, float]]:
+    """Return (before, after, columns with the treatment first, multiplier) per contrast."""
     coded = design.coded[name]
     if coded.kind == "numeric":
         off, typical = float(coded.off), float(coded.typical)
         if off == typical:
             return []
-        return [(f"{off:g} → {typical:g} (linear)", _numbers(design, name), typical - off)]
+        return [(off, typical, _numbers(design, name), typical - off)]
     cells = design.table[name].tolist()
     control = str(coded.off)
     if control not in cells:
@@ -43,12 +44,21 @@ def _treatments(design: Design, name: str) -> list[tuple[str, Matrix, float]]:
     for level in levels:
         others = [one for one in sorted(set(cells)) if one not in (control, level)]
         columns = np.array([[float(cell == one) for one in (level, *others)] for cell in cells])
-        found.append((f"{control} → {level}", columns, 1.0))
+        found.append((_value(coded, control), _value(coded, level), columns, 1.0))
     return found
 
 
+def _value(coded: CodedVariable, level: str) -> Level:
+    """Return what a cell's text stands for."""
+    return level == "True" if coded.kind == "binary" else level
+
+
 def _fit(
-    design: Design, words: str, treatment: Matrix, factor: float, adjusted: Sequence[str]
+    design: Design,
+    contrast: tuple[Level, Level],
+    treatment: Matrix,
+    factor: float,
+    adjusted: Sequence[str],
 ) -> Estimate | None:
     """Return the least-squares estimate, None when rows or clusters are too few."""
     blocks = [_numbers(design, name) for name in adjusted]
@@ -73,14 +83,17 @@ def _fit(
     low, high = sorted(float(one) * multiplier for one in fit.conf_int(alpha=0.05)[1])
     if not np.isfinite([effect, low, high]).all():
         return None
+    line = "" if isinstance(contrast[0], bool | str) else "on a line, "
     given = ", ".join(adjusted) or "nothing"
     return Estimate(
         source="observed",
+        before=contrast[0],
+        after=contrast[1],
         effect=effect,
         low=low,
         high=high,
         n=rows,
-        contrast=f"{words}, adjusted for {given}",
+        detail=f"{line}adjusted for {given}",
     )
 
 
@@ -97,8 +110,8 @@ def observed_effects(design: Design, pag: Pag) -> dict[str, tuple[Estimate, ...]
         near = adjustment_set(pag, name, OUTCOME)
         adjusted = [one for one in design.columns if one in near or one in CONTEXT]
         fits = [
-            _fit(design, words, columns, factor, adjusted)
-            for words, columns, factor in _treatments(design, name)
+            _fit(design, (before, after), columns, factor, adjusted)
+            for before, after, columns, factor in _treatments(design, name)
         ]
         estimates = tuple(fit for fit in fits if fit is not None)
         if estimates:

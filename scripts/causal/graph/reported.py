@@ -15,7 +15,7 @@ from scipy.stats import t as student
 from statsmodels.stats.meta_analysis import combine_effects
 
 from interventions.vocabulary import Variable
-from scripts.causal.graph.schema import Estimate
+from scripts.causal.graph.schema import Estimate, Level
 from scripts.causal.leaderboard.schema import Ablation, Leaderboard
 
 OFF_WORDS = frozenset({"none", "no", "off", "without", "false", "disabled", "baseline"})
@@ -23,7 +23,6 @@ UNIT_WORDS = frozenset(
     {"layers", "layer", "blocks", "tokens", "token", "steps", "iters", "buckets", "stride"}
     | {"heads", "bits", "rate", "decay", "lr", "k", "x"}
 )
-WITHOUT, WITH = "without", "with"
 LEAST_SEED_DF = 5
 
 
@@ -32,7 +31,7 @@ class Report:
     """One submission's effect for one contrast, in bpb."""
 
     submission: str
-    contrast: tuple[str, str]
+    contrast: tuple[Level, Level]
     effect: float
 
 
@@ -52,7 +51,12 @@ def can_be_off(variable: Variable) -> bool:
     return variable.kind == "binary" or variable.baseline in (0, "none")
 
 
-def read_level(variable: Variable, text: str | None) -> str | None:
+def off_level(variable: Variable) -> Level:
+    """Return the value that stands for not using the variable."""
+    return False if variable.kind == "binary" else variable.baseline
+
+
+def read_level(variable: Variable, text: str | None) -> Level | None:
     """Return the value that an ablation row's words mean, None when they name none.
 
     A number must stand alone but for a unit ("stride 64", "4 layers"); "int6 roundtrip" is no 6,
@@ -62,9 +66,9 @@ def read_level(variable: Variable, text: str | None) -> str | None:
     if not words:
         return None
     if words[0] in OFF_WORDS:
-        return WITHOUT if can_be_off(variable) else str(variable.baseline)
+        return off_level(variable)
     if variable.kind == "binary":
-        return WITH
+        return True
     if variable.kind == "categorical":
         plain = "_".join(re.findall(r"[a-z0-9]+", (text or "").casefold()))
         found = [one for one in variable.levels if re.search(rf"(^|_){one}(_|$)", plain)]
@@ -81,20 +85,17 @@ def read_level(variable: Variable, text: str | None) -> str | None:
         return None
     if "k" in words:
         value *= 1000
-    return WITHOUT if value == 0 and can_be_off(variable) else f"{value:g}"
+    return value
 
 
-def _rank(variable: Variable, level: str) -> tuple[int, float, str]:
+def _rank(variable: Variable, level: Level) -> tuple[int, float, str]:
     """Order of levels, so that a → b and b → a become one contrast."""
-    if level == WITHOUT or level == str(variable.baseline):
-        return (0, 0.0, level)
-    try:
-        return (1, float(level), level)
-    except ValueError:
-        return (1, 0.0, level)
+    if level == off_level(variable):
+        return (0, 0.0, "")
+    return (1, 0.0, level) if isinstance(level, str) else (1, float(level), "")
 
 
-def read_contrast(variable: Variable, row: Ablation) -> tuple[tuple[str, str], float] | None:
+def read_contrast(variable: Variable, row: Ablation) -> tuple[tuple[Level, Level], float] | None:
     """Return the contrast and its effect in bpb, control first; None when it is not clear.
 
     Rows in nats are left out: the factor to bpb is the submission's own and is not stated.
@@ -102,14 +103,15 @@ def read_contrast(variable: Variable, row: Ablation) -> tuple[tuple[str, str], f
     if row.kind != "single" or row.unit != "bpb":
         return None
     before, after = read_level(variable, row.from_), read_level(variable, row.to)
+    off = off_level(variable)
     if can_be_off(variable):
-        before = before or WITHOUT
-        after = after or (WITH if variable.kind != "categorical" else None)
+        before = off if before is None else before
+        after = True if after is None and variable.kind != "categorical" else after
     if before is None or after is None or before == after:
         return None
     effect = row.delta
-    if variable.kind == "numeric" and can_be_off(variable) and WITHOUT in (before, after):
-        before, after = (WITHOUT if one == WITHOUT else WITH for one in (before, after))
+    if variable.kind == "numeric" and can_be_off(variable) and off in (before, after):
+        before, after = (off if one == off else True for one in (before, after))
     if _rank(variable, before) > _rank(variable, after):
         before, after, effect = after, before, -effect
     return (before, after), effect
@@ -117,7 +119,7 @@ def read_contrast(variable: Variable, row: Ablation) -> tuple[tuple[str, str], f
 
 def _collect(leaderboard: Leaderboard, variable: Variable) -> list[Report]:
     """Return one report per submission and contrast, its rows averaged."""
-    rows: dict[tuple[str, tuple[str, str]], list[float]] = defaultdict(list)
+    rows: dict[tuple[str, tuple[Level, Level]], list[float]] = defaultdict(list)
     for submission in leaderboard.submissions:
         for row in submission.ablations:
             read = read_contrast(variable, row) if row.variable == variable.id else None
@@ -135,7 +137,7 @@ def _heterogeneity(effects: Sequence[float], variance: float) -> float:
 
 
 def _estimate(
-    contrast: tuple[str, str], effects: Sequence[float], within: float, tau2: float
+    contrast: tuple[Level, Level], effects: Sequence[float], within: float, tau2: float
 ) -> Estimate:
     """Return the combined effect with its 95 % interval.
 
@@ -151,11 +153,12 @@ def _estimate(
     half = quantile * sqrt(variance)
     return Estimate(
         source="reported",
+        before=contrast[0],
+        after=contrast[1],
         effect=mean,
         low=mean - half,
         high=mean + half,
         n=count,
-        contrast=f"{contrast[0]} → {contrast[1]}",
     )
 
 
@@ -173,7 +176,7 @@ def reported_effects(
     if df < LEAST_SEED_DF or noise <= 0:
         return {}
     within = 2 * noise
-    effects: dict[tuple[str, tuple[str, str]], list[float]] = defaultdict(list)
+    effects: dict[tuple[str, tuple[Level, Level]], list[float]] = defaultdict(list)
     for variable in variables.values():
         for report in _collect(leaderboard, variable):
             effects[variable.id, report.contrast].append(report.effect)

@@ -7,6 +7,7 @@ from typing import Literal
 from scripts.causal.forms import Record
 
 Mark = Literal["tail", "arrow", "circle"]
+Level = bool | int | float | str
 Tag = Literal[
     "data_confirmed",
     "data_contradicted",
@@ -16,22 +17,57 @@ Tag = Literal[
 ]
 
 
+def level_words(level: Level) -> str:
+    """Return a variable's value as a reader writes it."""
+    if isinstance(level, bool):
+        return "with" if level else "without"
+    return level if isinstance(level, str) else f"{level:g}"
+
+
+def _is_off(level: Level) -> bool:
+    return level in (0, "none")
+
+
 class Estimate(Record):
-    """An effect in bpb (treatment minus control, negative is better) with its 95 % interval.
+    """An effect in bpb (after minus before, negative is better) with its 95 % interval.
 
     Attributes:
         source: reported (meta-analysis of README ablations), observed (from the submissions
             table) or tested (our own paired runs).
-        contrast: what is compared with what, in words.
+        before, after: the two values of the variable; `after` is True where it is used at
+            whatever value.
         n: ablation rows, submissions or seed pairs behind it.
+        detail: how it was estimated, in words.
     """
 
     source: Literal["reported", "observed", "tested"]
+    before: Level
+    after: Level
     effect: float
     low: float
     high: float
     n: int
-    contrast: str
+    detail: str = ""
+
+    @property
+    def contrast(self) -> str:
+        """What is compared with what, in words."""
+        ends = self.before, self.after
+        used = any(one is True for one in ends)
+        before, after = ("without" if used and _is_off(one) else level_words(one) for one in ends)
+        return f"{before} → {after}" + (f", {self.detail}" if self.detail else "")
+
+    def turned(self) -> Estimate:
+        """Return the same evidence for the opposite change."""
+        return self.model_copy(
+            update={
+                "before": self.after,
+                "after": self.before,
+                "effect": -self.effect,
+                "low": -self.high,
+                "high": -self.low,
+            }
+        )
 
 
 class Node(Record):

@@ -30,11 +30,12 @@ SETTINGS = FciSettings(
 def estimate(effect: float, half_width: float = 0.001, source: str = "reported") -> Estimate:
     return Estimate(
         source=source,
+        before=0,
+        after=1,
         effect=effect,
         low=effect - half_width,
         high=effect + half_width,
         n=5,
-        contrast="0 → 1",
     )
 
 
