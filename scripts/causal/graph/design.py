@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 
 from interventions.vocabulary import Variable, load_variables
-from scripts.causal.graph.coding import CodedVariable, Kind, code_variable
+from scripts.causal.graph.coding import CodedVariable, Kind, Origin, code_variable
 from scripts.causal.graph.encode import encode_column
-from scripts.causal.graph.lineage import lineage_clusters
+from scripts.causal.graph.lineage import lineage_clusters, parent_rows
 from scripts.causal.leaderboard.schema import Leaderboard, Submission
 
 OUTCOME = "bpb"
@@ -76,8 +76,11 @@ class Design:
         clusters: lineage label per row.
         coded: every factor's uncut values, also of those left out.
         excluded: what was left out.
-        imputed: column → rows whose value was not stated.
+        imputed: column → rows whose value nothing tells.
         unquantified: column → rows that use the technique without stating a value.
+        parents: per row the place in the table of the submission it builds on, None when that
+            is not named, not there, or has no score.
+        origins: factor of the table → how each row's value came about.
     """
 
     table: pd.DataFrame
@@ -87,6 +90,8 @@ class Design:
     excluded: tuple[Excluded, ...]
     imputed: Mapping[str, int]
     unquantified: Mapping[str, int]
+    parents: tuple[int | None, ...]
+    origins: Mapping[str, tuple[Origin, ...]]
 
     @property
     def factors(self) -> tuple[str, ...]:
@@ -133,7 +138,7 @@ def _departures(cells: Iterable[object]) -> int:
 
 def _too_constant(coded: CodedVariable, rows: int) -> tuple[Cause, str] | None:
     """Return why a variable has too little variation to be compared, None when it has enough."""
-    stated = rows - coded.count("unstated")
+    stated = rows - coded.count("unknown")
     if stated == 0:
         return "never_varied", f"no submission of {rows} mentions it"
     departing = min(_departures(coded.values), _departures(_cells(coded)))
@@ -193,10 +198,17 @@ def build_design(
     all; the rest are set aside and named. The date and the track are always context columns.
     """
     variables = load_variables() if variables is None else variables
-    scored = [one for one in leaderboard.submissions if one.val_bpb is not None]
+    everyone = leaderboard.submissions
+    places = [place for place, one in enumerate(everyone) if one.val_bpb is not None]
+    scored = [everyone[place] for place in places]
     rows = len(scored)
+    ancestry = parent_rows(everyone)
+    row_of = {place: row for row, place in enumerate(places)}
     context, undated = _context(scored)
-    coded = {name: code_variable(variable, scored) for name, variable in variables.items()}
+    coded = {
+        name: code_variable(variable, everyone, ancestry).take(places)
+        for name, variable in variables.items()
+    }
     cells: dict[str, list[float] | list[str]] = {
         "date": [float(day) for day in context["date"]],
         "track": _pool_rare(context["track"]),
@@ -253,7 +265,7 @@ def build_design(
             chosen += 1
     order = [name for name in columns if name in {*kept, OUTCOME}]
     place = {name: index for index, name in enumerate(columns)}
-    imputed = {n: coded[n].count("unstated") for n in order if n in coded}
+    imputed = {n: coded[n].count("unknown") for n in order if n in coded}
     if undated and "date" in order:
         imputed["date"] = undated
     unquantified = {n: coded[n].count("used_without_value") for n in order if n in coded}
@@ -265,4 +277,9 @@ def build_design(
         excluded=tuple(sorted(excluded, key=lambda one: place[one.variable])),
         imputed={name: count for name, count in imputed.items() if count},
         unquantified={name: count for name, count in unquantified.items() if count},
+        parents=tuple(
+            None if parent is None else row_of.get(parent)
+            for parent in (ancestry[place] for place in places)
+        ),
+        origins={name: coded[name].origins for name in order if name in coded},
     )

@@ -137,3 +137,16 @@ def test_no_submissions_at_all_is_an_empty_table():
     design = build_design(board([]))
     assert design.factors == ()
     assert len(design.table) == 0
+
+
+def test_provenance_is_told_cell_by_cell_and_unscored_parents_are_inherited_from(submission):
+    rows = [submission(i, 1 + i / 100, techniques={"ema": 0.9 * (i % 2)}) for i in range(12)]
+    rows.append(submission(20, None, techniques={"ema": 0.5}))
+    rows.append(submission(21, 1.1, parent_prs=(1020,)))
+    rows.append(submission(22, 1.1, parent_prs=(1021,)))
+    rows.append(submission(23, 1.1))
+    design = build_design(board(rows))
+    assert design.origins["ema"][-4:] == ("stated", "inherited", "inherited", "unknown")
+    assert design.table["ema"].iloc[-3:].tolist() == [0.5, 0.5, 0.0]
+    assert design.imputed["ema"] == 1
+    assert design.parents == (*[None] * 13, 12, None)
