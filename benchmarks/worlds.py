@@ -14,7 +14,8 @@ lineage    submissions come in time; each copies an earlier one, good and recent
            others, and draws a few factors anew; the first hidden cause belongs to the author
            (skill), the others travel down the lineage
 missing    `latent`, and a README states a factor only with some probability, higher where it
-           departs from the baseline; some techniques are named without their value
+           departs from the baseline; some techniques are named without their value; of what is
+           not stated, six scripts in ten tell the truth with probability 0.9
 mixed-all  `lineage` and `missing` together; numeric effects may level off, a parent may be unnamed
 """
 
@@ -453,12 +454,17 @@ def _written(world: World, rows: Rows, rng: np.random.Generator) -> Leaderboard:
     for row in range(len(rows.bpb)):
         techniques: dict[str, Value] = {}
         absent: list[str] = []
+        defaults: dict[str, Value] = {}
+        script = rng.random() < 0.6
         for place, factor in enumerate(world.factors):
             code = int(rows.codes[factor.id][row])
             value = factor.levels[code]
             if stated_if_changed is not None and stated_if_not is not None:
                 chance = stated_if_changed[place] if code else stated_if_not[place]
                 if rng.random() > chance:
+                    if script:
+                        honest = rng.random() < 0.9
+                        defaults[factor.id] = value if honest else factor.levels[0]
                     continue
                 if code and factor.variable.kind == "numeric" and rng.random() < 0.05:
                     techniques[factor.id] = True
@@ -488,6 +494,7 @@ def _written(world: World, rows: Rows, rng: np.random.Generator) -> Leaderboard:
                 ),
                 techniques=techniques,
                 absent=tuple(absent),
+                defaults=defaults,
                 ablations=_ablations(world, rows, row, rng),
             )
         )
