@@ -36,6 +36,7 @@ def rank(
     *,
     tried: Collection[str] = (),
     held: Mapping[str, float] | None = None,
+    additive: bool = False,
     limit: int | None = None,
 ) -> list[Choice]:
     """Return untried candidates, most gain per cost first; equal ones by id.
@@ -47,6 +48,9 @@ def rank(
         joint: belief over all candidates, in their order, after every test so far.
         costs: candidate → cost of one paired seed.
         held: variable → improvement in bpb that is confirmed of it already.
+        additive: confirmed improvements of different variables count together without having
+            been tried together, so that a combination is worth its interaction alone; otherwise
+            it is worth what it brings beyond its better part.
         limit: how many; all by default.
     """
     places = {one.id: place for place, one in enumerate(candidates)}
@@ -60,9 +64,7 @@ def rank(
         for name in sorted(left, key=lambda name: len(left[name].parts)):
             one, place = left[name], places[name]
             mean, sd = float(joint.mean[place]), joint.sd(place)
-            bar = sum(brought.get(variable, 0.0) for variable in one.variables)
-            if len(one.parts) > 1:  # its parts would bring this without it
-                bar += sum(judged[part].gain for part in one.parts if part in judged)
+            bar = _without(one, brought, judged, additive=additive)
             gain, seeds = trial.gain(mean, sd, bar), trial.seeds(mean, sd)
             judged[name] = Choice(one, mean, sd, gain, seeds, gain / (seeds * costs[name]))
         best = max(judged.values(), key=lambda choice: choice.worth)
@@ -72,4 +74,27 @@ def rank(
         if len(best.candidate.parts) == 1:
             variable = best.candidate.variables[0]
             brought[variable] = brought.get(variable, 0.0) + best.gain
+        else:  # one combination of a variable at a time: the next depends on what it shows
+            taken = set(best.candidate.variables)
+            left = {
+                name: one
+                for name, one in left.items()
+                if len(one.parts) == 1 or taken.isdisjoint(one.variables)
+            }
     return ranked
+
+
+def _without(
+    candidate: Candidate,
+    brought: Mapping[str, float],
+    judged: Mapping[str, Choice],
+    *,
+    additive: bool,
+) -> float:
+    """Return the improvement in bpb that can be had without this candidate."""
+    expected = (judged[part].gain if part in judged else 0.0 for part in candidate.parts)
+    each = [
+        brought.get(variable, 0.0) + (gain if len(candidate.parts) > 1 else 0.0)
+        for variable, gain in zip(candidate.variables, expected, strict=True)
+    ]
+    return sum(each) if additive else max(each)

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-CARRY_SD = 0.7
+CARRY_SD = 1.0
 STRAY_SD = 0.5
 KIN = 0.5
 
@@ -116,6 +116,6 @@ def _kinship(singles: Sequence[Candidate]) -> Numbers:
     """Correlations that being of one variable implies, shape (k, k)."""
     names = np.array([one.variables[0] for one in singles])
     signs = np.array([-1.0 if one.step < 0 else 1.0 for one in singles])
-    kin = KIN * np.outer(signs, signs) * (names[:, None] == names[None, :])
+    kin: Numbers = KIN * np.outer(signs, signs) * (names[:, None] == names[None, :])
     np.fill_diagonal(kin, 1.0)
     return kin
