@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 from interventions.vocabulary import Variable, load_variables
 from scripts.causal.campaign.schema import AblationResults
+from scripts.causal.graph.beliefs import believed_effects
 from scripts.causal.graph.design import CONTEXT, OUTCOME, TIERS, build_design
-from scripts.causal.graph.effects import Finding, all_effects, findings
+from scripts.causal.graph.effects import Finding, estimate_effects, findings
 from scripts.causal.graph.estimate import pag_of
 from scripts.causal.graph.expert import ExpertEdge, Standing, load_expert_edges, tag_edge
 from scripts.causal.graph.schema import (
@@ -55,11 +56,37 @@ def _drafts(
         drafts[pair] = replace(found, belief=words)
     for variable, estimates in effects.items():
         reports = sum(one.n for one in estimates if one.source == "reported")
-        words = f"claimed by READMEs, ablation rows: {reports}" if reports else ""
+        words = f"claimed by READMEs, independent reports: {reports}" if reports else ""
         pair = frozenset((variable, OUTCOME))
-        if variable not in CONTEXT and pair not in drafts:
+        spoken = any(one.source != "observed" for one in estimates)
+        if spoken and variable not in CONTEXT and pair not in drafts:
             drafts[pair] = _Draft(variable, OUTCOME, None, words)
     return list(drafts.values())
+
+
+def _an_effect(estimate: Estimate) -> bool:
+    return estimate.method != "adjusted" or estimate.identified is True
+
+
+def readable(estimates: Sequence[Estimate]) -> tuple[Estimate, ...]:
+    """Return the estimates that an edge carries: those that may be read as effects.
+
+    Of a numeric variable's several observed levels the best measured stands for the line; the
+    rest are in the combined effects.
+    """
+    kept: list[Estimate] = []
+    for one in estimates:
+        if one.source != "observed" or isinstance(one.before, bool | str):
+            kept += [one] if _an_effect(one) else []
+            continue
+        like = [
+            each
+            for each in estimates
+            if each.source == "observed" and each.method == one.method and _an_effect(each)
+        ]
+        if like and one is min(like, key=lambda each: each.se):
+            kept.append(one)
+    return tuple(kept)
 
 
 def _arrow_at(shares: PairFrequency | None, name: str) -> float:
@@ -182,8 +209,11 @@ def assemble_dag(
     """
     variables = load_variables() if variables is None else variables
     design = build_design(leaderboard, variables=variables)
-    effects = all_effects(leaderboard, design, pag_of(graph), variables, results)
-    effects = {name: found for name, found in effects.items() if name in variables}
+    table = estimate_effects(leaderboard, design, pag_of(graph), variables, results)
+    effects = {
+        name: readable(found) for name, found in table.estimates.items() if name in variables
+    }
+    effects = {name: found for name, found in effects.items() if found}
     settled = {name: one for name, one in findings(results).items() if name in variables}
     experts = load_expert_edges({*variables, *CONTEXT, OUTCOME})
     frequencies = {frozenset((one.a, one.b)): one for one in graph.frequencies}
@@ -207,5 +237,7 @@ def assemble_dag(
         set_aside=graph.set_aside,
         imputed=graph.imputed,
         unquantified=graph.unquantified,
+        effects=believed_effects(table, variables),
+        refused=dict(table.refused),
         statement=_statement(graph, edges),
     )

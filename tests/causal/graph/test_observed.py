@@ -24,7 +24,10 @@ def test_an_identified_effect_is_the_planted_one(planted):
     assert estimate.low < -0.03 < estimate.high
     assert estimate.high < -0.02
     assert estimate.n == 80
-    assert estimate.contrast == "0 → 64, on a line, adjusted for date"
+    assert (estimate.before, estimate.after) == (0, 64)
+    assert estimate.detail.startswith("adjusted for date, 4 other variables; heavy-tailed")
+    assert estimate.identified is True
+    assert estimate.bounds is None
 
 
 def test_a_numeric_effect_is_that_of_the_usual_change(planted):

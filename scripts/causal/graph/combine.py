@@ -1,0 +1,488 @@
+"""One posterior per contrast from reported, observed and tested estimates.
+
+Each estimate enters with its own variance plus the variance of its kind: how far a source of this
+kind lies from what is true of this very contrast (another stack, a hidden cause, what authors
+choose to report). These spreads are learnt over all contrasts of a leaderboard at once, from how
+far two kinds of estimate of the same contrast lie apart beyond their own errors (empirical Bayes).
+The start is Normal(0, typical²).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import combinations
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.stats import norm
+from scipy.stats import t as student
+
+from scripts.causal.graph.schema import (
+    QUANTILE,
+    CombinedEffect,
+    Estimate,
+    Level,
+    SourceWeight,
+    level_words,
+)
+
+Numbers = NDArray[np.float64]
+Kind = Literal["reported", "differences", "identified", "associated", "tested"]
+LEARNT: tuple[Kind, ...] = ("reported", "differences", "identified", "associated")
+# Where nothing tells: as shares of the typical effect. A guess that two estimates of one contrast
+# soon outvote; an association that a hidden cause may explain starts at half an effect.
+ASSUMED: dict[Kind, float] = {
+    "reported": 0.25,
+    "differences": 0.25,
+    "identified": 0.15,
+    "associated": 0.5,
+}
+ASSUMED_SD = 1.0  # of the logarithm of a spread about its guess
+SMALLEST_TYPICAL = 0.001  # bpb; smaller effects are not worth telling apart
+TAIL = 5.0
+# Differences and adjusted effects are read off the same scores; at equal errors that correlate by
+# a half, their mean has half as much again of the variance of independent ones.
+SAME_SCORES = 1.5
+# A value on a line between others, per unit of the line that the evidence does not cover.
+BEND = 0.5
+
+Belief = Literal["supported", "contradicted", "cannot_tell"]
+
+
+def kind_of(estimate: Estimate) -> Kind:
+    """Return the kind of source that the estimate is."""
+    if estimate.source != "observed":
+        return estimate.source
+    if estimate.method == "differences":
+        return "differences"
+    return "associated" if estimate.identified is False else "identified"
+
+
+@dataclass(frozen=True)
+class SourceSpreads:
+    """Standard deviations in bpb, learnt over all contrasts of a leaderboard.
+
+    Attributes:
+        typical: of true effects about zero.
+        between: per kind of source, of its estimates about what is true of the contrast; 0 for
+            tested ones, which are about it at their own scale.
+        learnt_from: per kind, the contrasts on which it met another kind.
+    """
+
+    typical: float = SMALLEST_TYPICAL
+    between: Mapping[str, float] = field(default_factory=dict)
+    learnt_from: Mapping[str, int] = field(default_factory=dict)
+
+    def of(self, kind: Kind) -> float:
+        """Return the spread of a kind of source."""
+        if kind == "tested":
+            return 0.0
+        return self.between.get(kind, ASSUMED[kind] * self.typical)
+
+
+def same(one: Level, other: Level) -> bool:
+    """Say whether two levels are one; True is no 1, and False no 0."""
+    return isinstance(one, bool) == isinstance(other, bool) and one == other
+
+
+def _is_number(level: Level) -> bool:
+    return not isinstance(level, bool | str)
+
+
+def _used(level: Level) -> bool:
+    return level is not False and level not in {0, "none"}
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """An estimate turned to the contrast asked about, with what carrying it there may cost."""
+
+    estimate: Estimate
+    extra: float = 0.0
+
+
+def _turned(estimate: Estimate, before: Level, after: Level) -> Estimate | None:
+    if same(estimate.before, before) and same(estimate.after, after):
+        return estimate
+    if same(estimate.before, after) and same(estimate.after, before):
+        return estimate.turned()
+    return None
+
+
+def _scaled(estimate: Estimate, before: Level, after: Level, factor: float) -> Estimate:
+    low, high = sorted((estimate.low * factor, estimate.high * factor))
+    bounds = estimate.bounds
+    return estimate.model_copy(
+        update={
+            "before": before,
+            "after": after,
+            "effect": estimate.effect * factor,
+            "low": low,
+            "high": high,
+            "bounds": None
+            if bounds is None
+            else tuple(sorted((bounds[0] * factor, bounds[1] * factor))),
+        }
+    )
+
+
+def _composed(first: Estimate, second: Estimate, before: Level, after: Level) -> Estimate:
+    """Return before → after from two estimates against a common level."""
+    effect = second.effect - first.effect
+    half = QUANTILE * float(np.hypot(first.se, second.se))
+    return second.model_copy(
+        update={
+            "before": before,
+            "after": after,
+            "effect": effect,
+            "low": effect - half,
+            "high": effect + half,
+            "n": min(first.n, second.n),
+            "bounds": None,
+        }
+    )
+
+
+def _on_line(
+    estimate: Estimate, before: Level, after: Level, typical: float
+) -> tuple[float, Evidence] | None:
+    """Return the estimate carried along a line, with the share of it that is extrapolation."""
+    ends = estimate.before, estimate.after, before, after
+    if not all(_is_number(one) for one in ends):
+        return None
+    low, high, here, there = (float(one) for one in ends)
+    if low == high or here == there:
+        return None
+    factor = (there - here) / (high - low)
+    if not 1 / 3 <= abs(factor) <= 3:
+        return None
+    mine, theirs = sorted((here, there)), sorted((low, high))
+    union = max(mine[1], theirs[1]) - min(mine[0], theirs[0])
+    common = max(min(mine[1], theirs[1]) - max(mine[0], theirs[0]), 0.0)
+    missed = 1 - common / union
+    carried = _scaled(estimate, before, after, factor)
+    return missed, Evidence(carried, BEND * missed * (abs(carried.effect) + typical))
+
+
+def _any_value(
+    group: Sequence[Estimate], before: Level, after: Level, typical: float
+) -> Evidence | None:
+    """Return evidence between "used at whatever value" and one value; None where there is none."""
+    flags = sum(isinstance(one, bool) for one in (before, after))
+    candidates = []
+    for one in (*group, *(each.turned() for each in group)):
+        if _used(one.before) or not _used(one.after) or _used(before) or not _used(after):
+            continue
+        if one.after is True or (after is True and flags):
+            candidates.append(one)
+    if not candidates:
+        return None
+    best = min(candidates, key=lambda one: (one.se, -one.n))
+    carried = best.model_copy(update={"before": before, "after": after})
+    return Evidence(carried, BEND * typical)
+
+
+def _about(
+    group: Sequence[Estimate], before: Level, after: Level, typical: float
+) -> Evidence | None:
+    """Return what the estimates of one kind and one variable say of a contrast."""
+    for one in group:
+        turned = _turned(one, before, after)
+        if turned is not None:
+            return Evidence(turned)
+    against: dict[str, list[Estimate]] = {"before": [], "after": []}
+    for one in group:
+        for side, level in (("before", before), ("after", after)):
+            against[side] += [one] if same(one.after, level) else []
+    for first in against["before"]:
+        for second in against["after"]:
+            if same(first.before, second.before):
+                return Evidence(_composed(first, second, before, after))
+    lines = [found for one in group if (found := _on_line(one, before, after, typical))]
+    if lines:
+        return min(lines, key=lambda found: found[0])[1]
+    if _used(before):
+        turned_round = _any_value(group, after, before, typical)
+        if turned_round is None:
+            return None
+        return replace(turned_round, estimate=turned_round.estimate.turned())
+    return _any_value(group, before, after, typical)
+
+
+def evidence_about(
+    estimates: Sequence[Estimate], before: Level, after: Level, typical: float
+) -> tuple[Evidence, ...]:
+    """Return, one per kind of source, what a variable's estimates say of before → after.
+
+    The very contrast where it was estimated; else the difference of two against a common level;
+    for numbers, the nearest contrast on a straight line; "used at whatever value" for one value.
+    Carrying over adds half a typical effect, for a line half of it per share not covered.
+    """
+    found = []
+    for kind in ("tested", *LEARNT):
+        group = [one for one in estimates if kind_of(one) == kind]
+        one = _about(group, before, after, typical)
+        if one is not None:
+            found.append(one)
+    return tuple(found)
+
+
+def _meetings(
+    estimates: Mapping[str, Sequence[Estimate]], typical: float
+) -> list[tuple[Kind, Kind, float, float]]:
+    """Return (kind, kind, difference, variance of its errors) wherever two kinds meet."""
+    found = []
+    for group in estimates.values():
+        for before, after in contrasts(group):
+            about = evidence_about(group, before, after, typical)
+            for one, other in combinations(about, 2):
+                variance = one.estimate.se**2 + other.estimate.se**2
+                variance += one.extra**2 + other.extra**2
+                gap = one.estimate.effect - other.estimate.effect
+                found.append((kind_of(one.estimate), kind_of(other.estimate), gap, variance))
+    return found
+
+
+def contrasts(estimates: Sequence[Estimate]) -> tuple[tuple[Level, Level], ...]:
+    """Return the contrasts that some estimate is about, each in one direction."""
+    found: list[tuple[Level, Level]] = []
+    for one in estimates:
+        if not any(
+            (same(one.before, b) and same(one.after, a))
+            or (same(one.before, a) and same(one.after, b))
+            for b, a in found
+        ):
+            found.append((one.before, one.after))
+    return tuple(found)
+
+
+def _typical(estimates: Mapping[str, Sequence[Estimate]], spreads: SourceSpreads) -> float:
+    """Return the standard deviation of true effects by marginal likelihood.
+
+    Each contrast's most precise estimate counts once. The likelihood is Student's t, for a few
+    changes (an n-gram cache) move bpb by a hundred times what others do.
+    """
+    effects, variances = [], []
+    for group in estimates.values():
+        for before, after in contrasts(group):
+            same_contrast = [
+                (one.se**2 + spreads.of(kind_of(one)) ** 2, one.effect)
+                for one in group
+                if _turned(one, before, after) is not None
+            ]
+            variance, effect = min(same_contrast)
+            effects.append(effect)
+            variances.append(variance)
+    if len(effects) < 3:
+        return max([SMALLEST_TYPICAL, *(abs(one) for one in effects)])
+    sizes, noise = np.array(effects), np.array(variances)
+
+    def cost(place: Numbers) -> float:
+        scale = np.sqrt((np.exp(2 * place[0]) + noise) * (TAIL - 2) / TAIL)
+        return -float(np.sum(student.logpdf(sizes / scale, TAIL) - np.log(scale)))
+
+    start = np.log(max(float(np.median(np.abs(sizes))), SMALLEST_TYPICAL))
+    found = minimize(cost, [start], method="Nelder-Mead")
+    return max(float(np.exp(found.x[0])), SMALLEST_TYPICAL)
+
+
+def _likeliest(
+    met: Sequence[tuple[Kind, Kind, float, float]], kinds: Sequence[Kind], typical: float
+) -> list[float]:
+    """Return the kinds' spreads of highest posterior density."""
+    gaps = np.array([pair[2] for pair in met])
+    noise = np.array([pair[3] for pair in met])
+    has = np.array([[float(kind in pair[:2]) for kind in kinds] for pair in met])
+    guess = np.log([ASSUMED[kind] * typical for kind in kinds])
+
+    def cost(logs: Numbers) -> float:
+        variance = noise + has @ np.exp(2 * logs)
+        scale = np.sqrt(variance * (TAIL - 2) / TAIL)
+        fit = float(np.sum(student.logpdf(gaps / scale, TAIL) - np.log(scale)))
+        return float(np.sum((logs - guess) ** 2)) / (2 * ASSUMED_SD**2) - fit
+
+    best = minimize(cost, guess, method="Nelder-Mead", options={"maxiter": 2000})
+    return [float(one) for one in np.exp(best.x)]
+
+
+def learn_spreads(estimates: Mapping[str, Sequence[Estimate]]) -> SourceSpreads:
+    """Return the spreads of a leaderboard's sources.
+
+    Maximum a posteriori of the gaps between kinds (Student's t, so that a few wild ones do not
+    set the scale), each spread log-normal about its assumed share of the typical effect: two or
+    three contrasts move it little, twenty decide it.
+    """
+    spreads = SourceSpreads()
+    for _ in range(3):
+        spreads = SourceSpreads(_typical(estimates, spreads), spreads.between, spreads.learnt_from)
+        met = _meetings(estimates, spreads.typical)
+        kinds = [kind for kind in LEARNT if any(kind in pair[:2] for pair in met)]
+        if not kinds:
+            return SourceSpreads(spreads.typical)
+        best = _likeliest(met, kinds, spreads.typical)
+        spreads = SourceSpreads(
+            spreads.typical,
+            dict(zip(kinds, best, strict=True)),
+            {kind: sum(kind in pair[:2] for pair in met) for kind in kinds},
+        )
+    return spreads
+
+
+@dataclass(frozen=True)
+class _Part:
+    source: Literal["reported", "observed", "tested", "prior"]
+    effect: float
+    se: float
+    between: float
+    words: str
+    inflation: float = 1.0
+
+    @property
+    def precision(self) -> float:
+        return 1 / (max(self.se**2 + self.between**2, 1e-14) * self.inflation)
+
+
+def _parts(evidence: Sequence[Evidence], spreads: SourceSpreads) -> list[_Part]:
+    kinds = [kind_of(one.estimate) for one in evidence]
+    observed = sum(kind in ("differences", "identified", "associated") for kind in kinds)
+    parts = []
+    for one, kind in zip(evidence, kinds, strict=True):
+        item = one.estimate
+        shared = item.source == "observed" and observed > 1
+        words = {
+            "differences": "child − parent",
+            "identified": "adjusted",
+            "associated": "adjusted, not identified",
+        }.get(kind, "")
+        parts.append(
+            _Part(
+                item.source,
+                item.effect,
+                item.se,
+                float(np.hypot(spreads.of(kind), one.extra)),
+                words + (", carried over from another value" if one.extra else ""),
+                SAME_SCORES if shared else 1.0,
+            )
+        )
+    return parts
+
+
+def _pool(parts: Sequence[_Part]) -> tuple[float, float]:
+    precision = sum(part.precision for part in parts)
+    mean = sum(part.effect * part.precision for part in parts) / precision
+    return mean, float(precision**-0.5)
+
+
+def judge(published: float, mean: float, sd: float) -> Belief:
+    """Return what evidence that is not the publication's own says of a published effect.
+
+    supported: its 95 % interval lies wholly on the published side of zero. contradicted: it lies
+    wholly on the other side, or holds neither the published size nor half of it.
+    """
+    sign = -1.0 if published < 0 else 1.0
+    low, high = sign * mean - QUANTILE * sd, sign * mean + QUANTILE * sd
+    if low > 0:
+        return "supported"
+    return "contradicted" if high < abs(published) / 2 else "cannot_tell"
+
+
+_SAYS = {
+    "supported": "the data supports it",
+    "contradicted": "the data contradicts it",
+    "cannot_tell": "the data cannot tell",
+}
+
+
+def combine_evidence(
+    variable: str,
+    before: Level,
+    after: Level,
+    evidence: Sequence[Evidence],
+    spreads: SourceSpreads,
+    published: Sequence[float] = (),
+) -> CombinedEffect:
+    """Return the posterior of one contrast with every source's weight.
+
+    Args:
+        variable: vocabulary id.
+        before: its value in the control.
+        after: its value in the treatment.
+        evidence: at most one per kind of source, turned to before → after.
+        spreads: of the leaderboard.
+        published: effects that somebody claims and that are in no README (the catalog's); each
+            counts as a report of one seed on another stack.
+    """
+    parts = _parts(evidence, spreads)
+    claim_sd = max(spreads.of("reported"), spreads.typical)
+    parts += [_Part("reported", one, claim_sd, claim_sd, "published claim") for one in published]
+    ours = [part for part in parts if part.source in ("observed", "tested")]
+    claims = [part for part in parts if part.source == "reported"]
+    belief: Belief | None = None
+    words = ""
+    if claims:
+        claimed, _ = _pool(claims)
+        words = f"reported {claimed:+.4f} bpb"
+        belief = "cannot_tell"
+        if ours:
+            mean, sd = _pool(ours)
+            belief = judge(claimed, mean, sd)
+            half = QUANTILE * sd
+            words += f", observed and tested {mean:+.4f} [{mean - half:+.4f}, {mean + half:+.4f}]"
+        else:
+            words += ", nothing observed or tested"
+        words += f": {_SAYS[belief]}"
+    elif ours:
+        words = "nobody reports it"
+    parts.append(_Part("prior", 0.0, 0.0, spreads.typical, "typical size of an effect"))
+    mean, sd = _pool(parts)
+    total = sum(part.precision for part in parts)
+    return CombinedEffect(
+        variable=variable,
+        before=before,
+        after=after,
+        mean=mean,
+        sd=sd,
+        low=mean - QUANTILE * sd,
+        high=mean + QUANTILE * sd,
+        weights=tuple(
+            SourceWeight(
+                source=part.source,
+                weight=part.precision / total,
+                effect=part.effect,
+                se=part.se,
+                between=part.between,
+                words=part.words,
+            )
+            for part in parts
+        ),
+        belief=belief,
+        words=words,
+    )
+
+
+def combine(
+    estimates: Sequence[Estimate], spreads: SourceSpreads, variable: str = ""
+) -> CombinedEffect:
+    """Return the posterior of the one contrast that all these estimates are about.
+
+    Raises:
+        ValueError: no estimate, or one that compares something else.
+    """
+    if not estimates:
+        raise ValueError("at least one estimate is needed")
+    before, after = estimates[0].before, estimates[0].after
+    for one in estimates:
+        if _turned(one, before, after) is None:
+            raise ValueError(
+                f"{one.contrast} does not compare {level_words(before)} with {level_words(after)}"
+            )
+    evidence = evidence_about(estimates, before, after, spreads.typical)
+    return combine_evidence(variable, before, after, evidence, spreads)
+
+
+def improvement_chance(effect: CombinedEffect) -> float:
+    """Return the posterior probability that the change lowers bpb."""
+    return float(norm.cdf(-effect.mean / effect.sd))
