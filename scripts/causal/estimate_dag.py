@@ -6,6 +6,7 @@ Usage: python scripts/causal/estimate_dag.py --input interventions.json --output
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +20,7 @@ from scripts.causal.forms import parse_file, write_file
 from scripts.causal.graph.assemble import assemble_dag
 from scripts.causal.graph.diff import diff_dags
 from scripts.causal.graph.estimate import estimate_data_graph
+from scripts.causal.graph.fci import Engine
 from scripts.causal.graph.render import render
 from scripts.causal.graph.schema import CausalDag
 from scripts.causal.leaderboard.schema import Leaderboard, load_leaderboard
@@ -32,6 +34,8 @@ def estimate_dag(
     bootstraps: int = 40,
     seed: int = 0,
     results: Sequence[AblationResults] = (),
+    engine: Engine = "own",
+    workers: int = 1,
     progress: Callable[[float], None] | None = None,
 ) -> CausalDag:
     """Return the tagged graph of a leaderboard, own results included.
@@ -49,6 +53,8 @@ def estimate_dag(
         depth=depth,
         bootstraps=bootstraps,
         seed=seed,
+        engine=engine,
+        workers=workers,
         progress=progress,
     )
     return assemble_dag(graph, leaderboard, results)
@@ -83,6 +89,12 @@ def main(
     bootstraps: Annotated[int, typer.Option(help="Resamples by lineage.")] = 40,
     depth: Annotated[int, typer.Option(help="Largest conditioning set; -1: no bound.")] = 2,
     seed: Annotated[int, typer.Option(help="Seed of the resampling.")] = 0,
+    engine: Annotated[
+        Engine, typer.Option(help="Whose search and rules; causal-learn's are slow.")
+    ] = "own",
+    workers: Annotated[
+        int | None, typer.Option(help="Processes for the resamples at most.", show_default="cores")
+    ] = None,
     cycle: Annotated[int, typer.Option(help="Number of the cycle, for dag_diff.json.")] = 1,
     quiet: Annotated[bool, typer.Option(help="Show no progress.")] = False,
     json_output: Annotated[bool, typer.Option("--json", help="Graph to standard output.")] = False,
@@ -100,6 +112,8 @@ def main(
             bootstraps=bootstraps,
             seed=seed,
             results=ours,
+            engine=engine,
+            workers=os.cpu_count() or 1 if workers is None else workers,
             progress=progress,
         )
     render(dag, output_dir)

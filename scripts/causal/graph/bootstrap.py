@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -15,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.causal.graph.citest import Encoded, WilksTest
-from scripts.causal.graph.fci import run_fci
+from scripts.causal.graph.fci import Engine, run_fci
 from scripts.causal.graph.pag import Pag
 from scripts.causal.graph.schema import PairFrequency
 
+WORTH_WORKERS = 8.0  # seconds of work; a process takes about 2 to import what it needs
 TASKS_PER_WORKER = 4  # chunks handed to each, so that a slow resample holds up little
 
 
@@ -31,6 +33,7 @@ class _Resampling:
     tiers: Mapping[str, int]
     alpha: float
     depth: int
+    engine: Engine
 
     def pag(self, drawn: NDArray[np.intp]) -> Pag:
         """Return the PAG of the clusters drawn; none over fewer than two columns to compare."""
@@ -44,6 +47,7 @@ class _Resampling:
             alpha=self.alpha,
             depth=self.depth,
             tiers={name: self.tiers[name] for name in names},
+            engine=self.engine,
         )
 
 
@@ -79,8 +83,15 @@ def _one_thread_each() -> Iterator[None]:
 def _pags(
     resampling: _Resampling, draws: Sequence[NDArray[np.intp]], workers: int
 ) -> Iterator[Pag]:
-    """Yield the PAG of each draw, in order."""
-    if workers <= 1 or len(draws) <= 1:
+    """Yield the PAG of each draw, in order.
+
+    The first is computed here, to see whether the rest is worth the start of processes.
+    """
+    here = 1 if workers > 1 else len(draws)
+    start = time.perf_counter()
+    yield from map(resampling.pag, draws[:here])
+    draws = draws[here:]
+    if not draws or len(draws) * (time.perf_counter() - start) < WORTH_WORKERS:
         yield from map(resampling.pag, draws)
         return
     pool = ProcessPoolExecutor(
@@ -106,6 +117,7 @@ def edge_frequencies(
     bootstraps: int,
     seed: int,
     workers: int = 1,
+    engine: Engine = "own",
     progress: Callable[[float], None] | None = None,
 ) -> tuple[PairFrequency, ...]:
     """Return how often each pair is adjacent when whole lineage clusters are drawn again.
@@ -119,17 +131,17 @@ def edge_frequencies(
         encoded: the encoded table.
         clusters: lineage label per row.
         tiers: variable → place in time.
-        alpha, depth: as in `run_fci`.
+        alpha, depth, engine: as in `run_fci`.
         bootstraps: number of resamples.
         seed: of the resampling.
-        workers: processes; more than one needs a main module that is safe to import (guarded by
-            ``if __name__ == "__main__"``). The result does not depend on it.
+        workers: processes at most; more than one needs a main module that is safe to import
+            (guarded by ``if __name__ == "__main__"``). The result does not depend on it.
         progress: told the fraction done.
     """
     labels, owner = np.unique(np.asarray(clusters, dtype=str), return_inverse=True)
     generator = np.random.default_rng(seed)
     draws = [generator.integers(len(labels), size=len(labels)) for _ in range(bootstraps)]
-    resampling = _Resampling(encoded, owner, dict(tiers), alpha, depth)
+    resampling = _Resampling(encoded, owner, dict(tiers), alpha, depth, engine)
     adjacent: Counter[tuple[str, str]] = Counter()
     arrows: Counter[tuple[str, str]] = Counter()
     together: Counter[tuple[str, str]] = Counter()

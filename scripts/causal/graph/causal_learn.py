@@ -51,6 +51,13 @@ class _CausalLearnWilks(CIT_Base):  # type: ignore[misc]
 register_ci_test(TEST_NAME, _CausalLearnWilks)
 
 
+class _PlacedNode(GraphNode):  # type: ignore[misc]
+    """A node that hashes by its position, so that a set of nodes is walked alike in every run."""
+
+    def __hash__(self) -> int:
+        return int(self.name.lstrip("X")) - 1
+
+
 def _require(graph: GeneralGraph, pairs: Collection[tuple[int, int]]) -> None:
     """Orient each required pair cause → effect, whatever it was."""
     for cause, effect in pairs:
@@ -187,13 +194,15 @@ def search(
         tiers: place in time of each variable.
         required: (cause, effect) positions.
     """
-    nodes = [GraphNode(f"X{place + 1}") for place in range(count)]
+    nodes = [_PlacedNode(f"X{place + 1}") for place in range(count)]
     data = np.zeros((2, count))
     with contextlib.redirect_stdout(io.StringIO()):
         method = CIT(data, TEST_NAME, test=test)
-        graph, separators, _ = fas(
+        skeleton, separators, _ = fas(
             data, nodes, method, alpha=float(alpha), depth=depth, show_progress=False
         )
+        graph = GeneralGraph(nodes)  # the skeleton's own nodes hash by name
+        graph.graph = skeleton.graph
         rules.reorientAllWith(graph, Endpoint.CIRCLE)
         rules.rule0(graph, nodes, separators, None, False)
         _remove_by_possible_d_sep(graph, test, alpha, depth, separators)

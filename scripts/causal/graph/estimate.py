@@ -9,7 +9,7 @@ import numpy as np
 from scripts.causal.graph.bootstrap import edge_frequencies
 from scripts.causal.graph.citest import TEST_WORDS, Encoded, WilksTest, encode_table
 from scripts.causal.graph.design import LEAST_SUBMISSIONS, OUTCOME, Column, Design, build_design
-from scripts.causal.graph.fci import run_fci
+from scripts.causal.graph.fci import Engine, run_fci
 from scripts.causal.graph.lineage import CLUSTER_RULE
 from scripts.causal.graph.pag import Pag, PagEdge, make_pag
 from scripts.causal.graph.schema import (
@@ -70,6 +70,8 @@ def estimate_data_graph(
     depth: int = 2,
     bootstraps: int = 40,
     seed: int = 0,
+    engine: Engine = "own",
+    workers: int = 1,
     progress: Callable[[float], None] | None = None,
 ) -> DataGraph:
     """Return what the submissions alone say; the same arguments give the same graph.
@@ -80,6 +82,8 @@ def estimate_data_graph(
         depth: largest conditioning set of the search.
         bootstraps: resamples by lineage cluster for the edge frequencies.
         seed: of the resampling.
+        engine: whose search and orientation rules; see `run_fci`.
+        workers: processes for the resamples, at most; see `edge_frequencies`.
         progress: told the fraction done.
     """
     design = build_design(leaderboard)
@@ -94,7 +98,7 @@ def estimate_data_graph(
             fault = "the factors together determine the score exactly: too few submissions"
     if not fault:
         tiers = {name: column.tier for name, column in columns.items()}
-        pag = run_fci(WilksTest(encoded), alpha=alpha, depth=depth, tiers=tiers)
+        pag = run_fci(WilksTest(encoded), alpha=alpha, depth=depth, tiers=tiers, engine=engine)
         frequencies = edge_frequencies(
             encoded,
             design.clusters,
@@ -103,6 +107,8 @@ def estimate_data_graph(
             depth=depth,
             bootstraps=bootstraps,
             seed=seed,
+            engine=engine,
+            workers=workers,
             progress=progress,
         )
     return DataGraph(
@@ -111,7 +117,7 @@ def estimate_data_graph(
         edges=tuple(_readable(edge) for edge in pag.edges),
         frequencies=frequencies,
         fci=FciSettings(
-            test=TEST_WORDS,
+            test=TEST_WORDS if engine == "own" else f"{TEST_WORDS}; {engine}'s search and rules",
             alpha=alpha,
             depth=depth,
             bootstraps=bootstraps,

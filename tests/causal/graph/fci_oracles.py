@@ -98,12 +98,6 @@ def placed_nodes():
         GraphNode.__hash__ = by_name
 
 
-def causal_learn_search(test, count, **settings):
-    """The end marks that the engine "causal-learn" gives."""
-    with placed_nodes():
-        return causal_learn.search(test, count, **settings)
-
-
 def causal_learn_fci(test, count, alpha=0.05, depth=-1, largest=None):
     """The end marks that causal-learn's own `fci` gives.
 

@@ -51,6 +51,12 @@ def test_the_same_arguments_give_the_same_graph_and_it_survives_a_file(graph, pl
     assert DataGraph.model_validate_json(graph.model_dump_json()) == graph
 
 
+def test_causal_learns_own_search_and_rules_give_the_same_graph(graph, planted):
+    theirs = estimate_data_graph(planted, bootstraps=10, seed=1, engine="causal-learn")
+    assert (theirs.edges, theirs.frequencies) == (graph.edges, graph.frequencies)
+    assert theirs.fci.test.endswith("causal-learn's search and rules")
+
+
 def test_beliefs_stay_apart_from_the_data(graph, planted):
     dag = assemble_dag(graph, planted)
     found = edges(dag)

@@ -6,7 +6,6 @@ import pytest
 from fci_oracles import (
     OneByOne,
     causal_learn_fci,
-    causal_learn_search,
     d_separation,
     fisher_z,
     linear_data,
@@ -14,6 +13,7 @@ from fci_oracles import (
 )
 from networkx import DiGraph, is_d_separator
 
+from scripts.causal.graph import causal_learn
 from scripts.causal.graph.citest import WilksTest, encode_table
 from scripts.causal.graph.fci import AS_CAUSAL_LEARN, SETTLED, Procedure, _Tiered, search
 from scripts.causal.graph.skeleton import ARROW, CIRCLE, NONE, TAIL
@@ -92,7 +92,7 @@ def test_knowledge_gives_the_graph_of_causal_learns_search_and_rules(world):
         settings = {"alpha": 0.05, "depth": 2, "tiers": tiers, "required": required}
         tiered = _Tiered(test, 0.05, tiers, required)
         ours = search(test, names(count), **settings, procedure=WALL)
-        theirs = causal_learn_search(tiered.p_value, count, **settings)
+        theirs = causal_learn.search(tiered.p_value, count, **settings)
         assert np.array_equal(ours, theirs), seed
         marked += any(tiers) and (ours == TAIL).any()
     assert marked >= 5
@@ -112,7 +112,7 @@ def test_mixed_data_give_the_graph_of_causal_learns_search_and_rules(seed):
     settings = {"alpha": 0.05, "depth": 2, "tiers": rng.integers(0, 3, size=12).tolist()}
     ours = search(test, names(12), **settings, procedure=WALL)
     tiered = _Tiered(test, 0.05, settings["tiers"], ())
-    assert np.array_equal(ours, causal_learn_search(tiered.p_value, 12, **settings, required=()))
+    assert np.array_equal(ours, causal_learn.search(tiered.p_value, 12, **settings, required=()))
 
 
 def test_on_d_separation_the_default_too_is_causal_learns_graph():
