@@ -1,6 +1,5 @@
-import pytest
-
-from scripts.causal.graph.design import OUTCOME, build_design, days
+from scripts.causal.graph.context import days
+from scripts.causal.graph.design import OUTCOME, build_design
 from scripts.causal.leaderboard.schema import Leaderboard
 
 
@@ -22,7 +21,7 @@ def test_one_column_per_factor_and_every_variable_accounted_for(planted):
         "sliding_window_eval",
     )
     assert list(design.table.columns)[-1] == OUTCOME
-    assert len(design.factors) + len(design.excluded) == 53 + 1  # and the track
+    assert len(design.factors) + len(design.excluded) == 53 + 4  # the track, and no line to follow
     assert reasons(design)["track"].cause == "never_varied"
 
 
@@ -119,18 +118,13 @@ def test_rare_levels_are_pooled(submission):
     assert set(design.table["quant_bits"]) == {"int8", "int6", "rare"}
 
 
-def test_missing_dates_are_the_median_and_counted(submission):
+def test_a_missing_date_is_that_of_the_nearest_number_and_is_counted(submission):
     rows = [
         submission(i, 1 + i / 100, date=None if i < 5 else f"2026-04-{i:02d}") for i in range(20)
     ]
     design = build_design(board(rows))
     assert design.imputed["date"] == 5
-    assert design.table["date"].iloc[0] == days("2026-04-12")
-
-
-@pytest.mark.parametrize("text", [None, "", "soon", "2026-13-01"])
-def test_what_is_no_date_is_none(text):
-    assert days(text) is None
+    assert design.table["date"].iloc[0] == days("2026-04-05")
 
 
 def test_no_submissions_at_all_is_an_empty_table():
