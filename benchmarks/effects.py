@@ -8,9 +8,9 @@ method gives of a contrast (variable, from, to) is held against the truth:
   all columns           least squares on every column of the table, a yardstick without a graph
   child − parent        least squares of the difference to the parent on all that was changed,
                         a yardstick where there are parents
-  ours, observed        what the pipeline reads off the submissions, by method and by whether it
-                        says that the graph identifies the effect
-  ours, reported        random-effects meta-analysis of the READMEs' ablations
+  ours, …               what the pipeline reads off the submissions, by method and by whether it
+                        says that the graph identifies the effect; what READMEs report; and its
+                        posterior of every contrast from all of them, with and without the reports
 The error is the root mean square over all contrasts of all worlds; beside it stands that of naive
 on the very same contrasts, and how many of the worlds' contrasts were answered at all. Standard
 errors are by leaving out one world at a time. The last line is one JSON object.
@@ -38,9 +38,8 @@ from scripts.causal.cli import run_command
 from scripts.causal.files import InputError
 from scripts.causal.graph.citest import WilksTest, encode_table
 from scripts.causal.graph.design import OUTCOME, RARE, Design, build_design
+from scripts.causal.graph.effects import estimate_effects
 from scripts.causal.graph.fci import run_fci
-from scripts.causal.graph.observed import observed_effects
-from scripts.causal.graph.reported import reported_effects
 from scripts.causal.graph.schema import Estimate, Level
 
 Numbers = NDArray[np.float64]
@@ -210,35 +209,42 @@ def child_minus_parent(sample: Sample, design: Design) -> Iterator[Claim]:
     )
 
 
-def _claims(method: str, estimates: Mapping[str, Sequence[Estimate]]) -> Iterator[Claim]:
-    for variable, found in estimates.items():
-        for one in found:
-            way, identified = getattr(one, "method", ""), getattr(one, "identified", None)
-            name = method + (f", {way}" if way else "")
-            if identified is not None:
-                name += ", identified" if identified else ", not identified"
-            yield Claim(name, variable, one.before, one.after, one.effect, one.low, one.high)
+def _method(estimate: Estimate) -> str:
+    """Return where an estimate comes from, in words."""
+    if estimate.source == "reported":
+        return "ours, reported"
+    if estimate.method == "differences":
+        return "ours, child − parent"
+    told = {True: "identified", False: "not identified", None: "no edge"}
+    return f"ours, adjusted, {told[estimate.identified]}"
 
 
-def ours_observed(sample: Sample, design: Design) -> Iterator[Claim]:
-    """Yield what the pipeline reads off the submissions."""
+def ours(sample: Sample, design: Design) -> Iterator[Claim]:
+    """Yield every estimate of the pipeline, and its posterior of every contrast of the world.
+
+    The posterior is given with and without what READMEs report.
+    """
     tiers = {name: column.tier for name, column in design.columns.items()}
     pag = run_fci(WilksTest(encode_table(design.table)), alpha=0.05, depth=2, tiers=tiers)
-    yield from _claims("ours, observed", observed_effects(design, pag))
-
-
-def ours_reported(sample: Sample, design: Design) -> Iterator[Claim]:
-    """Yield the meta-analysis of reported ablations."""
-    found = reported_effects(sample.leaderboard, load_variables())
-    yield from _claims("ours, reported", found)
+    for words, reports in (("ours, combined", True), ("ours, combined without reports", False)):
+        table = estimate_effects(
+            sample.leaderboard, design, pag, load_variables(), use_reported=reports
+        )
+        for variable, before, after in sample.world.contrasts():
+            one = table.effect(variable, before, after)
+            yield Claim(words, variable, before, after, one.mean, one.low, one.high)
+        if reports:
+            for variable, found in table.estimates.items():
+                for each in found:
+                    ends = each.before, each.after
+                    yield Claim(_method(each), variable, *ends, each.effect, each.low, each.high)
 
 
 METHODS: tuple[Callable[[Sample, Design], Iterator[Claim]], ...] = (
     naive,
     all_columns,
     child_minus_parent,
-    ours_observed,
-    ours_reported,
+    ours,
 )
 
 
@@ -324,18 +330,19 @@ def summary(worlds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def show(name: str, figures: Mapping[str, Any]) -> None:
     """Print one class's table, bpb in thousandths."""
     print(f"\n{name}: {figures['worlds']} worlds, {figures['contrasts']} contrasts (mbpb)")
-    heads = f"{'RMSE':>14}{'over naive':>15}{'coverage':>15}{'width':>8}{'bias':>8}"
+    heads = f"{'RMSE':>15}{'over naive':>15}{'coverage':>15}{'width':>8}{'bias':>8}"
     print(f"{'':40}{'claims':>7}{heads}")
     for method, row in figures["methods"].items():
-        cells = [
-            f"{1e3 * row['rmse'][0]:.2f}±{1e3 * (row['rmse'][1] or math.nan):.2f}",
-            f"{row['rmse_over_naive'][0]:.3f}±{row['rmse_over_naive'][1] or math.nan:.3f}",
-            f"{row['coverage'][0]:.3f}±{row['coverage'][1] or math.nan:.3f}",
-        ]
+        rmse_cell = cell([None if one is None else 1e3 * one for one in row["rmse"]])
         print(
-            f"{method:40}{row['claims']:>7}{cells[0]:>14}{cells[1]:>15}{cells[2]:>15}"
-            f"{1e3 * row['median_width']:>8.2f}{1e3 * row['bias']:>8.2f}"
+            f"{method:40}{row['claims']:>7}{rmse_cell:>15}{cell(row['rmse_over_naive']):>15}"
+            f"{cell(row['coverage']):>15}{1e3 * row['median_width']:>8.2f}{1e3 * row['bias']:>8.2f}"
         )
+
+
+def cell(pair: Sequence[float | None]) -> str:
+    """Return a figure with its standard error, if it has one."""
+    return f"{pair[0]:.3f}" + ("" if pair[1] is None else f"±{pair[1]:.3f}")
 
 
 def main(

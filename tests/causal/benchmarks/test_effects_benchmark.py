@@ -23,6 +23,9 @@ def test_estimates_are_held_against_the_true_direct_effects():
         # Where nothing is hidden a regression on everything is right, and naive is not.
         assert methods["all columns"]["rmse_over_naive"][0] < 0.6
         assert methods["ours, reported"]["rmse"][0] < methods["naive"]["rmse"][0]
+        assert methods["ours, combined"]["answered"] == 1
+        assert methods["ours, combined"]["rmse_over_naive"][0] < 0.6
+        assert methods["ours, combined"]["coverage"][0] > 0.85
     assert told["iid"]["methods"]["all columns"]["coverage"][0] > 0.85
     assert told["iid"]["methods"]["naive"]["coverage"][0] < 0.85
     assert "child − parent" in told["lineage"]["methods"]
