@@ -334,10 +334,10 @@ def show(name: str, figures: Mapping[str, Any]) -> None:
     print(f"{'':40}{'claims':>7}{heads}")
     for method, row in figures["methods"].items():
         rmse_cell = cell([None if one is None else 1e3 * one for one in row["rmse"]])
-        print(
-            f"{method:40}{row['claims']:>7}{rmse_cell:>15}{cell(row['rmse_over_naive']):>15}"
-            f"{cell(row['coverage']):>15}{1e3 * row['median_width']:>8.2f}{1e3 * row['bias']:>8.2f}"
-        )
+        cells = rmse_cell, cell(row["rmse_over_naive"]), cell(row["coverage"])
+        width, bias = 1e3 * row["median_width"], 1e3 * row["bias"]
+        words = "".join(f"{one:>15}" for one in cells)
+        print(f"{method:40}{row['claims']:>7}{words}{width:>8.2f}{bias:>8.2f}")
 
 
 def cell(pair: Sequence[float | None]) -> str:
