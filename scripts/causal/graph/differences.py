@@ -58,7 +58,7 @@ def pairs_panel(design: Design) -> tuple[Panel, int]:
         return Panel({}, {}, {}, None, why), len(pairs)
     steps = context_columns(design)
     steps = steps[child] - steps[parent]
-    steps = np.hstack([np.ones((len(pairs), 1)), steps[:, np.ptp(steps, axis=0) > 0]])
+    steps = np.hstack([np.ones((len(pairs), 1)), steps[:, np.ptp(steps, axis=0) > 1e-9]])
     outcome = design.table[OUTCOME].to_numpy(dtype=float)
     model = fit_model(
         outcome[child] - outcome[parent],
