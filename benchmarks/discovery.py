@@ -286,13 +286,13 @@ def main(
     classes: Annotated[str, typer.Option(help="Comma-separated, or all.")] = "latent",
     rows: Annotated[int, typer.Option(help="Submissions per world.")] = 1000,
     alpha: Annotated[float, typer.Option(help="Level of a single test.")] = 0.05,
-    depth: Annotated[int, typer.Option(help="Largest conditioning set.")] = 3,
+    depth: Annotated[int, typer.Option(help="Largest conditioning set.")] = 2,
     bootstraps: Annotated[int, typer.Option(help="Resamples per world.")] = 50,
     seconds: Annotated[int, typer.Option(help="Processor time for one graph.")] = 300,
     workers: Annotated[int, typer.Option(help="Processes.")] = 2,
     first: Annotated[int, typer.Option(help="Seed of the first world.")] = 0,
     plot_file: Annotated[Path | None, typer.Option("--plot", help="SVG or PNG to draw.")] = None,
-    quick: Annotated[bool, typer.Option(help="2 worlds, 300 rows, depth 2, 5 resamples.")] = False,
+    quick: Annotated[bool, typer.Option(help="2 worlds, 300 rows, 5 resamples.")] = False,
     json_only: Annotated[bool, typer.Option("--json", help="Print the JSON line only.")] = False,
 ) -> None:
     """Measure discovery against the truth and against causal-learn."""
@@ -305,7 +305,7 @@ def main(
     if worlds < 1 or workers < 1:
         raise InputError("--worlds and --workers must be at least 1")
     if quick:
-        worlds, rows, depth, bootstraps, seconds = 2, 300, 2, 5, 60
+        worlds, rows, bootstraps, seconds = 2, 300, 5, 60
     settings = Settings(rows, alpha, depth, bootstraps, seconds)
     result: dict[str, Any] = {"settings": asdict(settings), "classes": {}}
     with ProcessPoolExecutor(workers) as pool:
