@@ -93,19 +93,24 @@ def test_a_chain_of_causes_is_closed_whatever_the_order_of_the_columns(a, b, c):
 
 @pytest.mark.parametrize("b, d", [(1, 2), (2, 1)])
 def test_two_paths_may_start_in_either_order(b, d):
-    # R10: a o→ c with b → c ← d; a possibly causes b by 4 and d by 5, and 4, 5 are not adjacent.
+    # R10: a o→ c with b → c ← d; a may cause b by 4 and d by 5, and 4 and 5 are not adjacent.
+    # Both are next to c, so that R9 has nothing to say.
     a, c = 0, 3
     marks = graph_of(
         6,
         (a, CIRCLE, ARROW, c),
         (b, TAIL, ARROW, c),
         (d, TAIL, ARROW, c),
-        (a, CIRCLE, CIRCLE, 4),
-        (a, CIRCLE, CIRCLE, 5),
-        (4, CIRCLE, CIRCLE, b),
-        (5, CIRCLE, CIRCLE, d),
+        (a, CIRCLE, ARROW, 4),
+        (a, CIRCLE, ARROW, 5),
+        (4, TAIL, ARROW, b),
+        (5, TAIL, ARROW, d),
+        (4, ARROW, ARROW, c),
+        (5, ARROW, ARROW, c),
     )
     assert propagate(marks, {}, separates)[a, c] == TAIL
+    one_way = propagate(marks, {}, separates, both_ways=False)
+    assert (one_way[a, c] == TAIL) == (b < d)
 
 
 def test_knowledge_leaves_the_mark_at_the_earlier_end():
