@@ -4,7 +4,8 @@ Each estimate enters with its own variance plus the variance of its kind: how fa
 kind lies from what is true of this very contrast (another stack, a hidden cause, what authors
 choose to report). These spreads are learnt over all contrasts of a leaderboard at once, from how
 far two kinds of estimate of the same contrast lie apart beyond their own errors (empirical Bayes).
-The start is Normal(0, typical²).
+The start is Normal(0, typical²), wider where the evidence says that this change does far more than
+a typical one: most changes do little, and the few that do much are not shrunk to a half.
 """
 
 from __future__ import annotations
@@ -40,9 +41,10 @@ ASSUMED: dict[Kind, float] = {
     "identified": 0.15,
     "associated": 0.5,
 }
-ASSUMED_SD = 1.0  # of the logarithm of a spread about its guess
+ASSUMED_SD = 1.5  # of the logarithm of a spread about its guess
 SMALLEST_TYPICAL = 0.001  # bpb; smaller effects are not worth telling apart
-TAIL = 5.0
+TAIL = 4.0
+GAP_TAIL = 20.0
 # Differences and adjusted effects are read off the same scores; at equal errors that correlate by
 # a half, their mean has half as much again of the variance of independent ones.
 SAME_SCORES = 1.5
@@ -88,10 +90,6 @@ def same(one: Level, other: Level) -> bool:
     return isinstance(one, bool) == isinstance(other, bool) and one == other
 
 
-def _is_number(level: Level) -> bool:
-    return not isinstance(level, bool | str)
-
-
 def _used(level: Level) -> bool:
     return level is not False and level not in {0, "none"}
 
@@ -102,6 +100,16 @@ class Evidence:
 
     estimate: Estimate
     extra: float = 0.0
+
+    @property
+    def between(self) -> float:
+        """Its own part of how far it lies from this contrast: carrying, other stacks."""
+        return float(np.hypot(self.extra, self.estimate.tau or 0.0))
+
+    @property
+    def variance(self) -> float:
+        """Of its error, apart from the spread of its kind."""
+        return self.estimate.se**2 + self.between**2
 
 
 def _turned(estimate: Estimate, before: Level, after: Level) -> Estimate | None:
@@ -146,14 +154,16 @@ def _composed(first: Estimate, second: Estimate, before: Level, after: Level) ->
     )
 
 
-def _on_line(
-    estimate: Estimate, before: Level, after: Level, typical: float
-) -> tuple[float, Evidence] | None:
-    """Return the estimate carried along a line, with the share of it that is extrapolation."""
-    ends = estimate.before, estimate.after, before, after
-    if not all(_is_number(one) for one in ends):
+def _on_line(estimate: Estimate, before: Level, after: Level, typical: float) -> Evidence | None:
+    """Return the estimate carried along a line; None where the two do not overlap."""
+    ends = [
+        float(one)
+        for one in (estimate.before, estimate.after, before, after)
+        if not isinstance(one, bool | str)
+    ]
+    if len(ends) < 4:
         return None
-    low, high, here, there = (float(one) for one in ends)
+    low, high, here, there = ends
     if low == high or here == there:
         return None
     factor = (there - here) / (high - low)
@@ -161,10 +171,12 @@ def _on_line(
         return None
     mine, theirs = sorted((here, there)), sorted((low, high))
     union = max(mine[1], theirs[1]) - min(mine[0], theirs[0])
-    common = max(min(mine[1], theirs[1]) - max(mine[0], theirs[0]), 0.0)
+    common = min(mine[1], theirs[1]) - max(mine[0], theirs[0])
+    if common <= 0:
+        return None
     missed = 1 - common / union
     carried = _scaled(estimate, before, after, factor)
-    return missed, Evidence(carried, BEND * missed * (abs(carried.effect) + typical))
+    return Evidence(carried, BEND * missed * (abs(carried.effect) + typical))
 
 
 def _any_value(
@@ -201,15 +213,14 @@ def _about(
         for second in against["after"]:
             if same(first.before, second.before):
                 return Evidence(_composed(first, second, before, after))
-    lines = [found for one in group if (found := _on_line(one, before, after, typical))]
-    if lines:
-        return min(lines, key=lambda found: found[0])[1]
+    carried = [found for one in group if (found := _on_line(one, before, after, typical))]
     if _used(before):
-        turned_round = _any_value(group, after, before, typical)
-        if turned_round is None:
-            return None
-        return replace(turned_round, estimate=turned_round.estimate.turned())
-    return _any_value(group, before, after, typical)
+        back = _any_value(group, after, before, typical)
+        carried += [replace(back, estimate=back.estimate.turned())] if back else []
+    else:
+        found = _any_value(group, before, after, typical)
+        carried += [found] if found else []
+    return min(carried, key=lambda one: one.estimate.se**2 + one.extra**2, default=None)
 
 
 def evidence_about(
@@ -239,8 +250,7 @@ def _meetings(
         for before, after in contrasts(group):
             about = evidence_about(group, before, after, typical)
             for one, other in combinations(about, 2):
-                variance = one.estimate.se**2 + other.estimate.se**2
-                variance += one.extra**2 + other.extra**2
+                variance = one.variance + other.variance
                 gap = one.estimate.effect - other.estimate.effect
                 found.append((kind_of(one.estimate), kind_of(other.estimate), gap, variance))
     return found
@@ -300,8 +310,8 @@ def _likeliest(
 
     def cost(logs: Numbers) -> float:
         variance = noise + has @ np.exp(2 * logs)
-        scale = np.sqrt(variance * (TAIL - 2) / TAIL)
-        fit = float(np.sum(student.logpdf(gaps / scale, TAIL) - np.log(scale)))
+        scale = np.sqrt(variance * (GAP_TAIL - 2) / GAP_TAIL)
+        fit = float(np.sum(student.logpdf(gaps / scale, GAP_TAIL) - np.log(scale)))
         return float(np.sum((logs - guess) ** 2)) / (2 * ASSUMED_SD**2) - fit
 
     best = minimize(cost, guess, method="Nelder-Mead", options={"maxiter": 2000})
@@ -362,7 +372,7 @@ def _parts(evidence: Sequence[Evidence], spreads: SourceSpreads) -> list[_Part]:
                 item.source,
                 item.effect,
                 item.se,
-                float(np.hypot(spreads.of(kind), one.extra)),
+                float(np.hypot(spreads.of(kind), one.between)),
                 words + (", carried over from another value" if one.extra else ""),
                 SAME_SCORES if shared else 1.0,
             )
@@ -374,6 +384,21 @@ def _pool(parts: Sequence[_Part]) -> tuple[float, float]:
     precision = sum(part.precision for part in parts)
     mean = sum(part.effect * part.precision for part in parts) / precision
     return mean, float(precision**-0.5)
+
+
+def _with_prior(parts: list[_Part], typical: float) -> tuple[list[_Part], float, float]:
+    """Return the parts with the prior's, and the posterior's mean and standard deviation.
+
+    The prior is normal with the typical size. Where the posterior lies farther out, its variance
+    becomes what a Cauchy of that scale has there, given the posterior (the expected precision of
+    its normal scale mixture): (typical² + mean² + sd²) / 2.
+    """
+    between = typical
+    for _ in range(50):
+        prior = _Part("prior", 0.0, 0.0, between, "typical size of an effect")
+        mean, sd = _pool([*parts, prior])
+        between = max(typical, float(np.sqrt((typical**2 + mean**2 + sd**2) / 2)))
+    return [*parts, prior], mean, sd
 
 
 def judge(published: float, mean: float, sd: float) -> Belief:
@@ -420,9 +445,10 @@ def combine_evidence(
     parts += [_Part("reported", one, claim_sd, claim_sd, "published claim") for one in published]
     ours = [part for part in parts if part.source in ("observed", "tested")]
     claims = [part for part in parts if part.source == "reported"]
+    exact = any(not one.extra and one.estimate.source == "reported" for one in evidence)
     belief: Belief | None = None
     words = ""
-    if claims:
+    if exact or published:
         claimed, _ = _pool(claims)
         words = f"reported {claimed:+.4f} bpb"
         belief = "cannot_tell"
@@ -436,8 +462,7 @@ def combine_evidence(
         words += f": {_SAYS[belief]}"
     elif ours:
         words = "nobody reports it"
-    parts.append(_Part("prior", 0.0, 0.0, spreads.typical, "typical size of an effect"))
-    mean, sd = _pool(parts)
+    parts, mean, sd = _with_prior(parts, spreads.typical)
     total = sum(part.precision for part in parts)
     return CombinedEffect(
         variable=variable,

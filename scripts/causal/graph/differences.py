@@ -20,7 +20,7 @@ LEAST_PAIRS = 20
 LEAST_CHANGES = 5
 
 
-def pairs_panel(design: Design) -> tuple[Panel, int]:
+def pairs_panel(design: Design, least_tau2: float = 0.0) -> tuple[Panel, int]:
     """Return the model over all (child, parent) pairs with two scores, and their number.
 
     Pairs on different tracks are under different conditions and do not count.
@@ -65,16 +65,22 @@ def pairs_panel(design: Design) -> tuple[Panel, int]:
         steps,
         np.hstack([*blocks, *unknown]),
         [design.clusters[row] for row in child],
+        least_tau2,
     )
     why = "" if model else "no pair's score differs from its parent's"
     return Panel(found, places, moves, model, why), len(pairs)
 
 
 def difference_effects(
-    design: Design,
+    design: Design, least_tau2: float = 0.0
 ) -> tuple[dict[str, tuple[Estimate, ...]], dict[str, str]]:
-    """Return per variable its contrasts with `off` over child − parent pairs, and who has none."""
-    panel, pairs = pairs_panel(design)
+    """Return per variable its contrasts with `off` over child − parent pairs, and who has none.
+
+    Args:
+        design: the submissions with their parents.
+        least_tau2: variance of an effect over all submissions, which tell it better.
+    """
+    panel, pairs = pairs_panel(design, least_tau2)
     if panel.model is None:
         return {}, dict.fromkeys(design.coded, panel.why)
     found: dict[str, tuple[Estimate, ...]] = {}

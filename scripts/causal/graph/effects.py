@@ -22,7 +22,7 @@ from scripts.causal.graph.combine import (
 )
 from scripts.causal.graph.design import Design
 from scripts.causal.graph.differences import difference_effects
-from scripts.causal.graph.observed import adjusted_effects, by_variable
+from scripts.causal.graph.observed import adjusted_effects, by_variable, submissions_panel
 from scripts.causal.graph.pag import Pag
 from scripts.causal.graph.reported import reported_effects
 from scripts.causal.graph.schema import CombinedEffect, Estimate, Level
@@ -142,8 +142,10 @@ def estimate_effects(
         results: verdicts of own experiments, earlier cycles first.
         use_reported: False leaves out what READMEs report, to see what scores alone say.
     """
-    differences, unpaired = difference_effects(design)
-    adjusted, unadjusted = adjusted_effects(design, pag)
+    panel = submissions_panel(design)
+    adjusted, unadjusted = adjusted_effects(design, pag, panel)
+    usual = panel.model.tau2 if panel.model else 0.0
+    differences, unpaired = difference_effects(design, usual)
     tested = own_effects(results)
     estimates = by_variable(
         (

@@ -16,6 +16,7 @@ from scripts.causal.graph.regression import Model
 from scripts.causal.graph.schema import Level
 
 MOST_KNOTS = 7
+NEAR = 0.01  # 786000 tokens are 786432
 Numbers = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
@@ -113,6 +114,15 @@ def _common(values: Sequence[Value], least: int) -> list[Value]:
     return sorted(often, key=lambda one: (-counts[one], str(one)))
 
 
+def _knots(levels: Sequence[float]) -> list[float]:
+    """Return the commonest levels, none within NEAR of a commoner one, in rising order."""
+    kept: list[float] = []
+    for level in levels:
+        if all(abs(level - one) > NEAR * max(abs(level), abs(one)) for one in kept):
+            kept.append(level)
+    return sorted(kept[:MOST_KNOTS])
+
+
 def _feature(name: str, coded: CodedVariable, least: int) -> Feature | None:
     """Return the variable's columns, None when too few rows depart from its `off`."""
     told = np.array([origin != "unknown" for origin in coded.origins])
@@ -127,7 +137,7 @@ def _feature(name: str, coded: CodedVariable, least: int) -> Feature | None:
     if not levels:
         return None
     if coded.kind == "numeric":
-        steps = sorted(float(one) for one in levels[:MOST_KNOTS])
+        steps = _knots([float(one) for one in levels])
         numbers = np.array([float(one) for one in coded.values])
         columns = _hats(numbers, float(off), steps)
         columns[~told] = 0.0

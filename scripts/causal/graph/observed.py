@@ -72,24 +72,12 @@ def partners(panel: Panel, variable: str, least: float = 0.9) -> tuple[str, ...]
     return tuple(found)
 
 
-def ask_levels(
-    panel: Panel, variable: str, without: Sequence[str] = ()
-) -> list[tuple[Level, Answer | None]]:
-    """Return the answer for each level of the variable against its `off`.
-
-    Args:
-        panel: with a model.
-        variable: one of its features.
-        without: variables that are not adjusted for.
-    """
+def ask_levels(panel: Panel, variable: str) -> list[tuple[Level, Answer | None]]:
+    """Return the answer for each level of the variable against its `off`."""
     if panel.model is None:
         return []
-    model = panel.model.drop([place for one in without for place in panel.places.get(one, ())])
-    places = panel.places[variable]
-    return [
-        (level, model.ask(places, [float(one == place) for one in range(len(places))]))
-        for place, level in enumerate(panel.features[variable].levels)
-    ]
+    answers = panel.model.ask(panel.places[variable])
+    return list(zip(panel.features[variable].levels, answers, strict=True))
 
 
 def estimate(
@@ -114,26 +102,27 @@ def _bounds(panel: Panel, pag: Pag, variable: str) -> list[tuple[float, float] |
     sets = list(left_out_sets(pag, variable, OUTCOME))
     if len(sets) < 2:
         return [None] * len(panel.features[variable].levels)
-    per_set = [
-        [answer.effect if answer else None for _, answer in ask_levels(panel, variable, one)]
-        for one in sets
-    ]
+    per_set = []
+    for nodes in sets:
+        without = [place for one in nodes for place in panel.places.get(one, ())]
+        effects = panel.model.effects(panel.places[variable], without) if panel.model else None
+        per_set += [effects.tolist()] if effects is not None else []
     bounds: list[tuple[float, float] | None] = []
-    for effects in zip(*per_set, strict=True):
-        known = [one for one in effects if one is not None]
+    for level in range(len(panel.features[variable].levels)):
+        known = [effects[level] for effects in per_set]
         bounds.append((min(known), max(known)) if len(known) > 1 else None)
     return bounds
 
 
 def adjusted_effects(
-    design: Design, pag: Pag
+    design: Design, pag: Pag, panel: Panel | None = None
 ) -> tuple[dict[str, tuple[Estimate, ...]], dict[str, str]]:
     """Return per variable its adjusted contrasts with `off`, and why others have none.
 
     Also those that the graph does not identify: `identified` is false then, and `bounds` holds
     their range over the adjustment sets that the graph leaves open.
     """
-    panel = submissions_panel(design)
+    panel = submissions_panel(design) if panel is None else panel
     found: dict[str, tuple[Estimate, ...]] = {}
     refused: dict[str, str] = {}
     if panel.model is None:

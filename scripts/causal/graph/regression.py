@@ -10,7 +10,7 @@ are robust to dependence within clusters (Liang & Zeger 1986, Biometrika 73).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -78,74 +78,93 @@ class Model:
         product: Numbers = self.columns.T @ (self.weights[:, None] * self.columns)
         return product
 
-    def drop(self, places: Sequence[int]) -> Model:
-        """Return the model without some nuisance columns' effects; their places stay."""
-        if not places:
-            return self
-        nuisance = self.nuisance.copy()
-        nuisance[:, list(places)] = 0.0
-        return replace(self, nuisance=nuisance)
+    @cached_property
+    def freedom(self) -> float:
+        """The effective number of parameters of the fit."""
+        ridge = np.full(self.columns.shape[1], self.scale2 / self.tau2)
+        ridge[: self.fixed.shape[1]] = 0.0
+        inverse = np.linalg.pinv(self.gram + np.diag(ridge), hermitian=True)
+        return float(np.sum(inverse * self.gram))
 
-    def ask(self, places: Sequence[int], combination: Sequence[float]) -> Answer | None:
-        """Return the effect of one combination of nuisance columns, with these left unshrunk.
+    @cached_property
+    def moments(self) -> Numbers:
+        """The weighted cross-products of all columns with the outcome."""
+        product: Numbers = self.columns.T @ (self.weights * self.outcome)
+        return product
+
+    def effects(self, places: Sequence[int], without: Sequence[int] = ()) -> Numbers | None:
+        """Return the effects of nuisance columns, these unshrunk; None where they cannot be told.
 
         Args:
-            places: the nuisance columns that are asked about; all others stay shrunk.
-            combination: the weight of each in the effect.
-
-        Returns:
-            None when the columns cannot be told from the others.
+            places: the columns asked about; all others stay shrunk.
+            without: columns that are taken out of the fit.
         """
+        solved = self._solve(places, without)
+        return None if solved is None else solved[1][solved[2]]
+
+    def _solve(
+        self, places: Sequence[int], without: Sequence[int] = ()
+    ) -> tuple[Numbers, Numbers, list[int], Numbers] | None:
+        """Return kept columns' places, coefficients, where the asked stand, directions."""
         q = self.fixed.shape[1]
-        ridge = np.full(self.columns.shape[1], self.scale2 / self.tau2)
+        out = {q + place for place in without}
+        kept = np.array([place for place in range(self.columns.shape[1]) if place not in out])
+        order = {int(place): number for number, place in enumerate(kept)}
+        asked = [order[q + place] for place in places]
+        ridge = np.full(len(kept), self.scale2 / self.tau2)
         ridge[:q] = 0.0
-        asked = [q + place for place in places]
         ridge[asked] = 0.0
-        scale = np.sqrt(np.maximum(np.diag(self.gram), 1e-300))
-        matrix = self.gram + np.diag(ridge)
+        gram = self.gram[np.ix_(kept, kept)]
+        size = np.sqrt(np.maximum(np.diag(gram) + ridge, 1e-300))
         try:
-            solver = cho_factor(matrix / np.outer(scale, scale))
+            solver = cho_factor((gram + np.diag(ridge)) / np.outer(size, size))
         except np.linalg.LinAlgError:
             return None
-        target = np.zeros(len(scale))
-        target[asked] = combination
+        targets = np.zeros((len(kept), len(asked)))
+        targets[asked, range(len(asked))] = 1.0
+        both = np.column_stack([self.moments[kept], targets]) / size[:, None]
+        found = cho_solve(solver, both) / size[:, None]
+        return kept, found[:, 0], asked, found[:, 1:]
 
-        def solve(vector: Numbers) -> Numbers:
-            found: Numbers = cho_solve(solver, vector / scale) / scale
-            return found
+    def ask(self, places: Sequence[int]) -> list[Answer | None]:
+        """Return the effect of each of these nuisance columns, with all of these left unshrunk.
 
-        beta = solve(self.columns.T @ (self.weights * self.outcome))
+        An answer is None when the column cannot be told from the others.
+        """
+        solved = self._solve(places)
+        if solved is None:
+            return [None] * len(places)
+        _, beta, asked, directions = solved
+        q = self.fixed.shape[1]
+        ridge = np.full(len(beta), self.scale2 / self.tau2)
+        ridge[:q] = 0.0
+        ridge[asked] = 0.0
         residuals = self.outcome - self.columns @ beta
-        direction = solve(target)
         u2 = residuals**2 / self.scale2
         slope = float(np.mean((self.df + 1) * (self.df - u2) / (self.df + u2) ** 2))
         sharp = min(max(slope / float(np.mean(self.weights)), 0.3), 1.0)
-        influence = self.columns @ direction
-        scores = influence * self.weights * residuals
-        sums = np.bincount(self.groups, weights=scores)
-        count, rows = len(sums), len(scores)
-        between = float(sums @ sums) * count / max(count - 1, 1)
-        alone = float(np.sum(influence**2)) * float(np.mean((self.weights * residuals) ** 2))
-        used = rows / max(rows - _freedom(self, ridge), 1.0)
-        prior = float(np.sum(direction**2 * ridge)) * self.scale2
-        variance = (max(between, alone * used) + prior) / sharp**2
-        mass = np.bincount(self.groups, weights=influence**2)
-        clusters = float(mass.sum() ** 2 / np.sum(mass**2)) if mass.any() else 0.0
+        rows = len(residuals)
+        used = rows / max(rows - self.freedom, 1.0)
         near = [*range(q), *asked]
-        alone_fit = np.linalg.lstsq(self.gram[np.ix_(near, near)], target[near], rcond=None)[0]
-        best = float(target[near] @ alone_fit)
-        got = float(target @ direction)
-        if not np.isfinite(variance) or variance <= 0 or got <= 0:
-            return None
-        return Answer(
-            float(target @ beta), float(np.sqrt(variance)), clusters, min(best / got, 1.0)
-        )
-
-
-def _freedom(model: Model, ridge: Numbers) -> float:
-    """Return the effective number of parameters of the fit."""
-    matrix = model.gram + np.diag(ridge)
-    return float(np.trace(np.linalg.lstsq(matrix, model.gram, rcond=None)[0]))
+        free = np.linalg.pinv(self.gram[np.ix_(near, near)], hermitian=True)
+        answers: list[Answer | None] = []
+        for number, place in enumerate(asked):
+            direction = directions[:, number]
+            influence = self.columns @ direction
+            sums = np.bincount(self.groups, weights=influence * self.weights * residuals)
+            between = float(sums @ sums) * len(sums) / max(len(sums) - 1, 1)
+            alone = float(np.sum(influence**2) * np.mean((self.weights * residuals) ** 2))
+            prior = float(np.sum(direction**2 * ridge)) * self.scale2
+            variance = (max(between, alone) * used + prior) / sharp**2
+            mass = np.bincount(self.groups, weights=influence**2)
+            got, best = float(direction[place]), float(free[q + number, q + number])
+            if not np.isfinite(variance) or variance <= 0 or got <= 0 or best <= 0:
+                answers.append(None)
+                continue
+            clusters = float(mass.sum() ** 2 / np.sum(mass**2))
+            share = min(best / got, 1.0)
+            answers.append(Answer(float(beta[place]), float(np.sqrt(variance)), clusters, share))
+        return answers
 
 
 def _project(fixed: Numbers, weights: Numbers, block: Numbers) -> Numbers:
@@ -174,7 +193,11 @@ def _spread(values: Numbers, vectors: Numbers, y: Numbers, df: int) -> tuple[flo
 
 
 def fit_model(
-    outcome: Numbers, fixed: Numbers, nuisance: Numbers, clusters: Sequence[object]
+    outcome: Numbers,
+    fixed: Numbers,
+    nuisance: Numbers,
+    clusters: Sequence[object],
+    least_tau2: float = 0.0,
 ) -> Model | None:
     """Return the fitted model, None when rows are too few or the outcome does not vary.
 
@@ -183,28 +206,30 @@ def fit_model(
         fixed: (n, q) columns of full rank, the intercept among them.
         nuisance: (n, m) columns whose effects are of like size.
         clusters: one label per row.
+        least_tau2: variance of a nuisance effect that is known from elsewhere; few rows of heavy
+            tails would put it at zero, and adjust for nothing.
     """
     n, q = fixed.shape
     if n < q + 8 or nuisance.shape[1] == 0 or np.ptp(outcome) == 0:
         return None
     groups = np.unique(np.array([str(one) for one in clusters]), return_inverse=True)[1]
     weights, scale2, tau2, df = np.ones(n), 1.0, 1.0, TAILS[-1]
+    both = np.hstack([fixed, nuisance])
     for turn in range(ROUNDS):
         x = _project(fixed, weights, nuisance)
         y = _project(fixed, weights, outcome[:, None])[:, 0]
         left, singular, _ = np.linalg.svd(x, full_matrices=False)
         keep = singular > 1e-8 * max(singular[0], 1e-12)
         ratio, sigma2 = _spread(singular[keep] ** 2, left[:, keep], y, n - q)
-        both = np.hstack([fixed, nuisance])
-        ridge = np.r_[np.zeros(q), np.full(nuisance.shape[1], 1 / ratio)]
+        if sigma2 <= 0:
+            return None
+        ridge = np.r_[np.zeros(q), np.full(nuisance.shape[1], 1 / max(ratio, least_tau2 / sigma2))]
         gram = both.T @ (weights[:, None] * both) + np.diag(ridge)
         beta = np.linalg.lstsq(gram, both.T @ (weights * outcome), rcond=None)[0]
         residuals = outcome - both @ beta
-        if sigma2 <= 0:
-            return None
         df, scale2 = tail_of(residuals)
         previous, weights = weights, (df + 1) / (df + residuals**2 / scale2)
-        tau2 = ratio * sigma2
+        tau2 = max(ratio * sigma2, least_tau2)
         if turn > 2 and float(np.max(np.abs(weights - previous))) < 0.01:
             break
     return Model(outcome, fixed, nuisance, groups.astype(np.int64), tau2, scale2, df, weights)

@@ -30,6 +30,7 @@ UNIT_WORDS = frozenset(
     | {"heads", "bits", "rate", "decay", "lr", "k", "x"}
 )
 LEAST_SEED_DF = 5
+LEAST_STATED = 5
 LEAST_FOR_TAILS = 8
 # A step of a ladder is measured on what the steps before left. Over the leaderboard of April 2026
 # such steps lie a median 0.0102 bpb (75 %: 0.031, n = 57) from the middle of the single ablations
@@ -151,6 +152,28 @@ def read_contrast(variable: Variable, row: Ablation) -> tuple[tuple[Level, Level
     return (before, after), effect
 
 
+def stated_ranges(
+    leaderboard: Leaderboard, variables: Mapping[str, Variable]
+) -> dict[str, tuple[float, float]]:
+    """Return the smallest and largest number that submissions state, per numeric variable."""
+    ranges = {}
+    for name, variable in variables.items():
+        if variable.kind != "numeric":
+            continue
+        values = [one.techniques.get(name) for one in leaderboard.submissions]
+        numbers = [float(v) for v in values if isinstance(v, int | float) and v is not True]
+        if len(numbers) >= LEAST_STATED:
+            numbers.append(float(variable.baseline))
+            ranges[name] = min(numbers), max(numbers)
+    return ranges
+
+
+def _within(contrast: tuple[Level, Level], limits: tuple[float, float] | None) -> bool:
+    return limits is None or all(
+        isinstance(one, bool | str) or limits[0] <= one <= limits[1] for one in contrast
+    )
+
+
 def _why_not(variables: Mapping[str, Variable], row: Ablation) -> str:
     if row.kind == "bundle":
         return "several changes at once"
@@ -166,6 +189,7 @@ def collect_reports(leaderboard: Leaderboard, variables: Mapping[str, Variable])
     submission of the author, or of the same family, is a copy; an author's others are averaged.
     """
     families = lineage_clusters(leaderboard.submissions)
+    ranges = stated_ranges(leaderboard, variables)
     rows: dict[tuple[str, tuple[Level, Level]], dict[int, list[tuple[float, float]]]]
     rows = defaultdict(lambda: defaultdict(list))
     left_out: Counter[str] = Counter()
@@ -175,6 +199,9 @@ def collect_reports(leaderboard: Leaderboard, variables: Mapping[str, Variable])
             read = read_contrast(variable, row) if variable else None
             if read is None:
                 left_out[_why_not(variables, row)] += 1
+                continue
+            if not _within(read[0], ranges.get(row.variable)):
+                left_out["a value that no submission has: a score, taken for a setting"] += 1
                 continue
             inflation = LADDER_VARIANCE if row.kind == "cumulative" else 1.0
             rows[row.variable, read[0]][place].append((read[1], inflation))
@@ -230,8 +257,10 @@ def _heterogeneity(reports: Sequence[Report], within: float) -> _Spread:
     return _Spread(excess / (total - float(np.sum(weights**2)) / total), excess / q)
 
 
-def _middle(reports: Sequence[Report], within: float, tau2: float) -> tuple[float, float, float]:
-    """Return the mean effect, its standard error and the quantile of its 95 % interval.
+def _middle(
+    reports: Sequence[Report], within: float, tau2: float
+) -> tuple[float, float, float, float]:
+    """Return the mean effect, its standard error, the quantile of its 95 % interval and τ.
 
     The standard error is the larger of the model's and of Hartung & Knapp's, on t with
     reports - 1 df. From eight reports on, those far out weigh less, as on a t distribution whose
@@ -262,14 +291,14 @@ def _middle(reports: Sequence[Report], within: float, tau2: float) -> tuple[floa
         knapp = float(residuals @ residuals) / float(weights.sum()) ** 2 * count / (count - 1)
         variance = max(model, knapp / sharp**2)
     quantile = float(student.ppf(0.975, count - 1) if count > 1 else norm.ppf(0.975))
-    return mean, sqrt(variance), quantile
+    return mean, sqrt(variance), quantile, sqrt(tau2)
 
 
 def _estimate(
     contrast: tuple[Level, Level], reports: Sequence[Report], within: float, spread: _Spread
 ) -> Estimate:
     """Return the combined effect with its 95 % interval."""
-    mean, se, quantile = _middle(reports, within, spread.tau2)
+    mean, se, quantile, tau = _middle(reports, within, spread.tau2)
     return Estimate(
         source="reported",
         before=contrast[0],
@@ -278,7 +307,7 @@ def _estimate(
         low=mean - quantile * se,
         high=mean + quantile * se,
         n=len(reports),
-        tau=sqrt(spread.tau2),
+        tau=tau,
         i_squared=spread.i_squared,
     )
 
