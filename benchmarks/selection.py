@@ -47,7 +47,7 @@ import typer
 from numpy.typing import NDArray
 
 from scripts.causal.campaign.choice import rank
-from scripts.causal.campaign.joint import Candidate, Tested, believe_jointly
+from scripts.causal.campaign.joint import Candidate, Measurement, believe_jointly
 from scripts.causal.campaign.pairs import Synergy, propose_pairs
 from scripts.causal.campaign.trial import Trial
 from scripts.causal.cli import run_command
@@ -119,7 +119,7 @@ class Truth:
 class Outcome:
     """A contrast tried: what was measured, what it cost, and whether it is confirmed better."""
 
-    tested: Tested
+    tested: Measurement
     fresh: float | None
     runs: int
     better: bool
@@ -239,14 +239,14 @@ def _outcome(effect: float, name: str, seed: int) -> Outcome:
     judged = moderated.moderate(first, PRIOR)
     if not screening.worth_confirming({name: judged}, mde=MDE):
         se = NOISE / np.sqrt(SCREEN)
-        return Outcome(Tested(first.mean, float(se)), None, SCREEN, False)
+        return Outcome(Measurement(first.mean, float(se)), None, SCREEN, False)
     confirm = rng.normal(effect, NOISE, CONFIRM)
     fresh = moderated.moderate(
         moderated.pool(paired.plain_estimate(confirm.tolist()), first), PRIOR
     )
     p = paired.p_value(fresh)
     better = p is not None and p <= ALPHA and fresh.mean < 0
-    tested = Tested(fresh.mean, NOISE / float(np.sqrt(CONFIRM)))
+    tested = Measurement(fresh.mean, NOISE / float(np.sqrt(CONFIRM)))
     return Outcome(tested, fresh.mean, SCREEN + CONFIRM, better)
 
 
@@ -303,13 +303,12 @@ def ours(
         for bundle in campaign.world.bundles.values()
         if bundle.said
     }
-    pairs = propose_pairs(singles, believe_jointly(singles).given(tested), tested, known)
+    pairs = propose_pairs(singles, believe_jointly(singles, tested).given(tested), tested, known)
     candidates = [*singles, *(pair.candidate for pair in pairs)]
     choices = rank(
         candidates,
-        believe_jointly(candidates).given(tested),
-        {one.id: 1.0 for one in candidates},
-        TRIAL,
+        believe_jointly(candidates, tested).given(tested),
+        {one.id: TRIAL for one in candidates},
         tried=campaign.outcomes,
         held={variable: -effect for variable, (effect, _) in campaign.adopted.items()},
         additive=measure == "all",

@@ -177,9 +177,18 @@ def choose(
         view.dag,
         view.report,
         catalog,
-        Setting(trainer, plan.scale, plan.matched_by, plan.overrides),
+        Setting(
+            trainer,
+            plan.scale,
+            plan.matched_by,
+            plan.overrides,
+            screen=len(plan.screen_seeds),
+            confirm=len(plan.confirm_seeds),
+            alpha=plan.alpha / plan.max_cycles / plan.max_confirm,  # Holm's first step
+            mde=plan.mde,
+        ),
         limit=plan.max_per_cycle,
-        tested={result.contrast.id for results in decided for result in results.results},
+        decided=decided,
         cycle=cycle,
     )
 

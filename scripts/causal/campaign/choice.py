@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from scripts.causal.campaign.joint import Candidate, Joint, Tested
+from scripts.causal.campaign.joint import Candidate, Joint, Measurement
 from scripts.causal.campaign.trial import Trial
 
 
@@ -31,8 +31,7 @@ class Choice:
 def rank(
     candidates: Sequence[Candidate],
     joint: Joint,
-    costs: Mapping[str, float],
-    trial: Trial,
+    trials: Mapping[str, Trial],
     *,
     tried: Collection[str] = (),
     held: Mapping[str, float] | None = None,
@@ -46,11 +45,12 @@ def rank(
 
     Args:
         joint: belief over all candidates, in their order, after every test so far.
-        costs: candidate → cost of one paired seed.
-        held: variable → improvement in bpb that is confirmed of it already.
+        trials: candidate → how it would be tried.
+        held: variable → improvement in bpb that is confirmed of it already; ``v+w`` → that of
+            a combination.
         additive: confirmed improvements of different variables count together without having
             been tried together, so that a combination is worth its interaction alone; otherwise
-            it is worth what it brings beyond its better part.
+            it is worth what it brings beyond the best that is held.
         limit: how many; all by default.
     """
     places = {one.id: place for place, one in enumerate(candidates)}
@@ -62,15 +62,17 @@ def rank(
     while left and (limit is None or len(ranked) < limit):
         judged: dict[str, Choice] = {}
         for name in sorted(left, key=lambda name: len(left[name].parts)):
-            one, place = left[name], places[name]
+            one, place, trial = left[name], places[name], trials[name]
             mean, sd = float(joint.mean[place]), joint.sd(place)
             bar = _without(one, brought, judged, additive=additive)
             gain, seeds = trial.gain(mean, sd, bar), trial.seeds(mean, sd)
-            judged[name] = Choice(one, mean, sd, gain, seeds, gain / (seeds * costs[name]))
+            judged[name] = Choice(one, mean, sd, gain, seeds, gain / (seeds * trial.cost))
         best = max(judged.values(), key=lambda choice: choice.worth)
         ranked.append(best)
         del left[best.candidate.id]
-        joint = joint.given({best.candidate.id: Tested(best.mean, trial.se)})
+        joint = joint.given(
+            {best.candidate.id: Measurement(best.mean, trials[best.candidate.id].se)}
+        )
         if len(best.candidate.parts) == 1:
             variable = best.candidate.variables[0]
             brought[variable] = brought.get(variable, 0.0) + best.gain
@@ -97,4 +99,6 @@ def _without(
         brought.get(variable, 0.0) + (gain if len(candidate.parts) > 1 else 0.0)
         for variable, gain in zip(candidate.variables, expected, strict=True)
     ]
-    return sum(each) if additive else max(each)
+    if additive or len(each) == 1:
+        return sum(each)
+    return max(*each, *brought.values())

@@ -22,13 +22,14 @@ from scripts.causal.stats.screening import THRESHOLD
 
 @dataclass(frozen=True)
 class Trial:
-    """How contrasts are tried.
+    """How a contrast is tried.
 
     Attributes:
         noise: standard deviation of one paired difference, bpb.
         screen, confirm: seeds of the two phases.
         alpha: two-sided level at which a contrast must be confirmed.
         mde: smallest effect of interest, bpb.
+        cost: of one paired seed; in FLOPs, or 1 to count seeds.
     """
 
     noise: float
@@ -36,6 +37,7 @@ class Trial:
     confirm: int
     alpha: float
     mde: float
+    cost: float = 1.0
 
     @property
     def hurdle(self) -> float:
