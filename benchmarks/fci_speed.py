@@ -13,7 +13,8 @@ ours                the default: bounded, in no order of columns; the marks that
                     causal-learn's are what the bound and its order dependence make of noisy data
 
 Then the search as the pipeline runs it (mixed data, one node per factor, tiers), once and over
-100 resamples by lineage on two cores. Seconds are wall-clock. The last line is one JSON object.
+100 resamples by lineage on two cores. Seconds are wall-clock; it takes minutes, nearly all of
+them causal-learn's. The last line is one JSON object.
 """
 
 from __future__ import annotations
