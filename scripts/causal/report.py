@@ -15,6 +15,7 @@ from scripts.causal.cli import run_command
 from scripts.causal.files import write_text
 from scripts.causal.graph.schema import CausalDag, Edge
 from scripts.causal.reporting import words
+from scripts.causal.reporting.beliefs import published_beliefs
 from scripts.causal.reporting.campaign_files import CampaignFiles, load_campaign
 from scripts.causal.reporting.contrasts import ContrastView, view_contrasts
 from scripts.causal.reporting.cost import campaign_cost
@@ -62,6 +63,7 @@ def render_report(campaign: CampaignFiles) -> str:
             forest_narrow=_forest(views, NARROW),
             dag_image=_image(campaign.dag_svg),
             edges_by_tag=_edges_by_tag(campaign.dag),
+            beliefs=published_beliefs(campaign.dag),
             cost=cost,
             platforms=_platforms(campaign),
             budget=campaign.results
