@@ -36,6 +36,9 @@ CONTEXT = tuple(LABELS)
 REGIME = ("ngram_mix", "slot")
 LEAST_SUBMISSIONS = 12
 LEAST_DEPARTURES = 4
+# Rows whose score a factor moves by a whole standard deviation, as a share p of all, explain
+# p (1 - p) of its variance: fewer than these cannot show.
+LEAST_SHARE = 0.02
 ROWS_PER_FACTOR = 4
 LEAST_OF_ITS_OWN = 0.02  # share of a column's variance that the others must leave unexplained
 RARE = "rare"
@@ -145,6 +148,12 @@ def _too_constant(coded: CodedVariable, rows: int) -> tuple[Cause, str] | None:
             "too_few",
             f"only {_departures(coded.values)} of {rows} submissions depart from the commonest "
             f"value; at least {LEAST_DEPARTURES} that agree on another are needed",
+        )
+    if departing < LEAST_SHARE * rows:
+        return (
+            "too_few",
+            f"only {departing} of {rows} submissions depart from the commonest value, "
+            f"less than {LEAST_SHARE:.0%}",
         )
     if stated < LEAST_DEPARTURES:
         return "too_few", f"only {stated} of {rows} submissions state it"

@@ -136,7 +136,7 @@ VALUES = {
 
 @st.composite
 def boards(draw):
-    count = draw(st.integers(0, 26))
+    count = draw(st.sampled_from([0, 2, 13, 25, 40]))
     return board(
         Submission(
             id=f"{number}/x",

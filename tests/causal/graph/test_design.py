@@ -49,6 +49,16 @@ def test_a_value_that_only_three_depart_from_is_set_aside(submission):
     assert design.factors == ("qat",)
 
 
+def test_what_too_small_a_share_departs_from_cannot_show(submission):
+    rows = [
+        submission(i, 1 + i / 1000, techniques={"smear_gate": i < 5, "qat": i < 6})
+        for i in range(300)
+    ]
+    design = build_design(board(rows))
+    assert design.factors == ("qat",)
+    assert "only 5 of 300 submissions" in reasons(design)["smear_gate"].reason
+
+
 def test_a_copy_of_a_column_is_refused_and_named(submission):
     rows = [
         submission(
