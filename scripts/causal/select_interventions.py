@@ -17,7 +17,7 @@ from interventions.catalog import CATALOG_DIR, Intervention, load_catalog
 from scripts.causal.campaign.choice import Choice, rank
 from scripts.causal.campaign.contrast import both, build_contrast
 from scripts.causal.campaign.joint import Candidate, Joint, Measurement, believe_jointly
-from scripts.causal.campaign.pairs import propose_pairs
+from scripts.causal.campaign.pairs import Synergy, propose_pairs
 from scripts.causal.campaign.schema import (
     AblationResults,
     Contrast,
@@ -76,6 +76,7 @@ def select(
     *,
     limit: int,
     decided: Sequence[AblationResults] = (),
+    synergies: Mapping[frozenset[str], Synergy] | None = None,
     cycle: int = 1,
 ) -> Selection:
     """Return up to `limit` contrasts, most expected improvement per training FLOP first.
@@ -88,6 +89,8 @@ def select(
 
     Args:
         decided: results of this campaign's earlier cycles.
+        synergies: pairs of catalog ids → what somebody reports of them together. READMEs hardly
+            ever name the members of a bundle, so the pipeline has none to give.
         limit: at least 1.
 
     Raises:
@@ -106,7 +109,7 @@ def select(
     options = _singles(dag, report, catalog, setting, passed_over)
     candidates = [option.candidate for option in options.values()]
     joint = believe_jointly(candidates, tested).given(tested)
-    for proposal in propose_pairs(candidates, joint, tested):
+    for proposal in propose_pairs(candidates, joint, tested, synergies):
         one, other = (catalog[part] for part in proposal.candidate.parts)
         try:
             contrast = _build(both(one, other), setting)

@@ -4,6 +4,7 @@ import pytest
 
 from interventions.catalog import load_catalog
 from scripts.causal.campaign.contrast import build_contrast
+from scripts.causal.campaign.pairs import Synergy
 from scripts.causal.campaign.schema import (
     AblationResults,
     ContrastResult,
@@ -219,6 +220,13 @@ def test_two_confirmed_changes_are_proposed_together_as_one_contrast(setting):
     )
     assert pair.id not in names(then)
     assert then.passed_over[pair.id].startswith("already tested")
+
+
+def test_a_pair_reported_as_more_than_its_sum_is_proposed_untested(setting):
+    told = {frozenset(("mlp_3x", "softcap_20")): Synergy(-0.03, 0.005, "PR 7: more than the sum")}
+    chosen = select(graph(), REPORT, CATALOG, setting, limit=1, synergies=told).contrasts[0]
+    assert chosen.changes == {"mlp_mult": 3.0, "logit_softcap": 20.0}
+    assert "PR 7: more than the sum" in chosen.reason
 
 
 def test_the_noise_is_the_campaign_s_own_as_soon_as_there_is_one(setting):
