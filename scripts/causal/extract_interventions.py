@@ -25,7 +25,8 @@ from scripts.causal.leaderboard.reading import (
 from scripts.causal.leaderboard.schema import Leaderboard
 from scripts.causal.leaderboard.sources import Tree, find_places
 
-RECORDS = Path(__file__).resolve().parents[2] / "records"
+RECORDS = Path(__file__).resolve().parents[2] / "records"  # a folder of submissions, as any other
+EVIDENCE = RECORDS / "evidence.json.xz"  # the facts of the whole leaderboard: what is read unasked
 
 
 def extract_leaderboard(
@@ -86,7 +87,8 @@ def main(
         Path | None,
         typer.Option(
             help="Folder or clone of README.md and submission.json pairs, a .tar.gz of them, "
-            "or an evidence file; without it the bundled records."
+            "or an evidence file; without it the bundled evidence of the whole leaderboard "
+            "(with --explain, the bundled records)."
         ),
     ] = None,
     git: Annotated[
@@ -117,6 +119,8 @@ def main(
         raise InputError("nothing to write", mend="give --output, --csv, --parquet or --explain")
     if parquet is not None:
         require_parquet()
+    if input is None and git is None and not pulls and explain is None:
+        input = EVIDENCE
     if git is None and input is not None and is_evidence(input):
         if explain is not None:
             raise InputError("holds no READMEs", where=input, mend="give --explain a folder")

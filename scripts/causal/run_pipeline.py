@@ -5,6 +5,7 @@ Usage: python scripts/causal/run_pipeline.py --fast --max-cycles 4
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,7 @@ from scripts.causal.campaign.schema import (
 )
 from scripts.causal.cli import progress_bar, run_command
 from scripts.causal.experiment_runner import run_contrasts
-from scripts.causal.extract_interventions import RECORDS, extract_leaderboard
+from scripts.causal.extract_interventions import EVIDENCE, extract_leaderboard
 from scripts.causal.files import InputError, canonical_json, digest
 from scripts.causal.forms import parse_file, write_file
 from scripts.causal.graph.assemble import assemble_dag
@@ -145,7 +146,7 @@ def discover(campaign: Campaign, leaderboard: Leaderboard) -> DataGraph:
     if known is not None:
         return DataGraph.model_validate(known)
     with progress_bar("causal graph", quiet=campaign.quiet) as progress:
-        graph = estimate_data_graph(leaderboard, progress=progress)
+        graph = estimate_data_graph(leaderboard, workers=os.cpu_count() or 1, progress=progress)
     campaign.ledger.remember(key, graph.model_dump(mode="json"))
     return graph
 
@@ -328,7 +329,8 @@ def first_choice(
     leaderboard: Leaderboard,
 ) -> Selection:
     """Return the first cycle's contrasts without running or writing anything."""
-    view = adjust(leaderboard, estimate_data_graph(leaderboard), [])
+    graph = estimate_data_graph(leaderboard, workers=os.cpu_count() or 1)
+    view = adjust(leaderboard, graph, [])
     return choose(trainer, plan, catalog, view, [], 1)
 
 
@@ -365,7 +367,9 @@ def summarise(campaign: Campaign, results: AblationResults) -> None:
 
 
 def main(
-    input: Annotated[Path, typer.Option(help="folder of README.md + submission.json")] = RECORDS,
+    input: Annotated[
+        Path, typer.Option(help="folder, clone or archive of submissions, or an evidence file")
+    ] = EVIDENCE,
     output: Annotated[Path, typer.Option(help="folder that campaigns are written to")] = RESULTS,
     name: Annotated[str | None, typer.Option(help="campaign's name (default: made up)")] = None,
     resume_from: Annotated[
