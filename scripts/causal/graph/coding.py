@@ -22,7 +22,6 @@ Kind = Literal["numeric", "categorical", "binary"]
 # otherwise; inherited: the parent's, of any origin but unknown; used_without_value: said to be
 # used, at the usual value; unknown: nothing tells, and the value is a guess.
 Origin = Literal["stated", "absent", "default", "inherited", "used_without_value", "unknown"]
-TOLD: frozenset[Origin] = frozenset(("stated", "absent", "default", "inherited"))
 
 
 @dataclass(frozen=True)
