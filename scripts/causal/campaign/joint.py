@@ -11,7 +11,8 @@ The effects are jointly normal. A contrast's own evidence gives its mean m and i
   variable matters at all. Numbers moved in opposite directions share it with opposite signs.
 - **Size.** All spreads may be off by a common factor (log-normal, SCALE_SD), since effects at the
   campaign's scale need not be of the leaderboard's size; it is set where the tests make it most
-  probable.
+  probable, at no less than a half: where most changes do nothing, a spread fitted to them would
+  rule out the few that matter.
 - **Parts.** The effect of two changes together is the sum of theirs and an interaction.
 
 Conditioning on what was tested is Gaussian regression (Rasmussen & Williams 2006, eq. 2.25–26),
@@ -32,7 +33,7 @@ CARRY_SD = 1.0
 STRAY_SD = 0.5
 KIN = 0.5
 SCALE_SD = 1.0
-SCALES = tuple(float(2.0**power) for power in np.arange(-4, 4.25, 0.5))
+SCALES = tuple(float(2.0**power) for power in np.arange(-1, 4.25, 0.5))
 
 Numbers = NDArray[np.float64]
 
