@@ -19,8 +19,8 @@ from scripts.causal.leaderboard.schema import Submission
 
 Kind = Literal["numeric", "categorical", "binary"]
 # stated: a value is given; absent: said not to be used; default: what its script does unless told
-# otherwise; inherited: the parent's, of any origin but unknown; used_without_value: said to be
-# used, at the usual value; unknown: nothing tells, and the value is a guess.
+# otherwise; inherited: the parent's; used_without_value: it, or what it inherits from, is said to
+# be used, and the value is the usual one; unknown: nothing tells, and the value is a guess.
 Origin = Literal["stated", "absent", "default", "inherited", "used_without_value", "unknown"]
 
 
@@ -103,9 +103,11 @@ def code_variable(
     """Return the variable's value in each submission.
 
     What a submission leaves unsaid is its parent's, if that is told; otherwise it is unknown, and
-    the vocabulary's baseline stands in its place. A technique that is used without a value gets
-    the usual value of the submissions that state one; when none does, the variable is reduced to
-    used / not used.
+    the vocabulary's baseline stands in its place. A technique that is used without a value has
+    its parent's, or else the usual value of the submissions that state one; when none does, the
+    variable is reduced to used / not used. (Of the values that children of the real leaderboard
+    state where the parent's is told, 85 % are the parent's; 82 % of numbers other than `off` are,
+    and 61 % the usual one.)
 
     Args:
         variable: of the vocabulary.
@@ -132,6 +134,11 @@ def code_variable(
         origins.append(origin)
     for row in oldest_first(parents or ()):
         parent = (parents or ())[row]
-        if parent is not None and origins[row] == "unknown" and origins[parent] != "unknown":
+        if parent is None:
+            continue
+        valued = origins[parent] not in ("unknown", "used_without_value")
+        if origins[row] == "unknown" and origins[parent] != "unknown":
+            values[row], origins[row] = values[parent], "inherited" if valued else origins[parent]
+        elif origins[row] == "used_without_value" and valued and values[parent] != off:
             values[row], origins[row] = values[parent], "inherited"
     return CodedVariable(kind, tuple(values), off, typical, tuple(origins))

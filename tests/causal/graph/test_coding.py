@@ -100,3 +100,27 @@ def test_a_child_may_stand_before_its_parent(submission):
     rows = [submission(3), submission(2), submission(1, techniques={"num_layers": 11})]
     coded = code_variable(VARIABLES["num_layers"], rows, [1, 2, None])
     assert coded.values == (11.0, 11.0, 11.0)
+
+
+def test_a_technique_named_without_its_value_has_the_parents_before_the_usual_one(submission):
+    rows = [
+        submission(1, techniques={"ema": 0.99}),
+        submission(2, techniques={"ema": True}),
+        submission(3, techniques={"ema": 0.5}),
+        submission(4, techniques={"ema": 0.5}),
+        submission(5, absent=("ema",)),
+        submission(6, techniques={"ema": True}),
+    ]
+    coded = code_variable(VARIABLES["ema"], rows, [None, 0, None, None, None, 4])
+    assert (coded.values[1], coded.origins[1]) == (0.99, "inherited")
+    assert (coded.values[5], coded.origins[5]) == (0.5, "used_without_value")
+
+
+def test_a_guess_that_is_inherited_is_still_a_guess(submission):
+    rows = [
+        submission(1, techniques={"ema": True}),
+        submission(2),
+        submission(3, techniques={"ema": 0.99}),
+    ]
+    coded = code_variable(VARIABLES["ema"], rows, [None, 0, None])
+    assert (coded.values[1], coded.origins[1]) == (0.99, "used_without_value")
