@@ -93,8 +93,20 @@ def _of_tested(variable: str, estimates: tuple[Estimate, ...]) -> Identifiabilit
     )
 
 
+def _silence(design: Design, variable: str) -> str:
+    """Return that most submissions do not tell of a variable, where it is so; else nothing."""
+    unknown, rows = design.imputed.get(variable, 0), len(design.table)
+    if 2 * unknown <= rows:
+        return ""
+    return f" {unknown} of {rows} submissions do not say it and are taken to be as the baseline."
+
+
 def _of_factor(
-    pag: Pag, variable: str, partners: tuple[str, ...], estimates: tuple[Estimate, ...]
+    pag: Pag,
+    variable: str,
+    partners: tuple[str, ...],
+    estimates: tuple[Estimate, ...],
+    silence: str,
 ) -> Identifiability:
     status = identification(pag, variable, OUTCOME)
     through = _words(paths_to(pag, variable, OUTCOME))
@@ -111,7 +123,7 @@ def _of_factor(
         "disconnected": f"Given the other variables, {variable} and bpb show no dependence in "
         "these submissions, which is not proof that there is none.",
     }
-    explanation = explanations[status] + beside
+    explanation = explanations[status] + beside + silence
     if status == "identified" and not observed:
         explanation += " The rows are too few to put a number on it."
     elif status == "identified" and not clear:
@@ -154,5 +166,6 @@ def check_identifiability(
             reason = fault_of(design) or "it is no node of the graph that was given"
             items.append(_of_excluded(Excluded(name, "too_few", reason), estimates))
         else:
-            items.append(_of_factor(pag, name, partners.get(name, ()), estimates))
+            silence = _silence(design, name)
+            items.append(_of_factor(pag, name, partners.get(name, ()), estimates, silence))
     return IdentifiabilityReport(outcome=dag.outcome, variables=tuple(items))

@@ -124,6 +124,21 @@ def test_a_score_that_is_a_copy_of_a_factor_is_said_to_be_determined(submission)
     says_nothing(board(rows), "determine the score exactly")
 
 
+def test_what_most_submissions_do_not_say_is_said_to_be_so(submission):
+    rows = [
+        submission(
+            i,
+            1 + (i * 7 % 40) / 100,
+            techniques={"qat": True} if i % 4 == 0 else {"num_layers": 9 + i % 3},
+        )
+        for i in range(40)
+    ]
+    _, _, verdicts = conclude(board(rows))
+    words = "30 of 40 submissions do not say it and are taken to be as the baseline."
+    assert words in verdicts["qat"].explanation
+    assert "do not say it" not in verdicts["num_layers"].explanation
+
+
 VALUES = {
     "num_layers": st.sampled_from([9, 10, 11, True, False]),
     "quant_bits": st.sampled_from(["int8", "int6", "int5", "words", True]),
