@@ -87,6 +87,6 @@ def _untested(effect: CombinedEffect) -> Estimate | None:
 def _words(parts: Sequence[SourceWeight]) -> str:
     return "; ".join(
         f"{part.source} {part.effect:+.4f} ± {math.hypot(part.se, part.between):.4f}"
-        + (f" ({part.words})" if part.words else "")
+        + (f" ({words})" if (words := part.words.strip(", ")) else "")
         for part in parts
     )
