@@ -1,6 +1,7 @@
 """How near effect estimates come to the truth, and whether their 95 % intervals hold it.
 
-    python benchmarks/effects.py [--worlds 20] [--classes all] [--rows 1000] [--json] [--quick]
+    python benchmarks/effects.py [--part both] [--worlds 20] [--classes all] [--rows 1000]
+        [--evidence records/evidence.json.xz] [--folds 5] [--json] [--quick]
 
 Synthetic part: in worlds whose direct effects on bpb are known (worlds.py), every estimate that a
 method gives of a contrast (variable, from, to) is held against the truth:
@@ -13,7 +14,11 @@ method gives of a contrast (variable, from, to) is held against the truth:
                         posterior of every contrast from all of them, with and without the reports
 The error is the root mean square over all contrasts of all worlds; beside it stands that of naive
 on the very same contrasts, and how many of the worlds' contrasts were answered at all. Standard
-errors are by leaving out one world at a time. The last line is one JSON object.
+errors are by leaving out one world at a time.
+
+Real part (effects_corpus.py): what families of submissions report of a contrast, against what the
+pipeline makes of all the others' reports and scores, beside naive. The last line is one JSON
+object.
 """
 
 from __future__ import annotations
@@ -24,10 +29,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import typer
+from effects_corpus import corpus_part, show_corpus
 from numpy.typing import NDArray
 from scipy.stats import t as student
 from statsmodels.regression.linear_model import OLS
@@ -41,8 +48,10 @@ from scripts.causal.graph.design import OUTCOME, RARE, Design, build_design
 from scripts.causal.graph.effects import estimate_effects
 from scripts.causal.graph.fci import run_fci
 from scripts.causal.graph.schema import Estimate, Level
+from scripts.causal.leaderboard.evidence import load_evidence
 
 Numbers = NDArray[np.float64]
+EVIDENCE = Path(__file__).parents[1] / "records" / "evidence.json.xz"
 
 
 @dataclass(frozen=True)
@@ -346,12 +355,20 @@ def cell(pair: Sequence[float | None]) -> str:
 
 
 def main(
+    part: Annotated[
+        Literal["synthetic", "corpus", "both"], typer.Option(help="What to measure.")
+    ] = "both",
     worlds: Annotated[int, typer.Option(help="Worlds per class.")] = 20,
     classes: Annotated[str, typer.Option(help="Comma-separated, or all.")] = "all",
     rows: Annotated[int, typer.Option(help="Submissions per world.")] = 1000,
     workers: Annotated[int, typer.Option(help="Processes.")] = 2,
     first: Annotated[int, typer.Option(help="Seed of the first world.")] = 0,
-    quick: Annotated[bool, typer.Option(help="2 worlds a class, 300 rows.")] = False,
+    evidence: Annotated[Path, typer.Option(help="The real corpus's facts.")] = EVIDENCE,
+    folds: Annotated[int, typer.Option(help="Parts that families are dealt into.")] = 5,
+    resamples: Annotated[int, typer.Option(help="Of variables, for the intervals.")] = 2000,
+    quick: Annotated[
+        bool, typer.Option(help="2 worlds a class, 300 rows; 2 folds, 200 resamples.")
+    ] = False,
     json_only: Annotated[bool, typer.Option("--json", help="Print the JSON line only.")] = False,
 ) -> None:
     """Measure effect estimates against the truth and against the naive difference of means."""
@@ -361,18 +378,28 @@ def main(
             raise InputError(
                 f"--classes names {name!r}", mend=f"choose of {', '.join(CLASSES)}, or all"
             )
-    if worlds < 1 or workers < 1:
-        raise InputError("--worlds and --workers must be at least 1")
+    if worlds < 1 or workers < 1 or resamples < 1:
+        raise InputError("--worlds, --workers and --resamples must be at least 1")
+    if folds < 2:
+        raise InputError("--folds must be at least 2, so that something is left to fit")
     if quick:
-        worlds, rows = 2, 300
-    result: dict[str, Any] = {"rows": rows, "synthetic": {}}
+        worlds, rows, folds, resamples = 2, 300, 2, 200
+    result: dict[str, Any] = {}
     with ProcessPoolExecutor(workers) as pool:
-        for name in chosen:
-            run = partial(measure_world, name, rows=rows)
-            measured = list(pool.map(run, range(first, first + worlds)))
-            result["synthetic"][name] = summary(measured)
+        if part != "corpus":
+            result |= {"rows": rows, "synthetic": {}}
+            for name in chosen:
+                run = partial(measure_world, name, rows=rows)
+                measured = list(pool.map(run, range(first, first + worlds)))
+                result["synthetic"][name] = summary(measured)
+                if not json_only:
+                    show(name, result["synthetic"][name])
+        if part != "synthetic":
+            result["corpus"] = corpus_part(
+                load_evidence(evidence), folds=folds, seed=first, resamples=resamples, pool=pool
+            )
             if not json_only:
-                show(name, result["synthetic"][name])
+                show_corpus(result["corpus"]["scopes"])
     print(json.dumps(result))
 
 
