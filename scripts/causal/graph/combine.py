@@ -4,8 +4,9 @@ Each estimate enters with its own variance plus the variance of its kind: how fa
 kind lies from what is true of this very contrast (another stack, a hidden cause, what authors
 choose to report). These spreads are learnt over all contrasts of a leaderboard at once, from how
 far two kinds of estimate of the same contrast lie apart beyond their own errors (empirical Bayes).
-The start is Normal(0, typical²), wider where the evidence says that this change does far more than
-a typical one: most changes do little, and the few that do much are not shrunk to a half.
+The start is normal about zero (for a technique's coming into use, about the mean of all) with the
+typical size of an effect, wider where the evidence says that this change does far more: most
+changes do little, and the few that do much are not shrunk to a half.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ ASSUMED: dict[Kind, float] = {
 }
 ASSUMED_SD = 1.5  # of the logarithm of a spread about its guess
 SMALLEST_TYPICAL = 0.001  # bpb; smaller effects are not worth telling apart
+LEAST_CONTRASTS = 3
 TAIL = 4.0
 GAP_TAIL = 20.0
 # Differences and adjusted effects are read off the same scores; at equal errors that correlate by
@@ -68,13 +70,16 @@ class SourceSpreads:
     """Standard deviations in bpb, learnt over all contrasts of a leaderboard.
 
     Attributes:
-        typical: of true effects about zero.
+        typical: of true effects about zero, or about `lean`.
+        lean: mean effect of something's coming into use: people try what promises to help, so
+            that a technique of which little is known is not as likely to harm as to help.
         between: per kind of source, of its estimates about what is true of the contrast; 0 for
             tested ones, which are about it at their own scale.
         learnt_from: per kind, the contrasts on which it met another kind.
     """
 
     typical: float = SMALLEST_TYPICAL
+    lean: float = 0.0
     between: Mapping[str, float] = field(default_factory=dict)
     learnt_from: Mapping[str, int] = field(default_factory=dict)
 
@@ -251,6 +256,9 @@ def _meetings(
             about = evidence_about(group, before, after, typical)
             for one, other in combinations(about, 2):
                 variance = one.variance + other.variance
+                if one.estimate.source == other.estimate.source == "observed":
+                    shared = SAME_SCORES - 1
+                    variance -= 2 * shared * one.estimate.se * other.estimate.se
                 gap = one.estimate.effect - other.estimate.effect
                 found.append((kind_of(one.estimate), kind_of(other.estimate), gap, variance))
     return found
@@ -269,34 +277,43 @@ def contrasts(estimates: Sequence[Estimate]) -> tuple[tuple[Level, Level], ...]:
     return tuple(found)
 
 
-def _typical(estimates: Mapping[str, Sequence[Estimate]], spreads: SourceSpreads) -> float:
-    """Return the standard deviation of true effects by marginal likelihood.
+def _direction(before: Level, after: Level) -> int:
+    """Return +1 where something comes into use, -1 where it goes out of use, else 0."""
+    return int(_used(after)) - int(_used(before))
 
-    Each contrast's most precise estimate counts once. The likelihood is Student's t, for a few
-    changes (an n-gram cache) move bpb by a hundred times what others do.
+
+def _usual(
+    estimates: Mapping[str, Sequence[Estimate]], spreads: SourceSpreads
+) -> tuple[float, float]:
+    """Return the standard deviation of true effects and the mean of coming into use.
+
+    By marginal likelihood, each contrast's most precise estimate counting once. The likelihood is
+    Student's t, for a few changes (an n-gram cache) move bpb by a hundred times what others do.
     """
-    effects, variances = [], []
+    effects, variances, directions = [], [], []
     for group in estimates.values():
         for before, after in contrasts(group):
-            same_contrast = [
-                (one.se**2 + spreads.of(kind_of(one)) ** 2, one.effect)
+            variance, effect = min(
+                (found.se**2 + spreads.of(kind_of(found)) ** 2, found.effect)
                 for one in group
-                if _turned(one, before, after) is not None
-            ]
-            variance, effect = min(same_contrast)
+                if (found := _turned(one, before, after)) is not None
+            )
             effects.append(effect)
             variances.append(variance)
-    if len(effects) < 3:
-        return max([SMALLEST_TYPICAL, *(abs(one) for one in effects)])
-    sizes, noise = np.array(effects), np.array(variances)
+            directions.append(_direction(before, after))
+    if len(effects) < LEAST_CONTRASTS:
+        return max([SMALLEST_TYPICAL, *(abs(one) for one in effects)]), 0.0
+    sizes, noise, used = np.array(effects), np.array(variances), np.array(directions)
+    start = max(float(np.median(np.abs(sizes))), SMALLEST_TYPICAL)
 
     def cost(place: Numbers) -> float:
         scale = np.sqrt((np.exp(2 * place[0]) + noise) * (TAIL - 2) / TAIL)
-        return -float(np.sum(student.logpdf(sizes / scale, TAIL) - np.log(scale)))
+        gaps = sizes - used * place[1] * start
+        fit = float(np.sum(student.logpdf(gaps / scale, TAIL) - np.log(scale)))
+        return float(place[1]) ** 2 / 2 - fit
 
-    start = np.log(max(float(np.median(np.abs(sizes))), SMALLEST_TYPICAL))
-    found = minimize(cost, [start], method="Nelder-Mead")
-    return max(float(np.exp(found.x[0])), SMALLEST_TYPICAL)
+    found = minimize(cost, [np.log(start), 0.0], method="Nelder-Mead").x
+    return max(float(np.exp(found[0])), SMALLEST_TYPICAL), float(found[1] * start)
 
 
 def _likeliest(
@@ -327,14 +344,16 @@ def learn_spreads(estimates: Mapping[str, Sequence[Estimate]]) -> SourceSpreads:
     """
     spreads = SourceSpreads()
     for _ in range(3):
-        spreads = SourceSpreads(_typical(estimates, spreads), spreads.between, spreads.learnt_from)
+        typical, lean = _usual(estimates, spreads)
+        spreads = SourceSpreads(typical, lean, spreads.between, spreads.learnt_from)
         met = _meetings(estimates, spreads.typical)
         kinds = [kind for kind in LEARNT if any(kind in pair[:2] for pair in met)]
         if not kinds:
-            return SourceSpreads(spreads.typical)
+            return SourceSpreads(typical, lean)
         best = _likeliest(met, kinds, spreads.typical)
         spreads = SourceSpreads(
-            spreads.typical,
+            typical,
+            lean,
             dict(zip(kinds, best, strict=True)),
             {kind: sum(kind in pair[:2] for pair in met) for kind in kinds},
         )
@@ -349,6 +368,7 @@ class _Part:
     between: float
     words: str
     inflation: float = 1.0
+    wild: bool = False
 
     @property
     def precision(self) -> float:
@@ -375,6 +395,7 @@ def _parts(evidence: Sequence[Evidence], spreads: SourceSpreads) -> list[_Part]:
                 float(np.hypot(spreads.of(kind), one.between)),
                 words + (", carried over from another value" if one.extra else ""),
                 SAME_SCORES if shared else 1.0,
+                kind == "associated",
             )
         )
     return parts
@@ -386,19 +407,36 @@ def _pool(parts: Sequence[_Part]) -> tuple[float, float]:
     return mean, float(precision**-0.5)
 
 
-def _with_prior(parts: list[_Part], typical: float) -> tuple[list[_Part], float, float]:
+def _posterior(
+    parts: list[_Part], lean: float, typical: float
+) -> tuple[list[_Part], float, float]:
     """Return the parts with the prior's, and the posterior's mean and standard deviation.
+
+    An association that lies far from everything else is one that a hidden cause has moved: like
+    the prior's, its variance grows with its distance, and with it falls its weight.
 
     The prior is normal with the typical size. Where the posterior lies farther out, its variance
     becomes what a Cauchy of that scale has there, given the posterior (the expected precision of
-    its normal scale mixture): (typical² + mean² + sd²) / 2.
+    its normal scale mixture): half of typical² + distance² + sd².
     """
-    between = typical
+    prior = _Part("prior", lean, 0.0, typical, "typical size of an effect")
+    given = [_widened(part, [one for one in parts if one is not part]) for part in parts]
+    found = [*given, prior]
     for _ in range(50):
-        prior = _Part("prior", 0.0, 0.0, between, "typical size of an effect")
-        mean, sd = _pool([*parts, prior])
-        between = max(typical, float(np.sqrt((typical**2 + mean**2 + sd**2) / 2)))
-    return [*parts, prior], mean, sd
+        mean, sd = _pool(found)
+        far = ((lean - mean) ** 2 + sd**2 + typical**2) / 2
+        found = [*given, replace(prior, between=max(typical, float(np.sqrt(far))))]
+    mean, sd = _pool(found)
+    return found, mean, sd
+
+
+def _widened(part: _Part, others: Sequence[_Part]) -> _Part:
+    """Return an association with a variance that grows with its distance from the rest."""
+    if not part.wild or not others:
+        return part
+    mean, sd = _pool(others)
+    far = ((part.effect - mean) ** 2 - sd**2 - part.se**2 + part.between**2) / 2
+    return replace(part, between=max(part.between, float(np.sqrt(max(far, 0.0)))))
 
 
 def judge(published: float, mean: float, sd: float) -> Belief:
@@ -462,7 +500,7 @@ def combine_evidence(
         words += f": {_SAYS[belief]}"
     elif ours:
         words = "nobody reports it"
-    parts, mean, sd = _with_prior(parts, spreads.typical)
+    parts, mean, sd = _posterior(parts, spreads.lean * _direction(before, after), spreads.typical)
     total = sum(part.precision for part in parts)
     return CombinedEffect(
         variable=variable,

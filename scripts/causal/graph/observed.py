@@ -20,6 +20,7 @@ from scripts.causal.graph.schema import Estimate, Level
 LEAST_ROWS = 20
 LEAST_CLUSTERS = 4
 LEAST_SHARE = 0.02
+ALWAYS = 0.97
 
 
 def submissions_panel(design: Design) -> Panel:
@@ -45,11 +46,17 @@ def submissions_panel(design: Design) -> Panel:
     return Panel(found, places, moves, model, why)
 
 
-def fault_of_answer(answer: Answer | None, partners: Sequence[str]) -> str:
-    """Return why an answer is none, in words; empty when it is one."""
-    beside = f"it always goes with {', '.join(partners)}" if partners else "it goes with others"
+def fault_of_answer(answer: Answer | None, together: Sequence[str]) -> str:
+    """Return why an answer is none, in words; empty when it is one.
+
+    Args:
+        answer: of the regression.
+        together: variables that move when it does, and hardly ever without it.
+    """
+    if together:
+        return f"cannot be told apart: it always goes with {', '.join(together)}"
     if answer is None or answer.share < LEAST_SHARE:
-        return f"cannot be told apart: {beside}"
+        return "cannot be told apart: the others together say when it is used"
     if answer.clusters < LEAST_CLUSTERS:
         return (
             f"its users are too much of one family: they count for {answer.clusters:.1f} "
@@ -58,7 +65,7 @@ def fault_of_answer(answer: Answer | None, partners: Sequence[str]) -> str:
     return ""
 
 
-def partners(panel: Panel, variable: str, least: float = 0.9) -> tuple[str, ...]:
+def partners(panel: Panel, variable: str, least: float = ALWAYS) -> tuple[str, ...]:
     """Return the variables that move in at least this share of the rows in which it does.
 
     Only such as hardly ever move without it, for what everyone changes is nobody's partner.

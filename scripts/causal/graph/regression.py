@@ -192,6 +192,17 @@ def _spread(values: Numbers, vectors: Numbers, y: Numbers, df: int) -> tuple[flo
     return ratio, sigma2
 
 
+def _independent(columns: Numbers) -> Numbers:
+    """Return the columns that the ones before them do not determine."""
+    kept: list[int] = []
+    for place in range(columns.shape[1]):
+        block = columns[:, [*kept, place]]
+        size = np.sqrt(np.sum(block**2, axis=0))
+        if size[-1] > 0 and np.linalg.matrix_rank(block / size, tol=1e-6) == len(kept) + 1:
+            kept.append(place)
+    return columns[:, kept]
+
+
 def fit_model(
     outcome: Numbers,
     fixed: Numbers,
@@ -203,12 +214,13 @@ def fit_model(
 
     Args:
         outcome: (n,).
-        fixed: (n, q) columns of full rank, the intercept among them.
+        fixed: (n, q) columns, the intercept first; those that others determine are left out.
         nuisance: (n, m) columns whose effects are of like size.
         clusters: one label per row.
         least_tau2: variance of a nuisance effect that is known from elsewhere; few rows of heavy
             tails would put it at zero, and adjust for nothing.
     """
+    fixed = _independent(fixed)
     n, q = fixed.shape
     if n < q + 8 or nuisance.shape[1] == 0 or np.ptp(outcome) == 0:
         return None
