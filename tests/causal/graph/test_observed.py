@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from scripts.causal.graph.design import build_design
-from scripts.causal.graph.observed import observed_effects
+from scripts.causal.graph.observed import adjusted_effects, observed_effects
 from scripts.causal.graph.pag import make_pag
 
 
@@ -81,3 +81,20 @@ def test_kin_that_vary_together_widen_the_interval(planted):
     (kin,) = observed_effects(dataclasses.replace(design, clusters=families), graph)[STRIDE]
     assert kin.effect == pytest.approx(alone.effect)
     assert kin.high - kin.low != pytest.approx(alone.high - alone.low)
+
+
+def test_what_the_graph_leaves_open_has_bounds_and_is_no_effect(planted):
+    design = build_design(planted)
+    graph = pag(
+        design,
+        (STRIDE, "circle", "arrow", "bpb"),
+        (STRIDE, "circle", "circle", "vocab_size"),
+        ("vocab_size", "circle", "arrow", "bpb"),
+    )
+    found, _ = adjusted_effects(design, graph)
+    (estimate,) = found[STRIDE]
+    assert estimate.identified is False
+    low, high = estimate.bounds
+    assert low < estimate.effect <= high or low <= estimate.effect < high
+    assert estimate.turned().bounds == (-high, -low)
+    assert observed_effects(design, graph) == {}
