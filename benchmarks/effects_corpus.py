@@ -10,7 +10,9 @@ contrast is then held against
   observed            the pipeline's posterior without any report
   combined            its posterior with the reports of the other families
 A number that an author also gives in the fit is no news and is not asked for. Everything is told
-for all contrasts, and without those whose sign everybody knows (`KNOWN`).
+for all contrasts, and without those whose sign everybody knows (`KNOWN`). Most of what is
+published helps, so the share of right signs flatters who calls everything better; beside it stand
+the mean of the shares over what helps and what harms, and the signs that a method is sure of.
 """
 
 from __future__ import annotations
@@ -20,12 +22,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
-from math import nan
-from typing import Any
+from math import isnan, nan, pi, sqrt
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest, rankdata
+from scipy.stats import binomtest, linregress, rankdata
 
 from interventions.vocabulary import Variable, load_variables
 from scripts.causal.graph.coding import CodedVariable
@@ -34,7 +36,7 @@ from scripts.causal.graph.effects import EffectsTable, estimate_effects
 from scripts.causal.graph.estimate import estimate_data_graph, pag_of
 from scripts.causal.graph.lineage import lineage_clusters
 from scripts.causal.graph.reported import SAME_NUMBER, collect_reports
-from scripts.causal.graph.schema import Level
+from scripts.causal.graph.schema import QUANTILE, Level
 from scripts.causal.leaderboard.schema import Leaderboard
 
 METHODS = ("naive", "naive, medians", "always better", "reported", "observed", "combined")
@@ -50,6 +52,23 @@ Numbers = NDArray[np.float64]
 Statistic = Callable[[Numbers, Numbers], float]
 
 
+class Claim(NamedTuple):
+    """An effect with its 95 % interval; NaN where a method gives none."""
+
+    effect: float
+    low: float = nan
+    high: float = nan
+
+    @property
+    def sureness(self) -> float:
+        """How far from zero it is in half-widths of its interval; above 1 it excludes zero."""
+        half = (self.high - self.low) / 2
+        return abs(self.effect) / half if half > 0 else nan
+
+
+NO_CLAIM = Claim(nan)
+
+
 @dataclass(frozen=True)
 class Held:
     """A contrast of the families left out, and what each method says of it.
@@ -57,7 +76,7 @@ class Held:
     Attributes:
         effect: mean over their reports in bpb, after minus before.
         reports: how many.
-        claims: method → effect; NaN where it gives none.
+        claims: method → its effect.
     """
 
     fold: int
@@ -66,7 +85,7 @@ class Held:
     after: Level
     effect: float
     reports: int
-    claims: Mapping[str, float]
+    claims: Mapping[str, Claim]
 
 
 def deal(families: Sequence[str], folds: int, seed: int) -> dict[str, int]:
@@ -97,52 +116,70 @@ def _cells_at(coded: CodedVariable, level: Level) -> Numbers:
     return np.array(flags, dtype=bool)
 
 
+def _mean(bpb: Numbers) -> tuple[float, float]:
+    """Return the mean and its standard error."""
+    return float(bpb.mean()), float(bpb.std(ddof=1) / sqrt(len(bpb)))
+
+
+def _median(bpb: Numbers) -> tuple[float, float]:
+    """Return the median and its standard error, were the middle of the scores normal."""
+    median = float(np.median(bpb))
+    scale = 1.4826 * float(np.median(np.abs(bpb - median)))
+    return median, sqrt(pi / 2) * scale / sqrt(len(bpb))
+
+
 def naive_difference(
     design: Design,
     variable: str,
     before: Level,
     after: Level,
-    middle: Callable[[Numbers], Any] = np.mean,
-) -> float:
+    middle: Callable[[Numbers], tuple[float, float]] = _mean,
+) -> Claim:
     """Return the difference of middles between the submissions at two levels.
 
     Between two numbers that hardly anybody has, the slope of the straight line through all
-    submissions that say a number takes its place. NaN where there is nothing to compare.
+    submissions that say a number takes its place.
     """
     coded = design.coded[variable]
     bpb = design.table[OUTCOME].to_numpy(dtype=float)
     groups = [bpb[_cells_at(coded, level)] for level in (before, after)]
     if min(map(len, groups)) >= LEAST_ROWS:
-        return float(middle(groups[1]) - middle(groups[0]))
-    ends = [one for one in (before, after) if not isinstance(one, bool | str)]
+        (before_bpb, one), (after_bpb, other) = map(middle, groups)
+        return _claim(after_bpb - before_bpb, sqrt(one**2 + other**2))
+    ends = [float(one) for one in (before, after) if not isinstance(one, bool | str)]
     if coded.kind != "numeric" or len(ends) < 2:
-        return nan
+        return NO_CLAIM
     told = np.array([one != "unknown" for one in coded.origins])
-    numbers = np.array(coded.values, dtype=float)
-    if told.sum() < LEAST_ROWS or np.ptp(numbers[told]) == 0:
-        return nan
-    slope = np.polyfit(numbers[told], bpb[told], 1)[0]
-    return float(slope * (ends[1] - ends[0]))
+    numbers = np.array(coded.values, dtype=float)[told]
+    if len(numbers) < LEAST_ROWS or np.ptp(numbers) == 0:
+        return NO_CLAIM
+    line = linregress(numbers, bpb[told])
+    step = ends[1] - ends[0]
+    return _claim(float(line.slope) * step, float(line.stderr) * abs(step))
 
 
-def _posterior(table: EffectsTable, variable: str, before: Level, after: Level) -> float:
-    """Return the posterior's mean, NaN where nothing but the prior stands behind it."""
+def _claim(effect: float, se: float) -> Claim:
+    return Claim(effect, effect - QUANTILE * se, effect + QUANTILE * se)
+
+
+def _posterior(table: EffectsTable, variable: str, before: Level, after: Level) -> Claim:
+    """Return the posterior, nothing where only the prior stands behind it."""
     effect = table.effect(variable, before, after)
     told = any(one.source != "prior" for one in effect.weights)
-    return effect.mean if told else nan
+    return Claim(effect.mean, effect.low, effect.high) if told else NO_CLAIM
 
 
-def _meta_analysis(table: EffectsTable, variable: str, before: Level, after: Level) -> float:
+def _meta_analysis(table: EffectsTable, variable: str, before: Level, after: Level) -> Claim:
     for one in table.estimates.get(variable, ()):
         if one.source == "reported" and (one.before, one.after) == (before, after):
-            return one.effect
-    return nan
+            return Claim(one.effect, one.low, one.high)
+    return NO_CLAIM
 
 
-def _coming_into_use(before: Level, after: Level) -> float:
-    """Return -1 where something comes into use, NaN for another kind of change."""
+def _coming_into_use(before: Level, after: Level) -> Claim:
+    """Return -1 where something comes into use, nothing for another kind of change."""
     off = (False, 0, "none")
-    return -1.0 if before in off and after not in off else nan
+    return Claim(-1.0) if before in off and after not in off else NO_CLAIM
 
 
 def news(
@@ -187,7 +224,7 @@ def measure_fold(
         contrast = variable, before, after
         claims = {
             "naive": naive_difference(design, *contrast),
-            "naive, medians": naive_difference(design, *contrast, middle=np.median),
+            "naive, medians": naive_difference(design, *contrast, middle=_median),
             "always better": _coming_into_use(before, after),
             "reported": _meta_analysis(combined, *contrast),
             "observed": _posterior(observed, *contrast),
@@ -253,37 +290,64 @@ def bootstrap(
     return round(float(low), 3), round(float(high), 3)
 
 
+def _share(agree: int, of: int) -> dict[str, Any]:
+    """Return a share with its exact binomial interval."""
+    exact = binomtest(agree, of).proportion_ci(method="exact")
+    interval = round(float(exact.low), 3), round(float(exact.high), 3)
+    return {"agree": agree, "of": of, "share": round(agree / of, 3), "interval": interval}
+
+
+def signs(claims: Numbers, truth: Numbers) -> dict[str, Any] | None:
+    """Return how many signs agree; claims and truths of 0 have none and do not count."""
+    products = claims * truth
+    of = int(np.sum(products != 0))
+    return _share(int(np.sum(products > 0)), of) if of else None
+
+
+def balanced(claims: Numbers, truth: Numbers) -> float:
+    """Return the mean of the agreement over what helps and over what harms.
+
+    Who calls everything better has a half of it, however few things harm.
+    """
+    parts = [
+        np.mean((np.sign(claims) == side)[truth * side > 0])
+        for side in (-1, 1)
+        if np.any(truth * side > 0)
+    ]
+    return float(np.mean(parts)) if len(parts) == 2 else nan
+
+
 def figures(contrasts: Sequence[Held], method: str, **settings: int) -> dict[str, Any]:
     """Return a method's coverage, signs and ranks over the contrasts that it speaks of.
 
-    The signs' interval is the exact binomial one, which takes contrasts for independent; that of
-    the ranks resamples whole variables.
+    The signs' interval is the exact binomial one, which takes contrasts for independent; the
+    others resample whole variables. `sure` counts the contrasts for which the method's own 95 %
+    interval excludes zero, `surest_half` the half of which it is surest.
     """
-    told = [one for one in contrasts if not np.isnan(one.claims[method])]
+    told = [one for one in contrasts if not isnan(one.claims[method].effect)]
     found: dict[str, Any] = {"covered": len(told), "refused": len(contrasts) - len(told)}
     if len(told) < LEAST_TOLD:
         return found
-    claims = np.array([one.claims[method] for one in told])
+    claims = np.array([one.claims[method].effect for one in told])
     truth = np.array([one.effect for one in told])
-    right = int(np.sum(claims * truth > 0))
-    signed = int(np.sum(claims * truth != 0))
-    if signed:
-        exact = binomtest(right, signed).proportion_ci(method="exact")
-        interval = round(float(exact.low), 3), round(float(exact.high), 3)
-        found["sign"] = {"agree": right, "of": signed, "share": round(right / signed, 3)}
-        found["sign"]["interval"] = interval
-    variables = [one.variable for one in told]
-
-    def ranks(rows: NDArray[np.intp]) -> float:
-        return spearman(claims[rows], truth[rows])
-
-    whole = spearman(claims, truth)
-    if not np.isnan(whole):
-        found["spearman"] = {
-            "value": round(whole, 3),
-            "interval": bootstrap(ranks, variables, **settings),
-        }
+    groups = [one.variable for one in told]
+    found["sign"] = signs(claims, truth)
+    sureness = np.array([one.claims[method].sureness for one in told])
+    if not np.isnan(sureness).all():
+        sure = sureness > 1
+        found["sure"] = signs(claims[sure], truth[sure])
+        half = np.argsort(-sureness, kind="stable")[: len(told) // 2]
+        found["surest_half"] = signs(claims[half], truth[half])
         found["median_error"] = round(float(np.median(np.abs(claims - truth))), 5)
+    for name, statistic in (("balanced", balanced), ("spearman", spearman)):
+
+        def of_rows(rows: NDArray[np.intp], statistic: Statistic = statistic) -> float:
+            return statistic(claims[rows], truth[rows])
+
+        whole = statistic(claims, truth)
+        if not isnan(whole):
+            interval = bootstrap(of_rows, groups, **settings)
+            found[name] = {"value": round(whole, 3), "interval": interval}
     return found
 
 
@@ -294,7 +358,11 @@ def duel(contrasts: Sequence[Held], mine: str, other: str, **settings: int) -> d
     two-sided probability of so uneven a split (McNemar). The differences' intervals resample
     whole variables.
     """
-    both = [one for one in contrasts if not np.isnan([one.claims[mine], one.claims[other]]).any()]
+    both = [
+        one
+        for one in contrasts
+        if not isnan(one.claims[mine].effect) and not isnan(one.claims[other].effect)
+    ]
     found: dict[str, Any] = {
         "contrasts": len(both),
         mine: figures(both, mine, **settings),
@@ -302,25 +370,27 @@ def duel(contrasts: Sequence[Held], mine: str, other: str, **settings: int) -> d
     }
     if len(both) < LEAST_TOLD:
         return found
-    ours = np.array([one.claims[mine] for one in both])
-    theirs = np.array([one.claims[other] for one in both])
+    ours = np.array([one.claims[mine].effect for one in both])
+    theirs = np.array([one.claims[other].effect for one in both])
     truth = np.array([one.effect for one in both])
-    right, wrong = (np.sign(one) == np.sign(truth) for one in (ours, theirs))
-    alone, beaten = int(np.sum(right & ~wrong)), int(np.sum(wrong & ~right))
+    right, rival = (one * truth > 0 for one in (ours, theirs))
+    alone, beaten = int(np.sum(right & ~rival)), int(np.sum(rival & ~right))
     chance = binomtest(alone, alone + beaten).pvalue if alone + beaten else 1.0
     found["signs_only"] = {mine: alone, other: beaten, "p": round(float(chance), 4)}
-    variables = [one.variable for one in both]
-    for name, statistic in (("sign", sign_agreement), ("spearman", spearman)):
+    groups = [one.variable for one in both]
+    for name, statistic in (
+        ("sign", sign_agreement),
+        ("balanced", balanced),
+        ("spearman", spearman),
+    ):
 
         def ahead(rows: NDArray[np.intp], statistic: Statistic = statistic) -> float:
             return statistic(ours[rows], truth[rows]) - statistic(theirs[rows], truth[rows])
 
         whole = ahead(np.arange(len(both)))
-        if not np.isnan(whole):
-            found[f"{name}_ahead"] = {
-                "value": round(whole, 3),
-                "interval": bootstrap(ahead, variables, **settings),
-            }
+        if not isnan(whole):
+            interval = bootstrap(ahead, groups, **settings)
+            found[f"{name}_ahead"] = {"value": round(whole, 3), "interval": interval}
     return found
 
 
@@ -357,14 +427,34 @@ def rows(contrasts: Sequence[Held]) -> list[dict[str, Any]]:
             "after": one.after,
             "reports": one.reports,
             "effect": round(one.effect, 6),
-            **{name: None if np.isnan(c) else round(c, 6) for name, c in one.claims.items()},
+            **{
+                name: None if isnan(claim.effect) else round(claim.effect, 6)
+                for name, claim in one.claims.items()
+            },
         }
         for one in contrasts
     ]
 
 
+HEADS = ("sign", "balanced", "sure", "surest half", "Spearman")
+
+
 def _interval(pair: Sequence[float] | None) -> str:
     return "" if pair is None else f" [{pair[0]:.2f}, {pair[1]:.2f}]"
+
+
+def _cells(row: Mapping[str, Any]) -> str:
+    cells = []
+    for head in HEADS:
+        one = row.get(head.casefold().replace(" ", "_"))
+        if not one:
+            cells.append("—")
+        elif "share" in one:
+            of = f" of {one['of']}" if head.startswith("sure") else ""
+            cells.append(f"{one['share']:.2f}{_interval(one['interval'])}{of}")
+        else:
+            cells.append(f"{one['value']:.2f}{_interval(one['interval'])}")
+    return "".join(f"{cell:>25}" for cell in cells)
 
 
 def show_corpus(told: Mapping[str, Any]) -> None:
@@ -374,18 +464,18 @@ def show_corpus(told: Mapping[str, Any]) -> None:
             f"\nreal corpus, {scope}: {found['contrasts']} held-out contrasts "
             f"({found['variables']} variables, {found['reports']} reports)"
         )
-        print(f"{'':28}{'told':>6}{'refused':>9}{'sign':>22}{'Spearman':>23}")
+        print(f"{'':18}{'told':>5}" + "".join(f"{head:>25}" for head in HEADS))
         for method, row in found["methods"].items():
-            print(f"{method:28}{row['covered']:>6}{row['refused']:>9}{_cells(row)}")
+            print(f"{method:18}{row['covered']:>5}{_cells(row)}")
         print("on the contrasts of both:")
         for pair, row in found["beside"].items():
             mine, other = pair.split(" / ")
             for name in (mine, other):
-                print(f"  {name:26}{row['contrasts']:>6}{'':9}{_cells(row[name])}")
+                print(f"  {name:16}{row['contrasts']:>5}{_cells(row[name])}")
             ahead = [
                 f"{name} {row[key]['value']:+.2f}{_interval(row[key]['interval'])}"
-                for name, key in (("sign", "sign_ahead"), ("Spearman", "spearman_ahead"))
-                if key in row
+                for name in ("sign", "balanced", "Spearman")
+                if (key := f"{name.casefold()}_ahead") in row
             ]
             if ahead:
                 only = row["signs_only"]
@@ -393,13 +483,6 @@ def show_corpus(told: Mapping[str, Any]) -> None:
                     f"  {mine} ahead: {', '.join(ahead)}; signs that only one has right "
                     f"{only[mine]} : {only[other]} (p = {only['p']:.3f})"
                 )
-
-
-def _cells(row: Mapping[str, Any]) -> str:
-    sign, ranks = row.get("sign"), row.get("spearman")
-    one = f"{sign['share']:.2f}{_interval(sign['interval'])}" if sign else "—"
-    other = f"{ranks['value']:.2f}{_interval(ranks['interval'])}" if ranks else "—"
-    return f"{one:>22}{other:>23}"
 
 
 def corpus_part(
