@@ -26,6 +26,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -42,11 +43,11 @@ from scripts.causal.graph.bootstrap import edge_frequencies
 from scripts.causal.graph.citest import WilksTest, encode_table
 from scripts.causal.graph.design import build_design
 from scripts.causal.graph.encode import normal_scores
-from scripts.causal.graph.fci import AS_CAUSAL_LEARN, Procedure, run_fci, search
+from scripts.causal.graph.fci import AS_CAUSAL_LEARN, ONE_SET, Procedure, run_fci, search
 from scripts.causal.leaderboard.evidence import load_evidence
 
 ALPHA, DEPTH = 0.05, 2
-THEIRS_BOUNDED = Procedure(stable_removal=False, r4_at_once=False, both_ways=False)
+THEIRS_BOUNDED = replace(ONE_SET, stable_removal=False, r4_at_once=False, both_ways=False)
 ROWS, BOOTSTRAPS, WORKERS = 1400, 100, 2
 Value = TypeVar("Value")
 

@@ -28,7 +28,7 @@ Background knowledge, which there does what no PAG may suffer, is kept apart fro
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 import numpy as np
@@ -36,7 +36,13 @@ from numpy.typing import NDArray
 
 from scripts.causal.graph.citest import WilksTest
 from scripts.causal.graph.determinants import Places
-from scripts.causal.graph.orientation import apply_knowledge, orient_colliders, propagate
+from scripts.causal.graph.orientation import (
+    Evidence,
+    apply_knowledge,
+    orient_clear_colliders,
+    orient_colliders,
+    propagate,
+)
 from scripts.causal.graph.pag import Pag, make_pag
 from scripts.causal.graph.schema import Mark
 from scripts.causal.graph.skeleton import (
@@ -48,6 +54,7 @@ from scripts.causal.graph.skeleton import (
     adjacency_search,
     possible_d_sep_search,
     remove_as_causal_learn,
+    separating_p_values,
 )
 
 _MARKS: dict[int, Mark] = {TAIL: "tail", ARROW: "arrow", CIRCLE: "circle"}
@@ -63,16 +70,47 @@ class Procedure:
         bounded: stop that search at the depth, not at the largest set there is.
         r4_at_once: try R4 in the first round, whatever R1 to R3 did.
         both_ways: apply R8 and R10 in both directions.
+        selection: apply R5 to R7. They read a ring of edges that no collider breaks as selection,
+            and a graph whose colliders are left open is full of such rings.
+        margin: how many times more probable, by their best sets, a and c must be apart without b
+            than with b for a collider at b, and with b than without it for R1 and R3 to go on
+            through b. What is in between stays a circle. None takes the one set that the search
+            found, as causal-learn does.
+        strong_margin: the same for R4 and for an arrowhead at the end that comes first in time.
     """
 
     stable_removal: bool = True
     bounded: bool = True
     r4_at_once: bool = True
     both_ways: bool = True
+    selection: bool = False
+    margin: float | None = 3.0
+    strong_margin: float = 1e12
 
 
 SETTLED = Procedure()
-AS_CAUSAL_LEARN = Procedure(stable_removal=False, bounded=False, r4_at_once=False, both_ways=False)
+"""What the pipeline uses.
+
+A weak chain a → b → bpb passes for a ⟂ bpb without any set. To read the one set that the search
+found then makes b a collider: over nine in ten of the arrowheads so set against time at bpb were
+false. So all sets of up to `depth` neighbours are asked, as in the conservative rule (Ramsey, Zhang
+& Spirtes 2006, UAI), and the best p-values with and without b are compared (Ramsey 2016,
+arXiv:1610.00378), with a margin in between. What still fails is an edge that was missed, which
+makes every test of its pair err alike, so what is most dearly wrong, an arrowhead against time,
+asks for far more. Means over 20 worlds of a class in benchmarks/worlds.py (n = 1,000, level 0.05,
+depth 2, tiers known), marks equal to the truth's and claims that the truth bears out:
+
+                         latent          missing         iid
+    causal-learn         0.666  0.867    0.649  0.859    0.724  0.894
+    ONE_SET              0.656  0.740    0.655  0.735    0.686  0.750
+    both margins 3       0.703  0.815    0.733  0.817    0.778  0.851
+    3 and 1e12           0.743  0.891    0.772  0.896    0.842  0.934
+"""
+ONE_SET = Procedure(selection=True, margin=None)
+"""The default's adjacencies, oriented by one separating set a pair."""
+AS_CAUSAL_LEARN = replace(
+    ONE_SET, stable_removal=False, bounded=False, r4_at_once=False, both_ways=False
+)
 
 
 class IndependenceTest(Protocol):
@@ -144,14 +182,17 @@ class _Tiered:
     def separates(self, x: int, y: int, given: Sequence[int]) -> bool:
         return self.p_value(x, y, given) > self.alpha
 
-    def independent(self, x: Places, y: Places, given: Places) -> NDArray[np.bool_]:
+    def p_values(self, x: Places, y: Places, given: Places) -> NDArray[np.float64]:
         latest = np.maximum(self.tiers[x], self.tiers[y])
         allowed = ~self.required[x, y] & (self.tiers[given] <= latest[:, None]).all(axis=1)
-        result = np.zeros(len(x), dtype=bool)
+        result = np.zeros(len(x))
         if allowed.any():
-            values = self.test.p_values(x[allowed], y[allowed], given[allowed])
-            result[allowed] = values > self.alpha
+            result[allowed] = self.test.p_values(x[allowed], y[allowed], given[allowed])
         return result
+
+    def independent(self, x: Places, y: Places, given: Places) -> NDArray[np.bool_]:
+        separated: NDArray[np.bool_] = self.p_values(x, y, given) > self.alpha
+        return separated
 
 
 def search(
@@ -186,7 +227,13 @@ def search(
             marks[x, y] = marks[y, x] = NONE
     else:
         remove_as_causal_learn(marks, tiered.independent, separators, names, most)
-    orient_colliders(marks, separators)
+    evidence = None
+    if procedure.margin is None:
+        orient_colliders(marks, separators)
+    else:
+        tables = separating_p_values(marks != NONE, tiered.p_values, separators, depth)
+        evidence = Evidence(*tables, separators, alpha, procedure.margin, procedure.strong_margin)
+        orient_clear_colliders(marks, evidence, tiers)
     apply_knowledge(marks, tiers, required)
     return propagate(
         marks,
@@ -194,6 +241,8 @@ def search(
         tiered.separates,
         r4_at_once=procedure.r4_at_once,
         both_ways=procedure.both_ways,
+        selection=procedure.selection,
+        evidence=evidence,
     )
 
 
@@ -217,7 +266,7 @@ def run_fci(
         required: (cause, effect) pairs that are known.
         procedure: how causal-learn's gaps are read, for the own engine.
         engine: "causal-learn" takes that library's adjacency search and rules, hundreds of times
-            slower, in the reading `Procedure(both_ways=False)`.
+            slower, in the reading `replace(ONE_SET, both_ways=False)`.
 
     Raises:
         ValueError: as listed under `_check`.

@@ -16,9 +16,11 @@ circle for that, and where tests contradict each other the first rule to apply w
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import combinations, pairwise, permutations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scripts.causal.graph.skeleton import ARROW, CIRCLE, NONE, TAIL, Marks, Separators
 
@@ -35,6 +37,67 @@ def orient_colliders(marks: Marks, separators: Separators) -> None:
             separating = separators.get((a, c))
             if not edges[a, c] and separating is not None and b not in separating:
                 marks[b, a] = marks[b, c] = ARROW
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the tests say of each unshielded triple, for and against a collider in its middle.
+
+    Attributes:
+        without, holding: (k, k, k); at [a, c, b] the largest p-value of a ⟂ c given a set without
+            b, and given one that holds b.
+        separators: decide where none of these p-values is above `alpha`.
+        alpha: level of the single test.
+        margin: how many times the one p-value must be the other.
+        strong_margin: the same for R4, and for an arrowhead against time.
+    """
+
+    without: NDArray[np.float64]
+    holding: NDArray[np.float64]
+    separators: Separators
+    alpha: float
+    margin: float
+    strong_margin: float
+
+    def collides(self, a: int, b: int, c: int, *, strong: bool = False) -> bool:
+        """Say whether a and c are separated clearly better without b."""
+        return self._better(self.without, self.holding, (a, c, b), strong)
+
+    def separates(self, a: int, b: int, c: int, *, strong: bool = False) -> bool:
+        """Say whether a and c are separated clearly better with b."""
+        return self._better(self.holding, self.without, (a, c, b), strong)
+
+    def _better(
+        self,
+        one: NDArray[np.float64],
+        other: NDArray[np.float64],
+        place: tuple[int, int, int],
+        strong: bool,
+    ) -> bool:
+        a, c, b = place
+        if max(one[place], other[place]) <= self.alpha:
+            recorded = self.separators.get((a, c), self.separators.get((c, a)))
+            return recorded is not None and (b in recorded) == (one is self.holding)
+        margin = self.strong_margin if strong else self.margin
+        return bool(one[place] > margin * other[place])
+
+
+def orient_clear_colliders(marks: Marks, evidence: Evidence, tiers: Sequence[int]) -> None:
+    """Make every end a circle, then a -> b <- c where the evidence is clear (R0).
+
+    Where b stands in an earlier tier than a or c, an arrowhead at b is against time: it says
+    that all that ties the two is a hidden cause. It takes strong evidence.
+    """
+    edges = marks != NONE
+    marks[edges] = CIRCLE
+    for b, row in enumerate(edges):
+        for a, c in combinations(np.flatnonzero(row).tolist(), 2):
+            if edges[a, c] or not evidence.collides(a, b, c):
+                continue
+            strong = evidence.collides(a, b, c, strong=True)
+            for other in (a, c):
+                if strong or tiers[b] >= tiers[other]:
+                    marks[b, other] = ARROW
 
 
 def apply_knowledge(
@@ -54,6 +117,8 @@ def propagate(
     *,
     r4_at_once: bool = True,
     both_ways: bool = True,
+    selection: bool = True,
+    evidence: Evidence | None = None,
 ) -> Marks:
     """Return the marks after R1 to R10 have been applied until none changes anything.
 
@@ -63,8 +128,10 @@ def propagate(
         separates: says whether a set separates two nodes, for R4.
         r4_at_once: try R4 in the first round, whatever R1 to R3 did.
         both_ways: R8 and R10 in both directions.
+        selection: apply R5 to R7, which without selection have nothing to say.
+        evidence: what R1, R3 and R4 go by in place of the separating sets and `separates`.
     """
-    rules = _Rules(marks, separators, separates, both_ways)
+    rules = _Rules(marks, separators, separates, both_ways, evidence)
     at_once = r4_at_once
     while True:
         rules.changed = False
@@ -73,8 +140,9 @@ def propagate(
         if rules.changed or at_once:
             rules.discriminating_paths()
         at_once = False
-        rules.circle_paths()
-        rules.tails()
+        if selection:
+            rules.circle_paths()
+            rules.tails()
         rules.chains()
         rules.uncovered_paths()
         rules.two_paths()
@@ -86,11 +154,17 @@ class _Rules:
     """The graph in the course of orientation; `changed` as causal-learn's change flag."""
 
     def __init__(
-        self, marks: Marks, separators: Separators, separates: Separates, both_ways: bool
+        self,
+        marks: Marks,
+        separators: Separators,
+        separates: Separates,
+        both_ways: bool,
+        evidence: Evidence | None,
     ):
         self.marks: Rows = marks.tolist()
         self.adjacent = [np.flatnonzero(row).tolist() for row in marks]
         self.separators, self.separates, self.both_ways = separators, separates, both_ways
+        self.evidence = evidence
         self.changed = False
 
     def _ends(self, node: int, mark: int) -> list[int]:
@@ -101,6 +175,10 @@ class _Rules:
     def _directed(self, cause: int, effect: int) -> bool:
         return self.marks[cause][effect] == TAIL and self.marks[effect][cause] == ARROW
 
+    def _away(self, a: int, b: int, c: int) -> bool:
+        """Say whether b, which an arrowhead from a meets, is no collider on its way to c."""
+        return self.evidence is None or self.evidence.separates(a, b, c)
+
     def away_from_colliders_and_ancestors(self) -> None:
         """R1: a *-> b o-* c, a and c not adjacent: b -> c. R2: along a -> b *-> c, a *-> c."""
         marks = self.marks
@@ -108,7 +186,8 @@ class _Rules:
             for pair in combinations(around, 2):
                 for a, c in (pair, pair[::-1]):
                     into = marks[b][a] == ARROW and marks[b][c] == CIRCLE
-                    if into and marks[a][c] == NONE and marks[c][b] != TAIL:
+                    open_triple = into and marks[a][c] == NONE and marks[c][b] != TAIL
+                    if open_triple and self._away(a, b, c):
                         marks[c][b], marks[b][c] = ARROW, TAIL
                         self.changed = True
                 for a, c in (pair, pair[::-1]):
@@ -118,6 +197,12 @@ class _Rules:
                         marks[c][a] = ARROW
                         self.changed = True
 
+    def _between(self, a: int, d: int, c: int) -> bool:
+        """Say whether d separates a and c."""
+        if self.evidence is not None:
+            return self.evidence.separates(a, d, c)
+        return d in self.separators.get((a, c), ())
+
     def double_triangles(self) -> None:
         """R3: a *-> b <-* c, a *-o d o-* c, a and c not adjacent, d *-o b: d *-> b."""
         marks = self.marks
@@ -125,7 +210,7 @@ class _Rules:
             arrows = self._ends(b, ARROW)
             for d in self._ends(b, CIRCLE):
                 for a, c in combinations(arrows, 2):
-                    apart = marks[a][c] == NONE and d in self.separators.get((a, c), ())
+                    apart = marks[a][c] == NONE and self._between(a, d, c)
                     if apart and marks[d][a] == CIRCLE and marks[d][c] == CIRCLE:
                         marks[b][d] = ARROW
                         self.changed = True
@@ -160,15 +245,9 @@ class _Rules:
                     seen.add(d)
 
     def _settle(self, d: int, a: int, b: int, c: int, after: dict[int, int]) -> bool:
-        path = [after[d]]
-        while path[-1] in after:
-            path.append(after[path[-1]])
-        with_b = self.separates(d, c, path)
-        if not with_b and not self.separates(d, c, [node for node in path if node != b]):
-            separating = self.separators.get((d, c))
-            if separating is None:
-                return False
-            with_b = b in separating
+        with_b = self._on_path(d, b, c, after)
+        if with_b is None:
+            return False
         marks = self.marks
         if with_b:
             marks[b][c] = TAIL
@@ -178,6 +257,22 @@ class _Rules:
             marks[b][a] = marks[b][c] = ARROW
         self.changed = True
         return True
+
+    def _on_path(self, d: int, b: int, c: int, after: dict[int, int]) -> bool | None:
+        """Say whether b is needed to separate d and c, None where nothing tells."""
+        if self.evidence is not None:
+            if self.evidence.separates(d, b, c, strong=True):
+                return True
+            return False if self.evidence.collides(d, b, c, strong=True) else None
+        path = [after[d]]
+        while path[-1] in after:
+            path.append(after[path[-1]])
+        if self.separates(d, c, path):
+            return True
+        if self.separates(d, c, [node for node in path if node != b]):
+            return False
+        separating = self.separators.get((d, c))
+        return None if separating is None else b in separating
 
     def circle_paths(self) -> None:
         """R5: an edge a o-o b that an uncovered path of circles closes is undirected, with it."""

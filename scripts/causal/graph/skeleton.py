@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
-from itertools import combinations, islice
+from itertools import chain, combinations, islice
 from math import comb
 
 import numpy as np
@@ -24,6 +24,7 @@ FIRST_BATCH = 64  # where the first success ends the search
 Marks = NDArray[np.int8]
 Separators = dict[tuple[int, int], set[int]]
 Independent = Callable[[Places, Places, Places], NDArray[np.bool_]]
+PValues = Callable[[Places, Places, Places], NDArray[np.float64]]
 Tests = tuple[int, int, Places]  # one pair, many sets
 
 
@@ -44,29 +45,33 @@ def _subsets(items: Sequence[int] | Places, size: int, block: int = BATCH) -> It
         yield chosen[np.array(part, dtype=np.intp)]
 
 
+def _batches(tests: Iterable[Tests]) -> Iterator[tuple[Places, Places, Places]]:
+    """Yield x (k,), y (k,) and sets (k, size) of many tests together; all of one size."""
+    waiting: list[Tests] = []
+    count = 0
+    for one in tests:
+        waiting.append(one)
+        count += len(one[2])
+        if count >= BATCH:
+            yield _together(waiting)
+            waiting, count = [], 0
+    if waiting:
+        yield _together(waiting)
+
+
+def _together(tests: Sequence[Tests]) -> tuple[Places, Places, Places]:
+    counts = [len(sets) for _, _, sets in tests]
+    x = np.repeat([x for x, _, _ in tests], counts)
+    y = np.repeat([y for _, y, _ in tests], counts)
+    return x, y, np.concatenate([sets for _, _, sets in tests])
+
+
 def _separating(tests: Iterable[Tests], independent: Independent) -> Separators:
     """Return for each pair the union of the sets that separate it; no pair that none does."""
     found: Separators = {}
-    waiting: list[Tests] = []
-    size = 0
-
-    def settle() -> None:
-        counts = [len(sets) for _, _, sets in waiting]
-        x = np.repeat([one[0] for one in waiting], counts)
-        y = np.repeat([one[1] for one in waiting], counts)
-        given = np.concatenate([one[2] for one in waiting])
+    for x, y, given in _batches(tests):
         for hit in np.flatnonzero(independent(x, y, given)):
             found.setdefault((int(x[hit]), int(y[hit])), set()).update(given[hit].tolist())
-        waiting.clear()
-
-    for one in tests:
-        waiting.append(one)
-        size += len(one[2])
-        if size >= BATCH:
-            settle()
-            size = 0
-    if waiting:
-        settle()
     return found
 
 
@@ -97,12 +102,59 @@ def adjacency_search(
 
 def _neighbour_tests(adjacent: NDArray[np.bool_], size: int) -> Iterator[Tests]:
     """Yield, for each adjacent pair, the sets of neighbours of either, each set once."""
+    return _sets_around(adjacent, np.argwhere(np.triu(adjacent)).tolist(), size)
+
+
+def _sets_around(
+    adjacent: NDArray[np.bool_], pairs: Sequence[Sequence[int]], size: int
+) -> Iterator[Tests]:
     around = [np.flatnonzero(row) for row in adjacent]
-    for x, y in np.argwhere(np.triu(adjacent)).tolist():
+    for x, y in pairs:
         for sets in _subsets(around[x][around[x] != y], size):
             yield x, y, sets
         for sets in _subsets(around[y][around[y] != x], size):
             yield x, y, sets[~adjacent[x, sets].all(axis=1)]
+
+
+def separating_p_values(
+    adjacent: NDArray[np.bool_], p_values: PValues, separators: Separators, depth: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return how well each pair is separated without, and with, each third variable.
+
+    Tested are, for every pair with a common neighbour that is not adjacent itself, the sets of up
+    to `depth` neighbours of either, and the set that the searches recorded if it is no larger.
+
+    Args:
+        adjacent: adjacencies after both searches, (k, k).
+        p_values: settles tests.
+        separators: pair → the nodes recorded.
+        depth: largest set; -1 for no bound.
+
+    Returns:
+        (k, k, k) twice, at [a, c, b] the largest p-value of a ⟂ c given a set without b, and
+        given one that holds b; 0 where there is none.
+    """
+    count, widest = len(adjacent), int(adjacent.sum(axis=1).max(initial=0))
+    paths = adjacent.astype(np.intp)
+    pairs = np.argwhere(np.triu(~adjacent, 1) & (paths @ paths > 0)).tolist()
+    recorded: dict[int, list[Tests]] = {}
+    for x, y in pairs:
+        nodes = sorted(separators.get((x, y), separators.get((y, x), ())))
+        if depth < 0 or len(nodes) <= depth:
+            test = (x, y, np.array([nodes], dtype=np.intp))
+            recorded.setdefault(len(nodes), []).append(test)
+    longest = widest if depth < 0 else min(depth, widest)
+    kinds = [_sets_around(adjacent, pairs, size) for size in range(longest + 1)]
+    without, holding = np.zeros((2, count, count, count))
+    for x, y, given in chain.from_iterable(map(_batches, [*kinds, *recorded.values()])):
+        found = p_values(x, y, given)
+        np.maximum.at(holding, (x[:, None], y[:, None], given), found[:, None])
+        for b in range(count):
+            free = (given != b).all(axis=1)
+            np.maximum.at(without[:, :, b], (x[free], y[free]), found[free])
+    for table in (without, holding):  # of pairs in ascending order until here
+        np.maximum(table, table.transpose(1, 0, 2), out=table)
+    return without, holding
 
 
 def _bits(mask: int) -> Iterator[int]:
