@@ -19,7 +19,7 @@ from scripts.causal.files import InputError
 from scripts.causal.forms import parse_file, write_file
 from scripts.causal.graph.assemble import assemble_dag
 from scripts.causal.graph.diff import diff_dags
-from scripts.causal.graph.estimate import estimate_data_graph
+from scripts.causal.graph.estimate import BOOTSTRAPS, DEPTH, estimate_data_graph
 from scripts.causal.graph.fci import Engine
 from scripts.causal.graph.render import render
 from scripts.causal.graph.schema import CausalDag
@@ -29,9 +29,9 @@ from scripts.causal.leaderboard.schema import Leaderboard, load_leaderboard
 def estimate_dag(
     leaderboard: Leaderboard,
     *,
-    alpha: float = 0.05,
-    depth: int = 2,
-    bootstraps: int = 40,
+    alpha: float | None = None,
+    depth: int = DEPTH,
+    bootstraps: int = BOOTSTRAPS,
     seed: int = 0,
     results: Sequence[AblationResults] = (),
     engine: Engine = "own",
@@ -60,13 +60,13 @@ def estimate_dag(
     return assemble_dag(graph, leaderboard, results)
 
 
-def check_settings(*, alpha: float, depth: int, bootstraps: int) -> None:
+def check_settings(*, alpha: float | None, depth: int, bootstraps: int) -> None:
     """Refuse settings that mean nothing.
 
     Raises:
         InputError: naming the option.
     """
-    if not 0 < alpha < 1:
+    if alpha is not None and not 0 < alpha < 1:
         raise InputError(f"--alpha must lie between 0 and 1, got {alpha}")
     if depth < -1:
         raise InputError(f"--depth must be -1 (no bound) or more, got {depth}")
@@ -82,12 +82,17 @@ def main(
     previous_dag: Annotated[
         Path | None, typer.Option(help="An earlier causal_dag.json: also write dag_diff.json.")
     ] = None,
-    alpha: Annotated[float, typer.Option(help="Level of a single independence test.")] = 0.05,
+    alpha: Annotated[
+        float | None,
+        typer.Option(
+            help="Level of a single independence test.", show_default="falls with the rows"
+        ),
+    ] = None,
     results: Annotated[
         list[Path] | None, typer.Option(help="ablation_results.json of own runs; repeatable.")
     ] = None,
-    bootstraps: Annotated[int, typer.Option(help="Resamples by lineage.")] = 40,
-    depth: Annotated[int, typer.Option(help="Largest conditioning set; -1: no bound.")] = 2,
+    bootstraps: Annotated[int, typer.Option(help="Resamples by lineage.")] = BOOTSTRAPS,
+    depth: Annotated[int, typer.Option(help="Largest conditioning set; -1: no bound.")] = DEPTH,
     seed: Annotated[int, typer.Option(help="Seed of the resampling.")] = 0,
     engine: Annotated[
         Engine, typer.Option(help="Whose search and rules; causal-learn's are slow.")

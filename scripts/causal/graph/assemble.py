@@ -9,7 +9,13 @@ from interventions.vocabulary import Variable, load_variables
 from scripts.causal.campaign.schema import AblationResults
 from scripts.causal.graph.beliefs import believed_effects
 from scripts.causal.graph.design import CONTEXT, OUTCOME, TIERS, build_design
-from scripts.causal.graph.effects import Finding, estimate_effects, findings
+from scripts.causal.graph.effects import (
+    EffectsTable,
+    Finding,
+    findings,
+    leaderboard_effects,
+    with_own_results,
+)
 from scripts.causal.graph.estimate import pag_of
 from scripts.causal.graph.expert import ExpertEdge, Standing, load_expert_edges, tag_edge
 from scripts.causal.graph.schema import (
@@ -196,36 +202,39 @@ def assemble_dag(
     results: Sequence[AblationResults] = (),
     *,
     variables: Mapping[str, Variable] | None = None,
+    effects: EffectsTable | None = None,
 ) -> CausalDag:
-    """Return the tagged graph: cheap, so that it can be redone after every cycle.
+    """Return the tagged graph: cheap where `effects` is given, so that every cycle can redo it.
 
     Args:
         graph: from `estimate_data_graph` on the same leaderboard.
         leaderboard: for reported and observed effects.
         results: verdicts of own experiments, earlier cycles first.
+        variables: the vocabulary; None for the repository's.
+        effects: `leaderboard_effects` of the same; None to estimate them here.
 
     Raises:
         InputError: an expert edge names an unknown variable.
     """
     variables = load_variables() if variables is None else variables
-    design = build_design(leaderboard, variables=variables)
-    table = estimate_effects(leaderboard, design, pag_of(graph), variables, results)
-    effects = {
-        name: readable(found) for name, found in table.estimates.items() if name in variables
-    }
-    effects = {name: found for name, found in effects.items() if found}
+    if effects is None:
+        design = build_design(leaderboard, variables=variables)
+        effects = leaderboard_effects(leaderboard, design, pag_of(graph), variables)
+    table = with_own_results(effects, variables, results)
+    shown = {name: readable(found) for name, found in table.estimates.items() if name in variables}
+    shown = {name: found for name, found in shown.items() if found}
     settled = {name: one for name, one in findings(results).items() if name in variables}
     experts = load_expert_edges({*variables, *CONTEXT, OUTCOME})
     frequencies = {frozenset((one.a, one.b)): one for one in graph.frequencies}
     edges = []
-    for draft in _drafts(graph, experts, effects):
+    for draft in _drafts(graph, experts, shown):
         cause = draft.source if draft.target == OUTCOME else None
         edges.append(
             _finish(
                 draft,
                 graph,
                 frequencies,
-                effects.get(cause, ()) if cause else (),
+                shown.get(cause, ()) if cause else (),
                 settled.get(cause) if cause else None,
             )
         )

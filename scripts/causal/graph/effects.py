@@ -123,6 +123,48 @@ class EffectsTable:
         )
 
 
+def leaderboard_effects(
+    leaderboard: Leaderboard,
+    design: Design,
+    pag: Pag,
+    variables: Mapping[str, Variable],
+    *,
+    use_reported: bool = True,
+) -> EffectsTable:
+    """Return what submissions say without any run of ours: costly, and the same in every cycle.
+
+    Args:
+        leaderboard: for what READMEs report.
+        design: of the same leaderboard.
+        pag: the data graph; variables that are no node of it count as not identified.
+        variables: the vocabulary.
+        use_reported: False leaves out what READMEs report, to see what scores alone say.
+    """
+    panel = submissions_panel(design)
+    adjusted, unadjusted = adjusted_effects(design, pag, panel)
+    usual = panel.model.tau2 if panel.model else 0.0
+    differences, unpaired = difference_effects(design, usual)
+    reported = reported_effects(leaderboard, variables) if use_reported else {}
+    estimates = by_variable((differences, adjusted, reported))
+    refused = {
+        name: f"adjusted: {reason}; child − parent: {unpaired.get(name, 'no estimate')}"
+        for name, reason in unadjusted.items()
+        if name in variables and name not in differences
+    }
+    return EffectsTable(estimates, learn_spreads(estimates), refused)
+
+
+def with_own_results(
+    table: EffectsTable, variables: Mapping[str, Variable], results: Sequence[AblationResults]
+) -> EffectsTable:
+    """Return the table with verdicts of own experiments, earlier cycles first, before the rest."""
+    tested = {name: own for name, own in own_effects(results).items() if name in variables}
+    if not tested:
+        return table
+    estimates = by_variable((tested, table.estimates))
+    return EffectsTable(estimates, learn_spreads(estimates), table.refused)
+
+
 def estimate_effects(
     leaderboard: Leaderboard,
     design: Design,
@@ -134,30 +176,7 @@ def estimate_effects(
 ) -> EffectsTable:
     """Return every source's estimates and what they say together.
 
-    Args:
-        leaderboard: for what READMEs report.
-        design: of the same leaderboard.
-        pag: the data graph; variables that are no node of it count as not identified.
-        variables: the vocabulary.
-        results: verdicts of own experiments, earlier cycles first.
-        use_reported: False leaves out what READMEs report, to see what scores alone say.
+    Arguments as of `leaderboard_effects` and `with_own_results`.
     """
-    panel = submissions_panel(design)
-    adjusted, unadjusted = adjusted_effects(design, pag, panel)
-    usual = panel.model.tau2 if panel.model else 0.0
-    differences, unpaired = difference_effects(design, usual)
-    tested = own_effects(results)
-    estimates = by_variable(
-        (
-            {name: found for name, found in tested.items() if name in variables},
-            differences,
-            adjusted,
-            reported_effects(leaderboard, variables) if use_reported else {},
-        )
-    )
-    refused = {
-        name: f"adjusted: {reason}; child − parent: {unpaired.get(name, 'no estimate')}"
-        for name, reason in unadjusted.items()
-        if name in variables and name not in differences
-    }
-    return EffectsTable(estimates, learn_spreads(estimates), refused)
+    table = leaderboard_effects(leaderboard, design, pag, variables, use_reported=use_reported)
+    return with_own_results(table, variables, results)

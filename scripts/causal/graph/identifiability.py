@@ -143,14 +143,21 @@ def check_identifiability(
     dag: CausalDag,
     *,
     variables: Mapping[str, Variable] | None = None,
+    design: Design | None = None,
 ) -> IdentifiabilityReport:
     """Return for every variable of the vocabulary whether its effect can be told, and why.
 
     Own experiments come first; then what kept a variable out of the estimate; then what the
     graph says. Only an identified or tested effect whose interval leaves zero out is `proceed`.
+
+    Args:
+        leaderboard: the submissions that the graph is of.
+        dag: their graph, own results included.
+        variables: the vocabulary; None for the repository's.
+        design: of the same leaderboard; None to make it here.
     """
     variables = load_variables() if variables is None else variables
-    design = build_design(leaderboard, variables=variables)
+    design = build_design(leaderboard, variables=variables) if design is None else design
     pag = data_pag(dag)
     effects = outcome_estimates(dag)
     excluded = {one.variable: one for one in design.excluded}
