@@ -93,8 +93,8 @@ SETTLED = Procedure()
 
 A weak chain a → b → bpb passes for a ⟂ bpb without any set. To read the one set that the search
 found then makes b a collider: over nine in ten of the arrowheads so set against time at bpb were
-false. So all sets of up to `depth` neighbours are asked, as in the conservative rule (Ramsey, Zhang
-& Spirtes 2006, UAI), and the best p-values with and without b are compared (Ramsey 2016,
+false. So all sets of up to `depth` neighbours are asked, as in the conservative rule (Ramsey,
+Zhang & Spirtes 2006, UAI), and the best p-values with and without b are compared (Ramsey 2016,
 arXiv:1610.00378), with a margin in between. What still fails is an edge that was missed, which
 makes every test of its pair err alike, so what is most dearly wrong, an arrowhead against time,
 asks for far more. Means over 20 worlds of a class in benchmarks/worlds.py (n = 1,000, level 0.05,
