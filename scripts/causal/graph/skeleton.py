@@ -138,10 +138,10 @@ def separating_p_values(
     paths = adjacent.astype(np.intp)
     pairs = np.argwhere(np.triu(~adjacent, 1) & (paths @ paths > 0)).tolist()
     recorded: dict[int, list[Tests]] = {}
-    for x, y in pairs:
-        nodes = sorted(separators.get((x, y), separators.get((y, x), ())))
+    for first, second in pairs:
+        nodes = sorted(separators.get((first, second), separators.get((second, first), set())))
         if depth < 0 or len(nodes) <= depth:
-            test = (x, y, np.array([nodes], dtype=np.intp))
+            test = (first, second, np.array([nodes], dtype=np.intp))
             recorded.setdefault(len(nodes), []).append(test)
     longest = widest if depth < 0 else min(depth, widest)
     kinds = [_sets_around(adjacent, pairs, size) for size in range(longest + 1)]

@@ -233,3 +233,29 @@ def test_the_search_stops_at_the_stated_depth(monkeypatch):
     assert max(sizes) == 2
     # Rule R4 tests along its discriminating path, whatever the depth; no other test may.
     assert sum(len(given) > 2 for _, _, given in test.cache) <= 4
+
+
+def test_a_weak_chain_is_no_collider():
+    # a causes bpb through x, too weakly to be seen beside the noise: a ⟂ bpb passes
+    # with no set, and better given x.
+    rng = np.random.default_rng(23)
+    tiers = {"a": 0, "x": 0, "bpb": 1}
+    seen = 0
+    for _ in range(40):
+        a = rng.standard_normal(300)
+        x = 0.4 * a + rng.standard_normal(300)
+        test = wilks(a=a, x=x, bpb=0.25 * x + rng.standard_normal(300))
+        plain = fci.run_fci(test, alpha=0.05, tiers=tiers, procedure=fci.ONE_SET)
+        settled = fci.run_fci(test, alpha=0.05, tiers=tiers)
+        seen += plain.mark("x", "bpb") == "arrow"
+        assert settled.mark("x", "bpb") != "arrow"
+    assert seen >= 5
+
+
+def test_a_hidden_cause_of_two_tiers_shows_where_the_evidence_is_strong():
+    rng = np.random.default_rng(24)
+    hidden, cause, bpb = rng.standard_normal((3, 2000))
+    x = cause + hidden + 0.3 * rng.standard_normal(2000)
+    test = wilks(cause=cause, x=x, bpb=bpb + hidden)
+    pag = fci.run_fci(test, alpha=0.01, tiers={"cause": 0, "x": 0, "bpb": 1})
+    assert texts(pag) == ["cause o-> x", "x <-> bpb"]

@@ -10,7 +10,13 @@ from causallearn.graph.GraphNode import GraphNode
 from causallearn.search.ConstraintBased import FCI as rules
 from fci_oracles import placed_nodes
 
-from scripts.causal.graph.orientation import apply_knowledge, orient_colliders, propagate
+from scripts.causal.graph.orientation import (
+    Evidence,
+    apply_knowledge,
+    orient_clear_colliders,
+    orient_colliders,
+    propagate,
+)
 from scripts.causal.graph.skeleton import ARROW, CIRCLE, NONE, TAIL
 
 
@@ -119,3 +125,83 @@ def test_knowledge_leaves_the_mark_at_the_earlier_end():
     assert marks.tolist() == [[0, CIRCLE, 0], [ARROW, 0, ARROW], [0, CIRCLE, 0]]
     apply_knowledge(marks, [0, 1, 1], [(0, 2)])
     assert (marks[0, 2], marks[2, 0]) == (TAIL, ARROW)
+
+
+def evidence(count, p_values, **settings):
+    """From (a, b, c) → the best p-value without b, and with it."""
+    without, holding = np.zeros((2, count, count, count))
+    for (a, b, c), (free, held) in p_values.items():
+        without[a, c, b] = without[c, a, b] = free
+        holding[a, c, b] = holding[c, a, b] = held
+    separators = settings.pop("separators", {})
+    return Evidence(without, holding, separators, 0.05, margin=3.0, strong_margin=1e6, **settings)
+
+
+@pytest.mark.parametrize(
+    "without, holding, expected",
+    [
+        (0.7, 0.2, (ARROW, CIRCLE)),  # a collider
+        (0.7, 0.3, (CIRCLE, CIRCLE)),  # neither is three times the other
+        (0.2, 0.7, (CIRCLE, CIRCLE)),
+        (0.7, 1e-7, (ARROW, ARROW)),
+    ],
+)
+def test_an_arrowhead_against_time_takes_strong_evidence(without, holding, expected):
+    marks = graph_of(3, (0, CIRCLE, CIRCLE, 1), (1, CIRCLE, CIRCLE, 2))
+    orient_clear_colliders(marks, evidence(3, {(0, 1, 2): (without, holding)}), [0, 0, 1])
+    assert (marks[1, 0], marks[1, 2]) == expected
+
+
+@pytest.mark.parametrize("holding, expected", [(0.9, TAIL), (0.5, CIRCLE)])
+def test_only_a_clear_separator_passes_an_arrowhead_on(holding, expected):
+    # R1: 0 → 1 o-o 2.
+    marks = graph_of(3, (0, CIRCLE, ARROW, 1), (1, CIRCLE, CIRCLE, 2))
+    ours = propagate(marks, {}, separates, evidence=evidence(3, {(0, 1, 2): (0.2, holding)}))
+    assert ours[1, 2] == expected
+
+
+@pytest.mark.parametrize("held, expected", [(0.9, ARROW), (0.5, CIRCLE)])
+def test_only_a_clear_separator_closes_a_double_triangle(held, expected):
+    # R3: 0 → 1 ← 2, both 0 and 2 o-o 3, 3 o-o 1.
+    marks = graph_of(
+        4,
+        (0, CIRCLE, ARROW, 1),
+        (2, CIRCLE, ARROW, 1),
+        (0, CIRCLE, CIRCLE, 3),
+        (2, CIRCLE, CIRCLE, 3),
+        (3, CIRCLE, CIRCLE, 1),
+    )
+    told = evidence(4, {(0, 1, 2): (0.9, 0.0), (0, 3, 2): (0.2, held)})
+    assert propagate(marks, {}, separates, evidence=told)[1, 3] == expected
+
+
+@pytest.mark.parametrize(
+    "without, holding, expected",
+    [(0.0, 0.9, TAIL), (0.9, 0.0, ARROW), (0.1, 0.9, CIRCLE), (0.9, 0.1, CIRCLE)],
+)
+def test_a_discriminating_path_takes_strong_evidence(without, holding, expected):
+    # R4: 0 → 1 ↔ 2 o-> 3 with 1 → 3.
+    marks = graph_of(
+        4,
+        (0, CIRCLE, ARROW, 1),
+        (1, ARROW, ARROW, 2),
+        (2, CIRCLE, ARROW, 3),
+        (1, TAIL, ARROW, 3),
+    )
+    told = evidence(4, {(0, 2, 3): (without, holding)})
+    assert propagate(marks, {}, separates, evidence=told)[2, 3] == expected
+
+
+def test_the_recorded_set_decides_where_no_set_separates():
+    told = evidence(3, {(0, 1, 2): (0.04, 0.001)}, separators={(0, 2): {1}})
+    assert told.separates(0, 1, 2) and not told.collides(0, 1, 2)
+    assert told.separates(2, 1, 0)
+    nothing = evidence(3, {(0, 1, 2): (0.04, 0.001)})
+    assert not nothing.separates(0, 1, 2) and not nothing.collides(0, 1, 2)
+
+
+def test_without_selection_a_ring_stays_open():
+    ring = [(one, CIRCLE, CIRCLE, (one + 1) % 4) for one in range(4)]
+    assert (propagate(graph_of(4, *ring), {}, separates)[0, [1, 3]] == TAIL).all()
+    ours = propagate(graph_of(4, *ring), {}, separates, selection=False)
+    assert np.array_equal(ours, graph_of(4, *ring))

@@ -17,6 +17,7 @@ from scripts.causal.graph.skeleton import (
     _subsets,
     adjacency_search,
     possible_d_sep_search,
+    separating_p_values,
 )
 
 
@@ -117,3 +118,32 @@ def test_sets_too_many_to_keep_are_computed_each_time(monkeypatch):
     monkeypatch.setattr(determinants, "LARGEST_STACK", 1)
     assert answer().tolist() == kept.tolist()
     assert kept[0] == kept[2] != kept[1]
+
+
+@pytest.mark.parametrize("depth", [1, 2, -1])
+def test_separating_p_values_are_those_of_every_set_of_neighbours(depth):
+    rng = np.random.default_rng(8)
+    test = fisher_z(linear_data(rng, random_dag(rng, 8, 2, 3.0), 8, 100))
+    adjacent, separators = adjacency_search(8, verdicts(test), 2)
+    without, holding = separating_p_values(adjacent, test.p_values, separators, depth)
+    told = 0
+    for a, c in np.argwhere(~adjacent & ~np.eye(8, dtype=bool)).tolist():
+        if not (adjacent[a] & adjacent[c]).any():
+            assert without[a, c].max() == holding[a, c].max() == 0
+            continue
+        sets = {
+            chosen
+            for side in (a, c)
+            for size in range((8 if depth < 0 else depth) + 1)
+            for chosen in combinations(np.flatnonzero(adjacent[side]).tolist(), size)
+        }
+        recorded = tuple(sorted(separators[a, c]))
+        if depth < 0 or len(recorded) <= depth:
+            sets.add(recorded)
+        for b in set(range(8)) - {a, c}:
+            free = [test.p_value(a, c, one) for one in sets if b not in one]
+            held = [test.p_value(a, c, one) for one in sets if b in one]
+            assert without[a, c, b] == max(free)
+            assert holding[a, c, b] == max(held, default=0.0)
+            told += bool(held)
+    assert told > 20
