@@ -83,6 +83,11 @@ def _whiten(cross: Matrix, original: NDArray[np.float64]) -> Matrix:
     return result
 
 
+def kish(weights: NDArray[np.float64]) -> float:
+    """Return the number of rows of equal weight that tell as much: (Σw)² / Σw²."""
+    return float(weights.sum() ** 2 / (weights**2).sum())
+
+
 class WilksTest:
     """P-values of X ⟂ Y | S over an encoded table, cached.
 
@@ -91,13 +96,19 @@ class WilksTest:
         weights: one non-negative weight per row (a bootstrap's multiplicities); None for one
             each. The effective number of rows is (Σw)² / Σw² (Kish): copies of a row are no new
             evidence, and counting them as such doubles the rate of false edges.
+        rows: effective number of rows, where the caller knows better.
     """
 
-    def __init__(self, encoded: Encoded, weights: NDArray[np.float64] | None = None):
+    def __init__(
+        self,
+        encoded: Encoded,
+        weights: NDArray[np.float64] | None = None,
+        rows: float | None = None,
+    ):
         self.encoded = encoded
         count = encoded.blocks.shape[0]
         weights = np.ones(count) if weights is None else weights
-        self.rows = float(weights.sum() ** 2 / (weights**2).sum())
+        self.rows = kish(weights) if rows is None else rows
         share = weights / weights.sum()
         centred = encoded.blocks - share @ encoded.blocks
         cross: Matrix = (centred * share[:, None]).T @ centred

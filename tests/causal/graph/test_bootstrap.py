@@ -1,3 +1,4 @@
+import math
 import os
 from collections import Counter
 
@@ -118,7 +119,9 @@ def test_each_resample_is_the_graph_of_its_weights():
         counts = np.bincount(generator.integers(30, size=30), minlength=30)
         # Clusters are numbered in the order of their labels.
         weights = np.array([counts[sorted(set(clusters)).index(one)] for one in clusters])
-        test = WilksTest(encode_table(rows), weights.astype(float))
+        # 30 clusters of 2 rows: between Kish's number and 30.
+        told = math.sqrt(weights.sum() ** 2 / (weights**2).sum() * 30)
+        test = WilksTest(encode_table(rows), weights.astype(float), told)
         pag = run_fci(test, alpha=0.05, depth=2, engine="causal-learn")
         expected.update((edge.a, edge.b) for edge in pag.edges)
     assert {pair: round(5 * one.frequency) for pair, one in found.items()} == expected

@@ -22,10 +22,27 @@ def test_fisher_z_is_causal_learns():
 
 
 def test_no_mark_differs_from_causal_learns():
-    row = fci_speed.beside_causal_learn(data(), unbounded=True)
-    assert row["marks"] > 0
-    assert row["marks_differing_from_causal_learn"] == 0
-    assert row["marks_differing_from_causal_learn_d2"] == 0
+    table = fci_speed.beside_causal_learn(data(), unbounded=True)
+    assert set(table) == {"causal-learn", "causal-learn, bounded"}
+    for theirs in table.values():
+        same = theirs["readings"]["the same"]
+        assert same["of"] > 0
+        assert same["marks"] == 0
+
+
+def test_what_marks_differ_in():
+    none, arrow, circle, tail = 0, 1, 2, -1
+    ours = np.array([[none, circle, arrow], [tail, none, none], [arrow, none, none]])
+    theirs = np.array([[none, arrow, none], [arrow, none, tail], [none, circle, none]])
+    assert fci_speed.differing(ours, theirs) == {
+        "marks": 6,
+        "of": 4,
+        "edges_only_ours": 1,
+        "edges_only_theirs": 1,
+        "left_open": 1,
+        "settled": 0,
+        "contrary": 1,
+    }
 
 
 def test_the_last_line_is_json(monkeypatch, capsys):
