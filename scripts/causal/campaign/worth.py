@@ -65,13 +65,15 @@ NOTHING = "nothing is reported or observed: the leaderboard cannot tell"
 
 
 def _untested(effect: CombinedEffect) -> Estimate | None:
-    """Return what all but own tests and the prior say of it, as one estimate."""
+    """Return what all but own tests and the prior say of it on one stack, as one estimate."""
     parts = [part for part in effect.weights if part.source in ("reported", "observed")]
     weight = sum(part.weight for part in parts)
     if weight <= 0:
         return None
     mean = sum(part.weight * part.effect for part in parts) / weight
-    half = QUANTILE * effect.sd / math.sqrt(weight)
+    tested = any(part.source == "tested" for part in effect.weights)
+    other_stacks = 0.0 if tested else effect.tau  # beside own runs it is in the weights
+    half = QUANTILE * math.hypot(effect.sd / math.sqrt(weight), other_stacks)
     return Estimate(
         source="reported",  # one kind, so that all are weighed as one body of evidence
         before=effect.before,

@@ -7,6 +7,11 @@ far two kinds of estimate of the same contrast lie apart beyond their own errors
 The start is normal about zero (for a technique's coming into use, about the mean of all) with the
 typical size of an effect, wider where the evidence says that this change does far more: most
 changes do little, and the few that do much are not shrunk to a half.
+
+Reports and the submissions table tell the mean over stacks, and that is what the posterior is of:
+a change whose effects differ a lot from stack to stack (the reports' τ) is not for that a small
+one. Own runs are of one stack. Beside them all else counts for as much less as one stack may lie
+from the mean of all.
 """
 
 from __future__ import annotations
@@ -107,14 +112,14 @@ class Evidence:
     extra: float = 0.0
 
     @property
-    def between(self) -> float:
-        """Its own part of how far it lies from this contrast: carrying, other stacks."""
-        return float(np.hypot(self.extra, self.estimate.tau or 0.0))
+    def tau(self) -> float:
+        """How far one stack lies from the mean over stacks, as far as it tells."""
+        return self.estimate.tau or 0.0
 
     @property
     def variance(self) -> float:
-        """Of its error, apart from the spread of its kind."""
-        return self.estimate.se**2 + self.between**2
+        """Of its error about the mean over stacks, apart from the spread of its kind."""
+        return self.estimate.se**2 + self.extra**2
 
 
 def _turned(estimate: Estimate, before: Level, after: Level) -> Estimate | None:
@@ -259,6 +264,8 @@ def _meetings(
                 if one.estimate.source == other.estimate.source == "observed":
                     shared = SAME_SCORES - 1
                     variance -= 2 * shared * one.estimate.se * other.estimate.se
+                if "tested" in (one.estimate.source, other.estimate.source):
+                    variance += one.tau**2 + other.tau**2
                 gap = one.estimate.effect - other.estimate.effect
                 found.append((kind_of(one.estimate), kind_of(other.estimate), gap, variance))
     return found
@@ -392,7 +399,7 @@ def _parts(evidence: Sequence[Evidence], spreads: SourceSpreads) -> list[_Part]:
                 item.source,
                 item.effect,
                 item.se,
-                float(np.hypot(spreads.of(kind), one.between)),
+                float(np.hypot(spreads.of(kind), one.extra)),
                 words + (", carried over from another value" if one.extra else ""),
                 SAME_SCORES if shared else 1.0,
                 kind == "associated",
@@ -408,7 +415,7 @@ def _pool(parts: Sequence[_Part]) -> tuple[float, float]:
 
 
 def _posterior(
-    parts: list[_Part], lean: float, typical: float
+    parts: list[_Part], lean: float, typical: float, tau: float
 ) -> tuple[list[_Part], float, float]:
     """Return the parts with the prior's, and the posterior's mean and standard deviation.
 
@@ -421,13 +428,26 @@ def _posterior(
     """
     prior = _Part("prior", lean, 0.0, typical, "typical size of an effect")
     given = [_widened(part, [one for one in parts if one is not part]) for part in parts]
-    found = [*given, prior]
+    found = _of_one_stack([*given, prior], tau)
     for _ in range(50):
         mean, sd = _pool(found)
         far = ((lean - mean) ** 2 + sd**2 + typical**2) / 2
-        found = [*given, replace(prior, between=max(typical, float(np.sqrt(far))))]
+        wider = replace(prior, between=max(typical, float(np.sqrt(far))))
+        found = _of_one_stack([*given, wider], tau)
     mean, sd = _pool(found)
     return found, mean, sd
+
+
+def _of_one_stack(parts: Sequence[_Part], tau: float) -> list[_Part]:
+    """Return the parts such that beside own runs the others, pooled, are τ farther from them."""
+    if all(part.source != "tested" for part in parts):
+        return list(parts)
+    _, sd = _pool([part for part in parts if part.source != "tested"])
+    factor = 1 + (tau / sd) ** 2
+    return [
+        part if part.source == "tested" else replace(part, inflation=part.inflation * factor)
+        for part in parts
+    ]
 
 
 def _widened(part: _Part, others: Sequence[_Part]) -> _Part:
@@ -500,7 +520,9 @@ def combine_evidence(
         words += f": {_SAYS[belief]}"
     elif ours:
         words = "nobody reports it"
-    parts, mean, sd = _posterior(parts, spreads.lean * _direction(before, after), spreads.typical)
+    lean = spreads.lean * _direction(before, after)
+    tau = max((one.tau for one in evidence), default=0.0)
+    parts, mean, sd = _posterior(parts, lean, spreads.typical, tau)
     total = sum(part.precision for part in parts)
     return CombinedEffect(
         variable=variable,
@@ -510,6 +532,7 @@ def combine_evidence(
         sd=sd,
         low=mean - QUANTILE * sd,
         high=mean + QUANTILE * sd,
+        tau=tau,
         weights=tuple(
             SourceWeight(
                 source=part.source,

@@ -113,8 +113,10 @@ class CombinedEffect(Record):
     """What all sources together say of one contrast, in bpb (negative is better).
 
     Attributes:
-        mean, sd: of the normal posterior.
+        mean, sd: of the normal posterior; of the mean over stacks, or of the stack of own runs
+            where there are any.
         low, high: its 95 % interval.
+        tau: standard deviation of one stack's effect about that mean, as reports tell it.
         belief: what observed and tested evidence says of the published one; None where nobody
             published any.
         words: the belief and the evidence in a sentence.
@@ -128,6 +130,7 @@ class CombinedEffect(Record):
     low: float
     high: float
     weights: tuple[SourceWeight, ...]
+    tau: float = 0.0
     belief: Literal["supported", "contradicted", "cannot_tell"] | None = None
     words: str = ""
 

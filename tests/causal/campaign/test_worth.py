@@ -25,7 +25,7 @@ SETTINGS = FciSettings(
 )
 
 
-def estimate(effect, before=0, after=1, source="reported", half_width=0.001):
+def estimate(effect, before=0, after=1, source="reported", half_width=0.001, tau=None):
     return Estimate(
         source=source,
         before=before,
@@ -34,6 +34,7 @@ def estimate(effect, before=0, after=1, source="reported", half_width=0.001):
         low=effect - half_width,
         high=effect + half_width,
         n=5,
+        tau=tau,
     )
 
 
@@ -120,3 +121,11 @@ def test_a_number_between_is_read_off_the_line_at_a_price():
 def test_an_estimate_of_another_category_says_nothing():
     dag = graph(activation=[estimate(-0.004, "relu_sq", "silu")])
     assert believe(contrast("activation", "relu_sq", "gelu"), dag).mean == 0.0
+
+
+def test_what_differs_from_stack_to_stack_is_less_sure_on_one():
+    alike, scattered = (graph(ema=[estimate(-0.004, tau=tau)]) for tau in (0.0, 0.01))
+    assert scattered.effects[0].sd == alike.effects[0].sd  # of the mean over stacks
+    one, other = (believe(contrast("ema"), dag) for dag in (alike, scattered))
+    assert other.sd > 1.5 * one.sd
+    assert one.mean < other.mean < 0

@@ -76,11 +76,20 @@ def test_a_large_clear_effect_is_not_shrunk_to_a_typical_one():
 
 
 def test_heterogeneous_reports_say_less_of_this_stack():
+    own = estimate("tested", 0.004, se=0.002)
+    alike, scattered = (
+        combine([estimate("reported", -0.004, tau=tau), own], SPREADS) for tau in (0.0, 0.01)
+    )
+    assert weight(alike, "reported") > 0.5 > weight(scattered, "reported")
+    assert alike.mean < 0 < scattered.mean
+
+
+def test_heterogeneous_reports_say_as_much_of_the_mean_over_stacks():
     alike, scattered = (
         combine([estimate("reported", -0.004, tau=tau)], SPREADS) for tau in (0.0, 0.01)
     )
-    assert alike.mean < scattered.mean < 0
-    assert alike.sd < scattered.sd
+    assert (scattered.mean, scattered.sd) == (alike.mean, alike.sd)
+    assert (alike.tau, scattered.tau) == (0.0, 0.01)
 
 
 def test_both_directions_give_one_posterior_turned():
