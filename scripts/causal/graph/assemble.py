@@ -17,9 +17,16 @@ from scripts.causal.graph.effects import (
     with_own_results,
 )
 from scripts.causal.graph.estimate import pag_of
-from scripts.causal.graph.expert import ExpertEdge, Standing, load_expert_edges, tag_edge
+from scripts.causal.graph.expert import (
+    Belief,
+    ExpertEdge,
+    Standing,
+    load_expert_edges,
+    tag_edge,
+)
 from scripts.causal.graph.schema import (
     CausalDag,
+    CombinedEffect,
     DataGraph,
     Edge,
     Estimate,
@@ -27,6 +34,7 @@ from scripts.causal.graph.schema import (
     Node,
     PairFrequency,
 )
+from scripts.causal.graph.statement import describe_graph
 from scripts.causal.leaderboard.schema import Leaderboard
 
 
@@ -108,6 +116,7 @@ def _finish(
     frequencies: Mapping[frozenset[str], PairFrequency],
     estimates: Sequence[Estimate],
     finding: Finding | None,
+    judged: Belief | None,
 ) -> Edge:
     """Return the tagged edge.
 
@@ -127,6 +136,7 @@ def _finish(
             rows=graph.fci.submissions,
             arrow_at_source=_arrow_at(shares, draft.source),
             finding=finding,
+            judged=judged,
         )
     )
     marks: tuple[Mark, Mark] = draft.marks or ("tail", "arrow")
@@ -173,27 +183,12 @@ def _nodes(
     return tuple(sorted(nodes.values(), key=lambda node: (node.tier, order[node.id])))
 
 
-def _statement(graph: DataGraph, edges: Sequence[Edge]) -> str:
-    """Return in plain sentences what the graph shows and what it does not."""
-    if graph.fallback:
-        return (
-            f"The data graph has no edges: {graph.fallback}. "
-            "What is drawn is belief, claims and own experiments only."
-        )
-    data = [edge for edge in edges if edge.origin == "data"]
-    into = [edge for edge in data if OUTCOME in (edge.source, edge.target)]
-    firm = sum(edge.tag in ("data_confirmed", "experiment_confirmed") for edge in data)
-    factors = len(graph.nodes) - 1 - sum(node.tier == 0 for node in graph.nodes)
-    confirmed = sum(edge.tag == "experiment_confirmed" for edge in edges)
-    words = (
-        f"{graph.fci.submissions} submissions in {graph.fci.clusters} lineage clusters let "
-        f"{factors} variables be compared; {len(graph.set_aside)} were set aside. "
-        f"The data holds {len(data)} edges, {len(into)} of them at {OUTCOME}, {firm} firmly "
-        "(adjacent in at least half of the resamples). "
-        "A circle means that the direction, or a hidden common cause, cannot be told: authors "
-        "chose what they combined, so an edge is a hypothesis until an experiment confirms it"
-    )
-    return f"{words}; own experiments confirmed {confirmed}." if confirmed else f"{words}."
+def _judged(effects: Sequence[CombinedEffect]) -> dict[str, Belief]:
+    """Return what scores say of each variable's published effects; support of any one counts."""
+    found: dict[str, Belief] = {}
+    for order in ("cannot_tell", "contradicted", "supported"):
+        found |= {one.variable: order for one in effects if one.belief == order}
+    return found
 
 
 def assemble_dag(
@@ -226,6 +221,8 @@ def assemble_dag(
     settled = {name: one for name, one in findings(results).items() if name in variables}
     experts = load_expert_edges({*variables, *CONTEXT, OUTCOME})
     frequencies = {frozenset((one.a, one.b)): one for one in graph.frequencies}
+    believed = believed_effects(table, variables)
+    judged = _judged(believed)
     edges = []
     for draft in _drafts(graph, experts, shown):
         cause = draft.source if draft.target == OUTCOME else None
@@ -236,6 +233,7 @@ def assemble_dag(
                 frequencies,
                 shown.get(cause, ()) if cause else (),
                 settled.get(cause) if cause else None,
+                judged.get(cause) if cause else None,
             )
         )
     return CausalDag(
@@ -246,7 +244,7 @@ def assemble_dag(
         set_aside=graph.set_aside,
         imputed=graph.imputed,
         unquantified=graph.unquantified,
-        effects=believed_effects(table, variables),
+        effects=believed,
         refused=dict(table.refused),
-        statement=_statement(graph, edges),
+        statement=describe_graph(graph, edges),
     )
