@@ -400,7 +400,9 @@ def _parts(evidence: Sequence[Evidence], spreads: SourceSpreads) -> list[_Part]:
                 item.effect,
                 item.se,
                 float(np.hypot(spreads.of(kind), one.extra)),
-                words + (", carried over from another value" if one.extra else ""),
+                ", ".join(
+                    filter(None, (words, "carried over from another value" if one.extra else ""))
+                ),
                 SAME_SCORES if shared else 1.0,
                 kind == "associated",
             )

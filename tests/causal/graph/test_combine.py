@@ -4,6 +4,7 @@ import pytest
 from scripts.causal.graph.combine import (
     SourceSpreads,
     combine,
+    combine_evidence,
     evidence_about,
     judge,
     learn_spreads,
@@ -114,6 +115,14 @@ def test_a_number_is_carried_along_a_line_at_a_price():
     assert half.estimate.effect == pytest.approx(0.005)
     assert half.extra == pytest.approx(0.5 * 0.5 * (0.005 + 0.005))
     assert evidence_about(known, 2.0, 3.0, 0.005) == ()  # no overlap
+
+
+def test_what_is_carried_over_says_so_plainly():
+    (carried,) = evidence_about(
+        [estimate("reported", -0.01, before=9.0, after=11.0)], 9.0, 10.0, 0
+    )
+    found = combine_evidence("num_layers", 9.0, 10.0, [carried], SPREADS)
+    assert found.weights[0].words == "carried over from another value"
 
 
 def test_two_levels_are_compared_through_their_common_control():
