@@ -69,7 +69,7 @@ def test_d_separation_gives_causal_learns_graph(seed):
     assert np.array_equal(ours, causal_learn_fci(test, count, depth=depth))
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(40))
 def test_fisher_z_gives_causal_learns_graph(seed):
     test, count = sample_world(seed)
     depth = -1 if seed % 2 else 2
@@ -88,7 +88,7 @@ def test_a_bounded_possible_d_sep_search_gives_causal_learns_graph(seed):
 @pytest.mark.parametrize("world", [oracle_world, sample_world])
 def test_knowledge_gives_the_graph_of_causal_learns_search_and_rules(world):
     marked = 0
-    for seed in range(40):
+    for seed in range(15):
         test, count = world(200 + seed)
         tiers, required = knowledge(seed, count)
         settings = {"alpha": 0.05, "depth": 2, "tiers": tiers, "required": required}
@@ -97,7 +97,7 @@ def test_knowledge_gives_the_graph_of_causal_learns_search_and_rules(world):
         theirs = causal_learn.search(tiered.p_value, count, **settings)
         assert np.array_equal(ours, theirs), seed
         marked += any(tiers) and (ours == TAIL).any()
-    assert marked >= 5
+    assert marked >= 3
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -119,7 +119,7 @@ def test_mixed_data_give_the_graph_of_causal_learns_search_and_rules(seed):
 
 def test_on_d_separation_the_default_too_is_causal_learns_graph():
     # Where every test is right, all that we read otherwise comes to the same.
-    for seed in range(400, 430):
+    for seed in range(400, 415):
         test, count = oracle_world(seed, largest=9)
         ours = search(test, names(count), alpha=0.05)
         assert np.array_equal(ours, causal_learn_fci(test, count)), seed
@@ -153,7 +153,7 @@ def test_the_order_of_the_columns_can_only_leave_a_tail_open_where_every_test_is
 def test_the_order_of_the_columns_never_decides_what_is_adjacent():
     # causal-learn#82; its own possible-d-sep search is an example.
     theirs_differ = 0
-    for seed in range(30):
+    for seed in range(12):
         world = sample_world(500 + seed)
         there, back = graphs_both_ways(*world, SETTLED)
         assert np.array_equal(there != NONE, back != NONE)
@@ -163,7 +163,7 @@ def test_the_order_of_the_columns_never_decides_what_is_adjacent():
 
 
 def test_both_directions_of_r8_and_r10_only_settles_circles():
-    for seed in range(500, 560):
+    for seed in range(500, 525):
         test, count = sample_world(seed, rows=150)
         one_way = search(test, names(count), alpha=0.1, depth=1, procedure=WALL)
         settled = search(test, names(count), alpha=0.1, depth=1, procedure=ONE_SET)

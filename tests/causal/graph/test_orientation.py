@@ -69,14 +69,14 @@ def theirs(marks, separators, r4_at_once):
 @pytest.mark.parametrize("r4_at_once", [False, True])
 def test_any_skeleton_is_oriented_as_by_causal_learn(r4_at_once):
     undirected = 0
-    for seed in range(400):
+    for seed in range(250):
         marks, separators = random_case(seed)
         expected = theirs(marks, separators, r4_at_once)
         orient_colliders(marks, separators)
         ours = propagate(marks, separators, separates, r4_at_once=r4_at_once, both_ways=False)
         assert np.array_equal(ours, expected), seed
         undirected += ((ours == TAIL) & (ours.T == TAIL)).any()
-    assert undirected > 20  # R5 to R7 had work to do
+    assert undirected > 12  # R5 to R7 had work to do
 
 
 def graph_of(count, *edges):
