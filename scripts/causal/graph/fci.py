@@ -11,7 +11,9 @@ hangs on the order of the columns or cannot end:
   first subset of each size, records a separating set for one order of the pair only, and goes no
   further than two steps. Here it stops at the stated depth, takes all edges on one graph, both
   orders, and paths of any length;
-- rules R4, R8 and R10 are applied wherever they apply (see `orientation`).
+- rules R4, R8 and R10 are applied wherever they apply (see `orientation`), and R5 to R7, which
+  only selection could call for, nowhere;
+- a collider, and what follows from there being none, asks for more than one set (see `SETTLED`).
 
 Background knowledge, which there does what no PAG may suffer, is kept apart from it:
 
