@@ -58,6 +58,7 @@ from scripts.causal.files import InputError
 from scripts.causal.graph.bootstrap import edge_frequencies
 from scripts.causal.graph.citest import WilksTest, encode_table
 from scripts.causal.graph.design import CONTEXT, OUTCOME, Design, build_design
+from scripts.causal.graph.estimate import DEPTH, default_alpha, resample_alpha
 from scripts.causal.graph.fci import run_fci
 from scripts.causal.graph.pag import Pag, make_pag
 
@@ -194,7 +195,7 @@ def measure_world(name: str, seed: int, settings: Settings) -> dict[str, Any]:
         encoded,
         design.clusters,
         tiers=tiers,
-        alpha=settings.alpha,
+        alpha=resample_alpha(settings.alpha),
         depth=settings.depth,
         bootstraps=settings.bootstraps,
         seed=seed,
@@ -285,8 +286,11 @@ def main(
     worlds: Annotated[int, typer.Option(help="Worlds per class.")] = 20,
     classes: Annotated[str, typer.Option(help="Comma-separated, or all.")] = "latent",
     rows: Annotated[int, typer.Option(help="Submissions per world.")] = 1000,
-    alpha: Annotated[float, typer.Option(help="Level of a single test.")] = 0.05,
-    depth: Annotated[int, typer.Option(help="Largest conditioning set.")] = 2,
+    alpha: Annotated[
+        float | None,
+        typer.Option(help="Level of a single test.", show_default="as shipped, by rows"),
+    ] = None,
+    depth: Annotated[int, typer.Option(help="Largest conditioning set.")] = DEPTH,
     bootstraps: Annotated[int, typer.Option(help="Resamples per world.")] = 50,
     seconds: Annotated[int, typer.Option(help="Processor time for one graph.")] = 300,
     workers: Annotated[int, typer.Option(help="Processes.")] = 2,
@@ -306,6 +310,7 @@ def main(
         raise InputError("--worlds and --workers must be at least 1")
     if quick:
         worlds, rows, bootstraps, seconds = 2, 300, 5, 60
+    alpha = default_alpha(rows) if alpha is None else alpha
     settings = Settings(rows, alpha, depth, bootstraps, seconds)
     result: dict[str, Any] = {"settings": asdict(settings), "classes": {}}
     with ProcessPoolExecutor(workers) as pool:
