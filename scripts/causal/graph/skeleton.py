@@ -19,6 +19,7 @@ from scripts.causal.graph.determinants import Places
 
 NONE, ARROW, CIRCLE, TAIL = 0, 1, 2, -1  # causal-learn's numbers
 BATCH = 1 << 17  # tests settled together
+SETS_AT_ONCE = 256  # pairs whose possible-d-sep sets are found together
 FIRST_BATCH = 64  # where the first success ends the search
 
 Marks = NDArray[np.int8]
@@ -157,18 +158,6 @@ def separating_p_values(
     return without, holding
 
 
-def _bits(mask: int) -> Iterator[int]:
-    while mask:
-        low = mask & -mask
-        yield low.bit_length() - 1
-        mask ^= low
-
-
-def _masks(table: NDArray[np.bool_]) -> list[int]:
-    """Return each row as a number whose bit k is the row's entry k."""
-    return [sum(1 << int(k) for k in np.flatnonzero(row)) for row in table]
-
-
 def _semi_directed(marks: Marks) -> NDArray[np.bool_]:
     """Return whether a path leads from a to b that leaves every node by a tail or a circle."""
     reach: NDArray[np.bool_] = (marks != NONE) & (marks != ARROW)
@@ -177,46 +166,47 @@ def _semi_directed(marks: Marks) -> NDArray[np.bool_]:
     return reach
 
 
-class _PossibleDSep:
-    """The possible-d-sep sets of one graph, by bit masks."""
+def possible_d_sep_sets(marks: Marks, x: Places, y: Places) -> NDArray[np.bool_]:
+    """Return the nodes that may be needed to separate each x from its y, as seen from x.
 
-    def __init__(self, marks: Marks):
-        self.adjacent = _masks(marks != NONE)
-        self.reach = _masks(_semi_directed(marks))
-        arrows = _masks(marks == ARROW)
-        self.steps = {
-            (before, here): self.adjacent[here]
-            & (self.adjacent[before] | (arrows[here] if arrows[here] >> before & 1 else 0))
-            for here in range(len(marks))
-            for before in _bits(self.adjacent[here])
-        }
+    Those reached from x on paths, not through y, whose every inner node is a collider or the
+    middle of a triangle; of the ones not adjacent to x, those of which some node before them on a
+    path may be an ancestor, or of x.
 
-    def of(self, x: int, y: int) -> list[int]:
-        """Return the nodes that may be needed to separate x from y, as seen from x, in order.
+    Args:
+        marks: of the graph, (nodes, nodes).
+        x, y: positions, (k,).
 
-        Those reached from x on paths, not through y, whose every inner node is a collider or the
-        middle of a triangle; of the ones not adjacent to x, those of which some node before them
-        on a path may be an ancestor, or of x.
-        """
-        outside = ~(1 << x | 1 << y)
-        found = self.adjacent[x] & outside
-        waiting = [(x, node) for node in _bits(found)]
-        seen = dict.fromkeys(_bits(found), 0)  # node → nodes that a path has left it for
-        tried = dict.fromkeys(seen, 0)
-        while waiting:
-            before, here = waiting.pop()
-            allowed = outside & ~(1 << before)
-            tried[here] = tried.get(here, 0) | self.adjacent[here] & allowed
-            fresh = self.steps[before, here] & allowed & ~seen.get(here, 0)
-            seen[here] = seen.get(here, 0) | fresh
-            waiting.extend((here, after) for after in _bits(fresh))
-        reached = found
-        for after in seen.values():
-            reached |= after
-        for here, after in tried.items():
-            ancestor_of_x = self.reach[here] >> x & 1
-            found |= after & reached & (outside if ancestor_of_x else self.reach[here])
-        return list(_bits(found))
+    Returns:
+        Membership, (k, nodes).
+    """
+    adjacent, arrow = marks != NONE, marks == ARROW
+    reach = _semi_directed(marks)
+    # [here, before, after]: whether a path that came from before may go on to after.
+    steps = adjacent[:, :, None] & adjacent[:, None, :]
+    steps &= adjacent[None] | arrow[:, :, None] & arrow[:, None, :]
+    steps &= ~np.eye(len(marks), dtype=bool)[None]
+    onward = steps.astype(np.float32)  # products of floats are far quicker than of truth values
+    result = np.zeros((len(x), len(marks)), dtype=bool)
+    for start in range(0, len(x), SETS_AT_ONCE):
+        part = slice(start, start + SETS_AT_ONCE)
+        outside = np.ones((len(x[part]), len(marks)), dtype=bool)
+        pair = np.arange(len(outside))
+        outside[pair, x[part]] = outside[pair, y[part]] = False
+        near = adjacent[x[part]] & outside
+        taken = np.zeros((len(outside), len(marks), len(marks)), dtype=bool)
+        taken[pair, x[part]] = near  # [pair, before, here]: steps that some path takes
+        fresh = taken
+        while fresh.any():
+            ahead = np.matmul(fresh.transpose(2, 0, 1).astype(np.float32), onward) > 0
+            fresh = ahead.transpose(1, 0, 2) & outside[:, None] & ~taken
+            taken = taken | fresh
+        # [pair, here, after]: whether some path comes to here, and not from after.
+        comes = taken.sum(axis=1)[:, :, None] > taken.transpose(0, 2, 1)
+        ancestor = reach[:, x[part]].T[:, :, None] | reach[None]
+        after = (adjacent[None] & comes & ancestor).any(axis=1)
+        result[part] = near | after & taken.any(axis=1) & outside
+    return result
 
 
 def possible_d_sep_search(marks: Marks, independent: Independent, depth: int) -> Separators:
@@ -232,10 +222,15 @@ def possible_d_sep_search(marks: Marks, independent: Independent, depth: int) ->
         depth: largest set; -1 for no bound.
     """
     adjacent = marks != NONE
-    possible = _PossibleDSep(marks)
+    x, y = np.nonzero(np.triu(adjacent))
     sides = {
-        (x, y): (possible.of(x, y), possible.of(y, x))
-        for x, y in np.argwhere(np.triu(adjacent)).tolist()
+        pair: (np.flatnonzero(from_x).tolist(), np.flatnonzero(from_y).tolist())
+        for pair, from_x, from_y in zip(
+            zip(x.tolist(), y.tolist(), strict=True),
+            possible_d_sep_sets(marks, x, y),
+            possible_d_sep_sets(marks, y, x),
+            strict=True,
+        )
     }
     found: Separators = {}
     longest = max((len(side) for pair in sides.values() for side in pair), default=0)

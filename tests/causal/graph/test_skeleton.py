@@ -5,18 +5,18 @@ import pandas as pd
 import pytest
 from fci_oracles import d_separation, fisher_z, linear_data, random_dag
 
-from scripts.causal.graph import causal_learn, determinants
+from scripts.causal.graph import causal_learn, determinants, skeleton
 from scripts.causal.graph.citest import WilksTest, encode_table
 from scripts.causal.graph.orientation import orient_colliders
 from scripts.causal.graph.skeleton import (
     ARROW,
     CIRCLE,
     NONE,
-    _PossibleDSep,
     _semi_directed,
     _subsets,
     adjacency_search,
     possible_d_sep_search,
+    possible_d_sep_sets,
     separating_p_values,
 )
 
@@ -76,7 +76,8 @@ def test_possible_d_sep_finds_what_no_neighbours_separate():
     assert possible_d_sep_search(marks, verdicts(test), 3) == {(0, 4): {1, 2, 3}}
 
 
-def test_possible_d_sep_sets_are_those_of_a_plain_search():
+def test_possible_d_sep_sets_are_those_of_a_plain_search(monkeypatch):
+    monkeypatch.setattr(skeleton, "SETS_AT_ONCE", 7)
     beyond = 0
     for seed in range(60):
         rng = np.random.default_rng(seed)
@@ -84,10 +85,11 @@ def test_possible_d_sep_sets_are_those_of_a_plain_search():
         adjacent = np.triu(rng.random((count, count)) < 0.4, 1)
         marks = circles(adjacent | adjacent.T)
         marks[(marks != NONE) & (rng.random((count, count)) < 0.5)] = ARROW
-        possible = _PossibleDSep(marks)
-        for x, y in np.argwhere(marks != NONE).tolist():
+        x_of, y_of = np.nonzero(marks)
+        found = possible_d_sep_sets(marks, x_of, y_of)
+        for x, y, mine in zip(x_of.tolist(), y_of.tolist(), found, strict=True):
             plain = causal_learn._possible_d_sep(marks, _semi_directed(marks), x, y)
-            assert possible.of(x, y) == plain
+            assert np.flatnonzero(mine).tolist() == plain
             beyond += bool(set(plain) - set(np.flatnonzero(marks[x]).tolist()))
     assert beyond > 50
 
