@@ -49,9 +49,9 @@ ASSUMED: dict[Kind, float] = {
 }
 ASSUMED_SD = 1.5  # of the logarithm of a spread about its guess
 SMALLEST_TYPICAL = 0.001  # bpb; smaller effects are not worth telling apart
-LEAST_CONTRASTS = 3
-TAIL = 4.0
-GAP_TAIL = 20.0
+LEAST_CONTRASTS = 3  # fewer tell the largest effect, not a spread
+TAIL = 4.0  # df of the t of true effects: see `_usual`
+GAP_TAIL = 20.0  # df of the t of gaps between kinds, nearly normal: see `learn_spreads`
 # Differences and adjusted effects are read off the same scores; at equal errors that correlate by
 # a half, their mean has half as much again of the variance of independent ones.
 SAME_SCORES = 1.5
@@ -143,12 +143,18 @@ def _scaled(estimate: Estimate, before: Level, after: Level, factor: float) -> E
             "bounds": None
             if bounds is None
             else tuple(sorted((bounds[0] * factor, bounds[1] * factor))),
+            "tau": None if estimate.tau is None else estimate.tau * abs(factor),
         }
     )
 
 
 def _composed(first: Estimate, second: Estimate, before: Level, after: Level) -> Estimate:
-    """Return before → after from two estimates against a common level."""
+    """Return before → after from two estimates against a common level.
+
+    Their errors are taken for independent. Of two levels in one regression they share that of the
+    common level, so that the interval is rather too wide.
+    """
+    taus = [one.tau for one in (first, second) if one.tau is not None]
     effect = second.effect - first.effect
     half = QUANTILE * float(np.hypot(first.se, second.se))
     return second.model_copy(
@@ -160,6 +166,7 @@ def _composed(first: Estimate, second: Estimate, before: Level, after: Level) ->
             "high": effect + half,
             "n": min(first.n, second.n),
             "bounds": None,
+            "tau": float(np.hypot.reduce(taus)) if taus else None,
         }
     )
 
@@ -369,6 +376,14 @@ def learn_spreads(estimates: Mapping[str, Sequence[Estimate]]) -> SourceSpreads:
 
 @dataclass(frozen=True)
 class _Part:
+    """One source's say in a posterior; effect, se and between in bpb.
+
+    Attributes:
+        between: standard deviation of its kind about what is true of the contrast.
+        inflation: factor on its variance.
+        wild: its variance may grow with its distance from the rest.
+    """
+
     source: Literal["reported", "observed", "tested", "prior"]
     effect: float
     se: float
@@ -384,7 +399,7 @@ class _Part:
 
 def _parts(evidence: Sequence[Evidence], spreads: SourceSpreads) -> list[_Part]:
     kinds = [kind_of(one.estimate) for one in evidence]
-    observed = sum(kind in ("differences", "identified", "associated") for kind in kinds)
+    observed = sum(one.estimate.source == "observed" for one in evidence)
     parts = []
     for one, kind in zip(evidence, kinds, strict=True):
         item = one.estimate
@@ -411,6 +426,7 @@ def _parts(evidence: Sequence[Evidence], spreads: SourceSpreads) -> list[_Part]:
 
 
 def _pool(parts: Sequence[_Part]) -> tuple[float, float]:
+    """Return the mean weighted by precision and its standard deviation; parts are not empty."""
     precision = sum(part.precision for part in parts)
     mean = sum(part.effect * part.precision for part in parts) / precision
     return mean, float(precision**-0.5)
@@ -453,7 +469,11 @@ def _of_one_stack(parts: Sequence[_Part], tau: float) -> list[_Part]:
 
 
 def _widened(part: _Part, others: Sequence[_Part]) -> _Part:
-    """Return an association with a variance that grows with its distance from the rest."""
+    """Return an association with a variance that grows with its distance from the rest.
+
+    That of a Cauchy of its scale at this distance, as of the prior: half of between² + distance²,
+    the distance² less what the errors of both sides explain of it.
+    """
     if not part.wild or not others:
         return part
     mean, sd = _pool(others)
@@ -465,7 +485,8 @@ def judge(published: float, mean: float, sd: float) -> Belief:
     """Return what evidence that is not the publication's own says of a published effect.
 
     supported: its 95 % interval lies wholly on the published side of zero. contradicted: it lies
-    wholly on the other side, or holds neither the published size nor half of it.
+    wholly on the other side, or holds neither the published size nor half of it. What is supported
+    may still be smaller than half of what was published.
     """
     sign = -1.0 if published < 0 else 1.0
     low, high = sign * mean - QUANTILE * sd, sign * mean + QUANTILE * sd
@@ -498,7 +519,8 @@ def combine_evidence(
         evidence: at most one per kind of source, turned to before → after.
         spreads: of the leaderboard.
         published: effects that somebody claims and that are in no README (the catalog's); each
-            counts as a report of one seed on another stack.
+            counts as a report on another stack whose own error is as large as the spread of
+            reports, and no smaller than a typical effect.
     """
     parts = _parts(evidence, spreads)
     claim_sd = max(spreads.of("reported"), spreads.typical)

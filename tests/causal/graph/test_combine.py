@@ -117,6 +117,18 @@ def test_a_number_is_carried_along_a_line_at_a_price():
     assert evidence_about(known, 2.0, 3.0, 0.005) == ()  # no overlap
 
 
+def test_what_stacks_differ_by_is_carried_over_with_the_effect():
+    line = [estimate("reported", -0.01, before=9.0, after=11.0, tau=0.003)]
+    (half,) = evidence_about(line, 10.0, 9.0, 0.005)
+    assert half.tau == pytest.approx(0.0015)
+    levels = [
+        estimate("reported", -0.01, before="none", after="lora", tau=0.003),
+        estimate("reported", -0.03, before="none", after="slow", tau=0.004),
+    ]
+    (between,) = evidence_about(levels, "lora", "slow", 0.005)
+    assert between.tau == pytest.approx(0.005)
+
+
 def test_what_is_carried_over_says_so_plainly():
     (carried,) = evidence_about(
         [estimate("reported", -0.01, before=9.0, after=11.0)], 9.0, 10.0, 0
