@@ -3,7 +3,9 @@
 Whatever both share, said or unsaid, cancels in the difference of their scores. A pair changes
 several things at once, so all changes are estimated together, those not asked about shrunk.
 Only what is told on both sides is a change; where the parent's value is unknown, an indicator of
-its own takes the child's statement.
+its own takes the child's statement. Errors are robust within families of children; that a score
+enters the pair with its parent and, with the other sign, those with its children is not allowed
+for where these are of two families.
 """
 
 from __future__ import annotations
@@ -12,12 +14,12 @@ import numpy as np
 
 from scripts.causal.graph.design import OUTCOME, Design
 from scripts.causal.graph.features import Panel, context_columns, features
-from scripts.causal.graph.observed import ask_levels, estimate, fault_of_answer, partners
+from scripts.causal.graph.observed import estimate, told_levels
 from scripts.causal.graph.regression import fit_model
 from scripts.causal.graph.schema import Estimate
 
-LEAST_PAIRS = 20
-LEAST_CHANGES = 5
+LEAST_PAIRS = 20  # as many as submissions for `observed`
+LEAST_CHANGES = 5  # pairs; fewer are hardly ever of LEAST_CLUSTERS families
 
 
 def pairs_panel(design: Design, least_tau2: float = 0.0) -> tuple[Panel, int]:
@@ -87,16 +89,14 @@ def difference_effects(
     refused: dict[str, str] = {}
     for name, feature in panel.features.items():
         changes = int(panel.moves[name].sum())
-        answers = ask_levels(panel, name)
-        faults = [fault_of_answer(answer, partners(panel, name)) for _, answer in answers]
-        if all(faults):
-            refused[name] = faults[0]
+        told, why = told_levels(panel, name)
+        if not told:
+            refused[name] = why
             continue
         detail = f"child − parent, changed in {changes} of {pairs} pairs; heavy-tailed errors"
         found[name] = tuple(
             estimate(feature, level, answer, changes, detail=detail, method="differences")
-            for (level, answer), fault in zip(answers, faults, strict=True)
-            if answer is not None and not fault
+            for level, answer in told
         )
     for name in design.coded:
         if name not in panel.features:
