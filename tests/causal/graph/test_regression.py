@@ -68,8 +68,13 @@ def test_columns_that_cannot_be_told_apart_leave_no_share():
 def test_leaving_a_column_out_is_fitting_without_it():
     rng = np.random.default_rng(5)
     columns, y = data(rng)
+    columns[:, 1] = np.where(rng.random(400) < 0.8, columns[:, 0], columns[:, 1])
+    y = y + 0.03 * columns[:, 1]
     model = fit_model(y, np.ones((400, 1)), columns, range(400))
-    assert model.effects([0], without=[1, 2])[0] != model.effects([0])[0]
+    alone = np.column_stack([np.ones(400), columns[:, 0]]) * np.sqrt(model.weights)[:, None]
+    slope = np.linalg.lstsq(alone, np.sqrt(model.weights) * y, rcond=None)[0][1]
+    assert model.effects([0], without=[1, 2]) == pytest.approx([slope])
+    assert abs(model.effects([0])[0] - slope) > 0.01
 
 
 def test_nothing_is_fitted_to_few_rows_or_equal_scores():
