@@ -24,7 +24,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.stats import norm
 from scipy.stats import t as student
 
 from scripts.causal.graph.schema import (
@@ -591,8 +590,3 @@ def combine(
             )
     evidence = evidence_about(estimates, before, after, spreads.typical)
     return combine_evidence(variable, before, after, evidence, spreads)
-
-
-def improvement_chance(effect: CombinedEffect) -> float:
-    """Return the posterior probability that the change lowers bpb."""
-    return float(norm.cdf(-effect.mean / effect.sd))

@@ -189,16 +189,6 @@ def adjusted_effects(
     return found, refused
 
 
-def observed_effects(design: Design, pag: Pag) -> dict[str, tuple[Estimate, ...]]:
-    """Return per variable its adjusted contrasts, only where the graph identifies them."""
-    found, _ = adjusted_effects(design, pag)
-    kept = {
-        name: tuple(one for one in estimates if one.identified)
-        for name, estimates in found.items()
-    }
-    return {name: estimates for name, estimates in kept.items() if estimates}
-
-
 def by_variable(
     sources: Sequence[Mapping[str, Sequence[Estimate]]],
 ) -> dict[str, tuple[Estimate, ...]]:
