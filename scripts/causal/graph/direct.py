@@ -20,7 +20,7 @@ from itertools import combinations
 from scripts.causal.graph.identify import Status
 from scripts.causal.graph.pag import Pag
 
-MOST_DOUBTS = 5
+MOST_DOUBTS = 5  # of which all 32 subsets are taken
 
 
 def _may_hide(pag: Pag, node: str, outcome: str) -> bool:

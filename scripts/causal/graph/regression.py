@@ -21,8 +21,10 @@ from scipy.special import gammaln
 from scipy.stats import t as student
 
 Numbers = NDArray[np.float64]
-TAILS = (1.5, 2.0, 3.0, 5.0, 10.0, 50.0)
-ROUNDS = 25
+TAILS = (1.5, 2.0, 3.0, 5.0, 10.0, 50.0)  # df tried; the last is normal for all that matters
+ROUNDS = 25  # at the most, of weights and variances in turn
+SPARE_ROWS = 8  # beyond the fixed columns, for a scale and a tail to be seen at all
+LEAST_SHARPNESS = 0.3  # of the mean slope over the mean weight; it is squared and divided by
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,8 @@ class Answer:
     Attributes:
         clusters: how many equally large clusters would carry the same weight (Carter, Schnepel &
             Steigerwald 2017, REStat 99); the interval is on t with one fewer df.
-        share: the part of the asked column's variance that the other columns do not explain.
+        share: the precision that it has, of what it would have beside the fixed and the asked
+            columns alone; near 0 where nuisance columns say when it is used.
     """
 
     effect: float
@@ -51,8 +54,10 @@ class Model:
     """The fitted regression.
 
     Attributes:
+        outcome: (n,), bpb.
         fixed: (n, q) columns without shrinkage, the intercept among them.
         nuisance: (n, m) columns with effects of like size.
+        groups: (n,) number of each row's cluster.
         tau2: variance of a nuisance effect.
         scale2: squared scale of the errors.
         df: tail of the errors.
@@ -106,7 +111,13 @@ class Model:
     def _solve(
         self, places: Sequence[int], without: Sequence[int] = ()
     ) -> tuple[Numbers, Numbers, list[int], Numbers] | None:
-        """Return kept columns' places, coefficients, where the asked stand, directions."""
+        """Solve the penalised normal equations with the asked columns unshrunk.
+
+        Returns:
+            The k kept columns' places among all; their coefficients, (k,); where the a asked stand
+            among the kept; and the columns of the inverse that belong to the asked, (k, a). None
+            where the equations have no one solution.
+        """
         q = self.fixed.shape[1]
         out = {q + place for place in without}
         kept = np.array([place for place in range(self.columns.shape[1]) if place not in out])
@@ -130,7 +141,12 @@ class Model:
     def ask(self, places: Sequence[int]) -> list[Answer | None]:
         """Return the effect of each of these nuisance columns, with all of these left unshrunk.
 
-        An answer is None when the column cannot be told from the others.
+        An answer is None when the column cannot be told from the others. Its variance is the
+        larger of the one robust to clusters and the one that takes rows for independent, times
+        rows per row beyond the effective parameters, plus what shrinking the others may cost
+        (their prior variance along this direction), over the squared mean slope of the score
+        function as a share of the mean weight (Huber & Ronchetti 2009, Robust Statistics, section
+        7.6).
         """
         solved = self._solve(places)
         if solved is None:
@@ -143,7 +159,7 @@ class Model:
         residuals = self.outcome - self.columns @ beta
         u2 = residuals**2 / self.scale2
         slope = float(np.mean((self.df + 1) * (self.df - u2) / (self.df + u2) ** 2))
-        sharp = min(max(slope / float(np.mean(self.weights)), 0.3), 1.0)
+        sharp = min(max(slope / float(np.mean(self.weights)), LEAST_SHARPNESS), 1.0)
         rows = len(residuals)
         used = rows / max(rows - self.freedom, 1.0)
         near = [*range(q), *asked]
@@ -220,10 +236,13 @@ def fit_model(
         clusters: one label per row.
         least_tau2: variance of a nuisance effect that is known from elsewhere; few rows of heavy
             tails would put it at zero, and adjust for nothing.
+
+    Returns:
+        None also where a round finds no spread left to explain.
     """
     fixed = _independent(fixed)
     n, q = fixed.shape
-    if n < q + 8 or nuisance.shape[1] == 0 or np.ptp(outcome) == 0:
+    if n < q + SPARE_ROWS or nuisance.shape[1] == 0 or np.ptp(outcome) == 0:
         return None
     groups = np.unique(np.array([str(one) for one in clusters]), return_inverse=True)[1]
     weights, scale2, tau2, df = np.ones(n), 1.0, 1.0, TAILS[-1]

@@ -20,7 +20,7 @@ from scipy.stats import t as student
 
 from interventions.vocabulary import Variable
 from scripts.causal.graph.lineage import lineage_clusters
-from scripts.causal.graph.regression import tail_of
+from scripts.causal.graph.regression import LEAST_SHARPNESS, tail_of
 from scripts.causal.graph.schema import Estimate, Level
 from scripts.causal.leaderboard.schema import Ablation, Leaderboard
 
@@ -29,9 +29,9 @@ UNIT_WORDS = frozenset(
     {"layers", "layer", "blocks", "tokens", "token", "steps", "iters", "buckets", "stride"}
     | {"heads", "bits", "rate", "decay", "lr", "k", "x"}
 )
-LEAST_SEED_DF = 5
-LEAST_STATED = 5
-LEAST_FOR_TAILS = 8
+LEAST_SEED_DF = 5  # of the variance of a seed, without which no report has an error of its own
+LEAST_STATED = 5  # submissions that state a number, before others are held to their range
+LEAST_FOR_TAILS = 8  # reports; a tail cannot be told from fewer
 # A step of a ladder is measured on what the steps before left. Over the leaderboard of April 2026
 # such steps lie a median 0.0102 bpb (75 %: 0.031, n = 57) from the middle of the single ablations
 # of the same contrast, single ones 0.0084 (0.024, n = 602), with the sign right in 75 % of both.
@@ -186,7 +186,8 @@ def collect_reports(leaderboard: Leaderboard, variables: Mapping[str, Variable])
     """Return one report per author and contrast; copies of a number count once.
 
     Rows of one submission are averaged. A number that stands for the same contrast in another
-    submission of the author, or of the same family, is a copy; an author's others are averaged.
+    submission of the author, or of the same family, is a copy; an author's others are averaged. A
+    table copied further down a line of descent, by another author, is not seen to be one.
     """
     families = lineage_clusters(leaderboard.submissions)
     ranges = stated_ranges(leaderboard, variables)
@@ -205,32 +206,46 @@ def collect_reports(leaderboard: Leaderboard, variables: Mapping[str, Variable])
                 continue
             inflation = LADDER_VARIANCE if row.kind == "cumulative" else 1.0
             rows[row.variable, read[0]][place].append((read[1], inflation))
+    authors = [one.author or one.id for one in leaderboard.submissions]
     found = {}
     for key, by_submission in rows.items():
-        seen: list[tuple[float, str, str]] = []
-        by_author: dict[str, list[tuple[float, float]]] = defaultdict(list)
-        for place, pieces in by_submission.items():
-            submission = leaderboard.submissions[place]
-            author, family = submission.author or submission.id, families[place]
-            effect = fmean(piece[0] for piece in pieces)
-            if any(
-                abs(effect - one) < SAME_NUMBER and (author == other or family == kin)
-                for one, other, kin in seen
-            ):
-                left_out["a number that the author or the family reports elsewhere"] += 1
-                continue
-            seen.append((effect, author, family))
-            by_author[author].append((effect, max(piece[1] for piece in pieces)))
-        found[key] = tuple(
-            Report(
-                author,
-                key[1],
-                fmean(piece[0] for piece in pieces),
-                min(piece[1] for piece in pieces),
-            )
-            for author, pieces in by_author.items()
-        )
+        found[key], copies = _per_author(key[1], by_submission, authors, families)
+        if copies:
+            left_out["a number that the author or the family reports elsewhere"] += copies
     return Reports(found, dict(left_out))
+
+
+def _per_author(
+    contrast: tuple[Level, Level],
+    by_submission: Mapping[int, Sequence[tuple[float, float]]],
+    authors: Sequence[str],
+    families: Sequence[str],
+) -> tuple[tuple[Report, ...], int]:
+    """Return one report per author of a contrast, and how many submissions give a copy.
+
+    Args:
+        contrast: control and treatment.
+        by_submission: place → its rows' (effect in bpb, inflation).
+        authors: of every submission.
+        families: of every submission.
+    """
+    seen: list[tuple[float, str, str]] = []
+    by_author: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for place, pieces in by_submission.items():
+        author, family = authors[place], families[place]
+        effect = fmean(piece[0] for piece in pieces)
+        if any(
+            abs(effect - one) < SAME_NUMBER and (author == other or family == kin)
+            for one, other, kin in seen
+        ):
+            continue
+        seen.append((effect, author, family))
+        by_author[author].append((effect, max(piece[1] for piece in pieces)))
+    reports = tuple(
+        Report(author, contrast, fmean(piece[0] for piece in own), min(piece[1] for piece in own))
+        for author, own in by_author.items()
+    )
+    return reports, len(by_submission) - len(seen)
 
 
 @dataclass(frozen=True)
@@ -262,9 +277,11 @@ def _middle(
 ) -> tuple[float, float, float, float]:
     """Return the mean effect, its standard error, the quantile of its 95 % interval and τ.
 
-    The standard error is the larger of the model's and of Hartung & Knapp's, on t with
-    reports - 1 df. From eight reports on, those far out weigh less, as on a t distribution whose
-    tail is estimated: one n-gram cache in the same README moves bpb by more than any technique.
+    The standard error is the larger of the model's and of the sandwich's, which with equal weights
+    is that of Hartung & Knapp (2001, Stat. Med. 20), on t with reports - 1 df. From eight reports
+    on, those far out weigh less, as on a t distribution whose tail is estimated: one n-gram cache
+    in the same README moves bpb by more than any technique. τ² is then no more than the squared
+    scale of the bulk.
     """
     effects = np.array([one.effect for one in reports])
     inflation = np.array([one.inflation for one in reports])
@@ -281,7 +298,7 @@ def _middle(
             centre = float(np.average(effects, weights=bulk / inflation))
         weights = bulk / inflation
         slope = float(np.mean((df + 1) * (df - u2) / (df + u2) ** 2) / np.mean(bulk))
-        sharp = min(max(slope, 0.3), 1.0)
+        sharp = min(max(slope, LEAST_SHARPNESS), 1.0)
         tau2 = min(tau2, max(scale2 - within, 0.0))
     mean = float(np.average(effects, weights=weights))
     model = (within + tau2) / float(np.sum(1 / inflation))
