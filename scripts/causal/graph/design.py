@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from interventions.vocabulary import Variable, load_variables
 from scripts.causal.graph.coding import CodedVariable, Kind, Origin, code_variable
-from scripts.causal.graph.context import LABELS, read_context
+from scripts.causal.graph.context import LABELS, Context, read_context
 from scripts.causal.graph.encode import Matrix, encode_column
 from scripts.causal.graph.lineage import lineage_clusters, parent_rows
 from scripts.causal.leaderboard.schema import Leaderboard
@@ -239,6 +239,65 @@ def _copy_of(name: str, partners: tuple[str, ...]) -> Excluded:
     return Excluded(name, "collinear", f"cannot be told apart from {text} in these rows", partners)
 
 
+def _choose_factors(
+    columns: _Columns,
+    coded: Mapping[str, CodedVariable],
+    context: Sequence[str],
+    rows: int,
+    limit: int,
+) -> tuple[list[str], list[Excluded]]:
+    """Return the factors that are taken, at most `limit`, and why the others are not.
+
+    Args:
+        columns: of the context and of every factor.
+        coded: every factor, in vocabulary order.
+        context: the columns already taken; a factor that they determine is not.
+        rows: of the table.
+        limit: most factors that these rows can bear.
+    """
+    chosen: list[str] = []
+    excluded: list[Excluded] = []
+    worth = []
+    for index, (name, variable) in enumerate(coded.items()):
+        fault = _too_constant(variable, rows)
+        if fault:
+            excluded.append(Excluded(name, *fault))
+        else:
+            worth.append((name not in REGIME, -_departures(columns.cells[name]), index, name))
+    for _, departures, _, name in sorted(worth):
+        partners = columns.collinear(name, [*context, *chosen])
+        if partners:
+            excluded.append(_copy_of(name, partners))
+        elif len(chosen) >= limit:
+            excluded.append(
+                Excluded(
+                    name,
+                    "too_few",
+                    f"too few submissions to separate: {-departures} of {rows} depart from its "
+                    f"commonest value, and {rows} rows support the {limit} most varied factors",
+                )
+            )
+        else:
+            chosen.append(name)
+    return chosen, excluded
+
+
+def _describe(
+    context: Iterable[Context],
+    variables: Mapping[str, Variable],
+    coded: Mapping[str, CodedVariable],
+) -> dict[str, Column]:
+    """Return what each column would hold: context, factors in vocabulary order, outcome."""
+    return {
+        **{one.id: Column(one.id, LABELS[one.id], one.kind, "context") for one in context},
+        **{
+            name: Column(name, name.replace("_", " "), coded[name].kind, variable.group)
+            for name, variable in variables.items()
+        },
+        OUTCOME: Column(OUTCOME, "validation bpb", "numeric", "outcome"),
+    }
+
+
 def build_design(
     leaderboard: Leaderboard,
     *,
@@ -272,7 +331,7 @@ def build_design(
         name: code_variable(variable, everyone, ancestry).take(places)
         for name, variable in variables.items()
     }
-    cells: dict[str, list[float] | list[str]] = {
+    cells = {
         **{
             name: one.cells if one.kind == "numeric" else _pool_rare(one.cells)
             for name, one in surroundings.items()
@@ -280,45 +339,13 @@ def build_design(
         **{name: _cells(one) for name, one in coded.items()},
         OUTCOME: [float(one.val_bpb) for one in scored if one.val_bpb is not None],
     }
-    columns = {
-        **{
-            name: Column(name, LABELS[name], one.kind, "context")
-            for name, one in surroundings.items()
-        },
-        **{
-            name: Column(name, name.replace("_", " "), coded[name].kind, variable.group)
-            for name, variable in variables.items()
-        },
-        OUTCOME: Column(OUTCOME, "validation bpb", "numeric", "outcome"),
-    }
+    columns = _describe(surroundings.values(), variables, coded)
     encoded = _Columns(cells)
-    kept, excluded = _set_aside_context(encoded, list(surroundings), rows)
-    worth = []
-    for index, name in enumerate(variables):
-        fault = _too_constant(coded[name], rows)
-        if fault:
-            excluded.append(Excluded(name, *fault))
-        else:
-            worth.append((name not in REGIME, -_departures(cells[name]), index, name))
+    kept, no_context = _set_aside_context(encoded, list(surroundings), rows)
     limit = rows // ROWS_PER_FACTOR
     limit = limit if most_factors is None else min(limit, most_factors)
-    chosen = 0
-    for _, departures, _, name in sorted(worth):
-        partners = encoded.collinear(name, kept)
-        if partners:
-            excluded.append(_copy_of(name, partners))
-        elif chosen >= limit:
-            excluded.append(
-                Excluded(
-                    name,
-                    "too_few",
-                    f"too few submissions to separate: {-departures} of {rows} depart from its "
-                    f"commonest value, and {rows} rows support the {limit} most varied factors",
-                )
-            )
-        else:
-            kept.append(name)
-            chosen += 1
+    chosen, no_factors = _choose_factors(encoded, coded, kept, rows, limit)
+    kept, excluded = kept + chosen, no_context + no_factors
     order = [name for name in columns if name in {*kept, OUTCOME}]
     place = {name: index for index, name in enumerate(columns)}
     imputed = {n: coded[n].count("unknown") for n in order if n in coded}
