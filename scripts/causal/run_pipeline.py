@@ -171,9 +171,10 @@ def discover(
         return DataGraph.model_validate(known)
     with progress_bar("causal graph", quiet=quiet) as progress:
         graph = estimate_data_graph(leaderboard, workers=os.cpu_count() or 1, progress=progress)
-    if ledger:
-        ledger.remember(key, graph.model_dump(mode="json"))
-    return graph
+    if ledger is None:
+        return graph
+    ledger.remember(key, graph.model_dump(mode="json"))
+    return DataGraph.model_validate(ledger.recall(key))  # as every later call will have it
 
 
 def _graph_code() -> str:

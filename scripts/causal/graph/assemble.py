@@ -35,6 +35,7 @@ from scripts.causal.graph.schema import (
     PairFrequency,
 )
 from scripts.causal.graph.statement import describe_graph
+from scripts.causal.graph.threads import one_thread
 from scripts.causal.leaderboard.schema import Leaderboard
 
 
@@ -191,6 +192,7 @@ def _judged(effects: Sequence[CombinedEffect]) -> dict[str, Belief]:
     return found
 
 
+@one_thread()
 def assemble_dag(
     graph: DataGraph,
     leaderboard: Leaderboard,

@@ -26,6 +26,7 @@ from scripts.causal.graph.observed import adjusted_effects, by_variable, submiss
 from scripts.causal.graph.pag import Pag
 from scripts.causal.graph.reported import reported_effects
 from scripts.causal.graph.schema import CombinedEffect, Estimate, Level
+from scripts.causal.graph.threads import one_thread
 from scripts.causal.leaderboard.schema import Leaderboard
 
 Finding = Literal["confirmed", "equivalent", "undecided"]
@@ -123,6 +124,7 @@ class EffectsTable:
         )
 
 
+@one_thread()
 def leaderboard_effects(
     leaderboard: Leaderboard,
     design: Design,

@@ -22,6 +22,7 @@ from scripts.causal.graph.schema import (
     PairFrequency,
     SetAside,
 )
+from scripts.causal.graph.threads import one_thread
 from scripts.causal.leaderboard.schema import Leaderboard
 
 LARGEST_ALPHA = 0.05
@@ -46,7 +47,7 @@ def resample_alpha(alpha: float) -> float:
 
     A resample by clusters is taken for √½ of the rows (see `effective_rows`): at the same level it
     would keep only stronger edges, and frequencies would be too low. With 1,000 rows of the class
-    "latent" the calibration error of pairs ever adjacent is 0.075 at the same level, 0.026 at this.
+    "latent" the calibration error of pairs ever adjacent is 0.075 at the same level, 0.026 here.
     """
     return float(chdtrc(1, chdtri(1, alpha) * np.sqrt(0.5)))
 
@@ -90,6 +91,7 @@ def _last_determined(encoded: Encoded) -> list[str]:
     return [name for place, name in enumerate(encoded.names) if place not in kept]
 
 
+@one_thread()
 def estimate_data_graph(
     leaderboard: Leaderboard,
     *,

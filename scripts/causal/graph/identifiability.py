@@ -17,6 +17,7 @@ from scripts.causal.graph.schema import (
     IdentifiabilityReport,
     Mark,
 )
+from scripts.causal.graph.threads import one_thread
 from scripts.causal.leaderboard.schema import Leaderboard
 
 STRONG_ASSOCIATION = 0.7
@@ -138,6 +139,7 @@ def _of_factor(
     )
 
 
+@one_thread()
 def check_identifiability(
     leaderboard: Leaderboard,
     dag: CausalDag,
