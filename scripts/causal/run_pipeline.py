@@ -43,6 +43,7 @@ from scripts.causal.graph.estimate import estimate_data_graph, pag_of
 from scripts.causal.graph.identifiability import check_identifiability
 from scripts.causal.graph.render import render
 from scripts.causal.graph.schema import CausalDag, DagDiff, DataGraph, IdentifiabilityReport
+from scripts.causal.graph.threads import one_thread
 from scripts.causal.leaderboard.schema import Leaderboard
 from scripts.causal.report import write_report
 from scripts.causal.select_interventions import Setting, select
@@ -185,6 +186,7 @@ def _graph_code() -> str:
     )
 
 
+@one_thread()
 def study(leaderboard: Leaderboard, graph: DataGraph) -> Known:
     """Return the graph with every effect that the submissions report or show."""
     variables = load_variables()
