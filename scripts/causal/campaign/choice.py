@@ -44,6 +44,7 @@ def rank(
     tell of it is no longer open, and what they would bring of the same variable is held already.
 
     Args:
+        candidates: single changes and combinations, each under its own id.
         joint: belief over all candidates, in their order, after every test so far.
         trials: candidate → how it would be tried.
         held: variable → improvement in bpb that is confirmed of it already; ``v+w`` → that of
@@ -51,7 +52,11 @@ def rank(
         additive: confirmed improvements of different variables count together without having
             been tried together, so that a combination is worth its interaction alone; otherwise
             it is worth what it brings beyond the best that is held.
+        tried: ids that are not to be ranked.
         limit: how many; all by default.
+
+    Raises:
+        KeyError: a candidate without a trial.
     """
     places = {one.id: place for place, one in enumerate(candidates)}
     left = {one.id: one for one in sorted(candidates, key=lambda one: one.id)}
@@ -93,7 +98,11 @@ def _without(
     *,
     additive: bool,
 ) -> float:
-    """Return the improvement in bpb that can be had without this candidate."""
+    """Return the improvement in bpb that can be had without this candidate.
+
+    Of a combination, what its parts bring by themselves (`judged`, before it) beside what is
+    `brought` already; unless these add up, also the best that is held of anything else.
+    """
     expected = (judged[part].gain if part in judged else 0.0 for part in candidate.parts)
     each = [
         brought.get(variable, 0.0) + (gain if len(candidate.parts) > 1 else 0.0)

@@ -1,4 +1,4 @@
-"""An estimate speaks of one value against another; a contrast may go from b to a."""
+"""Turning an estimate of one value against another to the direction that a contrast goes."""
 
 from __future__ import annotations
 

@@ -32,7 +32,8 @@ from numpy.typing import NDArray
 CARRY_SD = 1.0
 STRAY_SD = 0.5
 KIN = 0.5
-SCALE_SD = 1.0
+SCALE_SD = 1.0  # of the natural logarithm
+# From a half to 16 times, in steps of the square root of two.
 SCALES = tuple(float(2.0**power) for power in np.arange(-1, 4.25, 0.5))
 
 Numbers = NDArray[np.float64]
@@ -59,7 +60,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Measurement:
-    """A measured effect in bpb with its standard error."""
+    """A measured effect in bpb with its standard error; the standard error may be 0."""
 
     effect: float
     se: float
@@ -97,6 +98,11 @@ def believe_jointly(
 ) -> Joint:
     """Return the belief before any test, its spreads at the size that the tests speak for.
 
+    Args:
+        candidates: single changes and combinations of them, k in all, in the order of the result.
+        tested: candidate → what was measured; only the spreads' common size is learnt from it, and
+            `Joint.given` conditions on it.
+
     Raises:
         ValueError: a combination of a change that is not among the candidates.
     """
@@ -120,6 +126,7 @@ def believe_jointly(
 
 
 def _singles(singles: Sequence[Candidate], tested: Mapping[str, Measurement]) -> Joint:
+    """Return the belief over single changes: carry-over, kin and size (see above)."""
     means = np.array([one.mean for one in singles])
     own = np.array([one.sd for one in singles]) ** 2 + (STRAY_SD * means) ** 2
     covariance = CARRY_SD**2 * np.outer(means, means)

@@ -7,7 +7,8 @@ effect δ ~ Normal(μ, σ²), measured mean T = δ + noise, and adoption where T
     E[(−δ − b) · 1(T ≤ −c)] = −(μ + b) Φ(a) + σ²/s φ(a),  a = −(c + μ)/s,  s² = Var T,
 
 where b is the improvement already held (the knowledge gradient of Frazier, Powell & Dayanik 2008,
-with a decision threshold instead of a best arm).
+with a decision threshold instead of a best arm). T is the mean over the fresh seeds; that a screen
+may stop a change before them is counted in what a trial costs, not in what it brings.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class Trial:
     """How a contrast is tried.
 
     Attributes:
-        noise: standard deviation of one paired difference, bpb.
+        noise: standard deviation of one paired difference, bpb; above 0.
         screen, confirm: seeds of the two phases.
         alpha: two-sided level at which a contrast must be confirmed.
         mde: smallest effect of interest, bpb.
@@ -41,7 +42,7 @@ class Trial:
 
     @property
     def hurdle(self) -> float:
-        """The mean difference in bpb that confirmation asks for, variance taken as known."""
+        """The improvement in bpb that confirmation asks for, variance taken as known."""
         return -float(ndtri(self.alpha / 2)) * self.noise / math.sqrt(self.confirm)
 
     @property

@@ -15,6 +15,8 @@ from scripts.causal.graph.combine import (
 )
 from scripts.causal.graph.schema import QUANTILE, CausalDag, CombinedEffect, Estimate, SourceWeight
 
+NOTHING = "nothing is reported or observed: the leaderboard cannot tell"
+
 
 @dataclass(frozen=True)
 class Belief:
@@ -38,7 +40,9 @@ def typical_effect(dag: CausalDag) -> float:
 def believe(contrast: Contrast, dag: CausalDag) -> Belief:
     """Return what reports and observations say of a contrast; own tests are left out.
 
-    Own tests enter by `scripts.causal.campaign.joint`, with what they say of other contrasts. A
+    Own tests enter by `scripts.causal.campaign.joint`, with what they say of other contrasts. Here
+    they count only in how much an association is taken to be worth that lies far from them, and in
+    the spreads of sources, which the graph has learnt with them. A
     contrast that the graph holds no effect of is read off its variable's others, by the rules and
     at the cost of `scripts.causal.graph.combine.evidence_about`; without any it is
     Normal(0, typical²).
@@ -59,9 +63,6 @@ def believe(contrast: Contrast, dag: CausalDag) -> Belief:
         ", carried over from another value" if found[0].extra else ""
     )
     return Belief(belief.mean, belief.sd, basis)
-
-
-NOTHING = "nothing is reported or observed: the leaderboard cannot tell"
 
 
 def _untested(effect: CombinedEffect) -> Estimate | None:
