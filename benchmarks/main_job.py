@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from scripts.causal.campaign.ledger import open_ledger
 
@@ -44,7 +45,9 @@ def main() -> int:
     return 0 if held and all(figures[name] <= limit for name, limit in LIMITS.items()) else 1
 
 
-def measure(scratch: Path, options: list[str], kills: int, moments: random.Random) -> dict:
+def measure(
+    scratch: Path, options: list[str], kills: int, moments: random.Random
+) -> dict[str, Any]:
     """Return the figures of one undisturbed, one repeated and one killed campaign."""
     calm, shot = scratch / "calm", scratch / "shot"
     first = timed(calm, options)
@@ -112,7 +115,7 @@ def tables(output: Path) -> dict[str, object]:
     return {name: json.loads((campaign / name).read_text()) for name in TABLES}
 
 
-def show(figures: dict) -> None:
+def show(figures: dict[str, Any]) -> None:
     """Print each figure beside what was promised."""
     print(f"options            {figures['options']}")
     print(

@@ -6,6 +6,7 @@ Usage: python scripts/causal/estimate_dag.py --input interventions.json --output
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +19,8 @@ from scripts.causal.files import InputError
 from scripts.causal.forms import parse_file, write_file
 from scripts.causal.graph.assemble import assemble_dag
 from scripts.causal.graph.diff import diff_dags
-from scripts.causal.graph.estimate import estimate_data_graph
+from scripts.causal.graph.estimate import BOOTSTRAPS, DEPTH, estimate_data_graph
+from scripts.causal.graph.fci import Engine
 from scripts.causal.graph.render import render
 from scripts.causal.graph.schema import CausalDag
 from scripts.causal.leaderboard.schema import Leaderboard, load_leaderboard
@@ -27,11 +29,13 @@ from scripts.causal.leaderboard.schema import Leaderboard, load_leaderboard
 def estimate_dag(
     leaderboard: Leaderboard,
     *,
-    alpha: float = 0.05,
-    depth: int = 2,
-    bootstraps: int = 40,
+    alpha: float | None = None,
+    depth: int = DEPTH,
+    bootstraps: int = BOOTSTRAPS,
     seed: int = 0,
     results: Sequence[AblationResults] = (),
+    engine: Engine = "own",
+    workers: int = 1,
     progress: Callable[[float], None] | None = None,
 ) -> CausalDag:
     """Return the tagged graph of a leaderboard, own results included.
@@ -49,18 +53,20 @@ def estimate_dag(
         depth=depth,
         bootstraps=bootstraps,
         seed=seed,
+        engine=engine,
+        workers=workers,
         progress=progress,
     )
     return assemble_dag(graph, leaderboard, results)
 
 
-def check_settings(*, alpha: float, depth: int, bootstraps: int) -> None:
+def check_settings(*, alpha: float | None, depth: int, bootstraps: int) -> None:
     """Refuse settings that mean nothing.
 
     Raises:
         InputError: naming the option.
     """
-    if not 0 < alpha < 1:
+    if alpha is not None and not 0 < alpha < 1:
         raise InputError(f"--alpha must lie between 0 and 1, got {alpha}")
     if depth < -1:
         raise InputError(f"--depth must be -1 (no bound) or more, got {depth}")
@@ -76,13 +82,24 @@ def main(
     previous_dag: Annotated[
         Path | None, typer.Option(help="An earlier causal_dag.json: also write dag_diff.json.")
     ] = None,
-    alpha: Annotated[float, typer.Option(help="Level of a single independence test.")] = 0.05,
+    alpha: Annotated[
+        float | None,
+        typer.Option(
+            help="Level of a single independence test.", show_default="falls with the rows"
+        ),
+    ] = None,
     results: Annotated[
         list[Path] | None, typer.Option(help="ablation_results.json of own runs; repeatable.")
     ] = None,
-    bootstraps: Annotated[int, typer.Option(help="Resamples by lineage.")] = 40,
-    depth: Annotated[int, typer.Option(help="Largest conditioning set; -1: no bound.")] = 2,
+    bootstraps: Annotated[int, typer.Option(help="Resamples by lineage.")] = BOOTSTRAPS,
+    depth: Annotated[int, typer.Option(help="Largest conditioning set; -1: no bound.")] = DEPTH,
     seed: Annotated[int, typer.Option(help="Seed of the resampling.")] = 0,
+    engine: Annotated[
+        Engine, typer.Option(help="Whose search and rules; causal-learn's are slow.")
+    ] = "own",
+    workers: Annotated[
+        int | None, typer.Option(help="Processes for the resamples at most.", show_default="cores")
+    ] = None,
     cycle: Annotated[int, typer.Option(help="Number of the cycle, for dag_diff.json.")] = 1,
     quiet: Annotated[bool, typer.Option(help="Show no progress.")] = False,
     json_output: Annotated[bool, typer.Option("--json", help="Graph to standard output.")] = False,
@@ -100,6 +117,8 @@ def main(
             bootstraps=bootstraps,
             seed=seed,
             results=ours,
+            engine=engine,
+            workers=os.cpu_count() or 1 if workers is None else workers,
             progress=progress,
         )
     render(dag, output_dir)

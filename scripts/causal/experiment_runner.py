@@ -16,6 +16,7 @@ from scripts.causal.campaign.contrast import (
     AA_ID,
     MatchedBy,
     aa_contrast,
+    both,
     build_contrast,
     first_difference,
     parse_fields,
@@ -133,8 +134,9 @@ def contrast_from_text(
     """Build the contrast a user describes.
 
     Args:
-        treatment: id of a catalog intervention, ``field=value[,field=value]``, or ``baseline``
-            for a contrast of the control with itself.
+        treatment: id of a catalog intervention, ``id+id`` for two at once,
+            ``field=value[,field=value]``, or ``baseline`` for a contrast of the control with
+            itself.
         control: ``baseline`` or ``field=value[,field=value]`` on top of the scale.
 
     Raises:
@@ -146,9 +148,11 @@ def contrast_from_text(
     if treatment == AA_ID:
         return aa_contrast(scale, trainer, control_overrides=overrides)
     reason = "Asked for on the command line."
-    if treatment in catalog:
+    first, plus, second = treatment.partition("+")
+    if treatment in catalog or (plus and first in catalog and second in catalog):
+        known = both(catalog[first], catalog[second]) if plus else catalog[treatment]
         return build_contrast(
-            catalog[treatment], scale, trainer, matched_by, reason, control_overrides=overrides
+            known, scale, trainer, matched_by, reason, control_overrides=overrides
         )
     changes = _fields_of(treatment, baseline, catalog)
     asked = Intervention(
@@ -201,7 +205,7 @@ def _show(runs: ContrastRuns) -> None:
 
 def main(
     treatment: Annotated[
-        str, typer.Option(help="catalog id, field=value[,field=value], or baseline (A/A)")
+        str, typer.Option(help="catalog id, id+id, field=value[,field=value], or baseline (A/A)")
     ],
     output: Annotated[Path, typer.Option(help="where to write raw_runs.json")],
     control: Annotated[str, typer.Option(help="baseline or field=value[,field=value]")] = AA_ID,

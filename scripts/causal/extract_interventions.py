@@ -24,8 +24,8 @@ from scripts.causal.leaderboard.reading import (
 from scripts.causal.leaderboard.schema import Leaderboard
 from scripts.causal.leaderboard.sources import Tree, find_places
 
-RECORDS = Path(__file__).resolve().parents[2] / "records"
-EVIDENCE = RECORDS / "evidence.json.xz"
+RECORDS = Path(__file__).resolve().parents[2] / "records"  # a folder of submissions, as any other
+EVIDENCE = RECORDS / "evidence.json.xz"  # the facts of the whole leaderboard: what is read unasked
 
 
 def extract_leaderboard(
@@ -135,7 +135,8 @@ def main(
         Path | None,
         typer.Option(
             help="Folder or clone of README.md and submission.json pairs, a .tar.gz of them, "
-            "or an evidence file; without it the bundled records."
+            "or an evidence file; without it the bundled evidence of the whole leaderboard "
+            "(with --explain, the bundled records)."
         ),
     ] = None,
     git: Annotated[
@@ -179,6 +180,8 @@ def main(
         from scripts.causal.leaderboard.export import require_parquet
 
         require_parquet()
+    if input is None and git is None and not pulls and explain is None:
+        input = EVIDENCE
     if git is None and input is not None and is_evidence(input):
         if explain is not None:
             raise InputError("holds no READMEs", where=input, mend="give --explain a folder")

@@ -13,8 +13,10 @@ from markupsafe import Markup
 from scripts.causal.campaign.schema import Platform
 from scripts.causal.cli import run_command
 from scripts.causal.files import write_text
+from scripts.causal.graph.picture import choose_drawn
 from scripts.causal.graph.schema import CausalDag, Edge
 from scripts.causal.reporting import words
+from scripts.causal.reporting.beliefs import published_beliefs
 from scripts.causal.reporting.campaign_files import CampaignFiles, load_campaign
 from scripts.causal.reporting.contrasts import ContrastView, view_contrasts
 from scripts.causal.reporting.cost import campaign_cost
@@ -61,7 +63,10 @@ def render_report(campaign: CampaignFiles) -> str:
             forest_wide=_forest(views, WIDE),
             forest_narrow=_forest(views, NARROW),
             dag_image=_image(campaign.dag_svg),
+            drawn=choose_drawn(campaign.dag).words if campaign.dag else "",
             edges_by_tag=_edges_by_tag(campaign.dag),
+            silence=_silence(campaign.dag),
+            beliefs=published_beliefs(campaign.dag),
             cost=cost,
             platforms=_platforms(campaign),
             budget=campaign.results
@@ -133,15 +138,31 @@ def _edge(edge: Edge) -> str:
 
 
 def _edges_by_tag(dag: CausalDag | None) -> list[tuple[str, str, list[Edge]]]:
-    """Edges under the tag's words, strongest first; tags without edges left out."""
+    """Edges under the tag's words, those at the outcome first, then the strongest.
+
+    Tags without edges are left out.
+    """
     if dag is None:
         return []
     groups = []
+    outcome = dag.outcome
     for tag, title in TAGS.items():
         edges = [edge for edge in dag.edges if edge.tag == tag]
         if edges:
-            groups.append((tag, title, sorted(edges, key=lambda e: -(e.frequency or 0.0))))
+            edges.sort(key=lambda e: (outcome not in (e.source, e.target), -(e.frequency or 0.0)))
+            groups.append((tag, title, edges))
     return groups
+
+
+def _silence(dag: CausalDag | None) -> list[tuple[str, int, int]]:
+    """(variable, rows that do not tell it, rows that use it without a value), the worst first."""
+    if dag is None:
+        return []
+    names = [
+        node.id for node in dag.nodes if dag.imputed.get(node.id) or node.id in dag.unquantified
+    ]
+    rows = [(name, dag.imputed.get(name, 0), dag.unquantified.get(name, 0)) for name in names]
+    return sorted(rows, key=lambda row: (-row[1], row[0]))
 
 
 def _platforms(campaign: CampaignFiles) -> list[Platform]:

@@ -5,6 +5,7 @@ Usage: python scripts/causal/run_pipeline.py --fast --max-cycles 4
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import typer
 from rich.console import Console
 
 from interventions.catalog import Intervention, load_catalog
+from interventions.vocabulary import load_variables
 from scripts.causal.campaign.chosen import choose_runs
 from scripts.causal.campaign.executor import Executor, open_executor
 from scripts.causal.campaign.ledger import Ledger, open_ledger
@@ -30,15 +32,18 @@ from scripts.causal.campaign.schema import (
 )
 from scripts.causal.cli import progress_bar, run_command
 from scripts.causal.experiment_runner import run_contrasts
-from scripts.causal.extract_interventions import RECORDS, extract_leaderboard
+from scripts.causal.extract_interventions import EVIDENCE, extract_leaderboard
 from scripts.causal.files import InputError, canonical_json, digest
 from scripts.causal.forms import parse_file, write_file
 from scripts.causal.graph.assemble import assemble_dag
+from scripts.causal.graph.design import Design, build_design
 from scripts.causal.graph.diff import diff_dags
-from scripts.causal.graph.estimate import estimate_data_graph
+from scripts.causal.graph.effects import EffectsTable, leaderboard_effects
+from scripts.causal.graph.estimate import estimate_data_graph, pag_of
 from scripts.causal.graph.identifiability import check_identifiability
 from scripts.causal.graph.render import render
 from scripts.causal.graph.schema import CausalDag, DagDiff, DataGraph, IdentifiabilityReport
+from scripts.causal.graph.threads import one_thread
 from scripts.causal.leaderboard.schema import Leaderboard
 from scripts.causal.report import write_report
 from scripts.causal.select_interventions import Setting, select
@@ -79,6 +84,16 @@ class Campaign:
 
 
 @dataclass(frozen=True)
+class Known:
+    """What the submissions alone say, which no cycle changes."""
+
+    leaderboard: Leaderboard
+    graph: DataGraph
+    design: Design
+    effects: EffectsTable
+
+
+@dataclass(frozen=True)
 class View:
     """What is believed at one moment: the graph, and what it can and cannot tell."""
 
@@ -99,8 +114,9 @@ def run_campaign(
     """
     plan = campaign.plan
     write_file(campaign.folder / "interventions.json", leaderboard)
-    graph = discover(campaign, leaderboard)
-    view = adjust(leaderboard, graph, [])
+    graph = discover(leaderboard, campaign.ledger, quiet=campaign.quiet)
+    known = study(leaderboard, graph)
+    view = adjust(known, [])
     platform = prepare(campaign)
     screens: list[ContrastRuns] = []
     decided: list[AblationResults] = []
@@ -118,7 +134,7 @@ def run_campaign(
         )
         write_file(folder / "ablation_results.json", results)
         decided.append(results)
-        before, view = view, adjust(leaderboard, graph, decided)
+        before, view = view, adjust(known, decided)
         write_file(folder / "causal_dag.json", view.dag)
         write_file(folder / "dag_diff.json", diff_dags(before.dag, view.dag, cycle=cycle))
     return publish(campaign, view, decided)
@@ -138,16 +154,28 @@ def prepare(campaign: Campaign) -> Platform:
     )
 
 
-def discover(campaign: Campaign, leaderboard: Leaderboard) -> DataGraph:
-    """Return what the submissions alone say; computed once for one leaderboard and one code."""
-    key = digest("data graph", canonical_json(leaderboard.model_dump(mode="json")), _graph_code())
-    known = campaign.ledger.recall(key)
+def discover(
+    leaderboard: Leaderboard, ledger: Ledger | None = None, *, quiet: bool = False
+) -> DataGraph:
+    """Return what the submissions alone say; computed once for one leaderboard and one code.
+
+    Args:
+        leaderboard: all submissions.
+        ledger: keeps the graph; None where nothing may be written.
+        quiet: show no progress.
+    """
+    variables = {name: repr(variable) for name, variable in load_variables().items()}
+    told = canonical_json([leaderboard.model_dump(mode="json"), variables])
+    key = digest("data graph", told, _graph_code())
+    known = ledger.recall(key) if ledger else None
     if known is not None:
         return DataGraph.model_validate(known)
-    with progress_bar("causal graph", quiet=campaign.quiet) as progress:
-        graph = estimate_data_graph(leaderboard, progress=progress)
-    campaign.ledger.remember(key, graph.model_dump(mode="json"))
-    return graph
+    with progress_bar("causal graph", quiet=quiet) as progress:
+        graph = estimate_data_graph(leaderboard, workers=os.cpu_count() or 1, progress=progress)
+    if ledger is None:
+        return graph
+    ledger.remember(key, graph.model_dump(mode="json"))
+    return DataGraph.model_validate(ledger.recall(key))  # as every later call will have it
 
 
 def _graph_code() -> str:
@@ -158,10 +186,19 @@ def _graph_code() -> str:
     )
 
 
-def adjust(leaderboard: Leaderboard, graph: DataGraph, decided: Sequence[AblationResults]) -> View:
+@one_thread()
+def study(leaderboard: Leaderboard, graph: DataGraph) -> Known:
+    """Return the graph with every effect that the submissions report or show."""
+    variables = load_variables()
+    design = build_design(leaderboard, variables=variables)
+    effects = leaderboard_effects(leaderboard, design, pag_of(graph), variables)
+    return Known(leaderboard, graph, design, effects)
+
+
+def adjust(known: Known, decided: Sequence[AblationResults]) -> View:
     """Return the graph with every tested effect on it, and what can be told from it now."""
-    dag = assemble_dag(graph, leaderboard, decided)
-    return View(dag, check_identifiability(leaderboard, dag))
+    dag = assemble_dag(known.graph, known.leaderboard, decided, effects=known.effects)
+    return View(dag, check_identifiability(known.leaderboard, dag, design=known.design))
 
 
 def choose(
@@ -177,9 +214,18 @@ def choose(
         view.dag,
         view.report,
         catalog,
-        Setting(trainer, plan.scale, plan.matched_by, plan.overrides),
+        Setting(
+            trainer,
+            plan.scale,
+            plan.matched_by,
+            plan.overrides,
+            screen=len(plan.screen_seeds),
+            confirm=len(plan.confirm_seeds),
+            alpha=plan.alpha / plan.max_cycles / plan.max_confirm,  # Holm's first step
+            mde=plan.mde,
+        ),
         limit=plan.max_per_cycle,
-        tested={result.contrast.id for results in decided for result in results.results},
+        decided=decided,
         cycle=cycle,
     )
 
@@ -317,9 +363,10 @@ def first_choice(
     plan: CampaignPlan,
     catalog: Mapping[str, Intervention],
     leaderboard: Leaderboard,
+    graph: DataGraph,
 ) -> Selection:
     """Return the first cycle's contrasts without running or writing anything."""
-    view = adjust(leaderboard, estimate_data_graph(leaderboard), [])
+    view = adjust(study(leaderboard, graph), [])
     return choose(trainer, plan, catalog, view, [], 1)
 
 
@@ -356,7 +403,9 @@ def summarise(campaign: Campaign, results: AblationResults) -> None:
 
 
 def main(
-    input: Annotated[Path, typer.Option(help="folder of README.md + submission.json")] = RECORDS,
+    input: Annotated[
+        Path, typer.Option(help="folder, clone or archive of submissions, or an evidence file")
+    ] = EVIDENCE,
     output: Annotated[Path, typer.Option(help="folder that campaigns are written to")] = RESULTS,
     name: Annotated[str | None, typer.Option(help="campaign's name (default: made up)")] = None,
     resume_from: Annotated[
@@ -417,11 +466,14 @@ def main(
         folder = output / plan.name
     catalog = load_catalog()
     leaderboard = extract_leaderboard(Path(plan.records))
+    where = ledger or folder.parent / "ledger.sqlite"
     if dry_run:
-        describe(plan, first_choice(trainer, plan, catalog, leaderboard))
+        kept = open_ledger(where) if "://" in str(where) or Path(where).is_file() else None
+        graph = discover(leaderboard, kept, quiet=quiet)
+        describe(plan, first_choice(trainer, plan, catalog, leaderboard, graph))
         return
     plan = settle(plan, folder)
-    store = open_ledger(ledger or folder.parent / "ledger.sqlite")
+    store = open_ledger(where)
     campaign = Campaign(plan, folder, trainer, catalog, store, quiet)
     with open_executor(trainer, store, plan.backend, workers, cooldown) as executor:
         results = run_campaign(campaign, leaderboard, executor)

@@ -1,11 +1,12 @@
-"""Graph, effects and catalog → the contrasts worth running next, each with its reason and cost.
+"""Graph, effects, catalog and own results → the contrasts worth running next, with reasons.
 
-Usage: python scripts/causal/select_interventions.py --dag causal_dag.json --output selection.json
+Usage: python scripts/causal/select_interventions.py --dag causal_dag.json
+           --identifiability identifiability_report.json --output selection.json
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,8 +14,18 @@ from typing import Annotated, Literal
 import typer
 
 from interventions.catalog import CATALOG_DIR, Intervention, load_catalog
-from scripts.causal.campaign.contrast import build_contrast
-from scripts.causal.campaign.schema import AblationResults, Contrast, Selection, Value
+from scripts.causal.campaign.choice import Choice, rank
+from scripts.causal.campaign.contrast import both, build_contrast
+from scripts.causal.campaign.joint import Candidate, Joint, Measurement, believe_jointly
+from scripts.causal.campaign.pairs import Synergy, propose_pairs
+from scripts.causal.campaign.schema import (
+    AblationResults,
+    Contrast,
+    ContrastResult,
+    Selection,
+    Value,
+)
+from scripts.causal.campaign.trial import Trial
 from scripts.causal.campaign.worth import Belief, believe
 from scripts.causal.cli import run_command
 from scripts.causal.files import InputError
@@ -22,15 +33,39 @@ from scripts.causal.forms import parse_file, write_file
 from scripts.causal.graph.schema import CausalDag, Identifiability, IdentifiabilityReport
 from trainers.api import Trainer, load_trainer
 
+PAIRED_NOISE = 0.001
+"""bpb. √2 × 0.00072, the seed spread pooled over the records' logs (50 degrees of freedom): what
+one paired difference scatters by until the campaign has measured its own."""
+
 
 @dataclass(frozen=True)
 class Setting:
-    """What every contrast of a campaign has in common."""
+    """What every contrast of a campaign has in common, and how each is decided.
+
+    Attributes:
+        overrides: fields of both arms, on top of the scale.
+        screen, confirm: paired seeds of the two phases.
+        alpha: level at which a contrast must be confirmed in its cycle.
+        mde: smallest effect of interest, bpb.
+    """
 
     trainer: Trainer
     scale: str
     matched_by: Literal["flops", "steps"]
     overrides: Mapping[str, Value]
+    screen: int = 2
+    confirm: int = 4
+    alpha: float = 0.05
+    mde: float = 0.005
+
+
+@dataclass(frozen=True)
+class Option:
+    """A contrast that can be built, with what is known of it before own tests."""
+
+    contrast: Contrast
+    candidate: Candidate
+    words: str
 
 
 def select(
@@ -40,17 +75,22 @@ def select(
     setting: Setting,
     *,
     limit: int,
-    tested: Collection[str] = (),
+    decided: Sequence[AblationResults] = (),
+    synergies: Mapping[frozenset[str], Synergy] | None = None,
     cycle: int = 1,
 ) -> Selection:
-    """Return up to `limit` contrasts, most worth per FLOP first, one per variable if possible.
+    """Return up to `limit` contrasts, most expected improvement per training FLOP first.
 
-    Worth is the expected improvement in bpb per training FLOP of a pair. Contrasts of one
-    variable answer nearly the same question, so a second one waits until every other variable
-    has had its turn; what the data cannot identify has the widest belief and so is explored.
+    Expected is what survives screening and confirmation (`scripts.causal.campaign.trial`) under
+    the belief about all contrasts together, after what was tested
+    (`scripts.causal.campaign.joint`). What nobody can tell has the widest belief and is explored
+    for it; a tested contrast changes what its kin are worth, and what evidence as a whole is worth
+    here; pairs are proposed where something speaks for them (`scripts.causal.campaign.pairs`).
 
     Args:
-        tested: catalog ids that this campaign has already run.
+        decided: results of this campaign's earlier cycles.
+        synergies: pairs of catalog ids → what somebody reports of them together. READMEs hardly
+            ever name the members of a bundle, so the pipeline has none to give.
         limit: at least 1.
 
     Raises:
@@ -58,59 +98,182 @@ def select(
     """
     if limit < 1:
         raise InputError(f"at least one contrast per cycle is needed, got {limit}")
-    verdicts = {item.variable: item for item in report.variables}
-    ranked: list[tuple[float, Contrast]] = []
+    results = {item.contrast.id: item for file in decided for item in file.results}
+    noise = paired_noise(decided)
+    tested = {
+        name: measured
+        for name, item in results.items()
+        if (measured := _measured(item, noise)) is not None
+    }
     passed_over: dict[str, str] = {}
-    for intervention in catalog.values():
-        if intervention.id in tested:
-            passed_over[intervention.id] = "already tested in this campaign"
-            continue
+    options = _singles(dag, report, catalog, setting, passed_over)
+    candidates = [option.candidate for option in options.values()]
+    joint = believe_jointly(candidates, tested).given(tested)
+    for proposal in propose_pairs(candidates, joint, tested, synergies):
+        one, other = (catalog[part] for part in proposal.candidate.parts)
         try:
-            contrast = build_contrast(
-                intervention,
-                setting.scale,
-                setting.trainer,
-                matched_by=setting.matched_by,
-                control_overrides=setting.overrides,
-            )
+            contrast = _build(both(one, other), setting)
         except InputError as error:
-            passed_over[intervention.id] = str(error)
+            passed_over[proposal.candidate.id] = str(error)
             continue
-        belief = believe(contrast, intervention.claims, dag)
-        worth = belief.expected_improvement() / contrast.flops_per_pair
-        reason = _reason(belief, verdicts.get(intervention.variable), contrast)
-        ranked.append((worth, contrast.model_copy(update={"reason": reason})))
-    chosen = _take_turns(ranked, limit, {catalog[name].variable for name in tested})
-    ids = {contrast.id for contrast in chosen}
-    for _, contrast in ranked:
-        if contrast.id not in ids:
-            passed_over[contrast.id] = "worth less per FLOP than those chosen"
+        options[contrast.id] = Option(contrast, proposal.candidate, proposal.reason)
+    candidates = [option.candidate for option in options.values()]
+    ranked = rank(
+        candidates,
+        believe_jointly(candidates, tested).given(tested),
+        {name: _trial(option.contrast, setting, noise) for name, option in options.items()},
+        tried=results,
+        held=_held(results.values()),
+    )
+    for name, item in results.items():
+        passed_over[name] = f"already tested in cycle {item.cycle}: {item.verdict}"
+    before = believe_jointly(candidates)
+    chosen = []
+    for place, choice in enumerate(ranked[:limit]):
+        option = options[choice.candidate.id]
+        words = f"{_worth(choice, place)} {_learnt(choice, before, tested)}{option.words}"
+        words = f"{words} {option.contrast.reason}".rstrip()
+        chosen.append(option.contrast.model_copy(update={"reason": words}))
+    last = ranked[:limit][-1].worth if ranked else 0.0
+    for choice in ranked[limit:]:
+        passed_over[choice.candidate.id] = _less(choice, last)
+    seen = {choice.candidate.id for choice in ranked}
+    for name in options.keys() - seen - passed_over.keys():
+        passed_over[name] = "waits for another combination with one of its variables"
     return Selection(cycle=cycle, contrasts=tuple(chosen), passed_over=passed_over)
 
 
-def _reason(belief: Belief, verdict: Identifiability | None, contrast: Contrast) -> str:
-    known = verdict.explanation if verdict else "The graph says nothing about this variable."
-    words = (
-        f"Believed effect {belief.mean:+.4f} ± {belief.sd:.4f} bpb ({belief.basis}); expected "
-        f"improvement {belief.expected_improvement():.4f} bpb for "
-        f"{contrast.flops_per_pair / 1e12:.2f} TFLOP a pair. {known}"
+def paired_noise(decided: Sequence[AblationResults]) -> float:
+    """Return the standard deviation in bpb of one paired difference, as the campaign measured it.
+
+    The latest variance prior; before there is one, what contrasts that differ in training showed;
+    before any has run, the records' seed spread.
+    """
+    for file in reversed(decided):
+        if file.prior is not None and file.prior.scale > 0:
+            return file.prior.scale
+    shown = [
+        (item.df, item.sd**2)
+        for file in decided
+        for item in file.results
+        if item.contrast.stage == "train" and item.sd and item.df
+    ]
+    if not shown:
+        return PAIRED_NOISE
+    return float(
+        (sum(df * variance for df, variance in shown) / sum(df for df, _ in shown)) ** 0.5
     )
-    return f"{words} {contrast.reason}".rstrip()
 
 
-def _take_turns(
-    ranked: list[tuple[float, Contrast]], limit: int, seen: set[str]
-) -> list[Contrast]:
-    """The best contrast of each variable first, variables not yet tested before the others."""
-    order = sorted(ranked, key=lambda item: (-item[0], item[1].id))
-    rounds: dict[str, int] = dict.fromkeys(seen, 1)
-    turns: list[tuple[int, int, Contrast]] = []
-    for place, (_, contrast) in enumerate(order):
-        turn = rounds.get(contrast.variable, 0)
-        rounds[contrast.variable] = turn + 1
-        turns.append((turn, place, contrast))
-    turns.sort(key=lambda item: item[:2])
-    return [contrast for _, _, contrast in turns[:limit]]
+def _measured(result: ContrastResult, noise: float) -> Measurement | None:
+    """Return what a result says of its own contrast; None where no seed has both arms."""
+    if result.effect is None or not result.seeds_used:
+        return None
+    return Measurement(result.effect, (result.sd or noise) / len(result.seeds_used) ** 0.5)
+
+
+def _held(results: Iterable[ContrastResult]) -> dict[str, float]:
+    held: dict[str, float] = {}
+    for item in results:
+        if item.verdict == "confirmed_better" and item.effect is not None:
+            variable = item.contrast.variable
+            held[variable] = max(held.get(variable, 0.0), -item.effect)
+    return held
+
+
+def _trial(contrast: Contrast, setting: Setting, noise: float) -> Trial:
+    return Trial(
+        noise=noise,
+        screen=setting.screen,
+        confirm=setting.confirm,
+        alpha=setting.alpha,
+        mde=setting.mde,
+        cost=contrast.flops_per_pair,
+    )
+
+
+def _build(intervention: Intervention, setting: Setting) -> Contrast:
+    return build_contrast(
+        intervention,
+        setting.scale,
+        setting.trainer,
+        matched_by=setting.matched_by,
+        control_overrides=setting.overrides,
+    )
+
+
+def _singles(
+    dag: CausalDag,
+    report: IdentifiabilityReport,
+    catalog: Mapping[str, Intervention],
+    setting: Setting,
+    passed_over: dict[str, str],
+) -> dict[str, Option]:
+    """Return what the catalog offers at this scale; why not goes into `passed_over`."""
+    verdicts = {item.variable: item for item in report.variables}
+    options: dict[str, Option] = {}
+    for intervention in catalog.values():
+        try:
+            contrast = _build(intervention, setting)
+        except InputError as error:
+            passed_over[intervention.id] = str(error)
+            continue
+        belief = believe(contrast, dag)
+        options[contrast.id] = Option(
+            contrast, _candidate(contrast, belief), _known(belief, verdicts.get(contrast.variable))
+        )
+    return options
+
+
+def _candidate(contrast: Contrast, belief: Belief) -> Candidate:
+    ends = (arm.get(contrast.variable) for arm in (contrast.control, contrast.treatment))
+    before, after = (
+        0.0 if end is None or isinstance(end, bool | str) else float(end) for end in ends
+    )
+    return Candidate(
+        contrast.id,
+        (contrast.id,),
+        (contrast.variable,),
+        after - before,
+        belief.mean,
+        belief.sd,
+    )
+
+
+def _known(belief: Belief, verdict: Identifiability | None) -> str:
+    graph = verdict.explanation if verdict else "The graph says nothing about this variable."
+    return f"From the leaderboard: {belief.basis}. {graph}"
+
+
+def _worth(choice: Choice, place: int) -> str:
+    so_far = "" if place == 0 else ", once those before it are known"
+    belief = f"Believed effect {choice.mean:+.4f} ± {choice.sd:.4f} bpb{so_far}"
+    if choice.worth <= 0:
+        return f"{belief}: no improvement that could be confirmed is expected, nor of any other."
+    return (
+        f"{belief}; trying it should bring {choice.gain:.4f} bpb that can be confirmed, for about "
+        f"{choice.seeds:.1f} seeds, {choice.gain / choice.worth / 1e12:.2f} TFLOP in all."
+    )
+
+
+def _learnt(choice: Choice, before: Joint, tested: Mapping[str, Measurement]) -> str:
+    """Say what own tests changed about a contrast that was not tested itself."""
+    place = before.ids.index(choice.candidate.id)
+    mean, sd = float(before.mean[place]), before.sd(place)
+    if not tested or abs(choice.mean - mean) < 0.1 * sd:
+        return ""
+    return (
+        f"Own tests of other contrasts moved it there from {mean:+.4f} ± {sd:.4f}: what they "
+        "showed of the same variable, and of how far the leaderboard's numbers hold here. "
+    )
+
+
+def _less(choice: Choice, last: float) -> str:
+    share = choice.worth / last if last > 0 else 0.0
+    return (
+        f"worth less per FLOP than those chosen ({share:.0%} of the last): believed effect "
+        f"{choice.mean:+.4f} ± {choice.sd:.4f} bpb, to bring {choice.gain:.4f} bpb"
+    )
 
 
 def main(
@@ -127,19 +290,34 @@ def main(
     trainer: Annotated[str, typer.Option(help="model family")] = "gpt",
     max_per_cycle: Annotated[int, typer.Option(help="most contrasts to choose")] = 3,
     matched_by: Annotated[str, typer.Option(help="flops or steps")] = "flops",
+    screen: Annotated[int, typer.Option(min=1, help="seeds that screen")] = 2,
+    confirm: Annotated[int, typer.Option(min=2, help="fresh seeds that decide")] = 4,
+    alpha: Annotated[float, typer.Option(help="the cycle's share of alpha")] = 0.0125,
+    mde: Annotated[float, typer.Option(help="smallest effect that matters, bpb")] = 0.005,
 ) -> None:
     """Choose the contrasts that are worth running next."""
-    earlier = [parse_file(AblationResults, path) for path in results or []]
     if matched_by not in ("flops", "steps"):
         raise InputError(f"--matched-by must be flops or steps, got {matched_by!r}")
+    if not 0 < alpha < 1 or not mde > 0:
+        raise InputError(f"0 < alpha < 1 and mde > 0 must hold, got {alpha} and {mde}")
+    decided = [parse_file(AblationResults, path) for path in results or []]
     selection = select(
         parse_file(CausalDag, dag),
         parse_file(IdentifiabilityReport, identifiability),
         load_catalog(catalog),
-        Setting(load_trainer(trainer), scale, "steps" if matched_by == "steps" else "flops", {}),
+        Setting(
+            load_trainer(trainer),
+            scale,
+            "steps" if matched_by == "steps" else "flops",
+            {},
+            screen=screen,
+            confirm=confirm,
+            alpha=alpha,
+            mde=mde,
+        ),
         limit=max_per_cycle,
-        tested={result.contrast.id for item in earlier for result in item.results},
-        cycle=1 + len(earlier),
+        decided=decided,
+        cycle=1 + len(decided),
     )
     write_file(output, selection)
     for contrast in selection.contrasts:

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Mapping
 from typing import Literal
 
-from interventions.catalog import Intervention
+from interventions.catalog import STAGES, Intervention
 from scripts.causal.campaign.schema import Contrast, Platform, Value
 from scripts.causal.files import InputError
 from trainers.api import Config, RunSpec, StageKind, Trainer
@@ -84,6 +84,31 @@ def build_contrast(
             "flops_per_pair": flops,
             "reason": " ".join(part for part in (reason, *notes) if part),
         }
+    )
+
+
+def both(one: Intervention, other: Intervention) -> Intervention:
+    """Return the intervention that makes two changes at once, named ``one+other``.
+
+    Its variable is ``a+b``: it speaks of neither of the two alone.
+
+    Raises:
+        InputError: they vary the same variable, or change a field that both name.
+    """
+    name = f"{one.id}+{other.id}"
+    if one.variable == other.variable:
+        raise InputError(f"intervention {name!r} would vary {one.variable!r} twice")
+    fields = [{*each.set, *each.multiply, *each.add} for each in (one, other)]
+    if twice := sorted(fields[0] & fields[1]):
+        raise InputError(f"intervention {name!r} would change {twice[0]!r} twice")
+    return Intervention(
+        id=name,
+        variable=f"{one.variable}+{other.variable}",
+        label=f"{one.label} with {other.label}",
+        stage=min(one.stage, other.stage, key=STAGES.index),
+        set={**one.set, **other.set},
+        multiply={**one.multiply, **other.multiply},
+        add={**one.add, **other.add},
     )
 
 

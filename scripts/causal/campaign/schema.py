@@ -22,8 +22,8 @@ class Contrast(Record):
     """A treatment against a control: full configurations that differ in the fields named.
 
     Attributes:
-        id: catalog id of the intervention.
-        variable: vocabulary id of the variable that is varied.
+        id: catalog id of the intervention; ``a+b`` where two are made together.
+        variable: vocabulary id of the variable that is varied; ``v+w`` where two are.
         label: a few words for people.
         changes: field → value in the treatment.
         control: the control's complete configuration.

@@ -1,4 +1,4 @@
-"""What running an intervention is worth: its expected improvement under what is believed of it."""
+"""What the leaderboard lets one believe of a contrast before this campaign has tested anything."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy.stats import norm
-
-from interventions.catalog import Claim
-from scripts.causal.campaign.direction import aligned
 from scripts.causal.campaign.schema import Contrast
-from scripts.causal.graph.schema import CausalDag, Estimate
+from scripts.causal.graph.combine import (
+    SMALLEST_TYPICAL,
+    SourceSpreads,
+    combine_evidence,
+    evidence_about,
+)
+from scripts.causal.graph.schema import QUANTILE, CausalDag, CombinedEffect, Estimate, SourceWeight
 
-TYPICAL_EFFECT_FLOOR = 0.001
-"""bpb. Half the leaderboard's bar of 0.005 nats: what is smaller is not worth telling apart."""
+NOTHING = "nothing is reported or observed: the leaderboard cannot tell"
 
 
 @dataclass(frozen=True)
@@ -25,72 +26,70 @@ class Belief:
     sd: float
     basis: str
 
-    def expected_improvement(self) -> float:
-        """E[max(0, −effect)] in bpb (Mockus 1975, against the control's effect of zero)."""
-        z = -self.mean / self.sd
-        return float(self.sd * (norm.pdf(z) + z * norm.cdf(z)))
-
 
 def typical_effect(dag: CausalDag) -> float:
-    """Size in bpb of a typical reported change: 1.4826 × the median |effect|, at least a floor.
+    """Return the standard deviation in bpb of effects of which nothing is known.
 
-    This is how far the truth may lie from a belief that rests on nothing, and how far an effect
-    may move when it is carried to another value of the variable or to another stack.
+    That is the prior's smallest spread among the graph's effects: it is wider where one turned
+    out large.
     """
-    sizes = sorted(
-        abs(estimate.effect)
-        for edge in dag.edges
-        for estimate in edge.estimates
-        if estimate.source == "reported"
-    )
-    if not sizes:
-        return TYPICAL_EFFECT_FLOOR
-    middle = len(sizes) // 2
-    median = sizes[middle] if len(sizes) % 2 else (sizes[middle - 1] + sizes[middle]) / 2
-    return max(TYPICAL_EFFECT_FLOOR, 1.4826 * median)
+    sizes = [part.between for one in dag.effects for part in one.weights if part.source == "prior"]
+    return min(sizes, default=SMALLEST_TYPICAL)
 
 
-def believe(contrast: Contrast, claims: Sequence[Claim], dag: CausalDag) -> Belief:
-    """Combine, weighted by precision, what is known of a contrast's effect.
+def believe(contrast: Contrast, dag: CausalDag) -> Belief:
+    """Return what reports and observations say of a contrast; own tests are left out.
 
-    The start is Normal(0, typical²). Estimates on the variable's edge to the outcome, turned to
-    the contrast's direction, and the catalog's published claims enter with their own variance
-    plus typical² between sources: an estimate at full scale on another stack is not one of this
-    very contrast, and a claim is mostly one seed.
+    Own tests enter by `scripts.causal.campaign.joint`, with what they say of other contrasts. Here
+    they count only in how much an association is taken to be worth that lies far from them, and in
+    the spreads of sources, which the graph has learnt with them. A
+    contrast that the graph holds no effect of is read off its variable's others, by the rules and
+    at the cost of `scripts.causal.graph.combine.evidence_about`; without any it is
+    Normal(0, typical²).
     """
     typical = typical_effect(dag)
-    estimates = _estimates(contrast, dag)
-    effects = [claim.delta_bpb for claim in claims if claim.delta_bpb is not None]
-    evidence = [(item.effect, _variance(item) + typical**2) for item in estimates]
-    evidence += [(effect, 2 * typical**2) for effect in effects]
-    precision = 1 / typical**2 + sum(1 / variance for _, variance in evidence)
-    mean = sum(effect / variance for effect, variance in evidence) / precision
-    return Belief(mean, 1 / math.sqrt(precision), _basis(estimates, len(effects)))
-
-
-def _estimates(contrast: Contrast, dag: CausalDag) -> list[Estimate]:
-    ends = {contrast.variable, dag.outcome}
-    values = contrast.control.get(contrast.variable), contrast.treatment.get(contrast.variable)
-    found = (
-        aligned(item, *values)
-        for edge in dag.edges
-        if {edge.source, edge.target} == ends
-        for item in edge.estimates
+    before = contrast.control.get(contrast.variable)
+    after = contrast.treatment.get(contrast.variable)
+    if before is None or after is None:
+        return Belief(0.0, typical, NOTHING)
+    told = (_untested(one) for one in dag.effects if one.variable == contrast.variable)
+    known = [estimate for estimate in told if estimate is not None]
+    found = evidence_about(known, before, after, typical)
+    if not found:
+        return Belief(0.0, typical, NOTHING)
+    spreads = SourceSpreads(typical, between={"reported": 0.0})  # it is in the estimate already
+    belief = combine_evidence(contrast.variable, before, after, found, spreads)
+    basis = found[0].estimate.detail + (
+        ", carried over from another value" if found[0].extra else ""
     )
-    return [item for item in found if item is not None]
+    return Belief(belief.mean, belief.sd, basis)
 
 
-def _variance(estimate: Estimate) -> float:
-    """Variance of an estimate from its 95 % interval."""
-    return ((estimate.high - estimate.low) / (2 * 1.96)) ** 2
+def _untested(effect: CombinedEffect) -> Estimate | None:
+    """Return what all but own tests and the prior say of it on one stack, as one estimate."""
+    parts = [part for part in effect.weights if part.source in ("reported", "observed")]
+    weight = sum(part.weight for part in parts)
+    if weight <= 0:
+        return None
+    mean = sum(part.weight * part.effect for part in parts) / weight
+    tested = any(part.source == "tested" for part in effect.weights)
+    other_stacks = 0.0 if tested else effect.tau  # beside own runs it is in the weights
+    half = QUANTILE * math.hypot(effect.sd / math.sqrt(weight), other_stacks)
+    return Estimate(
+        source="reported",  # one kind, so that all are weighed as one body of evidence
+        before=effect.before,
+        after=effect.after,
+        effect=mean,
+        low=mean - half,
+        high=mean + half,
+        n=len(parts),
+        detail=_words(parts),
+    )
 
 
-def _basis(estimates: Sequence[Estimate], claims: int) -> str:
-    parts = [
-        f"{item.source} {item.effect:+.4f} [{item.low:+.4f}, {item.high:+.4f}] for "
-        f"{item.contrast} (n={item.n})"
-        for item in estimates
-    ]
-    if claims:
-        parts.append(f"{claims} published claim{'s' if claims > 1 else ''}")
-    return "; ".join(parts) or "no estimate: the data cannot tell"
+def _words(parts: Sequence[SourceWeight]) -> str:
+    return "; ".join(
+        f"{part.source} {part.effect:+.4f} ± {math.hypot(part.se, part.between):.4f}"
+        + (f" ({words})" if (words := part.words.strip(", ")) else "")
+        for part in parts
+    )

@@ -7,12 +7,26 @@ from dataclasses import dataclass, replace
 
 from interventions.vocabulary import Variable, load_variables
 from scripts.causal.campaign.schema import AblationResults
+from scripts.causal.graph.beliefs import believed_effects
 from scripts.causal.graph.design import CONTEXT, OUTCOME, TIERS, build_design
-from scripts.causal.graph.effects import Finding, all_effects, findings
+from scripts.causal.graph.effects import (
+    EffectsTable,
+    Finding,
+    findings,
+    leaderboard_effects,
+    with_own_results,
+)
 from scripts.causal.graph.estimate import pag_of
-from scripts.causal.graph.expert import ExpertEdge, Standing, load_expert_edges, tag_edge
+from scripts.causal.graph.expert import (
+    Belief,
+    ExpertEdge,
+    Standing,
+    load_expert_edges,
+    tag_edge,
+)
 from scripts.causal.graph.schema import (
     CausalDag,
+    CombinedEffect,
     DataGraph,
     Edge,
     Estimate,
@@ -20,6 +34,8 @@ from scripts.causal.graph.schema import (
     Node,
     PairFrequency,
 )
+from scripts.causal.graph.statement import describe_graph
+from scripts.causal.graph.threads import one_thread
 from scripts.causal.leaderboard.schema import Leaderboard
 
 
@@ -55,11 +71,37 @@ def _drafts(
         drafts[pair] = replace(found, belief=words)
     for variable, estimates in effects.items():
         reports = sum(one.n for one in estimates if one.source == "reported")
-        words = f"claimed by READMEs, ablation rows: {reports}" if reports else ""
+        words = f"claimed by READMEs, independent reports: {reports}" if reports else ""
         pair = frozenset((variable, OUTCOME))
-        if variable not in CONTEXT and pair not in drafts:
+        spoken = any(one.source != "observed" for one in estimates)
+        if spoken and variable not in CONTEXT and pair not in drafts:
             drafts[pair] = _Draft(variable, OUTCOME, None, words)
     return list(drafts.values())
+
+
+def _an_effect(estimate: Estimate) -> bool:
+    return estimate.method != "adjusted" or estimate.identified is True
+
+
+def readable(estimates: Sequence[Estimate]) -> tuple[Estimate, ...]:
+    """Return the estimates that an edge carries: those that may be read as effects.
+
+    Of a numeric variable's several observed levels the best measured stands for the line; the
+    rest are in the combined effects.
+    """
+    kept: list[Estimate] = []
+    for one in estimates:
+        if one.source != "observed" or isinstance(one.before, bool | str):
+            kept += [one] if _an_effect(one) else []
+            continue
+        like = [
+            each
+            for each in estimates
+            if each.source == "observed" and each.method == one.method and _an_effect(each)
+        ]
+        if like and one is min(like, key=lambda each: each.se):
+            kept.append(one)
+    return tuple(kept)
 
 
 def _arrow_at(shares: PairFrequency | None, name: str) -> float:
@@ -75,6 +117,7 @@ def _finish(
     frequencies: Mapping[frozenset[str], PairFrequency],
     estimates: Sequence[Estimate],
     finding: Finding | None,
+    judged: Belief | None,
 ) -> Edge:
     """Return the tagged edge.
 
@@ -94,6 +137,7 @@ def _finish(
             rows=graph.fci.submissions,
             arrow_at_source=_arrow_at(shares, draft.source),
             finding=finding,
+            judged=judged,
         )
     )
     marks: tuple[Mark, Mark] = draft.marks or ("tail", "arrow")
@@ -140,63 +184,58 @@ def _nodes(
     return tuple(sorted(nodes.values(), key=lambda node: (node.tier, order[node.id])))
 
 
-def _statement(graph: DataGraph, edges: Sequence[Edge]) -> str:
-    """Return in plain sentences what the graph shows and what it does not."""
-    if graph.fallback:
-        return (
-            f"The data graph has no edges: {graph.fallback}. "
-            "What is drawn is belief, claims and own experiments only."
-        )
-    data = [edge for edge in edges if edge.origin == "data"]
-    into = [edge for edge in data if OUTCOME in (edge.source, edge.target)]
-    firm = sum(edge.tag in ("data_confirmed", "experiment_confirmed") for edge in data)
-    factors = len(graph.nodes) - 1 - sum(node.tier == 0 for node in graph.nodes)
-    confirmed = sum(edge.tag == "experiment_confirmed" for edge in edges)
-    words = (
-        f"{graph.fci.submissions} submissions in {graph.fci.clusters} lineage clusters let "
-        f"{factors} variables be compared; {len(graph.set_aside)} were set aside. "
-        f"The data holds {len(data)} edges, {len(into)} of them at {OUTCOME}, {firm} firmly "
-        "(adjacent in at least half of the resamples). "
-        "A circle means that the direction, or a hidden common cause, cannot be told: authors "
-        "chose what they combined, so an edge is a hypothesis until an experiment confirms it"
-    )
-    return f"{words}; own experiments confirmed {confirmed}." if confirmed else f"{words}."
+def _judged(effects: Sequence[CombinedEffect]) -> dict[str, Belief]:
+    """Return what scores say of each variable's published effects; support of any one counts."""
+    found: dict[str, Belief] = {}
+    for order in ("cannot_tell", "contradicted", "supported"):
+        found |= {one.variable: order for one in effects if one.belief == order}
+    return found
 
 
+@one_thread()
 def assemble_dag(
     graph: DataGraph,
     leaderboard: Leaderboard,
     results: Sequence[AblationResults] = (),
     *,
     variables: Mapping[str, Variable] | None = None,
+    effects: EffectsTable | None = None,
 ) -> CausalDag:
-    """Return the tagged graph: cheap, so that it can be redone after every cycle.
+    """Return the tagged graph: cheap where `effects` is given, so that every cycle can redo it.
 
     Args:
         graph: from `estimate_data_graph` on the same leaderboard.
         leaderboard: for reported and observed effects.
         results: verdicts of own experiments, earlier cycles first.
+        variables: the vocabulary; None for the repository's.
+        effects: `leaderboard_effects` of the same; None to estimate them here.
 
     Raises:
         InputError: an expert edge names an unknown variable.
     """
     variables = load_variables() if variables is None else variables
-    design = build_design(leaderboard, variables=variables)
-    effects = all_effects(leaderboard, design, pag_of(graph), variables, results)
-    effects = {name: found for name, found in effects.items() if name in variables}
+    if effects is None:
+        design = build_design(leaderboard, variables=variables)
+        effects = leaderboard_effects(leaderboard, design, pag_of(graph), variables)
+    table = with_own_results(effects, variables, results)
+    shown = {name: readable(found) for name, found in table.estimates.items() if name in variables}
+    shown = {name: found for name, found in shown.items() if found}
     settled = {name: one for name, one in findings(results).items() if name in variables}
     experts = load_expert_edges({*variables, *CONTEXT, OUTCOME})
     frequencies = {frozenset((one.a, one.b)): one for one in graph.frequencies}
+    believed = believed_effects(table, variables)
+    judged = _judged(believed)
     edges = []
-    for draft in _drafts(graph, experts, effects):
+    for draft in _drafts(graph, experts, shown):
         cause = draft.source if draft.target == OUTCOME else None
         edges.append(
             _finish(
                 draft,
                 graph,
                 frequencies,
-                effects.get(cause, ()) if cause else (),
+                shown.get(cause, ()) if cause else (),
                 settled.get(cause) if cause else None,
+                judged.get(cause) if cause else None,
             )
         )
     return CausalDag(
@@ -207,5 +246,7 @@ def assemble_dag(
         set_aside=graph.set_aside,
         imputed=graph.imputed,
         unquantified=graph.unquantified,
-        statement=_statement(graph, edges),
+        effects=believed,
+        refused=dict(table.refused),
+        statement=describe_graph(graph, edges),
     )

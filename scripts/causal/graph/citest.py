@@ -10,19 +10,18 @@ outcome is explained away.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
-from causallearn.utils.cit import CIT_Base, register_ci_test
 from numpy.typing import NDArray
 from scipy.special import chdtrc
 
+from scripts.causal.graph.determinants import Determinants, Places
 from scripts.causal.graph.encode import Matrix, encode_column
 
-TEST_NAME = "wilks_mixed"
 TEST_WORDS = (
     "Bartlett-corrected Wilks lambda of multivariate regression, normal scores and dummies"
 )
@@ -84,6 +83,11 @@ def _whiten(cross: Matrix, original: NDArray[np.float64]) -> Matrix:
     return result
 
 
+def kish(weights: NDArray[np.float64]) -> float:
+    """Return the number of rows of equal weight that tell as much: (Σw)² / Σw²."""
+    return float(weights.sum() ** 2 / (weights**2).sum())
+
+
 class WilksTest:
     """P-values of X ⟂ Y | S over an encoded table, cached.
 
@@ -92,13 +96,19 @@ class WilksTest:
         weights: one non-negative weight per row (a bootstrap's multiplicities); None for one
             each. The effective number of rows is (Σw)² / Σw² (Kish): copies of a row are no new
             evidence, and counting them as such doubles the rate of false edges.
+        rows: effective number of rows, where the caller knows better.
     """
 
-    def __init__(self, encoded: Encoded, weights: NDArray[np.float64] | None = None):
+    def __init__(
+        self,
+        encoded: Encoded,
+        weights: NDArray[np.float64] | None = None,
+        rows: float | None = None,
+    ):
         self.encoded = encoded
         count = encoded.blocks.shape[0]
         weights = np.ones(count) if weights is None else weights
-        self.rows = float(weights.sum() ** 2 / (weights**2).sum())
+        self.rows = kish(weights) if rows is None else rows
         share = weights / weights.sum()
         centred = encoded.blocks - share @ encoded.blocks
         cross: Matrix = (centred * share[:, None]).T @ centred
@@ -149,6 +159,56 @@ class WilksTest:
             self.cache[key] = self._compute(*key)
         return self.cache[key]
 
+    @cached_property
+    def _determinants(self) -> Determinants:
+        """Of the covariance in which each variable's own columns are uncorrelated, variance one.
+
+        The test does not change under such a change of basis, and determinants are at their best.
+        """
+        bases = [
+            _whiten(self.cross[np.ix_(own, own)], self.cross[own, own])
+            for own in self.encoded.places
+        ]
+        basis = np.zeros((len(self.cross), sum(one.shape[1] for one in bases)))
+        places, start = [], 0
+        for own, white in zip(self.encoded.places, bases, strict=True):
+            places.append(range(start, start + white.shape[1]))
+            basis[np.ix_(own, places[-1])] = white
+            start += white.shape[1]
+        return Determinants(basis.T @ self.cross @ basis, places)
+
+    def p_values(self, x: Places, y: Places, given: Places) -> NDArray[np.float64]:
+        """Return the p-values of many tests x ⟂ y | given at once.
+
+        The same numbers as `p_value` up to rounding, by Wilks' lambda as a ratio of determinants
+        (of xyS times S, to those of xS times yS); where columns are linearly dependent, which
+        determinants cannot judge, by `p_value` itself.
+
+        Args:
+            x: positions, (k,).
+            y: positions, (k,), each different from its x.
+            given: conditioning sets of one size, (k, size), without x and y.
+        """
+        blocks = self._determinants
+
+        def log_determinant(*more: Places) -> NDArray[np.float64]:
+            return blocks.of(np.sort(np.column_stack([given, *more]), axis=1))
+
+        every = log_determinant(x, y)
+        regular = np.isfinite(every)
+        used = blocks.widths[given].sum(axis=1)
+        p, q = blocks.widths[x], blocks.widths[y]
+        factor = self.rows - 1 - used - (p + q + 1) / 2
+        testable = (p > 0) & (q > 0) & (factor > np.maximum(p, q))
+        with np.errstate(invalid="ignore"):  # inf - inf, where not regular
+            log_lambda = every + log_determinant() - (log_determinant(x) + log_determinant(y))
+        statistic = np.where(regular & testable, -factor * log_lambda, 0.0)
+        result: NDArray[np.float64] = np.zeros(len(x))
+        result[testable] = chdtrc((p * q)[testable], np.maximum(statistic[testable], 0.0))
+        for one in np.flatnonzero(~regular):
+            result[one] = self.p_value(int(x[one]), int(y[one]), given[one].tolist())
+        return result
+
     def _compute(self, x: int, y: int, given: tuple[int, ...]) -> float:
         places = self.encoded.places
         px, py = places[x], places[y]
@@ -172,23 +232,3 @@ class WilksTest:
         squares = np.linalg.svd(canonical, compute_uv=False) ** 2
         statistic = -factor * np.log1p(-np.minimum(squares, 1 - 1e-12)).sum()
         return float(chdtrc(p * q, statistic))
-
-
-class _CausalLearnWilks(CIT_Base):  # type: ignore[misc]
-    """The same test in the form that causal-learn calls; `data` only tells it the size.
-
-    Args:
-        data: anything with as many columns as there are variables.
-        arguments: ``test``, a function of (x, y, given) that returns a p-value.
-    """
-
-    def __init__(self, data: NDArray[np.float64], **arguments: object):
-        super().__init__(data)
-        self.test = cast(Callable[[int, int, Sequence[int]], float], arguments["test"])
-        self.check_cache_method_consistent(TEST_NAME, TEST_WORDS)
-
-    def __call__(self, x: int, y: int, condition_set: Sequence[int] | None = None) -> float:
-        return self.test(int(x), int(y), [int(one) for one in condition_set or ()])
-
-
-register_ci_test(TEST_NAME, _CausalLearnWilks)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from scipy.stats import norm
@@ -11,11 +13,20 @@ from scipy.stats import t as student
 
 from interventions.vocabulary import Variable
 from scripts.causal.campaign.schema import AblationResults, ContrastResult
+from scripts.causal.graph.combine import (
+    SourceSpreads,
+    combine_evidence,
+    contrasts,
+    evidence_about,
+    learn_spreads,
+)
 from scripts.causal.graph.design import Design
-from scripts.causal.graph.observed import observed_effects
+from scripts.causal.graph.differences import difference_effects
+from scripts.causal.graph.observed import adjusted_effects, by_variable, submissions_panel
 from scripts.causal.graph.pag import Pag
 from scripts.causal.graph.reported import reported_effects
-from scripts.causal.graph.schema import Estimate
+from scripts.causal.graph.schema import CombinedEffect, Estimate, Level
+from scripts.causal.graph.threads import one_thread
 from scripts.causal.leaderboard.schema import Leaderboard
 
 Finding = Literal["confirmed", "equivalent", "undecided"]
@@ -37,13 +48,16 @@ def own_estimate(result: ContrastResult) -> Estimate | None:
     else:
         ratio = student.ppf(0.975, result.df) / student.ppf((1 + level) / 2, result.df)
     half *= float(ratio)
+    contrast = result.contrast
     return Estimate(
         source="tested",
+        before=contrast.control.get(contrast.variable, False),
+        after=contrast.treatment.get(contrast.variable, True),
         effect=result.effect,
         low=result.effect - half,
         high=result.effect + half,
         n=len(result.seeds_used),
-        contrast=result.contrast.label,
+        detail=contrast.label,
     )
 
 
@@ -77,21 +91,94 @@ def own_effects(results: Sequence[AblationResults]) -> dict[str, tuple[Estimate,
     return {variable: tuple(by_id.values()) for variable, by_id in found.items()}
 
 
-def all_effects(
+@dataclass(frozen=True)
+class EffectsTable:
+    """All evidence on a leaderboard's contrasts, and the one posterior of each.
+
+    Attributes:
+        estimates: per variable, tested, then observed (child − parent, then adjusted), then
+            reported.
+        spreads: how far each kind of source lies from the truth, learnt over all contrasts.
+        refused: variable → why the submissions give no number of their own for it, in words.
+    """
+
+    estimates: Mapping[str, tuple[Estimate, ...]]
+    spreads: SourceSpreads
+    refused: Mapping[str, str]
+
+    def effect(
+        self, variable: str, before: Level, after: Level, published: Sequence[float] = ()
+    ) -> CombinedEffect:
+        """Return the posterior of any contrast; one of which nothing is known is the prior."""
+        known = self.estimates.get(variable, ())
+        evidence = evidence_about(known, before, after, self.spreads.typical)
+        return combine_evidence(variable, before, after, evidence, self.spreads, published)
+
+    @cached_property
+    def combined(self) -> tuple[CombinedEffect, ...]:
+        """The posterior of every contrast that some estimate is about."""
+        return tuple(
+            self.effect(variable, before, after)
+            for variable, known in self.estimates.items()
+            for before, after in contrasts(known)
+        )
+
+
+@one_thread()
+def leaderboard_effects(
+    leaderboard: Leaderboard,
+    design: Design,
+    pag: Pag,
+    variables: Mapping[str, Variable],
+    *,
+    use_reported: bool = True,
+) -> EffectsTable:
+    """Return what submissions say without any run of ours: costly, and the same in every cycle.
+
+    Args:
+        leaderboard: for what READMEs report.
+        design: of the same leaderboard.
+        pag: the data graph; variables that are no node of it count as not identified.
+        variables: the vocabulary.
+        use_reported: False leaves out what READMEs report, to see what scores alone say.
+    """
+    panel = submissions_panel(design)
+    adjusted, unadjusted = adjusted_effects(design, pag, panel)
+    usual = panel.model.tau2 if panel.model else 0.0
+    differences, unpaired = difference_effects(design, usual)
+    reported = reported_effects(leaderboard, variables) if use_reported else {}
+    estimates = by_variable((differences, adjusted, reported))
+    refused = {
+        name: f"adjusted: {reason}; child − parent: {unpaired.get(name, 'no estimate')}"
+        for name, reason in unadjusted.items()
+        if name in variables and name not in differences
+    }
+    return EffectsTable(estimates, learn_spreads(estimates), refused)
+
+
+def with_own_results(
+    table: EffectsTable, variables: Mapping[str, Variable], results: Sequence[AblationResults]
+) -> EffectsTable:
+    """Return the table with verdicts of own experiments, earlier cycles first, before the rest."""
+    tested = {name: own for name, own in own_effects(results).items() if name in variables}
+    if not tested:
+        return table
+    estimates = by_variable((tested, table.estimates))
+    return EffectsTable(estimates, learn_spreads(estimates), table.refused)
+
+
+def estimate_effects(
     leaderboard: Leaderboard,
     design: Design,
     pag: Pag,
     variables: Mapping[str, Variable],
     results: Sequence[AblationResults] = (),
-) -> dict[str, tuple[Estimate, ...]]:
-    """Return per variable its estimates: tested, then observed, then reported."""
-    sources = (
-        own_effects(results),
-        observed_effects(design, pag),
-        reported_effects(leaderboard, variables),
-    )
-    names = {name for source in sources for name in source}
-    return {
-        name: tuple(one for source in sources for one in source.get(name, ()))
-        for name in sorted(names)
-    }
+    *,
+    use_reported: bool = True,
+) -> EffectsTable:
+    """Return every source's estimates and what they say together.
+
+    Arguments as of `leaderboard_effects` and `with_own_results`.
+    """
+    table = leaderboard_effects(leaderboard, design, pag, variables, use_reported=use_reported)
+    return with_own_results(table, variables, results)

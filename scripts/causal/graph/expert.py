@@ -6,7 +6,9 @@ The rules, the first that applies:
 2. data_contradicted: our own runs found no effect beyond the smallest that matters; or an edge
    is believed whose supposed cause bears an arrowhead (it causes nothing there) in the data graph
    and in at least half of the resamples; or the pair is not adjacent in the graph, in at most one
-   resample in twenty, and there are enough submissions for a weak effect to have shown.
+   resample in twenty, and there are enough submissions for a weak effect to have shown. Of an
+   effect on bpb with a published size, smaller than what shows as an edge, only a contradiction
+   of that size counts.
 3. data_confirmed: the pair is adjacent in the data graph and in at least half of the resamples,
    and the marks allow the believed direction, if there is one.
 4. expert_imposed: believed only; the data cannot speak, since a variable of the pair did not
@@ -21,11 +23,13 @@ import tomllib
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from scripts.causal.files import InputError, read_text
 from scripts.causal.graph.effects import Finding
 from scripts.causal.graph.schema import Mark, Tag
 
+Belief = Literal["supported", "contradicted", "cannot_tell"]
 EXPERT_FILE = Path(__file__).with_name("expert_edges.toml")
 FIRM = 0.5
 ABSENT = 0.05
@@ -55,6 +59,7 @@ class Standing:
         arrow_at_source: share of resamples with an arrowhead at the source.
         rows: submissions behind the estimate.
         finding: what own experiments say of the source's effect on the outcome.
+        judged: what scores say of the published size of that effect; None where there is none.
     """
 
     believed: bool
@@ -63,6 +68,7 @@ class Standing:
     rows: int
     arrow_at_source: float = 0.0
     finding: Finding | None = None
+    judged: Belief | None = None
 
 
 def tag_edge(standing: Standing) -> Tag:
@@ -77,7 +83,8 @@ def tag_edge(standing: Standing) -> Tag:
     if standing.believed and no_cause and standing.arrow_at_source >= FIRM:
         return "data_contradicted"
     absent = standing.marks is None and standing.frequency is not None and frequency <= ABSENT
-    if standing.believed and absent and standing.rows >= ROWS_TO_SEE_WEAK_EFFECTS:
+    seen = standing.rows >= ROWS_TO_SEE_WEAK_EFFECTS and standing.judged in (None, "contradicted")
+    if standing.believed and absent and seen:
         return "data_contradicted"
     if firm and not (standing.believed and no_cause):
         return "data_confirmed"

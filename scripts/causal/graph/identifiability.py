@@ -17,6 +17,7 @@ from scripts.causal.graph.schema import (
     IdentifiabilityReport,
     Mark,
 )
+from scripts.causal.graph.threads import one_thread
 from scripts.causal.leaderboard.schema import Leaderboard
 
 STRONG_ASSOCIATION = 0.7
@@ -93,8 +94,20 @@ def _of_tested(variable: str, estimates: tuple[Estimate, ...]) -> Identifiabilit
     )
 
 
+def _silence(design: Design, variable: str) -> str:
+    """Return that most submissions do not tell of a variable, where it is so; else nothing."""
+    unknown, rows = design.imputed.get(variable, 0), len(design.table)
+    if 2 * unknown <= rows:
+        return ""
+    return f" {unknown} of {rows} submissions do not say it and are taken to be as the baseline."
+
+
 def _of_factor(
-    pag: Pag, variable: str, partners: tuple[str, ...], estimates: tuple[Estimate, ...]
+    pag: Pag,
+    variable: str,
+    partners: tuple[str, ...],
+    estimates: tuple[Estimate, ...],
+    silence: str,
 ) -> Identifiability:
     status = identification(pag, variable, OUTCOME)
     through = _words(paths_to(pag, variable, OUTCOME))
@@ -111,7 +124,7 @@ def _of_factor(
         "disconnected": f"Given the other variables, {variable} and bpb show no dependence in "
         "these submissions, which is not proof that there is none.",
     }
-    explanation = explanations[status] + beside
+    explanation = explanations[status] + beside + silence
     if status == "identified" and not observed:
         explanation += " The rows are too few to put a number on it."
     elif status == "identified" and not clear:
@@ -126,19 +139,27 @@ def _of_factor(
     )
 
 
+@one_thread()
 def check_identifiability(
     leaderboard: Leaderboard,
     dag: CausalDag,
     *,
     variables: Mapping[str, Variable] | None = None,
+    design: Design | None = None,
 ) -> IdentifiabilityReport:
     """Return for every variable of the vocabulary whether its effect can be told, and why.
 
     Own experiments come first; then what kept a variable out of the estimate; then what the
     graph says. Only an identified or tested effect whose interval leaves zero out is `proceed`.
+
+    Args:
+        leaderboard: the submissions that the graph is of.
+        dag: their graph, own results included.
+        variables: the vocabulary; None for the repository's.
+        design: of the same leaderboard; None to make it here.
     """
     variables = load_variables() if variables is None else variables
-    design = build_design(leaderboard, variables=variables)
+    design = build_design(leaderboard, variables=variables) if design is None else design
     pag = data_pag(dag)
     effects = outcome_estimates(dag)
     excluded = {one.variable: one for one in design.excluded}
@@ -154,5 +175,6 @@ def check_identifiability(
             reason = fault_of(design) or "it is no node of the graph that was given"
             items.append(_of_excluded(Excluded(name, "too_few", reason), estimates))
         else:
-            items.append(_of_factor(pag, name, partners.get(name, ()), estimates))
+            silence = _silence(design, name)
+            items.append(_of_factor(pag, name, partners.get(name, ()), estimates, silence))
     return IdentifiabilityReport(outcome=dag.outcome, variables=tuple(items))

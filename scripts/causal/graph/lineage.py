@@ -1,4 +1,4 @@
-"""Which submissions are kin: those that build on the same pull request vary together."""
+"""Which submissions are kin: who builds on whom, and who varies together."""
 
 from __future__ import annotations
 
@@ -10,6 +10,57 @@ CLUSTER_RULE = (
     "family: submissions that name the same first parent pull request, with that parent; "
     "a submission without a parent or child goes with its author's others"
 )
+
+
+def parent_rows(submissions: Sequence[Submission]) -> tuple[int | None, ...]:
+    """Return for each submission the place of the one it builds on, None when it is not there.
+
+    The first parent pull request that stands in the list counts, under any of the numbers that a
+    submission has. Of several submissions in one pull request the best score is what was built
+    on. A pull request of a higher number is no parent, so no chain comes back to where it began.
+    """
+    standing: dict[int, list[int]] = {}
+    for row, submission in enumerate(submissions):
+        for number in submission.pull_requests:
+            standing.setdefault(number, []).append(row)
+
+    def parent(row: int) -> int | None:
+        child = submissions[row]
+        for number in child.parent_prs:
+            earlier = [one for one in standing.get(number, ()) if _before(submissions[one], child)]
+            if earlier:
+                return min(earlier, key=lambda one: (_score(submissions[one]), one))
+        return None
+
+    return tuple(parent(row) for row in range(len(submissions)))
+
+
+def _score(submission: Submission) -> float:
+    return float("inf") if submission.val_bpb is None else submission.val_bpb
+
+
+def _before(one: Submission, child: Submission) -> bool:
+    """Say whether a submission that has a pull request came before the child.
+
+    By the lowest of its numbers; a child without any can be nobody's parent and close no chain.
+    """
+    numbers = child.pull_requests
+    return not numbers or min(one.pull_requests) < min(numbers)
+
+
+def oldest_first(parents: Sequence[int | None]) -> tuple[int, ...]:
+    """Return the rows in an order in which every parent stands before its children."""
+    order: list[int] = []
+    placed = [False] * len(parents)
+    for start in range(len(parents)):
+        chain = []
+        row: int | None = start
+        while row is not None and not placed[row]:
+            placed[row] = True
+            chain.append(row)
+            row = parents[row]
+        order.extend(reversed(chain))
+    return tuple(order)
 
 
 def lineage_clusters(submissions: Sequence[Submission]) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ from matplotlib.patches import Circle, FancyBboxPatch, Polygon
 from scripts.causal.files import atomic_path, write_text
 from scripts.causal.graph.encode import Matrix
 from scripts.causal.graph.layout import FONT_SIZE, Box, lay_out
+from scripts.causal.graph.picture import choose_drawn
 from scripts.causal.graph.schema import CausalDag, Edge, Mark
 from scripts.causal.graph.style import MARK_WORDS, STYLES, TIER_NAMES, line_width
 
@@ -203,6 +204,8 @@ def _by_matplotlib(dag: CausalDag, kind: str) -> bytes:
 def render(dag: CausalDag, folder: Path, *, system_dot: bool = True) -> tuple[Path, ...]:
     """Write ``causal_dag.dot``, ``.svg`` and ``.png`` into `folder`; return their paths.
 
+    The .dot holds the whole graph, the pictures what `choose_drawn` takes of a large one.
+
     Args:
         dag: the graph.
         folder: created when missing.
@@ -211,14 +214,16 @@ def render(dag: CausalDag, folder: Path, *, system_dot: bool = True) -> tuple[Pa
     Raises:
         InputError: the folder cannot be written.
     """
-    source = dot_source(dag)
     dot = folder / "causal_dag.dot"
-    write_text(dot, source)
+    write_text(dot, dot_source(dag))
     written = [dot]
+    picture = choose_drawn(dag)
+    part = picture.dag.model_copy(update={"statement": picture.words or dag.statement})
+    source = dot_source(part)
     for kind in ("svg", "png"):
-        picture = (_by_dot(source, kind) if system_dot else None) or _by_matplotlib(dag, kind)
+        drawn = (_by_dot(source, kind) if system_dot else None) or _by_matplotlib(part, kind)
         path = folder / f"causal_dag.{kind}"
         with atomic_path(path) as temporary:
-            temporary.write_bytes(picture)
+            temporary.write_bytes(drawn)
         written.append(path)
     return tuple(written)

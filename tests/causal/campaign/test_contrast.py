@@ -5,6 +5,7 @@ import pytest
 from interventions.catalog import Intervention, load_catalog
 from scripts.causal.campaign.contrast import (
     aa_contrast,
+    both,
     build_contrast,
     first_difference,
     parse_fields,
@@ -172,3 +173,33 @@ def test_fields_are_read_in_the_type_they_have():
 def test_fields_that_cannot_be_read_are_named(text, message):
     with pytest.raises(InputError, match=message):
         parse_fields(text, {"wide": True, "layers": 2, "rate": 0.5})
+
+
+def named(name, variable, **how):
+    return Intervention(id=name, variable=variable, label=name.upper(), stage="train", **how)
+
+
+def test_two_changes_at_once_are_one_contrast(toy):
+    pair = both(
+        named("tanh", "activation", set={"activation": "tanh"}),
+        named("wide", "model_dim", multiply={"model_dim": 2.0}),
+    )
+    contrast = build_contrast(pair, "tiny", toy)
+    assert (contrast.id, contrast.variable) == ("tanh+wide", "activation+model_dim")
+    assert contrast.label == "TANH with WIDE"
+    assert contrast.changes == {"activation": "tanh", "model_dim": 16}
+    assert contrast.treatment["iterations"] == 20
+
+
+def test_a_pair_begins_where_its_first_change_does():
+    coarse = Intervention("coarse", "quant_bits", "4 bits", "quantize", set={"quant_bits": 4})
+    tanh = named("tanh", "activation", set={"activation": "tanh"})
+    assert both(coarse, tanh).stage == both(tanh, coarse).stage == "train"
+
+
+def test_two_changes_of_one_thing_are_no_pair():
+    tanh = named("tanh", "activation", set={"activation": "tanh"})
+    with pytest.raises(InputError, match="would vary 'activation' twice"):
+        both(tanh, named("sin", "activation", set={"activation": "sin"}))
+    with pytest.raises(InputError, match="would change 'activation' twice"):
+        both(tanh, named("odd", "odd", set={"activation": "sin"}))

@@ -2,61 +2,64 @@ import pytest
 
 from scripts.causal.campaign.direction import aligned
 from scripts.causal.campaign.schema import Value
-from scripts.causal.graph.schema import Estimate
+from scripts.causal.graph.schema import Estimate, Level
 
 
-def estimate(contrast: str) -> Estimate:
-    return Estimate(source="reported", effect=-0.02, low=-0.05, high=0.01, n=1, contrast=contrast)
+def estimate(before: Level, after: Level) -> Estimate:
+    return Estimate(
+        source="reported", before=before, after=after, effect=-0.02, low=-0.05, high=0.01, n=1
+    )
 
 
 @pytest.mark.parametrize(
-    ("contrast", "control", "treatment"),
+    ("levels", "values"),
     [
-        ("without → with", False, True),
-        ("without → with", 0, 0.1),
-        ("relu_sq → leaky_relu_sq", "relu_sq", "leaky_relu_sq"),
-        ("9 → 11", 9, 11),
-        ("9 → 11", 2, 3),
-        ("9 → 11 (linear), adjusted for date, track", 2, 4),
-        ("0.99 → 0.9", 0.95, 0.9),
+        ((False, True), (False, True)),
+        ((0, True), (0, 0.1)),
+        (("none", True), ("none", "score_first")),
+        (("relu_sq", "leaky_relu_sq"), ("relu_sq", "leaky_relu_sq")),
+        ((9, 11), (9, 11)),
+        ((9, 11), (2, 3)),
+        ((0.99, 0.9), (0.95, 0.9)),
     ],
 )
 def test_the_same_direction_stands_as_it_is(
-    contrast: str, control: Value, treatment: Value
+    levels: tuple[Level, Level], values: tuple[Value, Value]
 ) -> None:
-    assert aligned(estimate(contrast), control, treatment) == estimate(contrast)
+    assert aligned(estimate(*levels), *values) == estimate(*levels)
 
 
 @pytest.mark.parametrize(
-    ("contrast", "control", "treatment", "turned"),
+    ("levels", "values"),
     [
-        ("without → with", True, False, "with → without"),
-        ("relu_sq → gelu", "gelu", "relu_sq", "gelu → relu_sq"),
-        ("9 → 11 (linear), adjusted for date", 9, 7, "11 → 9 (linear), adjusted for date"),
+        ((False, True), (True, False)),
+        (("relu_sq", "gelu"), ("gelu", "relu_sq")),
+        ((9, 11), (9, 7)),
+        ((0, True), (3072, 0)),
     ],
 )
 def test_the_other_direction_turns_effect_and_interval(
-    contrast: str, control: Value, treatment: Value, turned: str
+    levels: tuple[Level, Level], values: tuple[Value, Value]
 ) -> None:
     # "with skips −0.02" is evidence that taking them away costs 0.02.
-    found = aligned(estimate(contrast), control, treatment)
+    found = aligned(estimate(*levels), *values)
     assert found is not None
     assert (found.effect, found.low, found.high) == (0.02, -0.01, 0.05)
-    assert found.contrast == turned
+    assert (found.before, found.after) == levels[::-1]
 
 
 @pytest.mark.parametrize(
-    ("contrast", "control", "treatment"),
+    ("levels", "values"),
     [
-        ("relu_sq → leaky_relu_sq", "relu_sq", "gelu"),
-        ("gelu → leaky_relu_sq", "relu_sq", "leaky_relu_sq"),
-        ("9 → 11", None, 11),
-        ("9 → 11", 9, 9),
-        ("no U-Net skips", True, False),
-        ("without → score_first", False, True),
+        (("relu_sq", "leaky_relu_sq"), ("relu_sq", "gelu")),
+        (("gelu", "leaky_relu_sq"), ("relu_sq", "leaky_relu_sq")),
+        ((9, 11), (None, 11)),
+        ((9, 11), (9, 9)),
+        (("none", "score_first"), ("none", "lora")),
+        ((0, True), (64, 128)),
     ],
 )
 def test_another_comparison_is_no_evidence(
-    contrast: str, control: Value | None, treatment: Value
+    levels: tuple[Level, Level], values: tuple[Value | None, Value]
 ) -> None:
-    assert aligned(estimate(contrast), control, treatment) is None
+    assert aligned(estimate(*levels), *values) is None

@@ -1,20 +1,18 @@
-"""What an intervention is worth: evidence moves the belief, and ignorance is worth exploring."""
+"""What the leaderboard lets one believe: evidence moves it, own tests enter elsewhere."""
 
-import math
-
-import numpy as np
 import pytest
 
-from interventions.catalog import Claim
 from scripts.causal.campaign.schema import Contrast
-from scripts.causal.campaign.worth import (
-    TYPICAL_EFFECT_FLOOR,
-    Belief,
-    believe,
-    typical_effect,
+from scripts.causal.campaign.worth import believe, typical_effect
+from scripts.causal.graph.combine import (
+    SMALLEST_TYPICAL,
+    SourceSpreads,
+    combine,
+    combine_evidence,
 )
-from scripts.causal.graph.schema import CausalDag, Edge, Estimate, FciSettings
+from scripts.causal.graph.schema import CausalDag, Estimate, FciSettings
 
+SPREADS = SourceSpreads(typical=0.004, between={"reported": 0.002})
 SETTINGS = FciSettings(
     test="wilks",
     alpha=0.05,
@@ -27,43 +25,36 @@ SETTINGS = FciSettings(
 )
 
 
-def estimate(effect: float, half_width: float = 0.001, source: str = "reported") -> Estimate:
+def estimate(effect, before=0, after=1, source="reported", half_width=0.001, tau=None):
     return Estimate(
         source=source,
+        before=before,
+        after=after,
         effect=effect,
         low=effect - half_width,
         high=effect + half_width,
         n=5,
-        contrast="0 → 1",
+        tau=tau,
     )
 
 
-def graph(**estimates: list[Estimate]) -> CausalDag:
-    edges = tuple(
-        Edge(
-            source=variable,
-            target="bpb",
-            source_mark="circle",
-            target_mark="arrow",
-            origin="data",
-            tag="uncertain",
-            frequency=0.5,
-            estimates=tuple(items),
-        )
-        for variable, items in estimates.items()
-    )
+def graph(**estimates):
+    effects = [combine(items, SPREADS, variable) for variable, items in estimates.items()]
+    if effects:
+        effects.append(combine_evidence("swa", False, True, (), SPREADS))  # the prior alone
     return CausalDag(
         outcome="bpb",
         nodes=(),
-        edges=edges,
+        edges=(),
         fci=SETTINGS,
         set_aside=(),
         imputed={},
+        effects=tuple(effects),
         statement="",
     )
 
 
-def contrast(variable: str, before: float | str = 0, after: float | str = 1) -> Contrast:
+def contrast(variable, before=0, after=1):
     return Contrast(
         id="x",
         variable=variable,
@@ -78,54 +69,63 @@ def contrast(variable: str, before: float | str = 0, after: float | str = 1) -> 
     )
 
 
-def test_expected_improvement_is_the_mean_of_the_gain():
-    belief = Belief(mean=0.002, sd=0.004, basis="")
-    draws = np.random.default_rng(0).normal(0.002, 0.004, 400_000)
-    assert belief.expected_improvement() == pytest.approx(np.maximum(0, -draws).mean(), rel=0.02)
-
-
 def test_without_evidence_the_belief_is_as_wide_as_a_typical_effect():
-    dag = graph(ema=[estimate(-0.004)], swa=[estimate(0.002)], qat=[estimate(-0.003)])
-    assert typical_effect(dag) == pytest.approx(1.4826 * 0.003)
-    belief = believe(contrast("activation"), (), dag)
-    assert (belief.mean, belief.sd) == (0.0, pytest.approx(typical_effect(dag)))
+    dag = graph(ema=[estimate(-0.1)])
+    assert typical_effect(dag) == 0.004
+    belief = believe(contrast("activation", "relu_sq", "gelu"), dag)
+    assert (belief.mean, belief.sd) == (0.0, 0.004)
     assert "cannot tell" in belief.basis
 
 
-def test_an_estimate_moves_the_belief_towards_itself_but_not_all_the_way():
+def test_an_empty_graph_still_gives_a_belief():
+    assert typical_effect(graph()) == SMALLEST_TYPICAL
+    assert believe(contrast("ema"), graph()).sd == SMALLEST_TYPICAL
+
+
+def test_evidence_enters_with_the_graph_s_own_weights():
     dag = graph(ema=[estimate(-0.004)])
-    belief = believe(contrast("ema"), (), dag)
+    belief = believe(contrast("ema"), dag)
+    assert belief.mean == pytest.approx(dag.effects[0].mean)
+    assert belief.sd == pytest.approx(dag.effects[0].sd)
     assert -0.004 < belief.mean < 0
-    assert belief.sd < typical_effect(dag)
-    assert "reported -0.0040" in belief.basis
+    assert "reported -0.0040 ±" in belief.basis
 
 
-def test_a_claim_counts_less_than_an_estimate():
-    dag = graph(ema=[estimate(-0.004)])
-    claimed = believe(contrast("swa"), [Claim("PR 1", -0.004)], dag)
-    assert believe(contrast("ema"), (), dag).mean < claimed.mean < 0
-
-
-def test_the_edge_counts_in_whichever_direction_it_is_written():
-    forward = graph(ema=[estimate(-0.004)])
-    edge = forward.edges[0].model_copy(update={"source": "bpb", "target": "ema"})
-    backward = forward.model_copy(update={"edges": (edge,)})
-    assert believe(contrast("ema"), (), backward) == believe(contrast("ema"), (), forward)
-
-
-def test_an_empty_graph_still_gives_a_finite_worth():
-    dag = graph()
-    assert typical_effect(dag) == TYPICAL_EFFECT_FLOOR
-    worth = believe(contrast("ema"), (), dag).expected_improvement()
-    assert worth == pytest.approx(TYPICAL_EFFECT_FLOOR / math.sqrt(2 * math.pi))
+def test_own_tests_are_left_out():
+    tested = estimate(+0.01, source="tested", half_width=0.0001)
+    alone, beside = graph(ema=[estimate(-0.004)]), graph(ema=[tested, estimate(-0.004)])
+    assert beside.effects[0].mean > 0.008
+    assert believe(contrast("ema"), beside).mean == pytest.approx(
+        believe(contrast("ema"), alone).mean
+    )
+    assert believe(contrast("ema"), graph(ema=[tested])).mean == 0.0
 
 
 def test_evidence_for_a_change_is_evidence_against_undoing_it():
     dag = graph(ema=[estimate(-0.004)])
-    done, undone = believe(contrast("ema"), (), dag), believe(contrast("ema", 1, 0), (), dag)
+    done, undone = believe(contrast("ema"), dag), believe(contrast("ema", 1, 0), dag)
     assert undone.mean == -done.mean > 0
 
 
-def test_an_estimate_of_another_level_says_nothing():
-    dag = graph(activation=[estimate(-0.004)])
-    assert believe(contrast("activation", "relu_sq", "gelu"), (), dag).mean == 0.0
+def test_a_number_between_is_read_off_the_line_at_a_price():
+    dag = graph(num_layers=[estimate(-0.004, 9, 11)])
+    exact, half = (
+        believe(contrast("num_layers", 9, 11), dag),
+        believe(contrast("num_layers", 9, 10), dag),
+    )
+    assert exact.mean < half.mean < 0
+    assert half.sd / abs(half.mean) > exact.sd / abs(exact.mean)
+    assert "carried over" in half.basis
+
+
+def test_an_estimate_of_another_category_says_nothing():
+    dag = graph(activation=[estimate(-0.004, "relu_sq", "silu")])
+    assert believe(contrast("activation", "relu_sq", "gelu"), dag).mean == 0.0
+
+
+def test_what_differs_from_stack_to_stack_is_less_sure_on_one():
+    alike, scattered = (graph(ema=[estimate(-0.004, tau=tau)]) for tau in (0.0, 0.01))
+    assert scattered.effects[0].sd == alike.effects[0].sd  # of the mean over stacks
+    one, other = (believe(contrast("ema"), dag) for dag in (alike, scattered))
+    assert other.sd > 1.5 * one.sd
+    assert one.mean < other.mean < 0

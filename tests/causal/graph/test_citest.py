@@ -1,10 +1,13 @@
+from itertools import combinations
+
 import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
 from causallearn.utils.cit import CIT
 
-from scripts.causal.graph.citest import TEST_NAME, WilksTest, encode_table
+from scripts.causal.graph.causal_learn import TEST_NAME
+from scripts.causal.graph.citest import WilksTest, encode_table
 from scripts.causal.graph.encode import encode_column, normal_scores
 
 
@@ -128,3 +131,62 @@ def test_encoding_forgets_scale_and_drops_one_level():
     assert encode_column(["a", "b", "c", "a"]).shape == (4, 2)
     assert encode_column(["a", "a"]).shape == (2, 0)
     assert encode_column([4.0, 4.0]).shape == (2, 0)
+
+
+def mixed(rng, n=150):
+    """Numbers, levels, a flag, a close copy and a level that others determine."""
+    a, b, c = rng.standard_normal((3, n))
+    level = np.digitize(a + rng.standard_normal(n), [-1, 0, 1])
+    flag = b + rng.standard_normal(n) > 0
+    return {
+        "a": a,
+        "b": b + 0.5 * a,
+        "level": [f"l{one}" for one in level],
+        "flag": [str(one) for one in flag],
+        "near": a + 0.01 * c,
+        "both": [f"{one}{two}" for one, two in zip(level, flag, strict=True)],
+        "c": c,
+    }
+
+
+def every_test(count, size):
+    found = [
+        (x, y, *given)
+        for x, y in combinations(range(count), 2)
+        for given in combinations(sorted(set(range(count)) - {x, y}), size)
+    ]
+    return np.array(found)
+
+
+@pytest.mark.parametrize("size", range(5))
+@pytest.mark.parametrize("weighted", [False, True])
+def test_many_tests_at_once_give_what_each_gives(size, weighted):
+    rng = np.random.default_rng(20 + size)
+    weights = rng.integers(0, 3, size=150).astype(float) if weighted else None
+    test = WilksTest(encode_table(pd.DataFrame(mixed(rng))), weights)
+    tests = every_test(7, size)
+    together = test.p_values(tests[:, 0], tests[:, 1], tests[:, 2:])
+    alone = [test.p_value(int(x), int(y), given) for x, y, *given in tests.tolist()]
+    assert together == pytest.approx(alone, rel=1e-7, abs=1e-10)
+    assert np.ptp(together) > 0.5
+
+
+def test_what_determinants_cannot_judge_is_tested_alone():
+    # The level and the flag are functions of both; with it no determinant is positive.
+    test = wilks(**mixed(np.random.default_rng(9)))
+    level, flag, both = np.array([[2], [3], [5]])
+    assert test.p_values(level, both, flag[:, None]) == [0.0]
+    assert (2, 5, (3,)) in test.cache
+
+
+def test_a_test_is_the_same_whatever_was_asked_before():
+    rng = np.random.default_rng(30)
+    table = encode_table(pd.DataFrame(mixed(rng)))
+    tests = every_test(7, 2)
+    shuffled = rng.permutation(len(tests))
+    whole, parts = WilksTest(table), WilksTest(table)
+    at_once = whole.p_values(tests[:, 0], tests[:, 1], tests[:, 2:])
+    for place in shuffled:
+        x, y, *given = tests[place]
+        part = parts.p_values(np.array([y]), np.array([x]), np.array([given[::-1]]))
+        assert part[0] == at_once[place]

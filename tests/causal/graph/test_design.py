@@ -1,6 +1,5 @@
-import pytest
-
-from scripts.causal.graph.design import OUTCOME, build_design, days
+from scripts.causal.graph.context import days
+from scripts.causal.graph.design import OUTCOME, build_design
 from scripts.causal.leaderboard.schema import Leaderboard
 
 
@@ -22,7 +21,7 @@ def test_one_column_per_factor_and_every_variable_accounted_for(planted):
         "sliding_window_eval",
     )
     assert list(design.table.columns)[-1] == OUTCOME
-    assert len(design.factors) + len(design.excluded) == 53 + 1  # and the track
+    assert len(design.factors) + len(design.excluded) == 53 + 4  # the track, and no line to follow
     assert reasons(design)["track"].cause == "never_varied"
 
 
@@ -48,6 +47,16 @@ def test_a_value_that_only_three_depart_from_is_set_aside(submission):
     assert reasons(design)["smear_gate"].cause == "too_few"
     assert "only 3 of 20" in reasons(design)["smear_gate"].reason
     assert design.factors == ("qat",)
+
+
+def test_what_too_small_a_share_departs_from_cannot_show(submission):
+    rows = [
+        submission(i, 1 + i / 1000, techniques={"smear_gate": i < 5, "qat": i < 6})
+        for i in range(300)
+    ]
+    design = build_design(board(rows))
+    assert design.factors == ("qat",)
+    assert "only 5 of 300 submissions" in reasons(design)["smear_gate"].reason
 
 
 def test_a_copy_of_a_column_is_refused_and_named(submission):
@@ -119,21 +128,29 @@ def test_rare_levels_are_pooled(submission):
     assert set(design.table["quant_bits"]) == {"int8", "int6", "rare"}
 
 
-def test_missing_dates_are_the_median_and_counted(submission):
+def test_a_missing_date_is_that_of_the_nearest_number_and_is_counted(submission):
     rows = [
         submission(i, 1 + i / 100, date=None if i < 5 else f"2026-04-{i:02d}") for i in range(20)
     ]
     design = build_design(board(rows))
     assert design.imputed["date"] == 5
-    assert design.table["date"].iloc[0] == days("2026-04-12")
-
-
-@pytest.mark.parametrize("text", [None, "", "soon", "2026-13-01"])
-def test_what_is_no_date_is_none(text):
-    assert days(text) is None
+    assert design.table["date"].iloc[0] == days("2026-04-05")
 
 
 def test_no_submissions_at_all_is_an_empty_table():
     design = build_design(board([]))
     assert design.factors == ()
     assert len(design.table) == 0
+
+
+def test_provenance_is_told_cell_by_cell_and_unscored_parents_are_inherited_from(submission):
+    rows = [submission(i, 1 + i / 100, techniques={"ema": 0.9 * (i % 2)}) for i in range(12)]
+    rows.append(submission(20, None, techniques={"ema": 0.5}))
+    rows.append(submission(21, 1.1, parent_prs=(1020,)))
+    rows.append(submission(22, 1.1, parent_prs=(1021,)))
+    rows.append(submission(23, 1.1))
+    design = build_design(board(rows))
+    assert design.origins["ema"][-4:] == ("stated", "inherited", "inherited", "unknown")
+    assert design.table["ema"].iloc[-3:].tolist() == [0.5, 0.5, 0.0]
+    assert design.imputed["ema"] == 1
+    assert design.parents == (*[None] * 13, 12, None)

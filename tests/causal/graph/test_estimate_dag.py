@@ -6,13 +6,16 @@ from pathlib import Path
 import pytest
 from graph_results import result, results
 
+from interventions.vocabulary import load_variables
 from scripts.causal.cli import run_command
 from scripts.causal.estimate_dag import estimate_dag
 from scripts.causal.estimate_dag import main as estimate_main
 from scripts.causal.files import InputError
 from scripts.causal.forms import write_file
 from scripts.causal.graph.assemble import assemble_dag
-from scripts.causal.graph.estimate import estimate_data_graph, pag_of
+from scripts.causal.graph.design import build_design
+from scripts.causal.graph.effects import leaderboard_effects
+from scripts.causal.graph.estimate import default_alpha, estimate_data_graph, pag_of
 from scripts.causal.graph.identifiability import check_identifiability
 from scripts.causal.graph.schema import DataEdge, DataGraph, Node, PairFrequency
 from scripts.causal.identifiability_check import main as identifiability_main
@@ -49,6 +52,34 @@ def test_the_same_arguments_give_the_same_graph_and_it_survives_a_file(graph, pl
     again = estimate_data_graph(planted, bootstraps=10, seed=1)
     assert again == graph
     assert DataGraph.model_validate_json(graph.model_dump_json()) == graph
+
+
+def test_causal_learns_own_search_gives_the_same_adjacencies(graph, planted):
+    theirs = estimate_data_graph(planted, bootstraps=10, seed=1, engine="causal-learn")
+    ends = [[(one.source, one.target) for one in edges] for edges in (theirs.edges, graph.edges)]
+    assert ends[0] == ends[1]
+    found = [
+        [(one.a, one.b, one.frequency) for one in side.frequencies] for side in (theirs, graph)
+    ]
+    assert found[0] == found[1]
+    assert theirs.fci.test.endswith("causal-learn's search and rules")
+
+
+def test_the_level_falls_with_the_rows_unless_it_is_given(graph, planted):
+    assert default_alpha(10) == 0.05
+    assert default_alpha(1000) == pytest.approx(0.0086, abs=1e-4)
+    assert graph.fci.alpha == default_alpha(80)
+    assert estimate_data_graph(planted, alpha=0.2, bootstraps=0).fci.alpha == 0.2
+
+
+def test_effects_of_the_leaderboard_can_be_kept_over_the_cycles(graph, planted):
+    variables = load_variables()
+    kept = leaderboard_effects(planted, build_design(planted), pag_of(graph), variables)
+    ours = [results(result("ema", "confirmed_better"))]
+    for decided in ([], ours):
+        again = assemble_dag(graph, planted, decided, effects=kept)
+        assert again == assemble_dag(graph, planted, decided)
+    assert any(one.source == "tested" for one in edges(again)["ema", "bpb"].estimates)
 
 
 def test_beliefs_stay_apart_from_the_data(graph, planted):

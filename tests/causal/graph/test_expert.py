@@ -8,8 +8,8 @@ KNOWN = {*load_variables(), "date", "track", "bpb"}
 DIRECTED, BIDIRECTED = ("tail", "arrow"), ("arrow", "arrow")
 
 
-def tag(believed=True, marks=None, frequency=0.0, rows=59, arrow=0.0, finding=None):
-    return tag_edge(Standing(believed, marks, frequency, rows, arrow, finding))
+def tag(believed=True, marks=None, frequency=0.0, rows=59, arrow=0.0, finding=None, judged=None):
+    return tag_edge(Standing(believed, marks, frequency, rows, arrow, finding, judged))
 
 
 def test_an_experiment_overrules_everything():
@@ -38,6 +38,12 @@ def test_absence_in_a_few_dozen_rows_refutes_nothing():
     assert tag(frequency=0.0, rows=59) == "uncertain"
     assert tag(frequency=0.0, rows=1400) == "data_contradicted"
     assert tag(frequency=0.2, rows=1400) == "uncertain"
+
+
+def test_absence_refutes_no_published_size_that_scores_cannot_refute():
+    assert tag(frequency=0.0, rows=1400, judged="cannot_tell") == "uncertain"
+    assert tag(frequency=0.0, rows=1400, judged="supported") == "uncertain"
+    assert tag(frequency=0.0, rows=1400, judged="contradicted") == "data_contradicted"
 
 
 def test_what_the_data_cannot_speak_of_is_imposed():

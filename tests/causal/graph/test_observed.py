@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from scripts.causal.graph.design import build_design
-from scripts.causal.graph.observed import observed_effects
+from scripts.causal.graph.observed import adjusted_effects
 from scripts.causal.graph.pag import make_pag
 
 
@@ -17,14 +17,23 @@ def pag(design, *edges):
 STRIDE = "sliding_window_eval"
 
 
+def identified(design, graph):
+    found, _ = adjusted_effects(design, graph)
+    kept = {name: [one for one in group if one.identified] for name, group in found.items()}
+    return {name: group for name, group in kept.items() if group}
+
+
 def test_an_identified_effect_is_the_planted_one(planted):
     design = build_design(planted)
     graph = pag(design, ("date", "circle", "arrow", STRIDE), (STRIDE, "tail", "arrow", "bpb"))
-    (estimate,) = observed_effects(design, graph)[STRIDE]
+    (estimate,) = identified(design, graph)[STRIDE]
     assert estimate.low < -0.03 < estimate.high
     assert estimate.high < -0.02
     assert estimate.n == 80
-    assert estimate.contrast == "0 → 64 (linear), adjusted for date"
+    assert (estimate.before, estimate.after) == (0, 64)
+    assert estimate.detail.startswith("adjusted for date, 4 other variables; heavy-tailed")
+    assert estimate.identified is True
+    assert estimate.bounds is None
 
 
 def test_a_numeric_effect_is_that_of_the_usual_change(planted):
@@ -32,7 +41,7 @@ def test_a_numeric_effect_is_that_of_the_usual_change(planted):
     graph = pag(
         design, ("date", "circle", "arrow", "vocab_size"), ("vocab_size", "tail", "arrow", "bpb")
     )
-    (estimate,) = observed_effects(design, graph)["vocab_size"]
+    (estimate,) = identified(design, graph)["vocab_size"]
     assert estimate.effect == pytest.approx(-0.05, abs=0.01)
     assert estimate.contrast.startswith("1024 → 8192")
 
@@ -42,8 +51,8 @@ def test_a_flag_is_compared_off_against_on(planted):
     graph = pag(
         design, ("date", "circle", "arrow", "smear_gate"), ("smear_gate", "tail", "arrow", "bpb")
     )
-    (estimate,) = observed_effects(design, graph)["smear_gate"]
-    assert estimate.contrast.startswith("False → True")
+    (estimate,) = identified(design, graph)["smear_gate"]
+    assert estimate.contrast.startswith("without → with")
     assert estimate.low < 0 < estimate.high
 
 
@@ -58,14 +67,14 @@ def test_a_flag_is_compared_off_against_on(planted):
 )
 def test_without_identification_there_is_no_number(planted, edges):
     design = build_design(planted)
-    assert observed_effects(design, pag(design, *edges)) == {}
+    assert identified(design, pag(design, *edges)) == {}
 
 
 def test_too_few_clusters_give_no_number(planted):
     design = build_design(planted)
     few = dataclasses.replace(design, clusters=tuple(str(i % 4) for i in range(80)))
     graph = pag(design, ("date", "circle", "arrow", STRIDE), (STRIDE, "tail", "arrow", "bpb"))
-    assert observed_effects(few, graph) == {}
+    assert identified(few, graph) == {}
 
 
 def test_kin_that_vary_together_widen_the_interval(planted):
@@ -74,7 +83,24 @@ def test_kin_that_vary_together_widen_the_interval(planted):
     used = design.table[STRIDE] > 0
     families = tuple(f"{on}{i % 4}" for i, on in enumerate(used))
     graph = pag(design, ("date", "circle", "arrow", STRIDE), (STRIDE, "tail", "arrow", "bpb"))
-    (alone,) = observed_effects(design, graph)[STRIDE]
-    (kin,) = observed_effects(dataclasses.replace(design, clusters=families), graph)[STRIDE]
+    (alone,) = identified(design, graph)[STRIDE]
+    (kin,) = identified(dataclasses.replace(design, clusters=families), graph)[STRIDE]
     assert kin.effect == pytest.approx(alone.effect)
     assert kin.high - kin.low != pytest.approx(alone.high - alone.low)
+
+
+def test_what_the_graph_leaves_open_has_bounds_and_is_no_effect(planted):
+    design = build_design(planted)
+    graph = pag(
+        design,
+        (STRIDE, "circle", "arrow", "bpb"),
+        (STRIDE, "circle", "circle", "vocab_size"),
+        ("vocab_size", "circle", "arrow", "bpb"),
+    )
+    found, _ = adjusted_effects(design, graph)
+    (estimate,) = found[STRIDE]
+    assert estimate.identified is False
+    low, high = estimate.bounds
+    assert low < estimate.effect <= high or low <= estimate.effect < high
+    assert estimate.turned().bounds == (-high, -low)
+    assert identified(design, graph) == {}

@@ -4,6 +4,7 @@ from statsmodels.stats.meta_analysis import combine_effects
 
 from interventions.vocabulary import load_variables
 from scripts.causal.graph.reported import (
+    collect_reports,
     read_contrast,
     read_level,
     reported_effects,
@@ -31,18 +32,18 @@ def row(variable, before, after, delta, *, unit="bpb", kind="single"):
 @pytest.mark.parametrize(
     ("variable", "text", "level"),
     [
-        ("sliding_window_eval", "stride 64", "64"),
-        ("sliding_window_eval", "none", "without"),
+        ("sliding_window_eval", "stride 64", 64),
+        ("sliding_window_eval", "none", 0),
         ("sliding_window_eval", "int6 roundtrip", None),
         ("ema", "raw weights at step 6460", None),
-        ("train_batch_tokens", "786,432", "786432"),
-        ("train_batch_tokens", "512K tokens", "512000"),
-        ("matrix_lr", "0.04", "0.04"),
-        ("bigram_hash", "0", "without"),
+        ("train_batch_tokens", "786,432", 786432),
+        ("train_batch_tokens", "512K tokens", 512000),
+        ("matrix_lr", "0.04", 0.04),
+        ("bigram_hash", "0", 0),
         ("num_layers", "1.1036", None),
-        ("mlp_mult", "3.5x", "3.5"),
-        ("depth_recurrence", "layers 4,5 repeated", "with"),
-        ("depth_recurrence", "none (flat)", "without"),
+        ("mlp_mult", "3.5x", 3.5),
+        ("depth_recurrence", "layers 4,5 repeated", True),
+        ("depth_recurrence", "none (flat)", False),
         ("quant_bits", "int5 / int6 mixed", "int6"),
         ("quant_bits", "unquantized", None),
         ("activation", "relu_sq (1.1459)", "relu_sq"),
@@ -63,17 +64,17 @@ def test_both_directions_are_one_contrast():
     variable = VARIABLES["matrix_lr"]
     up = read_contrast(variable, row("matrix_lr", "0.02", "0.03", -0.01))
     down = read_contrast(variable, row("matrix_lr", "0.03", "0.02", 0.01))
-    assert up == down == (("0.02", "0.03"), -0.01)
+    assert up == down == ((0.02, 0.03), -0.01)
 
 
 def test_taking_a_technique_out_is_the_contrast_turned_round():
     variable = VARIABLES["smear_gate"]
     out = read_contrast(variable, row("smear_gate", "SmearGate", "none", 0.004))
-    assert out == (("without", "with"), -0.004)
+    assert out == ((False, True), -0.004)
 
 
-@pytest.mark.parametrize("change", [{"kind": "cumulative"}, {"kind": "bundle"}, {"unit": "nats"}])
-def test_only_single_changes_in_bpb_count(change):
+@pytest.mark.parametrize("change", [{"kind": "bundle"}, {"unit": "nats"}])
+def test_only_one_change_at_a_time_in_bpb_counts(change):
     assert read_contrast(VARIABLES["ema"], row("ema", None, "0.997", -0.01, **change)) is None
 
 
@@ -82,14 +83,20 @@ def test_a_quantization_penalty_is_no_contrast_of_settings():
     assert found is None
 
 
-def test_seed_variance_is_pooled_within_submissions(submission):
-    one = submission(1, seeds=tuple(SeedResult(seed=i, val_bpb=b) for i, b in enumerate((1, 3))))
-    two = submission(
-        2, seeds=tuple(SeedResult(seed=i, val_bpb=b) for i, b in enumerate((5, 5, 8)))
-    )
-    variance, df = seed_variance(Leaderboard(source="", submissions=(one, two)))
-    assert df == 3
-    assert variance == pytest.approx((2 + 6) / 3)
+def test_the_seed_variance_is_that_of_most_submissions(submission):
+    rng = np.random.default_rng(3)
+
+    def seeds(spread):
+        return tuple(
+            SeedResult(seed=number, val_bpb=1.2 + spread * float(rng.standard_normal()))
+            for number in range(3)
+        )
+
+    rows = [submission(number, seeds=seeds(0.001)) for number in range(60)]
+    rows += [submission(number, seeds=seeds(0.3)) for number in range(60, 65)]  # not seeds at all
+    variance, df = seed_variance(Leaderboard(source="", submissions=tuple(rows)))
+    assert df == 130
+    assert 0.0007 < variance**0.5 < 0.0014
 
 
 def board(submission, effects, variable="ema"):
@@ -147,3 +154,88 @@ def test_equal_reports_have_no_heterogeneity(submission):
     (estimate,) = reported_effects(board(submission, [-0.002, -0.002]), VARIABLES)["ema"]
     assert estimate.effect == -0.002
     assert estimate.low < -0.002 < estimate.high
+
+
+def test_a_copied_number_is_no_new_evidence(submission):
+    def told(number, author, effect):
+        return submission(
+            number, author=author, seeds=SEEDS, ablations=(row("ema", None, "0.997", effect),)
+        )
+
+    rows = (
+        told(1, "ann", -0.004),
+        told(2, "ann", -0.004),  # the same table once more
+        told(3, "ann", -0.006),
+        told(4, "bob", -0.001),
+    )
+    reports = collect_reports(Leaderboard(source="", submissions=rows), VARIABLES)
+    (found,) = reports.by_contrast.values()
+    assert sorted((one.author, one.effect) for one in found) == [
+        ("ann", pytest.approx(-0.005)),
+        ("bob", pytest.approx(-0.001)),
+    ]
+    assert sum(reports.left_out.values()) == 1
+
+
+def test_a_step_of_a_ladder_counts_at_twice_the_variance(submission):
+    def board_of(kind):
+        ablations = row("ema", None, "0.997", 0.01, kind=kind)
+        rows = [
+            submission(i, seeds=SEEDS, ablations=(row("ema", None, "0.997", effect),))
+            for i, effect in enumerate((-0.01, -0.008))
+        ]
+        rows.append(submission(7, seeds=SEEDS, ablations=(ablations,)))
+        return Leaderboard(source="", submissions=tuple(rows))
+
+    single, ladder = (
+        reported_effects(board_of(kind), VARIABLES)["ema"][0] for kind in ("single", "cumulative")
+    )
+    assert single.effect == pytest.approx(-0.008 / 3)
+    assert ladder.effect == pytest.approx((-0.018 + 0.005) / 2.5)
+
+
+def test_rows_that_are_no_evidence_are_counted_by_reason(submission):
+    ablations = (
+        row("ema", None, "0.997", -0.01, unit="nats"),
+        row("ema", None, "0.997", -0.01, kind="bundle"),
+        row("other:magic", None, "on", -0.01),
+        row("matrix_lr", None, "0.03", -0.01),
+        row("num_layers", "9", "900", -0.01),
+    )
+    stated = tuple(
+        submission(i, techniques={"num_layers": layers}) for i, layers in enumerate(range(8, 14))
+    )
+    told = submission(9, seeds=SEEDS, ablations=ablations)
+    reports = collect_reports(Leaderboard(source="", submissions=(*stated, told)), VARIABLES)
+    assert not reports.by_contrast
+    assert set(reports.left_out.values()) == {1}
+    assert len(reports.left_out) == 5
+    assert reports.left_out["in nats, without the factor to bpb"] == 1
+
+
+def test_heterogeneity_is_on_record(submission):
+    apart = board(submission, [-0.02, 0.0, 0.02])
+    (estimate,) = reported_effects(apart, VARIABLES)["ema"]
+    reference = combine_effects(
+        np.array([-0.02, 0.0, 0.02]), np.full(3, 2 * seed_variance(apart)[0]), method_re="chi2"
+    )
+    assert estimate.tau**2 == pytest.approx(reference.tau2)
+    assert estimate.i_squared == pytest.approx(reference.i2)
+    (alike,) = reported_effects(board(submission, [-0.002, -0.002]), VARIABLES)["ema"]
+    assert (alike.tau, alike.i_squared) == (0, 0)
+
+
+def test_one_wild_report_among_many_does_not_move_the_mean(submission):
+    rng = np.random.default_rng(4)
+    effects = [float(one) for one in -0.004 + 0.001 * rng.standard_normal(15)]
+    (calm,) = reported_effects(board(submission, effects), VARIABLES)["ema"]
+    (wild,) = reported_effects(board(submission, [*effects, -0.4]), VARIABLES)["ema"]
+    assert wild.effect == pytest.approx(calm.effect, abs=0.0005)
+    assert wild.high < 0
+
+
+def test_a_technique_used_in_an_unnamed_way_is_still_used():
+    variable = VARIABLES["ttt"]
+    used = read_contrast(variable, row("ttt", "none", "test-time trained", -0.01))
+    assert used == (("none", True), -0.01)
+    assert read_contrast(variable, row("ttt", "exp101", "exp105a", -0.01)) is None

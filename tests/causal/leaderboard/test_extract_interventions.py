@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.causal.extract_interventions import RECORDS, extract_leaderboard
+from scripts.causal.extract_interventions import EVIDENCE, RECORDS, extract_leaderboard
 from scripts.causal.files import InputError
 from scripts.causal.leaderboard.schema import load_leaderboard
 
@@ -64,6 +64,20 @@ def test_the_command_writes_a_checked_file(tmp_path):
     done = run("--input", tmp_path / "in", "--output", tmp_path / "out.json", "--quiet")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert load_leaderboard(tmp_path / "out.json").submissions[0].techniques == {"num_layers": 11}
+
+
+def test_without_an_input_the_whole_leaderboard_is_read(tmp_path):
+    done = run("--output", tmp_path / "out.json", "--quiet")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    written = load_leaderboard(tmp_path / "out.json")
+    assert written == extract_leaderboard(EVIDENCE)
+    assert len(written.submissions) > 10 * len(extract_leaderboard(RECORDS).submissions)
+
+
+def test_without_an_input_a_readme_is_explained_from_the_records():
+    done = run("--explain", "2026-03-17_NaiveBaseline")
+    assert done.returncode == 0
+    assert "2026-03-17_NaiveBaseline" in done.stdout
 
 
 def test_bad_input_is_one_line_exit_2_and_nothing_written(tmp_path):

@@ -259,19 +259,22 @@ def build_dag() -> CausalDag:
 
     reported = Estimate(
         source="reported",
+        before="relu_sq",
+        after="leaky_relu_sq",
         effect=-0.0031,
         low=-0.0048,
         high=-0.0014,
         n=4,
-        contrast="relu_sq → leaky_relu_sq",
     )
     observed = Estimate(
         source="observed",
+        before=9,
+        after=10,
         effect=-0.0089,
         low=-0.0212,
         high=0.0034,
         n=17,
-        contrast="9 → 10 (linear), adjusted for date",
+        detail="on a line, adjusted for date",
     )
     names = ("activation", "num_layers", "model_dim", "logit_softcap", "val_bpb")
     return CausalDag(

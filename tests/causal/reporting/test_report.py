@@ -109,6 +109,29 @@ def test_the_verdict_table_has_every_number(page: Page) -> None:
         assert shown in text
 
 
+def test_what_submissions_do_not_say_is_listed_with_its_share(page: Page) -> None:
+    text = " ".join(page.text.split())
+    assert "What submissions do not say 1 " in text
+    assert "activation1220%0" in text.replace(" ", "")
+
+
+def test_a_large_graph_says_what_is_not_drawn_and_keeps_its_tables_shut(
+    campaign_folder: Path,
+) -> None:
+    campaign = load_campaign(campaign_folder)
+    assert campaign.dag is not None
+    first = campaign.dag.edges[1]
+    many = [first.model_copy(update={"source": f"v{place}"}) for place in range(60)]
+    beyond = first.model_copy(update={"target": "v1", "frequency": 1.0})
+    dag = campaign.dag.model_copy(update={"edges": (beyond, *many)})
+    large = render_report(dataclasses.replace(campaign, dag=dag))
+    table = large[large.index("<summary>Supported by the data") - 20 :]
+    assert "<details><summary>" in table[:60]
+    assert table.index("v0 o-&gt; val_bpb") < table.index("num_layers o-&gt; v1")
+    assert "60 of 61 edges" in large
+    assert "edges." not in Page(render_report(campaign)).text
+
+
 def test_what_was_run_and_its_cost(page: Page) -> None:
     text = " ".join(page.text.split())
     for shown in (

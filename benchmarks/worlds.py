@@ -1,0 +1,549 @@
+"""Worlds of known truth: random leaderboards whose every cause and effect is on record.
+
+A world is a structural causal model over the real vocabulary: the date and the track, 15 to 25
+factors in tiers (architecture, data, optimization and loss; quantization and encoding;
+evaluation), hidden common causes, and bpb. `sample` gives what the pipeline eats, a
+`Leaderboard`, together with what no pipeline may see.
+
+The classes differ in one thing each; a class keeps what the one before it adds, except `missing`,
+whose rows are independent:
+
+iid        every submission is drawn anew, everything is stated, no hidden causes
+latent     2 to 4 hidden causes, each of at least two of the factors and bpb
+lineage    submissions come in time; each copies an earlier one, good and recent ones rather than
+           others, and draws a few factors anew; the first hidden cause belongs to the author
+           (skill), the others travel down the lineage
+missing    `latent`, and a README states a factor only with some probability, higher where it
+           departs from the baseline; some techniques are named without their value; of what is
+           not stated, six scripts in ten tell the truth with probability 0.9
+mixed-all  `lineage` and `missing` together; numeric effects may level off, a parent may be unnamed
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from interventions.vocabulary import Value, Variable, load_variables
+from scripts.causal.graph.design import OUTCOME, TIERS
+from scripts.causal.leaderboard.schema import Ablation, Leaderboard, SeedResult, Source, Submission
+
+CLASSES = ("iid", "latent", "lineage", "missing", "mixed-all")
+SIZES = (60, 300, 1000, 1400)
+FIRST_DAY, DAYS = datetime.date(2026, 3, 18), 44
+TRACKS = ("10min_16mb", "non_record_16mb")
+BASE_BPB = 1.2244
+SEED_SD = 0.0007  # within a submission, as pooled over the real records
+# The step from one level of a numeric factor to the next, where a baseline of 0 gives no scale.
+STEPS = {
+    "weight_decay": 0.02,
+    "ema": 0.2,
+    "grad_clip": 0.25,
+    "token_dropout": 0.05,
+    "corrupted_context": 0.05,
+    "xsa_layers": 2,
+    "bigram_hash": 2048,
+    "sliding_window_eval": 64,
+}
+Numbers = NDArray[np.float64]
+Codes = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Factor:
+    """One factor and the mechanism by which authors come to its level.
+
+    Attributes:
+        levels: the values it takes, the baseline first; numbers in rising order.
+        shares: how often each would be taken if nothing acted on it.
+        parents: (observed cause, weight) pairs.
+        loads: (hidden cause, weight) pairs.
+        scores: per level, what its children see of it.
+        slopes: per level of a categorical factor, how its causes favour it; empty for others,
+            whose levels are steps of one scale.
+        effects: per level the direct effect on bpb against the baseline.
+    """
+
+    variable: Variable
+    levels: tuple[Value, ...]
+    shares: tuple[float, ...]
+    parents: tuple[tuple[str, float], ...]
+    loads: tuple[tuple[str, float], ...]
+    scores: tuple[float, ...]
+    slopes: tuple[float, ...]
+    effects: tuple[float, ...]
+
+    @property
+    def id(self) -> str:
+        """The vocabulary id."""
+        return self.variable.id
+
+    def draw(self, index: Numbers, rng: np.random.Generator) -> Codes:
+        """Return a level (its place) per row, given the summed pull of its causes; (n,) → (n,)."""
+        if self.slopes:
+            noise = rng.gumbel(size=(len(index), len(self.levels)))
+            utility = np.log(self.shares) + np.outer(index, self.slopes) + noise
+            return np.asarray(utility.argmax(axis=1), dtype=np.int64)
+        spread = np.sqrt(1 + sum(w**2 for _, w in (*self.parents, *self.loads)))
+        cuts = ndtri(np.cumsum(self.shares)[:-1])
+        strength = (index + rng.standard_normal(len(index))) / spread
+        return np.asarray(np.searchsorted(cuts, strength), dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class World:
+    """A structural causal model; factors in causal order.
+
+    Attributes:
+        hidden: hidden cause → its effect on bpb per standard deviation.
+        date_effect: on bpb, per standard deviation of the date.
+        track_effect: on bpb, of the second track against the first.
+        noise: standard deviation of what nothing explains.
+    """
+
+    name: str
+    seed: int
+    factors: tuple[Factor, ...]
+    hidden: Mapping[str, float]
+    date_effect: float
+    track_effect: float
+    noise: float
+
+    @cached_property
+    def by_id(self) -> dict[str, Factor]:
+        """Factors by vocabulary id."""
+        return {factor.id: factor for factor in self.factors}
+
+    @property
+    def observed(self) -> tuple[str, ...]:
+        """The columns that can be seen: context, factors, outcome."""
+        return ("date", "track", *self.by_id, OUTCOME)
+
+    @cached_property
+    def dag(self) -> tuple[tuple[str, str], ...]:
+        """(cause, effect) pairs, hidden causes included."""
+        edges = [
+            (cause, one.id) for one in self.factors for cause, _ in (*one.parents, *one.loads)
+        ]
+        edges += [(one.id, OUTCOME) for one in self.factors if any(one.effects)]
+        edges += [(name, OUTCOME) for name, effect in self.hidden.items() if effect]
+        context = (("date", self.date_effect), ("track", self.track_effect))
+        return (*edges, *((name, OUTCOME) for name, effect in context if effect))
+
+    @property
+    def tiers(self) -> dict[str, int]:
+        """Observed column → its place in time."""
+        groups = {one.id: one.variable.group for one in self.factors}
+        return {
+            "date": 0,
+            "track": 0,
+            **{name: TIERS[group] for name, group in groups.items()},
+            OUTCOME: TIERS["outcome"],
+        }
+
+    def direct_effect(self, variable: str, before: Value, after: Value) -> float:
+        """Return what changing nothing but `variable` does to bpb.
+
+        Between the levels of a numeric factor the effect is read off straight lines.
+
+        Raises:
+            ValueError: a level that the world does not have.
+        """
+        factor = self.by_id[variable]
+
+        def place(value: Value) -> float:
+            if factor.variable.kind == "numeric":
+                return float(np.interp(float(value), np.array(factor.levels, float), effects))
+            return effects[factor.levels.index(value)]
+
+        effects = factor.effects
+        return place(after) - place(before)
+
+    def contrasts(self) -> tuple[tuple[str, Value, Value], ...]:
+        """Return (factor, baseline, level) for every level of every factor."""
+        return tuple((f.id, f.levels[0], level) for f in self.factors for level in f.levels[1:])
+
+    def sample(self, n: int, seed: int) -> Sample:
+        """Return a leaderboard of `n` submissions; the same arguments give the same one."""
+        rng = np.random.default_rng([self.seed, n, seed])
+        rows = _by_lineage(self, n, rng) if inherits(self.name) else _independent(self, n, rng)
+        return Sample(self, rows, _written(self, rows, rng))
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What is true of each submission, complete.
+
+    Attributes:
+        codes: factor → place of its level, per row.
+        date: days since FIRST_DAY.
+        track: place in TRACKS.
+        hidden: hidden cause → value per row.
+        bpb: outcome.
+        parents: row of the parent, -1 for none.
+        authors: number of the author.
+    """
+
+    codes: Mapping[str, Codes]
+    date: Codes
+    track: Codes
+    hidden: Mapping[str, Numbers]
+    bpb: Numbers
+    parents: Codes
+    authors: Codes
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A leaderboard drawn from a world, and the truth of its rows."""
+
+    world: World
+    rows: Rows
+    leaderboard: Leaderboard
+
+
+def inherits(name: str) -> bool:
+    """Say whether submissions of this class copy earlier ones."""
+    return name in ("lineage", "mixed-all")
+
+
+def draw_world(name: str, seed: int) -> World:
+    """Return the world of this class and seed.
+
+    Raises:
+        ValueError: a class that does not exist.
+    """
+    if name not in CLASSES:
+        raise ValueError(f"no world class {name!r}; there are {', '.join(CLASSES)}")
+    rng = np.random.default_rng([CLASSES.index(name), seed])
+    hidden = [] if name == "iid" else [f"hidden_{k + 1}" for k in range(rng.integers(2, 5))]
+    chosen = _choose(rng)
+    outcome_loads = dict.fromkeys(hidden, 0.0)
+    for number, one in enumerate(hidden):
+        if number == 0 or rng.random() < 0.5:
+            outcome_loads[one] = float(rng.choice((-1, 1)) * rng.uniform(0.003, 0.006))
+    loads: dict[str, list[tuple[str, float]]] = {one.id: [] for one in chosen}
+    for one in hidden:
+        for place in rng.choice(len(chosen), size=rng.integers(2, 5), replace=False):
+            loads[chosen[place].id].append((one, _weight(rng)))
+    causes = rng.permutation(len(chosen))[: round(0.45 * len(chosen))]
+    factors: list[Factor] = []
+    for place, variable in enumerate(chosen):
+        parents = _draw_parents([one.id for one in factors], rng)
+        factors.append(
+            _draw_factor(variable, parents, loads[variable.id], place in causes, name, rng)
+        )
+    return World(
+        name=name,
+        seed=seed,
+        factors=tuple(factors),
+        hidden=outcome_loads,
+        date_effect=float(-rng.uniform(0.002, 0.004) * (rng.random() < 0.5)),
+        track_effect=float(rng.uniform(0.005, 0.01) * (rng.random() < 0.5)),
+        noise=float(rng.uniform(0.004, 0.007)),
+    )
+
+
+def _weight(rng: np.random.Generator) -> float:
+    return float(rng.choice((-1, 1)) * rng.uniform(0.5, 1.0))
+
+
+def _choose(rng: np.random.Generator) -> list[Variable]:
+    """Return 15 to 25 vocabulary variables of all kinds, in an order that keeps the tiers."""
+    vocabulary = load_variables().values()
+    pools = {
+        "categorical": [v for v in vocabulary if len(v.levels) >= 3],
+        "numeric": [v for v in vocabulary if v.kind == "numeric"],
+        "binary": [v for v in vocabulary if v.kind == "binary"],
+    }
+    total = int(rng.integers(15, 26))
+    counts = {"categorical": int(rng.integers(3, 6)), "numeric": round(0.35 * total)}
+    counts["binary"] = total - sum(counts.values())
+    chosen = [
+        pool[place]
+        for kind, pool in pools.items()
+        for place in rng.choice(len(pool), size=counts[kind], replace=False)
+    ]
+    order = rng.permutation(total)
+    return sorted((chosen[place] for place in order), key=lambda v: TIERS[v.group])
+
+
+def _draw_parents(before: Sequence[str], rng: np.random.Generator) -> list[tuple[str, float]]:
+    """Return up to two earlier factors, and in a third of cases the date or the track."""
+    count = min(int(rng.choice((0, 1, 2), p=(0.3, 0.45, 0.25))), len(before))
+    names = [before[place] for place in rng.choice(len(before), size=count, replace=False)]
+    if rng.random() < 1 / 3:
+        names.insert(0, str(rng.choice(("date", "track"))))
+    return [(name, _weight(rng)) for name in names]
+
+
+def _levels(variable: Variable, rng: np.random.Generator) -> tuple[Value, ...]:
+    """Return the values that the world's authors use, the baseline first."""
+    if variable.kind == "binary":
+        return (variable.baseline, not variable.baseline)
+    count = int(rng.integers(3, 6))
+    if variable.kind == "categorical":
+        others = [one for one in variable.levels if one != variable.baseline]
+        picked = rng.choice(len(others), size=min(count - 1, len(others)), replace=False)
+        return (variable.baseline, *(others[place] for place in sorted(picked)))
+    base = float(variable.baseline)
+    step = base / 4 if base else STEPS.get(variable.id, 1)
+    if isinstance(variable.baseline, int):
+        return tuple(round(base) + max(1, round(step)) * place for place in range(count))
+    return tuple(round(base + step * place, 6) for place in range(count))
+
+
+def _draw_factor(
+    variable: Variable,
+    parents: Sequence[tuple[str, float]],
+    loads: Sequence[tuple[str, float]],
+    causes: bool,
+    name: str,
+    rng: np.random.Generator,
+) -> Factor:
+    levels = _levels(variable, rng)
+    rest = rng.dirichlet(np.full(len(levels) - 1, 4.0))
+    base = rng.uniform(0.35, 0.65)
+    shares = np.array([base, *((1 - base) * rest)])
+    shares = np.maximum(shares, 0.06)
+    shares /= shares.sum()
+    count = len(levels)
+    steps = np.arange(count) / (count - 1)
+    slopes: tuple[float, ...] = ()
+    if variable.kind == "categorical":
+        slopes = tuple(float(one) for one in rng.permutation(np.linspace(-1.5, 1.5, count)))
+        scores = rng.permutation(np.linspace(-1.0, 1.0, count))
+        effects = rng.uniform(0.003, 0.012, count) * rng.choice((-1, 1), count, p=(0.65, 0.35))
+        effects = effects - effects[0]
+    else:
+        bend = rng.uniform(0.4, 1.0) if name == "mixed-all" else 1.0
+        scores = 2 * steps - 1
+        size = rng.uniform(0.005, 0.014) * rng.choice((-1, 1), p=(0.65, 0.35))
+        effects = size * steps**bend
+    return Factor(
+        variable=variable,
+        levels=levels,
+        shares=tuple(map(float, shares)),
+        parents=tuple(parents),
+        loads=tuple(loads),
+        scores=tuple(map(float, scores)),
+        slopes=slopes,
+        effects=tuple(map(float, effects if causes else np.zeros(count))),
+    )
+
+
+def _pull(
+    factor: Factor,
+    world: World,
+    codes: Mapping[str, Codes],
+    context: Mapping[str, Numbers],
+    hidden: Mapping[str, Numbers],
+    rows: Any,
+) -> Numbers:
+    """Return the summed pull of a factor's causes on the chosen rows."""
+    total = np.zeros(len(context["date"][rows]))
+    for cause, weight in factor.parents:
+        if cause in context:
+            total += weight * context[cause][rows]
+        else:
+            total += weight * np.array(world.by_id[cause].scores)[codes[cause][rows]]
+    for cause, weight in factor.loads:
+        total += weight * hidden[cause][rows]
+    return total
+
+
+def _context(date: Codes, track: Codes) -> dict[str, Numbers]:
+    """Return the context as factors see it: centred, on about unit scale."""
+    days = np.asarray(date, dtype=np.float64)
+    return {
+        "date": (days - (DAYS - 1) / 2) / (DAYS / 12**0.5),
+        "track": 2 * np.asarray(track, dtype=np.float64) - 1,
+    }
+
+
+def _expected(
+    world: World,
+    codes: Mapping[str, Codes],
+    context: Mapping[str, Numbers],
+    hidden: Mapping[str, Numbers],
+    rows: Any,
+) -> Numbers:
+    """Return bpb without noise on the chosen rows."""
+    bpb = BASE_BPB + world.date_effect * context["date"][rows]
+    bpb = bpb + world.track_effect * (context["track"][rows] > 0)
+    for factor in world.factors:
+        bpb = bpb + np.array(factor.effects)[codes[factor.id][rows]]
+    for name, effect in world.hidden.items():
+        bpb = bpb + effect * hidden[name][rows]
+    return np.asarray(bpb)
+
+
+def _independent(world: World, n: int, rng: np.random.Generator) -> Rows:
+    """Return rows that know nothing of each other, in order of date."""
+    date = np.sort(rng.integers(DAYS, size=n))
+    track = (rng.random(n) < 0.35).astype(np.int64)
+    context = _context(date, track)
+    hidden = {name: rng.standard_normal(n) for name in world.hidden}
+    codes: dict[str, Codes] = {}
+    everything = slice(None)
+    for factor in world.factors:
+        pull = _pull(factor, world, codes, context, hidden, everything)
+        codes[factor.id] = factor.draw(pull, rng)
+    bpb = _expected(world, codes, context, hidden, everything)
+    bpb = bpb + world.noise * rng.standard_normal(n)
+    alone = np.full(n, -1)
+    return Rows(codes, date, track, hidden, bpb, alone, np.arange(n))
+
+
+def _by_lineage(world: World, n: int, rng: np.random.Generator) -> Rows:
+    """Return rows in order of time, each a changed copy of an earlier one.
+
+    One in 16 starts from the baseline. A parent is drawn with weight exp(-bpb / 0.01) and halves
+    its weight every 5 days; a child has its track, and with probability 0.85 each of its hidden
+    traits. 1 + Poisson(1.5) factors are drawn anew from their causes.
+    """
+    date = (np.arange(n) * DAYS) // n
+    track = np.zeros(n, dtype=np.int64)
+    people = max(8, n // 4)
+    authors = np.minimum(rng.geometric(6 / people, size=n) - 1, people - 1)
+    skill = rng.standard_normal(people)
+    names = list(world.hidden)
+    hidden = {name: rng.standard_normal(n) for name in names}
+    if names:
+        hidden[names[0]] = skill[authors]
+    codes = {factor.id: np.zeros(n, dtype=np.int64) for factor in world.factors}
+    bpb, parents = np.zeros(n), np.full(n, -1)
+    for row in range(n):
+        if row >= 4 and rng.random() > 1 / 16:
+            appeal = -bpb[:row] / 0.01 - np.log(2) * (date[row] - date[:row]) / 5
+            weight = np.exp(appeal - appeal.max())
+            parent = int(rng.choice(row, p=weight / weight.sum()))
+            parents[row], track[row] = parent, track[parent]
+            for one in codes.values():
+                one[row] = one[parent]
+            for name in names[1:]:
+                if rng.random() < 0.85:
+                    hidden[name][row] = hidden[name][parent]
+        else:
+            track[row] = rng.random() < 0.35
+        here = slice(row, row + 1)
+        context = _context(date, track)
+        count = min(1 + rng.poisson(1.5), len(world.factors))
+        for place in sorted(rng.choice(len(world.factors), size=count, replace=False)):
+            factor = world.factors[place]
+            pull = _pull(factor, world, codes, context, hidden, here)
+            codes[factor.id][row] = factor.draw(pull, rng)[0]
+        clean = _expected(world, codes, context, hidden, here)[0]
+        bpb[row] = clean + world.noise * rng.standard_normal()
+    return Rows(codes, date, track, hidden, bpb, parents, authors)
+
+
+def _written(world: World, rows: Rows, rng: np.random.Generator) -> Leaderboard:
+    """Return what the submissions' READMEs let one read of the rows."""
+    gaps = world.name in ("missing", "mixed-all")
+    stated_if_changed = rng.uniform(0.85, 0.98, len(world.factors)) if gaps else None
+    stated_if_not = rng.uniform(0.15, 0.5, len(world.factors)) if gaps else None
+    submissions = []
+    for row in range(len(rows.bpb)):
+        techniques: dict[str, Value] = {}
+        absent: list[str] = []
+        defaults: dict[str, Value] = {}
+        script = rng.random() < 0.6
+        for place, factor in enumerate(world.factors):
+            code = int(rows.codes[factor.id][row])
+            value = factor.levels[code]
+            if stated_if_changed is not None and stated_if_not is not None:
+                chance = stated_if_changed[place] if code else stated_if_not[place]
+                if rng.random() > chance:
+                    if script:
+                        honest = rng.random() < 0.9
+                        defaults[factor.id] = value if honest else factor.levels[0]
+                    continue
+                if code and factor.variable.kind == "numeric" and rng.random() < 0.05:
+                    techniques[factor.id] = True
+                    continue
+            if value is False and rng.random() < 0.5:
+                absent.append(factor.id)
+            else:
+                techniques[factor.id] = value
+        parent = int(rows.parents[row])
+        named = parent >= 0 and (world.name != "mixed-all" or rng.random() < 0.85)
+        scatter = rng.normal(0, SEED_SD, 3)
+        score = float(rows.bpb[row])
+        submissions.append(
+            Submission(
+                id=f"{1000 + row}/world",
+                name=f"submission {row}",
+                author=f"author_{rows.authors[row]}",
+                date=(FIRST_DAY + datetime.timedelta(days=int(rows.date[row]))).isoformat(),
+                track=TRACKS[rows.track[row]],
+                pr=1000 + row,
+                val_bpb=score,
+                base_bpb=float(rows.bpb[parent]) if named else None,
+                parent_prs=(1000 + parent,) if named else (),
+                seeds=tuple(
+                    SeedResult(seed=number, val_bpb=score + float(one))
+                    for number, one in zip((42, 1337, 2024), scatter - scatter.mean(), strict=True)
+                ),
+                techniques=techniques,
+                absent=tuple(absent),
+                defaults=defaults,
+                ablations=_ablations(world, rows, row, rng),
+            )
+        )
+    return Leaderboard(
+        source=f"world {world.name} {world.seed}",
+        snapshot=(FIRST_DAY + datetime.timedelta(days=DAYS)).isoformat(),
+        submissions=tuple(submissions),
+    )
+
+
+def _words(value: Value) -> str:
+    """Return a level as an ablation table writes it."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return f"{value:g}" if isinstance(value, int | float) else value
+
+
+def _ablations(
+    world: World, rows: Rows, row: int, rng: np.random.Generator
+) -> tuple[Ablation, ...]:
+    """Return the ablations that one README in five reports of what it changed.
+
+    Against the parent where there is one, else against the baseline. The measured effect has the
+    noise of two single runs and differs from place to place; an improvement is reported with
+    probability 0.85, anything else with 0.25 (publication bias).
+    """
+    if rng.random() > 0.2:
+        return ()
+    parent = int(rows.parents[row])
+    found: list[Ablation] = []
+    for factor in world.factors:
+        codes = rows.codes[factor.id]
+        before = int(codes[parent]) if parent >= 0 else 0
+        after = int(codes[row])
+        if before == after or len(found) == 3:
+            continue
+        delta = factor.effects[after] - factor.effects[before]
+        delta += float(rng.normal(0, np.hypot(2**0.5 * SEED_SD, 0.001)))
+        if rng.random() < (0.85 if delta < -0.001 else 0.25):
+            found.append(
+                Ablation(
+                    variable=factor.id,
+                    **{"from": _words(factor.levels[before])},
+                    to=_words(factor.levels[after]),
+                    delta=delta,
+                    unit="bpb",
+                    kind="single",
+                    quote=None,
+                    source=Source(file="README.md", line=1),
+                )
+            )
+    return tuple(found)

@@ -1,0 +1,122 @@
+"""Beliefs about all contrasts together: a test moves its kin, and what evidence is worth."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scripts.causal.campaign.joint import CARRY_SD, KIN, Candidate, Measurement, believe_jointly
+
+
+def single(name, variable=None, mean=0.0, sd=0.004, step=0.0):
+    return Candidate(name, (name,), (variable or name,), step, mean, sd)
+
+
+def pair(one, other, mean=0.0, sd=0.0):
+    parts = one.parts + other.parts
+    return Candidate("+".join(parts), parts, one.variables + other.variables, 0.0, mean, sd)
+
+
+def means(joint):
+    return dict(zip(joint.ids, joint.mean, strict=True))
+
+
+def test_one_contrast_alone_is_the_textbook_update():
+    joint = believe_jointly([single("a", sd=0.004)]).given({"a": Measurement(-0.01, 0.002)})
+    share = 0.004**2 / (0.004**2 + 0.002**2)
+    assert joint.mean[0] == pytest.approx(-0.01 * share)
+    assert joint.sd(0) ** 2 == pytest.approx(0.004**2 * (1 - share))
+
+
+def test_a_test_moves_its_kin_and_nobody_else():
+    candidates = [single("gelu", "activation"), single("silu", "activation"), single("ema")]
+    after = means(believe_jointly(candidates).given({"gelu": Measurement(-0.01, 1e-6)}))
+    assert after["silu"] == pytest.approx(KIN * -0.01)
+    assert after["ema"] == 0.0
+
+
+def test_a_number_moved_the_other_way_is_expected_to_do_the_opposite():
+    candidates = [
+        single("less", "softcap", step=-10.0),
+        single("more", "softcap", step=20.0),
+        single("much_more", "softcap", step=40.0),
+    ]
+    after = means(believe_jointly(candidates).given({"more": Measurement(-0.01, 1e-6)}))
+    assert after["much_more"] == pytest.approx(-after["less"]) == pytest.approx(KIN * -0.01)
+
+
+def test_evidence_that_misleads_is_read_the_other_way_round():
+    told = [single(f"c{k}", mean=-0.006, sd=0.002) for k in range(6)]
+    unheard = single("unheard", sd=0.004)
+    joint = believe_jointly([*told, unheard])
+    assert means(joint)["c5"] == -0.006
+    after = joint.given({f"c{k}": Measurement(+0.006, 0.0005) for k in range(5)})
+    assert means(after)["c5"] > 0.003
+    assert means(after)["unheard"] == 0.0
+
+
+def test_evidence_that_holds_is_trusted_more():
+    told = [single(f"c{k}", mean=-0.006, sd=0.002) for k in range(6)]
+    joint = believe_jointly(told)
+    after = joint.given({f"c{k}": Measurement(-0.006, 0.0005) for k in range(5)})
+    assert means(after)["c5"] == pytest.approx(-0.006)
+    assert after.sd(5) < joint.sd(5)
+    assert joint.sd(5) > CARRY_SD * 0.006
+
+
+def test_effects_far_larger_than_believed_widen_every_belief():
+    candidates = [single(f"c{k}", sd=0.001) for k in range(5)]
+    large = {f"c{k}": Measurement((-1) ** k * 0.008, 0.001) for k in range(4)}
+    small = {f"c{k}": Measurement((-1) ** k * 0.0001, 0.0001) for k in range(4)}
+    assert believe_jointly(candidates, large).sd(4) > 0.004
+    assert believe_jointly(candidates, small).sd(4) == pytest.approx(0.0005)  # no less
+    one = believe_jointly(candidates, {"c0": Measurement(0.001, 0.0001)})
+    assert one.sd(4) == pytest.approx(0.001)
+
+
+def test_a_combination_is_its_parts_and_their_interaction():
+    a, b = single("a", mean=-0.002), single("b", mean=0.001)
+    joint = believe_jointly([a, b, pair(a, b, mean=-0.003, sd=0.002)])
+    assert joint.mean[2] == pytest.approx(-0.004)
+    exact = {"a": Measurement(-0.005, 1e-6), "b": Measurement(-0.001, 1e-6)}
+    after = joint.given(exact)
+    assert after.mean[2] == pytest.approx(-0.009, abs=1e-6)
+    assert after.sd(2) == pytest.approx(0.002, rel=1e-3)
+
+
+def test_a_combination_that_adds_up_exactly_can_be_tested_beside_its_parts():
+    a, b = single("a"), single("b")
+    joint = believe_jointly([a, b, pair(a, b)])
+    after = joint.given({name: Measurement(-0.004, 0.0) for name in ("a", "b", "a+b")})
+    assert np.isfinite(after.mean).all()
+
+
+def test_a_combination_of_what_cannot_be_run_is_refused():
+    with pytest.raises(ValueError, match="not a candidate"):
+        believe_jointly([pair(single("a"), single("b"))])
+
+
+numbers = st.floats(-0.02, 0.02)
+widths = st.floats(0.0005, 0.02)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("uvw"), numbers, widths, st.sampled_from((-1.0, 0.0, 2.0))),
+        min_size=1,
+        max_size=9,
+    ),
+    st.data(),
+)
+def test_no_test_ever_widens_a_belief(rows, data):
+    candidates = [
+        single(f"c{place}", variable, mean, sd, step)
+        for place, (variable, mean, sd, step) in enumerate(rows)
+    ]
+    joint = believe_jointly(candidates)
+    assert np.linalg.eigvalsh(joint.covariance).min() > -1e-12
+    names = data.draw(st.lists(st.sampled_from(joint.ids), unique=True))
+    after = joint.given({name: Measurement(data.draw(numbers), 0.001) for name in names})
+    assert np.linalg.eigvalsh(after.covariance).min() > -1e-10
+    for place in range(len(candidates)):
+        assert after.sd(place) <= joint.sd(place) + 1e-12
