@@ -130,9 +130,10 @@ def _rank(variable: Variable, level: Level) -> tuple[int, float, str]:
 def read_contrast(variable: Variable, row: Ablation) -> tuple[tuple[Level, Level], float] | None:
     """Return the contrast and its effect in bpb, control first; None when it is not clear.
 
-    Rows in nats are left out: the factor to bpb is the submission's own and is not stated.
+    Rows in nats are left out where the submission does not state its ratio of bpb to nats.
     """
-    if row.kind == "bundle" or row.unit != "bpb":
+    effect = row.effect_bpb
+    if row.kind == "bundle" or effect is None:
         return None
     before, after = read_level(variable, row.from_), read_level(variable, row.to)
     off = off_level(variable)
@@ -144,7 +145,6 @@ def read_contrast(variable: Variable, row: Ablation) -> tuple[tuple[Level, Level
         before = off if before is None else before
     if before is None or after is None or before == after:
         return None
-    effect = row.delta
     if variable.kind == "numeric" and can_be_off(variable) and off in (before, after):
         before, after = (off if one == off else True for one in (before, after))
     if _rank(variable, before) > _rank(variable, after):
@@ -179,7 +179,7 @@ def _why_not(variables: Mapping[str, Variable], row: Ablation) -> str:
         return "several changes at once"
     if row.variable not in variables:
         return "about nothing in the vocabulary"
-    return "in nats, without the factor to bpb" if row.unit != "bpb" else "values not named"
+    return "in nats, without the factor to bpb" if row.effect_bpb is None else "values not named"
 
 
 def collect_reports(leaderboard: Leaderboard, variables: Mapping[str, Variable]) -> Reports:
