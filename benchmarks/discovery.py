@@ -61,11 +61,12 @@ from scripts.causal.graph.design import CONTEXT, OUTCOME, Design, build_design
 from scripts.causal.graph.estimate import DEPTH, default_alpha, resample_alpha
 from scripts.causal.graph.fci import run_fci
 from scripts.causal.graph.pag import Pag, make_pag
+from scripts.causal.graph.schema import Mark
 
 OURS, OURS_PLAIN = "ours", "ours, no tiers"
 THEIRS, THEIRS_PLAIN = "causal-learn with tiers", "causal-learn"
 METHODS = (OURS, THEIRS, OURS_PLAIN, THEIRS_PLAIN)
-MARKS = {
+MARKS: dict[int, Mark] = {
     Endpoint.TAIL.value: "tail",
     Endpoint.ARROW.value: "arrow",
     Endpoint.CIRCLE.value: "circle",
@@ -127,7 +128,7 @@ def causal_learn(
             show_progress=False,
             node_names=list(names),
         )
-    marks = {}
+    marks: dict[tuple[str, str], Mark] = {}
     for edge in graph.get_graph_edges():
         a, b = edge.get_node1(), edge.get_node2()
         marks[a.get_name(), b.get_name()] = MARKS[edge.get_proximal_endpoint(a).value]
@@ -166,7 +167,7 @@ def measure_world(name: str, seed: int, settings: Settings) -> dict[str, Any]:
     tiers = {column: world.tiers[column] for column in names}
     encoded, table = encode_table(design.table), as_numbers(design)
     true_causes = causes(world.dag)
-    told = {"alpha": settings.alpha, "depth": settings.depth}
+    told: dict[str, Any] = {"alpha": settings.alpha, "depth": settings.depth}
     ways: dict[str, tuple[bool, Callable[[], Pag]]] = {
         OURS: (True, lambda: run_fci(WilksTest(encoded), tiers=tiers, **told)),
         OURS_PLAIN: (False, lambda: run_fci(WilksTest(encoded), **told)),

@@ -25,8 +25,9 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -41,10 +42,11 @@ from scipy.special import ndtr
 from scripts.causal.cli import run_command
 from scripts.causal.files import InputError
 from scripts.causal.graph.bootstrap import edge_frequencies
-from scripts.causal.graph.citest import WilksTest, encode_table
+from scripts.causal.graph.citest import Encoded, WilksTest, encode_table
 from scripts.causal.graph.design import build_design
 from scripts.causal.graph.encode import normal_scores
 from scripts.causal.graph.fci import AS_CAUSAL_LEARN, ONE_SET, SETTLED, Procedure, run_fci, search
+from scripts.causal.graph.pag import Pag
 from scripts.causal.graph.skeleton import ARROW, CIRCLE, NONE, TAIL
 from scripts.causal.leaderboard.evidence import load_evidence
 
@@ -59,7 +61,7 @@ class FisherZ:
 
     def __init__(self, data: NDArray[np.float64]):
         self.rows = len(data)
-        self.correlations = np.corrcoef(data.T)
+        self.correlations: NDArray[np.float64] = np.atleast_2d(np.corrcoef(data.T))
 
     def p_value(self, x: int, y: int, given: Any) -> float:
         """Return the p-value of x ⟂ y | given."""
@@ -118,6 +120,11 @@ def timed(work: Callable[[], Value]) -> tuple[float, Value]:
     start = time.perf_counter()
     value = work()
     return round(time.perf_counter() - start, 3), value
+
+
+def search_encoded(encoded: Encoded, tiers: Mapping[str, int]) -> Pag:
+    """Return the pipeline's graph, its test made anew: nothing is remembered from before."""
+    return run_fci(WilksTest(encoded), alpha=ALPHA, depth=DEPTH, tiers=tiers)
 
 
 def causal_learn(
@@ -230,14 +237,11 @@ def main(
         row: dict[str, Any] = {"variables": count, "rows": len(data)}
         row["beside"] = beside_causal_learn(data, unbounded=count <= unbounded)
         encoded = encode_table(table[kept].iloc[drawn])
-        row["pipeline_seconds"], _ = timed(
-            lambda encoded=encoded, tiers=tiers: run_fci(
-                WilksTest(encoded), alpha=ALPHA, depth=DEPTH, tiers=tiers
-            )
-        )
+        row["pipeline_seconds"], _ = timed(partial(search_encoded, encoded, tiers))
         if count >= 25:
             row["bootstrap_seconds"], found = timed(
-                lambda encoded=encoded, tiers=tiers: edge_frequencies(
+                partial(
+                    edge_frequencies,
                     encoded,
                     [design.clusters[place] for place in drawn],
                     tiers=tiers,

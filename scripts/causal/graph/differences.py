@@ -11,6 +11,7 @@ for where these are of two families.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scripts.causal.graph.design import OUTCOME, Design
 from scripts.causal.graph.features import Panel, context_columns, features
@@ -34,7 +35,8 @@ def pairs_panel(design: Design, least_tau2: float = 0.0) -> tuple[Panel, int]:
         if parent is not None and (track is None or track[row] == track[parent])
     ]
     if len(pairs) < LEAST_PAIRS:
-        why = f"{len(pairs)} submissions name a scored parent; at least {LEAST_PAIRS} are needed"
+        named = f"{len(pairs)} submissions name a scored parent on their track"
+        why = f"{named}; at least {LEAST_PAIRS} are needed"
         return Panel({}, {}, {}, None, why), len(pairs)
     child, parent = (np.array(side) for side in zip(*pairs, strict=True))
     blocks, unknown, places, moves, taken = [], [], {}, {}, 0
@@ -58,19 +60,26 @@ def pairs_panel(design: Design, least_tau2: float = 0.0) -> tuple[Panel, int]:
     if not blocks:
         why = f"no variable is changed in {LEAST_CHANGES} of {len(pairs)} pairs"
         return Panel({}, {}, {}, None, why), len(pairs)
-    steps = context_columns(design)
-    steps = steps[child] - steps[parent]
-    steps = np.hstack([np.ones((len(pairs), 1)), steps[:, np.ptp(steps, axis=0) > 1e-9]])
     outcome = design.table[OUTCOME].to_numpy(dtype=float)
     model = fit_model(
         outcome[child] - outcome[parent],
-        steps,
+        _context_steps(design, child, parent),
         np.hstack([*blocks, *unknown]),
         [design.clusters[row] for row in child],
         least_tau2,
     )
     why = "" if model else "no pair's score differs from its parent's"
     return Panel(found, places, moves, model, why), len(pairs)
+
+
+def _context_steps(
+    design: Design, child: NDArray[np.intp], parent: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    """Return an intercept, for what any next try gains, and how far the context moved, (n, q)."""
+    context = context_columns(design)
+    steps = context[child] - context[parent]
+    moved = steps[:, np.ptp(steps, axis=0) > 1e-9]
+    return np.hstack([np.ones((len(steps), 1)), moved])
 
 
 def difference_effects(

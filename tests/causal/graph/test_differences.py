@@ -89,8 +89,26 @@ def test_silence_is_no_change(submission):
     assert changes < full["qat"][0].n
 
 
+def test_a_pair_on_two_tracks_is_no_pair(submission):
+    board = chain(submission, np.random.default_rng(6))
+    moved = [
+        one.model_copy(update={"track": "another" if number % 60 < 30 else "one"})
+        for number, one in enumerate(board.submissions)  # a line's next stands 30 further on
+    ]
+    design = build_design(Leaderboard(source="", submissions=tuple(moved)), variables=VARIABLES)
+    found, refused = difference_effects(design)
+    assert found == {}
+    assert (
+        refused["qat"]
+        == "0 submissions name a scored parent on their track; at least 20 are needed"
+    )
+
+
 def test_too_few_pairs_are_refused_in_words(submission):
     board = chain(submission, np.random.default_rng(5), count=40)
     found, refused = difference_effects(build_design(board, variables=VARIABLES))
     assert found == {}
-    assert refused["qat"] == "10 submissions name a scored parent; at least 20 are needed"
+    assert (
+        refused["qat"]
+        == "10 submissions name a scored parent on their track; at least 20 are needed"
+    )
