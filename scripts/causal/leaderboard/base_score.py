@@ -50,6 +50,8 @@ _NO_SCORE = re.compile(
 )
 _PREDICTED = re.compile(rf"({_NUMBER})[^.;\d|]{{0,8}}(?:->|→)\s?(\d\.\d{{2,10}})")
 _STEP = re.compile(r"\b(?:at|per) (?:step|iter)|\bearly\b", re.IGNORECASE)
+# The rule's bar, not anybody's score: "requires beating 1.2193 to claim a record".
+_BAR = re.compile(r"\brequires? beating\b|\bt-test\b", re.IGNORECASE)
 _BASE_THEN = re.compile(
     r"\b(?:baseline|base|sota|leader(?:board)?|record)\b(?:[^.;\d|]|#\d{2,4}){0,30}"
     r"(\d\.\d{2,10})",
@@ -267,7 +269,7 @@ def _of_parent(clause: str, parents: set[str]) -> float | None:
 
 def _scores(clause: str, own: float | None) -> list[float]:
     """The clause's numbers that can be another run's score: not a rate, a momentum, a version."""
-    if _STEP.search(clause):
+    if _STEP.search(clause) or _BAR.search(clause):
         return []
     text = _NO_SCORE.sub(" ", clause)
     predicted = {

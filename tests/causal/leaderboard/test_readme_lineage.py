@@ -134,6 +134,7 @@ def test_what_the_readme_says_goes_before_names_and_blurbs(text, body, parents):
         ("On top of PR #77, whose factors (3.4445, 2.3315) are kept.", None),
         ("Based on PR #77. It drops from 1.2842 (record, PR #77) to 1.2627 raw.", 1.2842),
         ("Beats merged SOTA (PR #77, 1.2147) by far.", 1.2147),
+        ("Naive baseline: 1.2244.\n\nIt requires beating 1.2194 to claim a record.", 1.2244),
         ("| Run | bpb |\n|---|---|\n| Full control | 1.2000 |\n| Slim control | 1.2300 |", None),
         (
             "| Run | Estimated BPB |\n|---|---|\n| Base model | 1.1300 |\n| + table | 1.0500 |",
