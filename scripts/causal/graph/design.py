@@ -35,11 +35,11 @@ OUTCOME = "bpb"
 CONTEXT = tuple(LABELS)
 REGIME = ("ngram_mix", "slot")
 LEAST_SUBMISSIONS = 12
-LEAST_DEPARTURES = 4
+LEAST_DEPARTURES = 4  # rows; whom fewer share is pooled, and what fewer do is no factor
 # Rows whose score a factor moves by a whole standard deviation, as a share p of all, explain
 # p (1 - p) of its variance: fewer than these cannot show.
 LEAST_SHARE = 0.02
-ROWS_PER_FACTOR = 4
+ROWS_PER_FACTOR = 4  # fewer leave an adjusted fit too few rows for its errors
 LEAST_OF_ITS_OWN = 0.02  # share of a column's variance that the others must leave unexplained
 RARE = "rare"
 
@@ -316,6 +316,9 @@ def build_design(
         variables: the vocabulary; None for the repository's.
         most_factors: take no more than so many.
         context: which context columns to take.
+
+    Returns:
+        The design; of an empty leaderboard one without rows.
     """
     variables = load_variables() if variables is None else variables
     everyone = leaderboard.submissions

@@ -164,7 +164,7 @@ def test_what_everybody_knows_the_sign_of_stands_apart():
 def test_an_evidence_file_is_measured_in_one_line_of_json(tmp_path):
     evidence = load_evidence(EVIDENCE)
     file = tmp_path / "evidence.json.xz"
-    some = evidence.model_copy(update={"submissions": evidence.submissions[:300]})
+    some = evidence.model_copy(update={"submissions": evidence.submissions[:180]})
     write_evidence(file, some)
     settings = ["--part", "corpus", "--quick", "--workers", "1", "--evidence", str(file), "--json"]
     command = [sys.executable, str(SCRIPT), *settings]
@@ -172,7 +172,7 @@ def test_an_evidence_file_is_measured_in_one_line_of_json(tmp_path):
     assert done.returncode == 0, done.stderr
     (line,) = done.stdout.splitlines()
     told = json.loads(line)["corpus"]
-    assert (told["folds"], told["submissions"]) == (2, 300)
+    assert (told["folds"], told["submissions"]) == (2, 180)
     found = told["scopes"]["all"]
     assert found["contrasts"] == len(told["contrasts"]) > 10
     for method in ("naive", "observed", "combined"):
