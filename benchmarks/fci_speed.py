@@ -212,7 +212,7 @@ def main(
     sizes: Annotated[str, typer.Option(help="Variables, comma-separated.")] = "14,18,25",
     unbounded: Annotated[
         int, typer.Option(help="Most variables to run causal-learn's unbounded search at.")
-    ] = 18,
+    ] = 14,
     seed: Annotated[int, typer.Option(help="Of the rows drawn and the resampling.")] = 0,
     json_only: Annotated[bool, typer.Option("--json", help="Print the JSON line only.")] = False,
 ) -> None:

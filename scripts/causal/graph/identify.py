@@ -40,11 +40,3 @@ def identification(pag: Pag, variable: str, outcome: str) -> Status:
     if all(pag.mark(variable, other) == "tail" for other in first):
         return "confounded"
     return "undirected"
-
-
-def adjustment_set(pag: Pag, variable: str, outcome: str) -> tuple[str, ...]:
-    """Return the neighbours of `variable` that it cannot have changed."""
-    changed = pag.possible_descendants(variable)
-    return tuple(
-        other for other in pag.neighbours(variable) if other not in changed and other != outcome
-    )

@@ -1,4 +1,4 @@
-from scripts.causal.graph.identify import adjustment_set, identification, paths_to
+from scripts.causal.graph.identify import identification, paths_to
 from scripts.causal.graph.pag import Pag, make_pag, notation
 
 _MARKS = {"-": "tail", "<": "arrow", ">": "arrow", "o": "circle"}
@@ -57,11 +57,6 @@ def test_a_bidirected_edge_beside_a_directed_path_does_not_hide_the_path():
     graph = pag("z x m y", "z o-> x", "x --> m", "m --> y", "x <-> y")
     assert paths_to(graph, "x", "y") == ("m",)
     assert identification(graph, "x", "y") == "identified"
-
-
-def test_only_neighbours_that_it_cannot_have_changed_are_adjusted_for():
-    graph = pag("z x m y", "z o-> x", "x --> m", "m --> y", "x --> y")
-    assert adjustment_set(graph, "x", "y") == ("z",)
 
 
 def test_an_empty_graph_has_nothing_to_say():
