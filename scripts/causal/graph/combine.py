@@ -527,6 +527,7 @@ def combine_evidence(
     ours = [part for part in parts if part.source in ("observed", "tested")]
     claims = [part for part in parts if part.source == "reported"]
     exact = any(not one.extra and one.estimate.source == "reported" for one in evidence)
+    tau = max((one.tau for one in evidence), default=0.0)
     belief: Belief | None = None
     words = ""
     if exact or published:
@@ -535,6 +536,7 @@ def combine_evidence(
         belief = "cannot_tell"
         if ours:
             mean, sd = _pool(ours)
+            sd = float(np.hypot(sd, tau))  # where stacks differ, one says less of another's claim
             belief = judge(claimed, mean, sd)
             half = QUANTILE * sd
             words += f", observed and tested {mean:+.4f} [{mean - half:+.4f}, {mean + half:+.4f}]"
@@ -544,7 +546,6 @@ def combine_evidence(
     elif ours:
         words = "nobody reports it"
     lean = spreads.lean * _direction(before, after)
-    tau = max((one.tau for one in evidence), default=0.0)
     parts, mean, sd = _posterior(parts, lean, spreads.typical, tau)
     total = sum(part.precision for part in parts)
     return CombinedEffect(

@@ -93,6 +93,14 @@ def test_heterogeneous_reports_say_as_much_of_the_mean_over_stacks():
     assert (alike.tau, scattered.tau) == (0.0, 0.01)
 
 
+def test_one_stack_refutes_no_claim_that_holds_on_some_and_not_on_others():
+    own = estimate("tested", 0.004)
+    alike, scattered = (
+        combine([own, estimate("reported", -0.004, tau=tau)], SPREADS) for tau in (0.0, 0.01)
+    )
+    assert (alike.belief, scattered.belief) == ("contradicted", "cannot_tell")
+
+
 def test_both_directions_give_one_posterior_turned():
     there = combine([estimate("tested", -0.004), estimate("reported", 0.001).turned()], SPREADS)
     back = combine([estimate("reported", 0.001).turned(), estimate("tested", -0.004)], SPREADS)
