@@ -12,7 +12,7 @@ from scripts.causal.campaign.schema import (
     VariancePrior,
 )
 from scripts.causal.files import InputError
-from scripts.causal.graph.combine import SourceSpreads, combine, combine_evidence
+from scripts.causal.graph.combine import combine, combine_evidence
 from scripts.causal.graph.schema import (
     CausalDag,
     Estimate,
@@ -20,6 +20,7 @@ from scripts.causal.graph.schema import (
     IdentifiabilityReport,
     Level,
 )
+from scripts.causal.graph.spreads import SourceSpreads
 from scripts.causal.select_interventions import PAIRED_NOISE, Setting, paired_noise, select
 from trainers.api import load_trainer
 

@@ -7,13 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from scripts.causal.campaign.schema import Contrast
-from scripts.causal.graph.combine import (
-    SMALLEST_TYPICAL,
-    SourceSpreads,
-    combine_evidence,
-    evidence_about,
-)
+from scripts.causal.graph.carry import evidence_about
+from scripts.causal.graph.combine import combine_evidence
 from scripts.causal.graph.schema import QUANTILE, CausalDag, CombinedEffect, Estimate, SourceWeight
+from scripts.causal.graph.spreads import SMALLEST_TYPICAL, SourceSpreads
 
 NOTHING = "nothing is reported or observed: the leaderboard cannot tell"
 
@@ -44,7 +41,7 @@ def believe(contrast: Contrast, dag: CausalDag) -> Belief:
     they count only in how much an association is taken to be worth that lies far from them, and in
     the spreads of sources, which the graph has learnt with them. A
     contrast that the graph holds no effect of is read off its variable's others, by the rules and
-    at the cost of `scripts.causal.graph.combine.evidence_about`; without any it is
+    at the cost of `scripts.causal.graph.carry.evidence_about`; without any it is
     Normal(0, typical²).
     """
     typical = typical_effect(dag)

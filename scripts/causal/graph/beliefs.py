@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from interventions.catalog import Intervention, load_catalog
 from interventions.vocabulary import Variable
 from scripts.causal.files import InputError
-from scripts.causal.graph.combine import contrasts, same
+from scripts.causal.graph.carry import contrasts, same
 from scripts.causal.graph.effects import EffectsTable
 from scripts.causal.graph.schema import CombinedEffect, Level
 

@@ -13,19 +13,15 @@ from scipy.stats import t as student
 
 from interventions.vocabulary import Variable
 from scripts.causal.campaign.schema import AblationResults, ContrastResult
-from scripts.causal.graph.combine import (
-    SourceSpreads,
-    combine_evidence,
-    contrasts,
-    evidence_about,
-    learn_spreads,
-)
+from scripts.causal.graph.carry import contrasts, evidence_about
+from scripts.causal.graph.combine import combine_evidence
 from scripts.causal.graph.design import Design
 from scripts.causal.graph.differences import difference_effects
 from scripts.causal.graph.observed import adjusted_effects, by_variable, submissions_panel
 from scripts.causal.graph.pag import Pag
 from scripts.causal.graph.reported import reported_effects
 from scripts.causal.graph.schema import CombinedEffect, Estimate, Level
+from scripts.causal.graph.spreads import SourceSpreads, learn_spreads
 from scripts.causal.graph.threads import one_thread
 from scripts.causal.leaderboard.schema import Leaderboard
 

@@ -4,13 +4,9 @@ import pytest
 
 from scripts.causal.campaign.schema import Contrast
 from scripts.causal.campaign.worth import believe, typical_effect
-from scripts.causal.graph.combine import (
-    SMALLEST_TYPICAL,
-    SourceSpreads,
-    combine,
-    combine_evidence,
-)
+from scripts.causal.graph.combine import combine, combine_evidence
 from scripts.causal.graph.schema import CausalDag, Estimate, FciSettings
+from scripts.causal.graph.spreads import SMALLEST_TYPICAL, SourceSpreads
 
 SPREADS = SourceSpreads(typical=0.004, between={"reported": 0.002})
 SETTINGS = FciSettings(

@@ -3,11 +3,11 @@ import pytest
 from interventions.catalog import Claim, Intervention
 from interventions.vocabulary import load_variables
 from scripts.causal.graph.beliefs import believed_effects, catalog_claims
-from scripts.causal.graph.combine import SourceSpreads
 from scripts.causal.graph.design import build_design
 from scripts.causal.graph.effects import EffectsTable, estimate_effects
 from scripts.causal.graph.pag import Pag
 from scripts.causal.graph.schema import Estimate
+from scripts.causal.graph.spreads import SourceSpreads
 
 VARIABLES = {name: load_variables()[name] for name in ("activation", "num_layers", "qat")}
 

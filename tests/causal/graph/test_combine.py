@@ -1,15 +1,10 @@
 import numpy as np
 import pytest
 
-from scripts.causal.graph.combine import (
-    SourceSpreads,
-    combine,
-    combine_evidence,
-    evidence_about,
-    judge,
-    learn_spreads,
-)
+from scripts.causal.graph.carry import evidence_about
+from scripts.causal.graph.combine import combine, combine_evidence, judge
 from scripts.causal.graph.schema import QUANTILE, Estimate
+from scripts.causal.graph.spreads import SourceSpreads, learn_spreads
 
 SPREADS = SourceSpreads(
     typical=0.005, between={"reported": 0.001, "differences": 0.001, "associated": 0.003}
