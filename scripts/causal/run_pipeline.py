@@ -40,7 +40,7 @@ from scripts.causal.graph.design import Design, build_design
 from scripts.causal.graph.diff import diff_dags
 from scripts.causal.graph.effects import EffectsTable, leaderboard_effects
 from scripts.causal.graph.estimate import estimate_data_graph, pag_of
-from scripts.causal.graph.identifiability import check_identifiability
+from scripts.causal.graph.identifiability import check_identifiability, entangled
 from scripts.causal.graph.render import render
 from scripts.causal.graph.schema import CausalDag, DagDiff, DataGraph, IdentifiabilityReport
 from scripts.causal.graph.threads import one_thread
@@ -91,6 +91,7 @@ class Known:
     graph: DataGraph
     design: Design
     effects: EffectsTable
+    partners: Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -192,13 +193,16 @@ def study(leaderboard: Leaderboard, graph: DataGraph) -> Known:
     variables = load_variables()
     design = build_design(leaderboard, variables=variables)
     effects = leaderboard_effects(leaderboard, design, pag_of(graph), variables)
-    return Known(leaderboard, graph, design, effects)
+    return Known(leaderboard, graph, design, effects, entangled(design))
 
 
 def adjust(known: Known, decided: Sequence[AblationResults]) -> View:
     """Return the graph with every tested effect on it, and what can be told from it now."""
     dag = assemble_dag(known.graph, known.leaderboard, decided, effects=known.effects)
-    return View(dag, check_identifiability(known.leaderboard, dag, design=known.design))
+    report = check_identifiability(
+        known.leaderboard, dag, design=known.design, partners=known.partners
+    )
+    return View(dag, report)
 
 
 def choose(

@@ -45,9 +45,10 @@ def outcome_estimates(dag: CausalDag) -> dict[str, tuple[Estimate, ...]]:
 def entangled(design: Design) -> dict[str, tuple[str, ...]]:
     """Return per factor the other columns that nearly go with it, strongest first.
 
-    The measure is the largest canonical correlation of the two encoded columns.
+    The measure is the largest canonical correlation of the two encoded columns. Empty where no
+    graph can be estimated.
     """
-    if len(design.table) < 3 or not design.factors:
+    if fault_of(design):
         return {}
     names = [name for name in design.columns if name != OUTCOME]
     test = WilksTest(encode_table(design.table[names]))
@@ -146,6 +147,7 @@ def check_identifiability(
     *,
     variables: Mapping[str, Variable] | None = None,
     design: Design | None = None,
+    partners: Mapping[str, tuple[str, ...]] | None = None,
 ) -> IdentifiabilityReport:
     """Return for every variable of the vocabulary whether its effect can be told, and why.
 
@@ -157,13 +159,14 @@ def check_identifiability(
         dag: their graph, own results included.
         variables: the vocabulary; None for the repository's.
         design: of the same leaderboard; None to make it here.
+        partners: what `entangled` says of the design; None to ask it here.
     """
     variables = load_variables() if variables is None else variables
     design = build_design(leaderboard, variables=variables) if design is None else design
     pag = data_pag(dag)
     effects = outcome_estimates(dag)
     excluded = {one.variable: one for one in design.excluded}
-    partners = entangled(design) if not fault_of(design) else {}
+    partners = entangled(design) if partners is None else partners
     items = []
     for name in variables:
         estimates = effects.get(name, ())
