@@ -206,6 +206,8 @@ def combine_evidence(
         else:
             words += ", nothing observed or tested"
         words += f": {_SAYS[belief]}"
+        if belief != "cannot_tell" and any(part.source == "tested" for part in ours):
+            words += " at the scale of the own runs, which does not settle it at another"
     elif ours:
         words = "nobody reports it"
     lean = spreads.lean * direction(before, after)

@@ -46,6 +46,7 @@ def test_tested_evidence_dominates():
     assert weight(found, "tested") > 0.7
     assert found.mean > 0.002
     assert found.belief == "contradicted"
+    assert "at the scale of the own runs" in found.words
 
 
 def test_an_association_counts_less_than_what_is_identified():
