@@ -31,7 +31,12 @@ from scripts.causal.leaderboard.table_roles import (
     role_of,
     titles_of,
 )
-from scripts.causal.leaderboard.table_signs import flipped_by, gap_sign, penalty_variable, signed
+from scripts.causal.leaderboard.table_signs import (
+    flipped_by,
+    gap_contrast,
+    penalty_variable,
+    signed,
+)
 from scripts.causal.leaderboard.tables import (
     MEAN,
     SPREAD,
@@ -108,16 +113,8 @@ def _delta_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ab
         if _NOT_A_CHANGE.match(label):
             continue
         if column_variable:
-            variable, control, treatment = column_variable
-            yield at_line(
-                reading,
-                row.line,
-                variable=variable,
-                control=control,
-                treatment=treatment,
-                delta=gap_sign(variable, delta, cell(row, index), flipped),
-                unit=unit,
-            )
+            text = cell(row, index)
+            yield gap_contrast(reading, row, column_variable, delta, text, flipped, unit)
             continue
         if _ANOTHER.match(label):
             continue

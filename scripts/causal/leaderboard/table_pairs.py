@@ -20,7 +20,7 @@ from scripts.causal.leaderboard.table_roles import (
     PULL_REQUEST,
     bpb_row,
 )
-from scripts.causal.leaderboard.table_signs import gap_sign, penalty_variable, signed
+from scripts.causal.leaderboard.table_signs import gap_contrast, penalty_variable, signed
 from scripts.causal.leaderboard.tables import (
     Columns,
     cell,
@@ -97,17 +97,8 @@ def metric_rows(reading: Reading, table: Table) -> Iterator[Ablation]:
         delta = cell_delta(row, 1)
         if delta is None or abs(delta) > 1:
             continue
-        if column := penalty_variable(label):
-            variable, control, treatment = column
-            delta = gap_sign(variable, delta, text, reading.positive_is_better)
-            yield at_line(
-                reading,
-                row.line,
-                variable=variable,
-                control=control,
-                treatment=treatment,
-                delta=delta,
-            )
+        if stage := penalty_variable(label):
+            yield gap_contrast(reading, row, stage, delta, text, reading.positive_is_better)
             continue
         against = re.search(
             r"^\W*(?:improvement|delta|gain|Δ)\W*$|\bvs\b|\bover\b|baseline|SOTA|#\d{2,5}",
@@ -138,14 +129,8 @@ def gain_rows(reading: Reading, table: Table) -> Iterator[Ablation]:
             if column is None or delta is None or "bpb" not in f"{row.cells[0]} {text}".lower():
                 continue
             variable, control, treatment = column
-            yield at_line(
-                reading,
-                row.line,
-                variable=variable,
-                control=control,
-                treatment=f"{treatment} ({table.header[index][:40]})",
-                delta=gap_sign(variable, delta, text, reading.positive_is_better),
-            )
+            stage = (variable, control, f"{treatment} ({table.header[index][:40]})")
+            yield gap_contrast(reading, row, stage, delta, text, reading.positive_is_better)
 
 
 def stage_changes(reading: Reading, table: Table, columns: Columns) -> Iterator[Ablation]:

@@ -8,12 +8,12 @@ from scripts.causal.leaderboard.contrasts import (
     BETTER,
     WORSE,
     Reading,
+    at_line,
     author_sign,
 )
-from scripts.causal.leaderboard.document import Table
-from scripts.causal.leaderboard.tables import (
-    Columns,
-)
+from scripts.causal.leaderboard.document import Row, Table
+from scripts.causal.leaderboard.schema import Ablation
+from scripts.causal.leaderboard.tables import Columns
 
 _BETTER_HEAD = re.compile(r"gain|improve|benefit|reduction|saving|recover", re.IGNORECASE)
 
@@ -48,6 +48,28 @@ def gap_sign(variable: str, delta: float, text: str, flipped: bool) -> float:
     if variable == "ttt" and delta > 0 and re.match(r"\W{0,3}\+", text):
         return -delta  # a gain written as a gain
     return -delta if flipped and variable != "quant_bits" else delta
+
+
+def gap_contrast(
+    reading: Reading,
+    row: Row,
+    stage: tuple[str, str, str],
+    delta: float,
+    text: str,
+    flipped: bool,
+    unit: str = "bpb",
+) -> Ablation:
+    """Return the contrast of one run before and after a stage: variable, control, treatment."""
+    variable, control, treatment = stage
+    return at_line(
+        reading,
+        row.line,
+        variable=variable,
+        control=control,
+        treatment=treatment,
+        delta=gap_sign(variable, delta, text, flipped),
+        unit=unit,
+    )
 
 
 def penalty_variable(title: str) -> tuple[str, str, str] | None:
