@@ -51,7 +51,7 @@ from scores import (
     outcomes,
     reliability,
 )
-from worlds import CLASSES, draw_world
+from worlds import chosen_classes, draw_world
 
 from scripts.causal.cli import run_command
 from scripts.causal.files import InputError
@@ -301,12 +301,7 @@ def main(
     json_only: Annotated[bool, typer.Option("--json", help="Print the JSON line only.")] = False,
 ) -> None:
     """Measure discovery against the truth and against causal-learn."""
-    chosen = CLASSES if classes == "all" else tuple(classes.split(","))
-    for name in chosen:
-        if name not in CLASSES:
-            raise InputError(
-                f"--classes names {name!r}", mend=f"choose of {', '.join(CLASSES)}, or all"
-            )
+    chosen = chosen_classes(classes)
     if worlds < 1 or workers < 1:
         raise InputError("--worlds and --workers must be at least 1")
     if quick:

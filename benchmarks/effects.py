@@ -38,7 +38,7 @@ from effects_corpus import corpus_part, show_corpus
 from numpy.typing import NDArray
 from scipy.stats import t as student
 from statsmodels.regression.linear_model import OLS
-from worlds import CLASSES, Sample, draw_world
+from worlds import Sample, chosen_classes, draw_world
 
 from interventions.vocabulary import load_variables
 from scripts.causal.cli import run_command
@@ -372,12 +372,7 @@ def main(
     json_only: Annotated[bool, typer.Option("--json", help="Print the JSON line only.")] = False,
 ) -> None:
     """Measure effect estimates against the truth and against the naive difference of means."""
-    chosen = CLASSES if classes == "all" else tuple(classes.split(","))
-    for name in chosen:
-        if name not in CLASSES:
-            raise InputError(
-                f"--classes names {name!r}", mend=f"choose of {', '.join(CLASSES)}, or all"
-            )
+    chosen = chosen_classes(classes)
     if worlds < 1 or workers < 1 or resamples < 1:
         raise InputError("--worlds, --workers and --resamples must be at least 1")
     if folds < 2:

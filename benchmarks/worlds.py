@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from interventions.vocabulary import Value, Variable, load_variables
+from scripts.causal.files import InputError
 from scripts.causal.graph.design import OUTCOME, TIERS
 from scripts.causal.leaderboard.schema import Ablation, Leaderboard, SeedResult, Source, Submission
 
@@ -212,6 +213,21 @@ class Sample:
 def inherits(name: str) -> bool:
     """Say whether submissions of this class copy earlier ones."""
     return name in ("lineage", "mixed-all")
+
+
+def chosen_classes(names: str) -> tuple[str, ...]:
+    """Return the classes that a comma-separated option names; ``all`` names every one.
+
+    Raises:
+        InputError: a name that is no class.
+    """
+    chosen = CLASSES if names == "all" else tuple(names.split(","))
+    for name in chosen:
+        if name not in CLASSES:
+            raise InputError(
+                f"--classes names {name!r}", mend=f"choose of {', '.join(CLASSES)}, or all"
+            )
+    return chosen
 
 
 def draw_world(name: str, seed: int) -> World:
