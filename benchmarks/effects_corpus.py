@@ -1,8 +1,8 @@
 """How near effects come to what READMEs report of submissions that they never saw.
 
 Families of submissions (`lineage_clusters`) are dealt into folds. All that is of a fold's
-families, their ablations and their rows of the table, leaves the fit; what they report of a
-contrast is then held against
+families, their ablations and their rows of the table, leaves the fit; the median of what they
+report of a contrast (one broken run among thirty would rule the mean) is then held against
   naive               difference of mean bpb between the submissions that use it and the others
   naive, medians      the same of medians, which no wild score moves
   always better       whatever comes into use helps, a yardstick for the signs
@@ -13,6 +13,7 @@ A number that an author also gives in the fit is no news and is not asked for. E
 for all contrasts, and without those whose sign everybody knows (`KNOWN`). Most of what is
 published helps, so the share of right signs flatters who calls everything better; beside it stand
 the mean of the shares over what helps and what harms, and the signs that a method is sure of.
+How often two of the READMEs left out agree with each other in sign says what can be reached.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
+from itertools import combinations
 from math import isnan, nan, pi, sqrt
 from typing import Any, NamedTuple
 
@@ -35,7 +37,7 @@ from scripts.causal.graph.design import OUTCOME, Design, build_design
 from scripts.causal.graph.effects import EffectsTable, estimate_effects
 from scripts.causal.graph.estimate import estimate_data_graph, pag_of
 from scripts.causal.graph.lineage import lineage_clusters
-from scripts.causal.graph.reported import SAME_NUMBER, collect_reports
+from scripts.causal.graph.reports import SAME_NUMBER, collect_reports
 from scripts.causal.graph.schema import QUANTILE, Level
 from scripts.causal.leaderboard.schema import Leaderboard
 
@@ -74,8 +76,7 @@ class Held:
     """A contrast of the families left out, and what each method says of it.
 
     Attributes:
-        effect: mean over their reports in bpb, after minus before.
-        reports: how many.
+        reported: their effects in bpb, after minus before, one per author.
         claims: method → its effect.
     """
 
@@ -83,9 +84,13 @@ class Held:
     variable: str
     before: Level
     after: Level
-    effect: float
-    reports: int
+    reported: tuple[float, ...]
     claims: Mapping[str, Claim]
+
+    @property
+    def effect(self) -> float:
+        """Median of the reports."""
+        return float(np.median(self.reported))
 
 
 def deal(families: Sequence[str], folds: int, seed: int) -> dict[str, int]:
@@ -230,7 +235,7 @@ def measure_fold(
             "observed": _posterior(observed, *contrast),
             "combined": _posterior(combined, *contrast),
         }
-        found.append(Held(fold, *contrast, float(np.mean(effects)), len(effects), claims))
+        found.append(Held(fold, *contrast, tuple(effects), claims))
     return tuple(found)
 
 
@@ -394,6 +399,18 @@ def duel(contrasts: Sequence[Held], mine: str, other: str, **settings: int) -> d
     return found
 
 
+def concord(contrasts: Sequence[Held]) -> dict[str, Any] | None:
+    """Return how often two reports of one contrast agree in sign, every contrast counting once."""
+    shares = [
+        np.mean([one * other > 0 for one, other in combinations(told, 2)])
+        for held in contrasts
+        if len(told := [one for one in held.reported if one != 0]) > 1
+    ]
+    if not shares:
+        return None
+    return {"contrasts": len(shares), "share": round(float(np.mean(shares)), 3)}
+
+
 def summary(contrasts: Sequence[Held], *, resamples: int = 2000, seed: int = 0) -> dict[str, Any]:
     """Return all figures: every method on its own, and ours beside the others on common ones."""
     scopes = {
@@ -406,7 +423,8 @@ def summary(contrasts: Sequence[Held], *, resamples: int = 2000, seed: int = 0) 
         found[scope] = {
             "contrasts": len(chosen),
             "variables": len({one.variable for one in chosen}),
-            "reports": sum(one.reports for one in chosen),
+            "reports": sum(len(one.reported) for one in chosen),
+            "two_reports": concord(chosen),
             "methods": {method: figures(chosen, method, **settings) for method in METHODS},
             "beside": {
                 f"{mine} / {other}": duel(chosen, mine, other, **settings)
@@ -425,7 +443,7 @@ def rows(contrasts: Sequence[Held]) -> list[dict[str, Any]]:
             "variable": one.variable,
             "before": one.before,
             "after": one.after,
-            "reports": one.reports,
+            "reports": len(one.reported),
             "effect": round(one.effect, 6),
             **{
                 name: None if isnan(claim.effect) else round(claim.effect, 6)
@@ -464,6 +482,8 @@ def show_corpus(told: Mapping[str, Any]) -> None:
             f"\nreal corpus, {scope}: {found['contrasts']} held-out contrasts "
             f"({found['variables']} variables, {found['reports']} reports)"
         )
+        if two := found["two_reports"]:
+            print(f"two of the reports of a contrast agree in sign in {two['share']:.0%}")
         print(f"{'':18}{'told':>5}" + "".join(f"{head:>25}" for head in HEADS))
         for method, row in found["methods"].items():
             print(f"{method:18}{row['covered']:>5}{_cells(row)}")

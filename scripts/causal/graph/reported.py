@@ -1,65 +1,32 @@
 """Effects that READMEs report: random-effects meta-analysis of their single-change ablations.
 
-A report is what one author says of one contrast: the same number in several of an author's (or a
-family's) submissions is a copy, and different ones are averaged. Reports scatter far more than
-their seeds do, for each was measured on another stack; that scatter is the heterogeneity.
+Reports scatter far more than their seeds do, for each was measured on another stack; that scatter
+is the heterogeneity. Two to five reports hardly tell it: like few seeds, they borrow from the
+scatter of all other contrasts (`scripts.causal.stats.moderated`).
 """
 
 from __future__ import annotations
 
-import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import sqrt
-from statistics import fmean, median
+from math import inf, sqrt
+from statistics import median
 
 import numpy as np
-from scipy.stats import chi2, norm
-from scipy.stats import t as student
+from scipy.stats import chi2
 
 from interventions.vocabulary import Variable
-from scripts.causal.graph.lineage import lineage_clusters
 from scripts.causal.graph.regression import LEAST_SHARPNESS, tail_of
+from scripts.causal.graph.reports import Report, collect_reports
 from scripts.causal.graph.schema import Estimate, Level
-from scripts.causal.leaderboard.schema import Ablation, Leaderboard
+from scripts.causal.leaderboard.schema import Leaderboard
+from scripts.causal.stats import moderated
+from scripts.causal.stats.paired import Estimate as Mean
+from scripts.causal.stats.paired import interval
 
-OFF_WORDS = frozenset({"none", "no", "off", "without", "false", "disabled", "baseline"})
-UNIT_WORDS = frozenset(
-    {"layers", "layer", "blocks", "tokens", "token", "steps", "iters", "buckets", "stride"}
-    | {"heads", "bits", "rate", "decay", "lr", "k", "x"}
-)
 LEAST_SEED_DF = 5  # of the variance of a seed, without which no report has an error of its own
-LEAST_STATED = 5  # submissions that state a number, before others are held to their range
 LEAST_FOR_TAILS = 8  # reports; a tail cannot be told from fewer
-# A step of a ladder is measured on what the steps before left. Over the leaderboard of April 2026
-# such steps lie a median 0.0102 bpb (75 %: 0.031, n = 57) from the middle of the single ablations
-# of the same contrast, single ones 0.0084 (0.024, n = 602), with the sign right in 75 % of both.
-# So they count, at twice the variance. Bundles change several things and never count.
-LADDER_VARIANCE = 2.0
-SAME_NUMBER = 5e-5  # two deltas nearer than half the last digit printed are one number
-
-
-@dataclass(frozen=True)
-class Report:
-    """One author's effect for one contrast, in bpb.
-
-    Attributes:
-        inflation: of its variance; 1 for single ablations.
-    """
-
-    author: str
-    contrast: tuple[Level, Level]
-    effect: float
-    inflation: float = 1.0
-
-
-@dataclass(frozen=True)
-class Reports:
-    """All that READMEs report, and how many rows are no evidence, by the reason in words."""
-
-    by_contrast: Mapping[tuple[str, tuple[Level, Level]], tuple[Report, ...]]
-    left_out: Mapping[str, int]
 
 
 def seed_variance(leaderboard: Leaderboard) -> tuple[float, int]:
@@ -76,176 +43,6 @@ def seed_variance(leaderboard: Leaderboard) -> tuple[float, int]:
             scaled.append(float(np.var(scores, ddof=1)) * own / float(chi2.ppf(0.5, own)))
             df += own
     return (median(scaled) if scaled else 0.0), df
-
-
-def can_be_off(variable: Variable) -> bool:
-    """Say whether not using the variable is one of its values."""
-    return variable.kind == "binary" or variable.baseline in (0, "none")
-
-
-def off_level(variable: Variable) -> Level:
-    """Return the value that stands for not using the variable."""
-    return False if variable.kind == "binary" else variable.baseline
-
-
-def read_level(variable: Variable, text: str | None) -> Level | None:
-    """Return the value that an ablation row's words mean, None when they name none.
-
-    A number must stand alone but for a unit ("stride 64", "4 layers"); "int6 roundtrip" is no 6,
-    and 1.1036 is a score, not a number of layers.
-    """
-    words = re.findall(r"[a-z]+|\d+(?:[.,]\d+)*(?:e-?\d+)?", (text or "").casefold())
-    if not words:
-        return None
-    if words[0] in OFF_WORDS:
-        return off_level(variable)
-    if variable.kind == "binary":
-        return True
-    if variable.kind == "categorical":
-        plain = "_".join(re.findall(r"[a-z0-9]+", (text or "").casefold()))
-        found = [one for one in variable.levels if re.search(rf"(^|_){one}(_|$)", plain)]
-        return max(found, key=len) if found else None
-    known = UNIT_WORDS | set(variable.id.split("_"))
-    numbers = [word for word in words if word[0].isdigit()]
-    if len(numbers) != 1 or any(word not in known for word in words if not word[0].isdigit()):
-        return None
-    try:
-        value = float(numbers[0].replace(",", ""))
-    except ValueError:
-        return None
-    if isinstance(variable.baseline, int) and round(value, 2) != value:
-        return None
-    if "k" in words:
-        value *= 1000
-    return value
-
-
-def _rank(variable: Variable, level: Level) -> tuple[int, float, str]:
-    """Order of levels, so that a → b and b → a become one contrast."""
-    if level == off_level(variable):
-        return (0, 0.0, "")
-    return (1, 0.0, level) if isinstance(level, str) else (1, float(level), "")
-
-
-def read_contrast(variable: Variable, row: Ablation) -> tuple[tuple[Level, Level], float] | None:
-    """Return the contrast and its effect in bpb, control first; None when it is not clear.
-
-    Rows in nats are left out where the submission does not state its ratio of bpb to nats.
-    """
-    effect = row.effect_bpb
-    if row.kind == "bundle" or effect is None:
-        return None
-    before, after = read_level(variable, row.from_), read_level(variable, row.to)
-    off = off_level(variable)
-    if can_be_off(variable):
-        if variable.kind != "categorical":
-            after = True if after is None else after
-        elif after is None and row.to and (before == off or not row.from_):
-            after = True  # used, in a way that the row does not name
-        before = off if before is None else before
-    if before is None or after is None or before == after:
-        return None
-    if variable.kind == "numeric" and can_be_off(variable) and off in (before, after):
-        before, after = (off if one == off else True for one in (before, after))
-    if _rank(variable, before) > _rank(variable, after):
-        before, after, effect = after, before, -effect
-    return (before, after), effect
-
-
-def stated_ranges(
-    leaderboard: Leaderboard, variables: Mapping[str, Variable]
-) -> dict[str, tuple[float, float]]:
-    """Return the smallest and largest number that submissions state, per numeric variable."""
-    ranges = {}
-    for name, variable in variables.items():
-        if variable.kind != "numeric":
-            continue
-        values = [one.techniques.get(name) for one in leaderboard.submissions]
-        numbers = [float(v) for v in values if isinstance(v, int | float) and v is not True]
-        if len(numbers) >= LEAST_STATED:
-            numbers.append(float(variable.baseline))
-            ranges[name] = min(numbers), max(numbers)
-    return ranges
-
-
-def _within(contrast: tuple[Level, Level], limits: tuple[float, float] | None) -> bool:
-    return limits is None or all(
-        isinstance(one, bool | str) or limits[0] <= one <= limits[1] for one in contrast
-    )
-
-
-def _why_not(variables: Mapping[str, Variable], row: Ablation) -> str:
-    if row.kind == "bundle":
-        return "several changes at once"
-    if row.variable not in variables:
-        return "about nothing in the vocabulary"
-    return "in nats, without the factor to bpb" if row.effect_bpb is None else "values not named"
-
-
-def collect_reports(leaderboard: Leaderboard, variables: Mapping[str, Variable]) -> Reports:
-    """Return one report per author and contrast; copies of a number count once.
-
-    Rows of one submission are averaged. A number that stands for the same contrast in another
-    submission of the author, or of the same family, is a copy; an author's others are averaged. A
-    table copied further down a line of descent, by another author, is not seen to be one.
-    """
-    families = lineage_clusters(leaderboard.submissions)
-    ranges = stated_ranges(leaderboard, variables)
-    rows: dict[tuple[str, tuple[Level, Level]], dict[int, list[tuple[float, float]]]]
-    rows = defaultdict(lambda: defaultdict(list))
-    left_out: Counter[str] = Counter()
-    for place, submission in enumerate(leaderboard.submissions):
-        for row in submission.ablations:
-            variable = variables.get(row.variable)
-            read = read_contrast(variable, row) if variable else None
-            if read is None:
-                left_out[_why_not(variables, row)] += 1
-                continue
-            if not _within(read[0], ranges.get(row.variable)):
-                left_out["a value that no submission has: a score, taken for a setting"] += 1
-                continue
-            inflation = LADDER_VARIANCE if row.kind == "cumulative" else 1.0
-            rows[row.variable, read[0]][place].append((read[1], inflation))
-    authors = [one.author or one.id for one in leaderboard.submissions]
-    found = {}
-    for key, by_submission in rows.items():
-        found[key], copies = _per_author(key[1], by_submission, authors, families)
-        if copies:
-            left_out["a number that the author or the family reports elsewhere"] += copies
-    return Reports(found, dict(left_out))
-
-
-def _per_author(
-    contrast: tuple[Level, Level],
-    by_submission: Mapping[int, Sequence[tuple[float, float]]],
-    authors: Sequence[str],
-    families: Sequence[str],
-) -> tuple[tuple[Report, ...], int]:
-    """Return one report per author of a contrast, and how many submissions give a copy.
-
-    Args:
-        contrast: control and treatment.
-        by_submission: place → its rows' (effect in bpb, inflation).
-        authors: of every submission.
-        families: of every submission.
-    """
-    seen: list[tuple[float, str, str]] = []
-    by_author: dict[str, list[tuple[float, float]]] = defaultdict(list)
-    for place, pieces in by_submission.items():
-        author, family = authors[place], families[place]
-        effect = fmean(piece[0] for piece in pieces)
-        if any(
-            abs(effect - one) < SAME_NUMBER and (author == other or family == kin)
-            for one, other, kin in seen
-        ):
-            continue
-        seen.append((effect, author, family))
-        by_author[author].append((effect, max(piece[1] for piece in pieces)))
-    reports = tuple(
-        Report(author, contrast, fmean(piece[0] for piece in own), min(piece[1] for piece in own))
-        for author, own in by_author.items()
-    )
-    return reports, len(by_submission) - len(seen)
 
 
 @dataclass(frozen=True)
@@ -272,10 +69,8 @@ def _heterogeneity(reports: Sequence[Report], within: float) -> _Spread:
     return _Spread(excess / (total - float(np.sum(weights**2)) / total), excess / q)
 
 
-def _middle(
-    reports: Sequence[Report], within: float, tau2: float
-) -> tuple[float, float, float, float]:
-    """Return the mean effect, its standard error, the quantile of its 95 % interval and τ.
+def _middle(reports: Sequence[Report], within: float, tau2: float) -> tuple[Mean, float]:
+    """Return the mean effect with the spread of one report behind it, and τ.
 
     The standard error is the larger of the model's and of the sandwich's, which with equal weights
     is that of Hartung & Knapp (2001, Stat. Med. 20), on t with reports - 1 df. From eight reports
@@ -307,25 +102,24 @@ def _middle(
         residuals = weights * (effects - mean)
         knapp = float(residuals @ residuals) / float(weights.sum()) ** 2 * count / (count - 1)
         variance = max(model, knapp / sharp**2)
-    quantile = float(student.ppf(0.975, count - 1) if count > 1 else norm.ppf(0.975))
-    return mean, sqrt(variance), quantile, sqrt(tau2)
+    # A lone report has no spread of its own: that of the median contrast is taken for known.
+    freedom = count - 1 if count > 1 else inf
+    return Mean(mean, sqrt(variance * count), freedom, count), sqrt(tau2)
 
 
-def _estimate(
-    contrast: tuple[Level, Level], reports: Sequence[Report], within: float, spread: _Spread
-) -> Estimate:
+def _estimate(contrast: tuple[Level, Level], mean: Mean, tau: float, i_squared: float) -> Estimate:
     """Return the combined effect with its 95 % interval."""
-    mean, se, quantile, tau = _middle(reports, within, spread.tau2)
+    low, high = interval(mean, 0.95) or (mean.mean, mean.mean)
     return Estimate(
         source="reported",
         before=contrast[0],
         after=contrast[1],
-        effect=mean,
-        low=mean - quantile * se,
-        high=mean + quantile * se,
-        n=len(reports),
+        effect=mean.mean,
+        low=low,
+        high=high,
+        n=mean.pairs,
         tau=tau,
-        i_squared=spread.i_squared,
+        i_squared=i_squared,
     )
 
 
@@ -335,7 +129,8 @@ def reported_effects(
     """Return per variable the meta-analytic effect of each contrast that READMEs report.
 
     A report's own variance is that of a difference of two single runs, 2 s², with s² taken from
-    the seeds that submissions list (no estimates when those are too few). A contrast with one
+    the seeds that submissions list (no estimates when those are too few). The spread that a
+    contrast's few reports show is moderated by what all contrasts show. A contrast with one
     report borrows the median heterogeneity of those with several; when there are none, it is
     left out, for its interval would hold seed noise only.
     """
@@ -344,20 +139,27 @@ def reported_effects(
         return {}
     within = 2 * noise
     reports = collect_reports(leaderboard, variables).by_contrast
-    spread = {
+    spreads = {
         key: _heterogeneity(group, within) for key, group in reports.items() if len(group) > 1
     }
-    borrowed = None
-    if spread:
-        borrowed = _Spread(
-            median(one.tau2 for one in spread.values()),
-            median(one.i_squared for one in spread.values()),
-        )
+    if not spreads:
+        return {}
+    borrowed = _Spread(
+        median(one.tau2 for one in spreads.values()),
+        median(one.i_squared for one in spreads.values()),
+    )
+    middles = {
+        key: _middle(group, within, spreads.get(key, borrowed).tau2)
+        for key, group in reports.items()
+    }
+    several = [middles[key][0] for key in spreads]
+    prior = moderated.fit_prior([one.sd**2 for one in several], [one.df for one in several])
     found: dict[str, list[Estimate]] = defaultdict(list)
-    for key, group in reports.items():
-        own = spread.get(key, borrowed)
-        if own is not None:
-            found[key[0]].append(_estimate(key[1], group, within, own))
+    for key, (mean, tau) in middles.items():
+        if key in spreads:
+            mean = moderated.moderate(mean, prior)
+        i_squared = spreads.get(key, borrowed).i_squared
+        found[key[0]].append(_estimate(key[1], mean, tau, i_squared))
     return {
         name: tuple(sorted(estimates, key=lambda one: (-one.n, one.contrast)))
         for name, estimates in found.items()

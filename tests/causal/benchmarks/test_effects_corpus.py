@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from math import nan
 from pathlib import Path
 
@@ -52,7 +53,7 @@ def board(*submissions):
 def held(variable, effect, **claims):
     names = {name: Claim(nan) for name in corpus.METHODS}
     given = {name.replace("_", " "): Claim(*claim) for name, claim in claims.items()}
-    return Held(0, variable, False, True, effect, 1, names | given)
+    return Held(0, variable, False, True, (effect,), names | given)
 
 
 def test_a_family_is_never_split_and_folds_are_of_a_size():
@@ -107,7 +108,7 @@ def test_nothing_of_the_held_out_families_reaches_the_fit(monkeypatch):
     assert len(seen) == 4
     assert all(ids == {one.id for one in whole.submissions} - out for ids in seen)
     (one,) = found
-    assert one.reports == 2
+    assert len(one.reported) == 2
     theirs = [a.delta for s in whole.submissions if s.id in out for a in s.ablations]
     assert one.effect == pytest.approx(np.mean(theirs))
 
@@ -182,3 +183,12 @@ def test_an_evidence_file_is_measured_in_one_line_of_json(tmp_path):
     # Whatever the signs: the sizes of naive are those of who else mentions it.
     both = found["beside"]["combined / naive"]
     assert both["combined"]["median_error"] < both["naive"]["median_error"] / 2
+
+
+def test_two_reports_of_a_contrast_agree_in_sign_as_often_as_their_pairs_do():
+    split = replace(held("swa", 0.0), reported=(-1.0, -1.0, 1.0))
+    alike = replace(held("ema", 0.0), reported=(-1.0, -2.0))
+    lone = held("qat", -1.0)
+    assert corpus.concord([split, alike, lone]) == {"contrasts": 2, "share": 0.667}
+    assert corpus.concord([lone]) is None
+    assert split.effect == -1.0

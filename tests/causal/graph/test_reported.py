@@ -3,13 +3,8 @@ import pytest
 from statsmodels.stats.meta_analysis import combine_effects
 
 from interventions.vocabulary import load_variables
-from scripts.causal.graph.reported import (
-    collect_reports,
-    read_contrast,
-    read_level,
-    reported_effects,
-    seed_variance,
-)
+from scripts.causal.graph.reported import reported_effects, seed_variance
+from scripts.causal.graph.reports import collect_reports, read_contrast, read_level
 from scripts.causal.leaderboard.schema import Ablation, Leaderboard, SeedResult, Source
 
 VARIABLES = load_variables()
@@ -255,3 +250,26 @@ def test_a_technique_used_in_an_unnamed_way_is_still_used():
     used = read_contrast(variable, row("ttt", "none", "test-time trained", -0.01))
     assert used == (("none", True), -0.01)
     assert read_contrast(variable, row("ttt", "exp101", "exp105a", -0.01)) is None
+
+
+def test_two_reports_that_agree_by_chance_borrow_the_scatter_of_other_contrasts(submission):
+    def with_others(effects):
+        pairs = {"qat": (-0.01, 0.012), "swa": (0.008, -0.009), "ttt": (-0.02, 0.004)}
+        others = [
+            submission(10 * k + i, seeds=SEEDS, ablations=(row(name, None, "on", effect),))
+            for k, (name, both) in enumerate(pairs.items(), start=1)
+            for i, effect in enumerate(both)
+        ]
+        agreeing = board(submission, effects).submissions
+        return Leaderboard(source="", submissions=(*agreeing, *others))
+
+    (alone,) = reported_effects(board(submission, [-0.002, -0.0021]), VARIABLES)["ema"]
+    (among,) = reported_effects(with_others([-0.002, -0.0021]), VARIABLES)["ema"]
+    assert among.effect == alone.effect
+    half, moderated = (one.effect - one.low for one in (alone, among))
+    assert moderated > half / 2
+    sd = moderated * np.sqrt(2) / 12.7
+    assert sd > 0.001
+    (wide,) = reported_effects(board(submission, [-0.03, 0.03]), VARIABLES)["ema"]
+    (calmer,) = reported_effects(with_others([-0.03, 0.03]), VARIABLES)["ema"]
+    assert calmer.high - calmer.low < wide.high - wide.low
