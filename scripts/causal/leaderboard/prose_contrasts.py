@@ -17,6 +17,7 @@ from scripts.causal.leaderboard.contrasts import (
     slug,
 )
 from scripts.causal.leaderboard.document import Block
+from scripts.causal.leaderboard.numbers import in_bits
 from scripts.causal.leaderboard.row_contrasts import TOTAL
 from scripts.causal.leaderboard.schema import Ablation
 from scripts.causal.leaderboard.stages import STAGE_CONTRASTS, stage_of
@@ -129,8 +130,12 @@ _COMPARED = re.compile(
     r"|#\d|Δ",
     re.IGNORECASE,
 )
-_WORSE_BY = re.compile(r"\W*(?:worse|regression|degradation|penalty)\b", re.IGNORECASE)
-_BETTER_BY = re.compile(r"\W*(?:improvement|gain|better|reduction|benefit)\b", re.IGNORECASE)
+_WORSE_BY = re.compile(
+    r"\W*(?:(?!improv|gain|better)[\w-]+ ){0,2}(?:worse|regression|degradation|penalty|cost|damage|hit)\b", re.I
+)
+_BETTER_BY = re.compile(
+    r"\W*(?:(?!quant)[\w-]+ ){0,2}(?:improvement|gain|better|reduction|benefit|win)\b", re.I
+)
 _CLAUSE = re.compile(r"[,;:(]|\band\b|\bwhile\b|\bbut\b", re.IGNORECASE)
 
 
@@ -150,13 +155,13 @@ def prose_contrasts(reading: Reading, final: float | None = None) -> Iterator[li
     for block in reading.document.blocks:
         if block.kind not in ("paragraph", "item", "heading") or len(block.text) > MAX_BLOCK:
             continue
-        if not _FRACTION.search(block.text) or (block.kind == "heading" and not block.section):
+        if not _FRACTION.search(in_bits(block.text)) or (block.kind == "heading" and not block.section):
             continue
         if NOT_RUN.search(" / ".join(block.section[1:])):
             continue
         start, topic, told = 0, "", False
         for stop in [*(m.end() for m in _SPLIT.finditer(block.text)), len(block.text)]:
-            text = block.text[start:stop]
+            text = in_bits(block.text[start:stop])
             if not _FRACTION.search(text):
                 start, topic, told = stop, topic or text, False
                 continue
@@ -311,11 +316,14 @@ def _signed(delta: _Delta, text: str, block: Block) -> float | None:
     """Treatment minus control: the sign as written, else what the words say of it."""
     worse, better = WORSE.search(text), BETTER.search(text)
     if delta.sign == "-":
-        after = text[delta.end : delta.end + 24]
+        after = text[delta.end : delta.end + 40]
         return delta.number if _WORSE_BY.match(after) else -delta.number
     if delta.sign == "+":
         return -delta.number if better and not worse else delta.number
-    if _BETTER_BY.match(text[delta.end : delta.end + 24]):
+    after = text[delta.end : delta.end + 40]
+    if not delta.sign and _WORSE_BY.match(after):
+        return delta.number
+    if _BETTER_BY.match(after):
         return -delta.number  # "zero-byte cost, 0.001 BPB improvement"
     if worse and not BETTER.search(text[: delta.start]):
         return delta.number

@@ -18,13 +18,7 @@ from scripts.causal.leaderboard.table_roles import (
     MINUS,
     PLUS,
 )
-from scripts.causal.leaderboard.tables import (
-    MEAN,
-    SPREAD,
-    Columns,
-    cell,
-    cell_score,
-)
+from scripts.causal.leaderboard.tables import Columns, cell, cell_score
 from scripts.causal.leaderboard.techniques import variables_in
 
 Named = list[tuple[str, Value | None, int]]
@@ -43,6 +37,18 @@ _CHANGE = re.compile(
 )
 
 
+_CLOSING = re.compile(
+    r"\W*(?:(?:\d|three|five)[- ]seed )?(?:means?|average|avg|std|stdev|s\.?d|variance|delta|Δ|min|max|"
+    r"range|spread|σ)\b(?=\W*$|\W{0,3}[\d(=:±/]|\s(?:vs|of|over|from|to|val|bpb|across|improvement)\b)",
+    re.IGNORECASE,
+)
+
+
+def closes(label: str) -> bool:
+    """Whether a row sums the others up: their mean, their spread, their difference."""
+    return bool(_CLOSING.match(label))
+
+
 def scored(table: Table, columns: Columns) -> list[tuple[Row, float]]:
     """Return the rows with a score in the last score column: no means, no spreads."""
     index = columns.bpb[-1]
@@ -50,8 +56,7 @@ def scored(table: Table, columns: Columns) -> list[tuple[Row, float]]:
         (row, value)
         for row in table.rows
         if (value := cell_score(row, index)) is not None
-        and not MEAN.search(cell(row, columns.label))
-        and not SPREAD.match(cell(row, columns.label))
+        and not closes(cell(row, columns.label))
     ]
 
 

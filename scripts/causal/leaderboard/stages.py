@@ -29,7 +29,7 @@ STAGE_CONTRASTS = {
     "mixed": ("ngram_mix", "model alone", "mixed with n-gram statistics"),
 }
 _RUN = re.compile(r"baseline|sota|\bours?\b|\bthis\b|#\d|=|^\W*\+", re.IGNORECASE)
-_BRACKET = re.compile(r"\([^()]*(?:\bM?B\b|layer|\d[xL])[^()]*\)")
+_BRACKET = re.compile(r"\(?\b(?:s|stride) ?= ?\d{1,4}\b\)?|\([^()]*(?:\bM?B\b|layer|\d[xL])[^()]*\)")
 _STAGE_WORD = re.compile(
     r"\bpre[- ]|\bpost[- ]|round-?trip|\braw\b|\bfinal\b|\bbefore\b|\bafter\b|\bsliding\b|"
     r"quantized\b|\bstop\b|\bfloat\b|\bfp32\b|\bTTT\b",
@@ -50,6 +50,8 @@ def stage_of(label: str) -> str | None:
     ):
         return None
     if re.search(r"\bpre[ -]?ttt|\bbefore ttt|\bno ttt|\bw/o ttt|\bwithout ttt", text):
+        if re.search(r"\bema\b|\bswa\b", text) and not re.search(r"slid|quant|int\d", text):
+            return "averaged"
         return "sliding" if "slid" in text or "quant" not in text else "quantized"
     if re.search(r"\bslot\b", text):
         return None if re.search(r"\bpre[ -]|\bno\b|w/o|without|before", text) else "slot"
@@ -64,7 +66,7 @@ def stage_of(label: str) -> str | None:
     ):
         return "averaged"
     if re.search(
-        r"\bpre[ -]?(?:quant|gptq)|\bstep[ :]{0,2}\d+|\btrain-time|\bstop[ -]time|"
+        r"\bpre[ -]?(?:quant|gptq|export|round-?trip)|\bstep[ :]{0,2}\d+|\btrain-time|\bstop[ -]time|"
         r"\bpre[ -]?ema|bpb \(train\)|\bunquantized|\bat stop|\bbefore quant|\bfull precision|"
         r"\bfp32|\bfloat",
         text,
@@ -157,7 +159,8 @@ def stage_rows(labels: Sequence[str]) -> dict[int, str]:
     stages = {
         index: stage
         for index, label in enumerate(labels)
-        if not _RUN.search(label) and (stage := stage_of(_BRACKET.sub(" ", label)))
+        for bare in [_BRACKET.sub(" ", label)]
+        if not _RUN.search(bare) and (stage := stage_of(bare or label))
     }
     spoken = sum(bool(_STAGE_WORD.search(label)) for label in labels)
     enough = len(stages) * 2 >= len(labels) and spoken >= 2

@@ -37,7 +37,7 @@ _COURSE = re.compile(  # each row goes on from the row before
 _DISCARDED = re.compile(r"\bdiscard|\breject|\brevert|\babandon", re.IGNORECASE)
 _VARIED = re.compile(r"sweep|ablat|\bscan\b|\bgrid\b", re.IGNORECASE)
 _CODE_NAME = re.compile(r"\W*(?=\w*[A-Za-z])\w*[_\d]\w*\W*$")  # AB3_011: says nothing of the run
-_VALUE = re.compile(r"\W*\d[\w.,%]{0,9}\W*$")
+_VALUE = re.compile(r"\W*\d[\w.,%]{0,9}\W*(?:\([^()\n]{0,60}\)\W*)?$")
 _CHANGES = re.compile(r"\W*(?:changes?|modification|variation|difference|what changed)\b", re.I)
 _CALLED = re.compile(r"\W*(?:naive |the )?(?:baseline|control|default|none)\b", re.IGNORECASE)
 _BARE_CODE = re.compile(r"\W*[A-Za-z]{1,3}[-_ ]?\d{1,3}[a-z]?\W*$")  # R2, exp 12
@@ -179,7 +179,7 @@ def _labels(table: Table, columns: Columns, rows: list[Row], base: int) -> list[
 def _named(label: str, title: str) -> str:
     """A row's label, with its column's title where that says what the bare value is of."""
     if not variables_in(label) and (
-        variables_in(f"{title} = {label}") or not re.search("[A-Za-z]", label)
+        variables_in(f"{title} = {label}") or not re.search("[A-Za-z]", label.partition("(")[0])
     ):
         return f"{title} = {label}"
     return label

@@ -14,7 +14,7 @@ from scripts.causal.leaderboard.contrasts import (
     slug,
 )
 from scripts.causal.leaderboard.document import Row, Table
-from scripts.causal.leaderboard.row_contrasts import TOTAL, row_contrast, scored
+from scripts.causal.leaderboard.row_contrasts import TOTAL, closes, row_contrast, scored
 from scripts.causal.leaderboard.schema import Ablation
 from scripts.causal.leaderboard.stages import STAGE_CONTRASTS, stage_of
 from scripts.causal.leaderboard.sweeps import SWEPT, of_something_else, score_rows
@@ -28,6 +28,7 @@ from scripts.causal.leaderboard.table_pairs import (
 from scripts.causal.leaderboard.table_roles import (
     PLUS,
     PULL_REQUEST,
+    introduced,
     role_of,
     titles_of,
 )
@@ -38,8 +39,6 @@ from scripts.causal.leaderboard.table_signs import (
     signed,
 )
 from scripts.causal.leaderboard.tables import (
-    MEAN,
-    SPREAD,
     Columns,
     cell,
     cell_delta,
@@ -64,7 +63,7 @@ _JOINED = re.compile(r"^\W*(?:both|all|combined|everything)\b", re.IGNORECASE)
 
 def table_contrasts(reading: Reading, listed: Sequence[Table] = ()) -> Iterator[list[Ablation]]:
     """Yield the contrasts of each table, and of each list that stands for one."""
-    for table in (*reading.document.tables, *listed):
+    for table in (*introduced(reading.document), *listed):
         columns = columns_of(table)
         role = role_of(table, columns)
         if role == "versus":
@@ -108,7 +107,7 @@ def _delta_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ab
     for row in rows:
         label = cell(row, columns.label)
         delta = cell_delta(row, index)
-        if delta is None or SPREAD.search(label) or MEAN.search(label) or NOT_RUN.search(label):
+        if delta is None or closes(label) or NOT_RUN.search(label):
             continue
         if _NOT_A_CHANGE.match(label):
             continue
