@@ -44,6 +44,15 @@ _CLOSING = re.compile(
 )
 
 
+_ASIDE = re.compile(r"\([^()]*\)")
+
+
+def _several(label: str) -> bool:
+    """Whether a row lists changes, "XSA, U-Net skips", and is about no one of them first."""
+    parts = [part for part in _ASIDE.sub(" ", PLUS.sub("", label)).split(",") if part.strip()]
+    return len(parts) > 1 and sum(bool(variables_in(part)) for part in parts) > 1
+
+
 def closes(label: str) -> bool:
     """Whether a row sums the others up: their mean, their spread, their difference."""
     return bool(_CLOSING.match(label))
@@ -75,7 +84,7 @@ def row_contrast(
     named = _subjects(label)
     if TOTAL.match(label) or (len(named) > 1 and re.search(r"\s[+&]\s|\band\b", label)):
         kind = "bundle"
-    if TOTAL.match(label) or len(named) > 2:
+    if TOTAL.match(label) or len(named) > 2 or (len(named) > 1 and _several(label)):
         variable, kind = "other:bundle", "bundle"
     else:
         variable = named[0][0] if named else f"other:{slug(PLUS.sub('', label))}"
@@ -90,6 +99,15 @@ def row_contrast(
         unit=unit,
         kind=kind,
     )
+
+
+def beyond(label: str, before: str) -> str:
+    """What a row adds to the row before whose label it repeats: "+ TTT + Cache" after "+ TTT"."""
+    known, text = (PLUS.sub("", words).strip(" *_") for words in (before, label))
+    if len(known) < 3 or not text.lower().startswith(known.lower()):
+        return label
+    match = re.match(r"\W{0,3}\s?(?:\+|&|and\b)\s", text[len(known) :])
+    return f"+ {text[len(known) + match.end() :]}" if match else label
 
 
 def _subjects(label: str) -> Named:

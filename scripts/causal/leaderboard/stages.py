@@ -15,7 +15,14 @@ from scripts.causal.leaderboard.document import Document, Table
 from scripts.causal.leaderboard.numbers import scores
 from scripts.causal.leaderboard.schema import Ablation, Source
 from scripts.causal.leaderboard.submission_json import Fact
-from scripts.causal.leaderboard.tables import cell, cell_score, columns_of, mean_row, parse_seed
+from scripts.causal.leaderboard.tables import (
+    Columns,
+    cell,
+    cell_score,
+    columns_of,
+    mean_row,
+    parse_seed,
+)
 from scripts.causal.leaderboard.techniques import variables_in
 
 ORDER = ("raw", "averaged", "adapted", "quantized", "sliding", "ttt", "slot", "mixed")
@@ -33,6 +40,17 @@ _BRACKET = re.compile(r"\(?\b(?:s|stride) ?= ?\d{1,4}\b\)?|\([^()]*(?:\bM?B\b|la
 _STAGE_WORD = re.compile(
     r"\bpre[- ]|\bpost[- ]|round-?trip|\braw\b|\bfinal\b|\bbefore\b|\bafter\b|\bsliding\b|"
     r"quantized\b|\bstop\b|\bfloat\b|\bfp32\b|\bTTT\b",
+    re.IGNORECASE,
+)
+_START = re.compile(
+    r"\b(?:base|static|raw|bf16|training|checkpoint|last|live|standard|non-overlap\w*|full eval)\b",
+    re.IGNORECASE,
+)
+_FINAL = re.compile(r"^\W*final\b(?!.*\d-?gram)", re.IGNORECASE)
+_SCORE_WORD = re.compile(r"\W*(?:val_)?bp[bp]\b\W*", re.IGNORECASE)
+_GENERIC = re.compile(
+    r"\b(?:best|final|exact|official|reported?|claim\w*|full|standard|chunked|reference|this|ours?|pr|"
+    r"seed|rt|score|gain|improvement|delta|submission|value|post|pre|total|peak|mean|pass|training|checkpoint|val|eval)\b|#\d",
     re.IGNORECASE,
 )
 _NO_SCORE = re.compile(
@@ -55,7 +73,9 @@ def stage_of(label: str) -> str | None:
         return "sliding" if "slid" in text or "quant" not in text else "quantized"
     if re.search(r"\bslot\b", text):
         return None if re.search(r"\bpre[ -]|\bno\b|w/o|without|before", text) else "slot"
-    if re.search(r"n-?gram|\bppm\b|\bcache\b|\bmixer\b", text):
+    if re.search(r"(?:n|\d)-?gram|\bppm\b|\bcache\b|\bmixer\b|\bblend", text) or (
+        re.search(r"\bmix(?:ed|ture)?\b", text) and not re.search(r"quant|int\d|precision|round", text)
+    ):
         return None if re.search(r"\bpre[ -]|\bno\b|without|before", text) else "mixed"
     if re.search(r"ttt\b|test[ -]time", text):
         return "adapted" if re.search(r"pre[ -]?quant", text) else "ttt"
@@ -88,7 +108,8 @@ def stage_contrasts(
     places += [_from_metrics(document), _from_json(facts)]
     most = max(places, key=len)  # the first of equals: tables of seeds come with means
     ladder = _contrasts(document, most) if len(most) >= 2 else []
-    return [*_before_and_after(document), *ladder]
+    beyond = [found for table in document.tables for found in _beyond(document, table)]
+    return [*_before_and_after(document), *ladder, *beyond]
 
 
 def _before_and_after(document: Document) -> list[Ablation]:
@@ -131,10 +152,10 @@ def _from_columns(document: Document, table: Table) -> Stages:
         return {}
     stages: Stages = {}
     mean = mean_row(table)
-    for index in columns.bpb:
-        stage = stage_of(table.header[index])
-        if stage is None:
-            continue
+    seeds = [parse_seed(cell(row, columns.seed)) for row in table.rows]
+    if mean is None and len(set(seeds)) < len(seeds):
+        return {}  # several runs, each with a seed
+    for index, stage in _staged(document, table, columns).items():
         each = [
             v
             for row in table.rows
@@ -152,6 +173,60 @@ def _from_columns(document: Document, table: Table) -> Stages:
             value, line = fmean(values), table.rows[0].line
         stages.setdefault(stage, (value, Source(file=document.name, line=line)))
     return stages
+
+
+def _beyond(document: Document, table: Table) -> list[Ablation]:
+    """A seed table's last score column, where it names what no stage is: "Sliding | ETLB BPB"."""
+    columns = columns_of(table)
+    mean = mean_row(table)
+    if columns.seed is None or mean is None or len(columns.bpb) < 2 or columns.delta:
+        return []
+    before, after = columns.bpb[-2:]
+    title = _SCORE_WORD.sub(" ", table.header[after])
+    was, value = (cell_score(table.rows[mean], index) for index in (before, after))
+    if (
+        not (stage_of(table.header[before]) and re.search("[A-Za-z]{3}", title))
+        or stage_of(table.header[after])
+        or _GENERIC.search(title)
+        or was is None
+        or value is None
+    ):
+        return []
+    named = variables_in(title)
+    line = table.rows[mean].line
+    return [
+        contrast(
+            variable=named[0][0] if named else f"other:{slug(title)}",
+            control=table.header[before][:80],
+            treatment=title.strip()[:80],
+            delta=value - was,
+            quote=document.quote(line),
+            source=Source(file=document.name, line=line),
+        )
+    ]
+
+
+def _staged(document: Document, table: Table, columns: Columns) -> dict[int, str]:
+    """Index → stage of a seed table's score columns.
+
+    A "Base val_bpb" is what the first stage beside it starts from; "Final" is what comes after
+    a "Pre-TTT" or, of quantized weights, what the submission evaluates with.
+    """
+    titles = {index: table.header[index] for index in columns.bpb}
+    stages = {index: stage for index, title in titles.items() if (stage := stage_of(title))}
+    unknown = [index for index in titles if index not in stages]
+    if len(unknown) != 1 or not stages:
+        return stages
+    index, others = unknown[0], list(stages.values())
+    if _START.search(titles[index]) and index < min(stages):
+        follows = ORDER.index(others[0])
+        stages[index] = "raw" if follows <= ORDER.index("quantized") else ORDER[follows - 1]
+    elif _FINAL.search(titles[index]) and index > max(stages):
+        if re.search(r"\bpre[- ]?ttt", titles[max(stages)], re.IGNORECASE):
+            stages[index] = "ttt"
+        elif others[-1] == "quantized":
+            stages[index] = "ttt" if re.search(r"\bTTT\b", document.text) else "sliding"
+    return dict(sorted(stages.items()))
 
 
 def stage_rows(labels: Sequence[str]) -> dict[int, str]:

@@ -23,6 +23,7 @@ from scripts.causal.leaderboard.table_pairs import (
     gain_rows,
     metric_rows,
     paired_columns,
+    paired_seeds,
     stage_changes,
 )
 from scripts.causal.leaderboard.table_roles import (
@@ -78,6 +79,8 @@ def table_contrasts(reading: Reading, listed: Sequence[Table] = ()) -> Iterator[
             yield list(_steps(reading, table, columns))
         elif role == "sweep":
             yield list(score_rows(reading, table, columns))
+        elif role == "seeds":
+            yield list(paired_seeds(reading, table, columns))
         yield list(difference_rows(reading, table, columns))
 
 
