@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from interventions.vocabulary import Value
+from scripts.causal.leaderboard.changed import changes_in
 from scripts.causal.leaderboard.compared import Against, set_against
 from scripts.causal.leaderboard.contrasts import (
     BETTER,
@@ -234,7 +235,7 @@ def _deltas(text: str) -> list[_Delta]:
 def _one(
     reading: Reading, block: Block, start: int, text: str, delta: _Delta, topic: str
 ) -> Ablation | None:
-    named = variables_in(_ASIDE.sub(lambda aside: " " * len(aside.group()), text))
+    named = changes_in(_ASIDE.sub(lambda aside: " " * len(aside.group()), text))
     named = [item for item in named if not _some_layers(item, text)]
     against = _COMPARES.search(text)
     if _PENALTY.search(text):
@@ -411,7 +412,7 @@ def _arrow(
         return
     if re.search(r"\bloss\b", text[max(0, match.start() - 24) : match.start()], re.IGNORECASE):
         return
-    named = variables_in(text)
+    named = changes_in(text)
     if not named and _REFERS.match(text) and block.section[1:]:
         headed = variables_in(block.section[-1])
         named = headed if len(headed) == 1 else []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from interventions.vocabulary import Value
+from scripts.causal.leaderboard.changed import Named, changes_in
 from scripts.causal.leaderboard.contrasts import (
     Reading,
     at_line,
@@ -21,7 +21,6 @@ from scripts.causal.leaderboard.table_roles import (
 from scripts.causal.leaderboard.tables import Columns, cell, cell_score
 from scripts.causal.leaderboard.techniques import variables_in
 
-Named = list[tuple[str, Value | None, int]]
 Ends = tuple[str | None, str | None]
 
 
@@ -112,7 +111,7 @@ def beyond(label: str, before: str) -> str:
 
 def _subjects(label: str) -> Named:
     """The techniques a row is about; one named only in an aside is not its subject."""
-    named = variables_in(label)
+    named = changes_in(label)
     head = re.split(r"[,;]", PLUS.sub("", label), maxsplit=1)[0].strip()
     start = label.find(head) + len(head) if head else 0
     if (

@@ -14,7 +14,7 @@ from scripts.causal.leaderboard.contrasts import (
     slug,
 )
 from scripts.causal.leaderboard.document import Row, Table
-from scripts.causal.leaderboard.row_contrasts import TOTAL, closes, row_contrast, scored
+from scripts.causal.leaderboard.row_contrasts import TOTAL, beyond, closes, row_contrast, scored
 from scripts.causal.leaderboard.schema import Ablation
 from scripts.causal.leaderboard.stages import STAGE_CONTRASTS, stage_of
 from scripts.causal.leaderboard.sweeps import SWEPT, of_something_else, score_rows
@@ -122,6 +122,8 @@ def _delta_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ab
             continue
         delta = signed(delta, cell(row, index), title, flipped)
         delta = running.get(row.line, _exact(table, columns, row, delta))
+        if (last := _goes_on(table, columns, row, delta)) is not None:
+            label = beyond(label, cell(last, columns.label))
         if abs(delta) > 2:
             continue
         kind = "cumulative" if ladder and PLUS.match(label) else "single"
@@ -136,6 +138,17 @@ def _delta_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ab
             if (mine := own_column(table)) is not None and len(row.cells) > mine:
                 ends = (cell(row, mine - 1)[:80], cell(row, mine)[:80])
             yield from row_contrast(reading, row, label, delta, unit, kind, ends)
+
+
+def _goes_on(table: Table, columns: Columns, row: Row, delta: float) -> Row | None:
+    """The row before, where a row's delta counts from it."""
+    at = table.rows.index(row)
+    if not (at and columns.bpb):
+        return None
+    last = table.rows[at - 1]
+    before, after = cell_score(last, columns.bpb[-1]), cell_score(row, columns.bpb[-1])
+    stepped = before is not None and after is not None and abs(after - before - delta) < 6e-4
+    return last if stepped else None
 
 
 def _exact(table: Table, columns: Columns, row: Row, delta: float) -> float:
@@ -249,10 +262,11 @@ def _steps(reading: Reading, table: Table, columns: Columns) -> Iterator[Ablatio
     added = [(a, b) for (_, a), (row, b) in pairwise(rows) if PLUS.match(cell(row, columns.label))]
     ladder = sum(after > before for before, after in added) * 2 <= len(added)
     begun = False
-    for (_, before), (row, after) in pairwise(rows):
+    for (last, before), (row, after) in pairwise(rows):
         label = cell(row, columns.label)
         begun = begun or bool(PLUS.match(label))
         other = _ANOTHER.match(label) or TOTAL.match(label) or PULL_REQUEST.search(label)
         if begun and (PLUS.match(label) or not other):
             onto, kind = (before, "cumulative") if ladder else (rows[0][1], "single")
-            yield from row_contrast(reading, row, label, after - onto, "bpb", kind)
+            named = beyond(label, cell(last, columns.label)) if ladder else label
+            yield from row_contrast(reading, row, named, after - onto, "bpb", kind)

@@ -62,6 +62,11 @@ VALUE = re.compile(r"\W*\d[\d.,]{0,7}[A-Za-z%]{0,2}\W*(?:\([^()\n]{0,60}\)\W*)?$
 _ONE_RUN_VARIED = re.compile(
     r"ablat|sweep|ladder|scan|why it|failed|tried|did ?n[o']t work|compar", re.IGNORECASE
 )
+_CONTROL_ROW = re.compile(
+    r"\W*(?:(?:naive|the|our|plain|dense|uniform)\s)?(?:baseline|control|default|vanilla)\b|"
+    r"\W*(?:no|without|w/o)\s[A-Za-z]",
+    re.IGNORECASE,
+)
 _LEADS = re.compile(
     r"ablat|sweep|\bscan\b|\bgrid\b|variants|tried|negative|failed|tested|contribut|each change",
     re.IGNORECASE,
@@ -95,6 +100,8 @@ def role_of(table: Table, columns: Columns) -> Role:
         return "leave_one_out" if one_out else "deltas"
     if STUDY.search(titles_of(table)) or _values_of_one_setting(table, columns):
         return "sweep"
+    if _controlled(labels):
+        return "sweep"
     return "none"
 
 
@@ -107,6 +114,16 @@ def _values_of_one_setting(table: Table, columns: Columns) -> bool:
         and bool(re.search("[A-Za-z]{2}", title))
         and not (is_log(table, columns.label) or is_index(title))
         and all(map(VALUE.match, values))
+    )
+
+
+def _controlled(labels: list[str]) -> bool:
+    """Whether the first row is a control and no row another's submission."""
+    return (
+        2 <= len(labels) <= 12
+        and bool(_CONTROL_ROW.match(labels[0]))
+        and not any(SUBMISSION.search(label) for label in labels)
+        and not any(_CONTROL_ROW.match(label) for label in labels[1:])
     )
 
 
@@ -170,6 +187,8 @@ def comparable(labels: list[str], base: int, titles: str) -> bool:
     if whole * 2 > len(others):
         return False
     if _ONE_RUN_VARIED.search(titles):
+        return True
+    if not whole and _CONTROL_ROW.match(labels[base]):
         return True
     if len(others) > 1 and not whole and not SUBMISSION.search(labels[base]):
         return True
