@@ -32,6 +32,7 @@ def read(body, own="1.2000"):
         ("## Credits\n\n- Base: PR #77, PR #78 (@ann)", (77, 78)),
         ("Two changes on top of the PR #77 + PR #78 stack.", (77, 78)),
         ("A CUDA port of the work in PR #77.", (77,)),
+        ("Extends PR #77.\n\nBoth are in `train_gpt.py` (the variant from PR #78).", (77,)),
         # what another pull request builds on
         ("Built on PR #77 (PR #70 base + gates).", (77,)),
         ("PR #77 introduced the quantizer on top of PR #70.", ()),
