@@ -58,12 +58,21 @@ def stated_techniques(ablations: Sequence[Ablation]) -> dict[str, Source]:
 def _same(one: Ablation, other: Ablation) -> bool:
     """Whether two places report one contrast, one of them perhaps rounded."""
     if one.variable != other.variable:
-        return False
+        exact = min(_decimals(one), _decimals(other)) > 3 and one.delta == other.delta
+        return exact and _one_named_shorter(one.variable, other.variable)
     gap = abs(one.delta - other.delta)
     if gap <= max(6e-5, 0.03 * abs(other.delta)):
         return True
     rounded = min(_decimals(one), _decimals(other)) <= 3
     return gap <= 5.5e-4 and (rounded or (abs(one.delta) > 0.004 and one.source != other.source))
+
+
+def _one_named_shorter(one: str, other: str) -> bool:
+    """Whether of two techniques outside the vocabulary one is the other, more briefly: lr, ttt_lr."""
+    if not (one.startswith("other:") and other.startswith("other:")):
+        return False
+    words = [set(name.removeprefix("other:").split("_")) for name in (one, other)]
+    return words[0] <= words[1] or words[1] <= words[0]
 
 
 def _decimals(ablation: Ablation) -> int:

@@ -10,12 +10,13 @@ from scripts.causal.leaderboard.techniques import variables_in
 Named = list[tuple[str, Value | None, int]]
 
 _SETTING = re.compile(
-    r"[\w²^()./-]{0,24}?(?:[ _-](?:LoRA|squared|cache|hash|matrix|sgd|adamw?)){0,2}[ _-]"
+    r"[\w²^()./-]{0,24}?(?:[ _-](?:LoRA|relu\W?2?|squared|cache|hash|matrix|sgd|adamw?)){0,2}[ _-]"
     r"(lr|learning[ _-]rate|epochs?|steps|chunk(?:[ _-](?:size|tokens))?|rank|momentum|freeze\w*|"
     r"order|alpha|lambda|slope|dim|concentration|threshold|weight[ _-]decay|optimizer|batch)\b"
     r"\s?(?:=|:|→|->|\d|sweep|from\b|to\b|\W*$)",
     re.IGNORECASE,
 )
+_VARIABLE = re.compile(r"\b[A-Z][A-Z0-9]*_[A-Z][A-Z0-9_]*\b")
 _WITH_SETTINGS = ("ttt", "slot", "ngram_mix", "activation", "bigram_hash", "qat", "gptq")
 
 
@@ -24,9 +25,10 @@ def changes_in(text: str) -> Named:
 
     "TTT (3 epochs)" is test-time training; "TTT epochs 3 → 5" a change of its epochs.
     """
-    return [
-        (_setting_of(name, text[at:]), value, at) for name, value, at in variables_in(text)
-    ]
+    named = variables_in(text)
+    if not named and (match := _VARIABLE.search(text)):  # NUM_LAYERS optimum
+        named = [(name, None, match.start()) for name, _, _ in variables_in(f"{match.group()}=1")]
+    return [(_setting_of(name, text[at:]), value, at) for name, value, at in named]
 
 
 def _setting_of(name: str, text: str) -> str:

@@ -57,6 +57,7 @@ _SCORE_OF = re.compile(r"(?:#\d{2,5}|\bSOTA|\bbaseline|\brecord)\s?\(\s?$", re.I
 _HEADLINE = re.compile(r"\W*(?:improvement|delta|Δ|gain)\b[^.]{0,40}:", re.IGNORECASE)
 _TOGETHER = re.compile(r"\b(?:together|combined|jointly|in total|all three)\b", re.IGNORECASE)
 _PENALTY = re.compile(
+    r"\b(?:gap|penalty|loss|degradation|cost) (?:from|of|due to|after) (?:[\w-]+ ){0,2}quanti[sz]ation|"
     r"\b(?:quant\w*|int\d|export|roundtrip|RT)\W{0,3}(?:loss|penalty|gap|degradation|cost)",
     re.IGNORECASE,
 )
@@ -70,6 +71,14 @@ _GOOD_SECTION = re.compile(
 _BAD_SECTION = re.compile(r"did ?n[o']t|not work|negative|failed|hurt|dead end", re.IGNORECASE)
 _TO = re.compile(
     r"(?<![\w.])(\d\.\d{3,8})\s?(?:bpb\s?)?(?:\([^()\n]{0,30}\)\s?)?(?:->|→)\s?(\d\.\d{3,8})(?![\d%])",
+    re.IGNORECASE,
+)
+_FROM_TO = re.compile(
+    r"\bfrom \W{0,2}(\d\.\d{3,8})\W{0,2}\s?(?:bpb\s?)?(?:\([^()\n]{0,60}\)\s?)?to \W{0,2}(\d\.\d{3,8})(?![\d%])",
+    re.IGNORECASE,
+)
+_MOVES = re.compile(
+    r"\b(?:improv|drop|reduc|lower|degrad|hurt|rais|increas|worsen|takes?\b|mov|bring|cut)[^.;]{0,60}$",
     re.IGNORECASE,
 )
 _TO_BRIEFLY = re.compile(
@@ -193,7 +202,7 @@ def _as_a_whole(reading: Reading, block: Block, start: int, found: Against) -> A
 def _sentence(
     reading: Reading, block: Block, start: int, text: str, topic: str
 ) -> Iterator[Ablation]:
-    arrow = _TO.search(text) or _TO_BRIEFLY.search(text)
+    arrow = _TO.search(text) or _from_to(text) or _TO_BRIEFLY.search(text)
     if arrow and not stage_of(text[arrow.start() : arrow.end() + 30]):
         yield from _arrow(reading, block, start, text, arrow)
         return
@@ -213,6 +222,17 @@ def _sentence(
             yield found
         return
     yield from _several(reading, block, start, text, deltas)
+
+
+def _from_to(text: str) -> re.Match[str] | None:
+    """ "X improves BPB from 1.1923 to 1.1837", of one technique, not of a whole history."""
+    match = _FROM_TO.search(text)
+    if match is None or _PENALTY.search(text) or float(match.group(1)) < 0.3:
+        return None
+    if not _MOVES.search(text[: match.start()]) or "#" in text[: match.start()]:
+        return None
+    named = {name for name, _, at in variables_in(text) if at < match.start()}
+    return match if len(named) == 1 else None
 
 
 def _deltas(text: str) -> list[_Delta]:
@@ -296,7 +316,9 @@ def _topics(block: Block, topic: str, text: str) -> list[tuple[str, Value | None
     if refers and topic and (named := variables_in(topic)) and len(named) <= 2:
         return named
     title = _ITEM_TITLE.match(topic) if block.kind == "item" else None
-    if title and len(named := variables_in(title.group(1))) == 1 and not _FOREIGN.search(text):
+    named = variables_in(title.group(1)) if title else []
+    named = [one for one in named if title and not _some_layers(one, title.group(1))]
+    if len(named) == 1 and not _FOREIGN.search(text):
         return named  # "MuonEq-R — normalizes rows. Costs no bytes, ~0.001 BPB improvement."
     headed = variables_in(block.section[-1]) if block.section[1:] else []
     if len(headed) != 1:

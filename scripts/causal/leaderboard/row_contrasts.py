@@ -80,7 +80,7 @@ def row_contrast(
     """Yield the contrast that a row with this label reports; nothing where it names no change."""
     if not re.search(r"[A-Za-z]", label) or re.search(r"\bpr\b.{0,4}#?\d+\s{0,4}$", label, re.I):
         return
-    named = _subjects(label)
+    named = _subjects(label) or (changes_in(f"{label} = {ends[1]}") if ends and ends[1] else [])
     if TOTAL.match(label) or (len(named) > 1 and re.search(r"\s[+&]\s|\band\b", label)):
         kind = "bundle"
     if TOTAL.match(label) or len(named) > 2 or (len(named) > 1 and _several(label)):

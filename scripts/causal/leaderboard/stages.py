@@ -47,6 +47,7 @@ _START = re.compile(
     re.IGNORECASE,
 )
 _FINAL = re.compile(r"^\W*final\b(?!.*\d-?gram)", re.IGNORECASE)
+_BARE = re.compile(r"^\W*(?:final )?val_?bpb\W*$", re.IGNORECASE)
 _SCORE_WORD = re.compile(r"\W*(?:val_)?bp[bp]\b\W*", re.IGNORECASE)
 _GENERIC = re.compile(
     r"\b(?:best|final|exact|official|reported?|claim\w*|full|standard|chunked|reference|this|ours?|pr|"
@@ -226,6 +227,12 @@ def _staged(document: Document, table: Table, columns: Columns) -> dict[int, str
             stages[index] = "ttt"
         elif others[-1] == "quantized":
             stages[index] = "ttt" if re.search(r"\bTTT\b", document.text) else "sliding"
+    elif _BARE.match(titles[index]) and others == ["raw"]:
+        evaluated = (("mixed", r"gram\b|\bPPM\b"), ("ttt", r"\bTTT\b"), ("sliding", r"sliding"))
+        stages[index] = next(
+            (stage for stage, word in evaluated if re.search(word, document.text, re.IGNORECASE)),
+            "quantized",
+        )
     return dict(sorted(stages.items()))
 
 

@@ -45,6 +45,7 @@ _MEASURED = re.compile(
     r"time|\bsteps?\b|params|\bms\b|size|memory|note|status|\bvs\b|date|delta|Δ|loss|speed",
     re.IGNORECASE,
 )
+_ASSIGNS = re.compile(r"\W*[A-Za-z][A-Za-z_]{2,}\s?=")
 _VARIANTS = re.compile(r"\bvariants?\b|\bsetting\b|\bconfig", re.IGNORECASE)
 SWEPT = re.compile(r"sweep|ablat|\bscan|tuning|\bvs\b", re.IGNORECASE)
 
@@ -178,7 +179,7 @@ def _labels(table: Table, columns: Columns, rows: list[Row], base: int) -> list[
 
 def _named(label: str, title: str) -> str:
     """A row's label, with its column's title where that says what the bare value is of."""
-    if not variables_in(label) and (
+    if not variables_in(label) and not _ASSIGNS.match(label) and (
         variables_in(f"{title} = {label}") or not re.search("[A-Za-z]", label.partition("(")[0])
     ):
         return f"{title} = {label}"

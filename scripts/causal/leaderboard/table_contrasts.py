@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 from interventions.vocabulary import load_variables
@@ -14,6 +15,7 @@ from scripts.causal.leaderboard.contrasts import (
     slug,
 )
 from scripts.causal.leaderboard.document import Row, Table
+from scripts.causal.leaderboard.nats import in_nats, loss_columns
 from scripts.causal.leaderboard.row_contrasts import TOTAL, beyond, closes, row_contrast, scored
 from scripts.causal.leaderboard.schema import Ablation
 from scripts.causal.leaderboard.stages import STAGE_CONTRASTS, stage_of
@@ -27,8 +29,10 @@ from scripts.causal.leaderboard.table_pairs import (
     stage_changes,
 )
 from scripts.causal.leaderboard.table_roles import (
+    BASELINE,
     PLUS,
     PULL_REQUEST,
+    VALUE,
     introduced,
     role_of,
     titles_of,
@@ -66,6 +70,11 @@ def table_contrasts(reading: Reading, listed: Sequence[Table] = ()) -> Iterator[
     """Yield the contrasts of each table, and of each list that stands for one."""
     for table in (*introduced(reading.document), *listed):
         columns = columns_of(table)
+        if not (columns.bpb or columns.delta) and (losses := loss_columns(table)):
+            columns = replace(columns, bpb=losses)
+            if role_of(table, columns) in ("ladder", "sweep"):
+                yield in_nats(list(score_rows(reading, table, columns)))
+            continue
         role = role_of(table, columns)
         if role == "versus":
             yield list(paired_columns(reading, table))
@@ -127,10 +136,12 @@ def _delta_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ab
         if abs(delta) > 2:
             continue
         kind = "cumulative" if ladder and PLUS.match(label) else "single"
+        if VALUE.match(label) and BASELINE.search(label) and _from_ours(table, columns):
+            delta, label = -delta, _bare_value(table, columns, label)
         if stated := _stated(reading, row, columns, label, delta, unit):
             yield stated
         else:
-            if not re.search("[A-Za-z]{2}", label):
+            if VALUE.match(label) or not re.search("[A-Za-z]{2}", label):
                 if is_log(table, columns.label) and not SWEPT.search(titles_of(table)):
                     continue
                 label = f"{table.header[columns.label]} = {label}"
@@ -138,6 +149,16 @@ def _delta_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ab
             if (mine := own_column(table)) is not None and len(row.cells) > mine:
                 ends = (cell(row, mine - 1)[:80], cell(row, mine)[:80])
             yield from row_contrast(reading, row, label, delta, unit, kind, ends)
+
+
+def _from_ours(table: Table, columns: Columns) -> bool:
+    """Whether a row's change is zero: the others count from the setting that was chosen."""
+    texts = [cell(row, columns.delta[-1]) for row in table.rows]
+    return any(re.match(r"\W{0,4}0(?:\.0+)?(?![.\d])", text) for text in texts)
+
+
+def _bare_value(table: Table, columns: Columns, label: str) -> str:
+    return f"{table.header[columns.label]} = {label.partition('(')[0]}"
 
 
 def _goes_on(table: Table, columns: Columns, row: Row, delta: float) -> Row | None:
