@@ -8,7 +8,8 @@ from scripts.causal.leaderboard.contrasts import reading_of
 from scripts.causal.leaderboard.document import Document
 from scripts.causal.leaderboard.listed import listed_tables
 from scripts.causal.leaderboard.nats import with_bpb
-from scripts.causal.leaderboard.prose_contrasts import prose_contrasts, stage_arrows
+from scripts.causal.leaderboard.prose_contrasts import prose_contrasts
+from scripts.causal.leaderboard.prose_pairs import stage_arrows
 from scripts.causal.leaderboard.schema import Ablation, Source
 from scripts.causal.leaderboard.stages import stage_contrasts
 from scripts.causal.leaderboard.submission_json import Fact
@@ -68,7 +69,7 @@ def _same(one: Ablation, other: Ablation) -> bool:
 
 
 def _one_named_shorter(one: str, other: str) -> bool:
-    """Whether of two techniques outside the vocabulary one is the other, more briefly: lr, ttt_lr."""
+    """Whether one technique outside the vocabulary is the other, more briefly: lr, ttt_lr."""
     if not (one.startswith("other:") and other.startswith("other:")):
         return False
     words = [set(name.removeprefix("other:").split("_")) for name in (one, other)]

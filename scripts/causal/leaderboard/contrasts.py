@@ -23,7 +23,7 @@ BETTER = re.compile(
     re.IGNORECASE,
 )
 GAIN = re.compile(r"gain|improve|benefit|reduction|saving|recover", re.IGNORECASE)
-"""Titles of columns whose numbers are positive where they are good, whatever the author's habit."""
+"""Titles of columns in which good is positive, whatever the author writes elsewhere."""
 NOT_RUN = re.compile(
     r"\bexpected|\bproject(?:ed|ion)|\bestimat|\bplanned|\bfuture|\bnext (?:step|up|experiment)|"
     r"\broadmap|\best\.|\bto ?do\b|\bextrapolat|\bhypothes",

@@ -37,8 +37,9 @@ _CHANGE = re.compile(
 
 
 _CLOSING = re.compile(
-    r"\W*(?:(?:\d|three|five)[- ]seed )?(?:means?|average|avg|std|stdev|s\.?d|variance|delta|Δ|min|max|"
-    r"range|spread|σ)\b(?=\W*$|\W{0,3}[\d(=:±/]|\s(?:vs|of|over|from|to|val|bpb|across|improvement)\b)",
+    r"\W*(?:(?:\d|three|five)[- ]seed )?(?:means?|average|avg|std|stdev|s\.?d|variance|delta|Δ|"
+    r"min|max|range|spread|σ)\b(?=\W*$|\W{0,3}[\d(=:±/]|"
+    r"\s(?:vs|of|over|from|to|val|bpb|across|improvement)\b)",
     re.IGNORECASE,
 )
 
@@ -63,8 +64,7 @@ def scored(table: Table, columns: Columns) -> list[tuple[Row, float]]:
     return [
         (row, value)
         for row in table.rows
-        if (value := cell_score(row, index)) is not None
-        and not closes(cell(row, columns.label))
+        if (value := cell_score(row, index)) is not None and not closes(cell(row, columns.label))
     ]
 
 

@@ -36,14 +36,17 @@ STAGE_CONTRASTS = {
     "mixed": ("ngram_mix", "model alone", "mixed with n-gram statistics"),
 }
 _RUN = re.compile(r"baseline|sota|\bours?\b|\bthis\b|#\d|=|^\W*\+", re.IGNORECASE)
-_BRACKET = re.compile(r"\(?\b(?:s|stride) ?= ?\d{1,4}\b\)?|\([^()]*(?:\bM?B\b|layer|\d[xL])[^()]*\)")
+_BRACKET = re.compile(
+    r"\(?\b(?:s|stride) ?= ?\d{1,4}\b\)?|\([^()]*(?:\bM?B\b|layer|\d[xL])[^()]*\)"
+)
 _STAGE_WORD = re.compile(
     r"\bpre[- ]|\bpost[- ]|round-?trip|\braw\b|\bfinal\b|\bbefore\b|\bafter\b|\bsliding\b|"
     r"quantized\b|\bstop\b|\bfloat\b|\bfp32\b|\bTTT\b",
     re.IGNORECASE,
 )
 _START = re.compile(
-    r"\b(?:base|static|raw|bf16|training|checkpoint|last|live|standard|non-overlap\w*|full eval)\b",
+    r"\b(?:base|static|raw|bf16|training|checkpoint|last|live|standard|non-overlap\w*|"
+    r"full eval)\b",
     re.IGNORECASE,
 )
 _FINAL = re.compile(r"^\W*final\b(?!.*\d-?gram)", re.IGNORECASE)
@@ -75,7 +78,8 @@ def stage_of(label: str) -> str | None:
     if re.search(r"\bslot\b", text):
         return None if re.search(r"\bpre[ -]|\bno\b|w/o|without|before", text) else "slot"
     if re.search(r"(?:n|\d)-?gram|\bppm\b|\bcache\b|\bmixer\b|\bblend", text) or (
-        re.search(r"\bmix(?:ed|ture)?\b", text) and not re.search(r"quant|int\d|precision|round", text)
+        re.search(r"\bmix(?:ed|ture)?\b", text)
+        and not re.search(r"quant|int\d|precision|round", text)
     ):
         return None if re.search(r"\bpre[ -]|\bno\b|without|before", text) else "mixed"
     if re.search(r"ttt\b|test[ -]time", text):
@@ -87,9 +91,9 @@ def stage_of(label: str) -> str | None:
     ):
         return "averaged"
     if re.search(
-        r"\bpre[ -]?(?:quant|gptq|export|round-?trip)|\bstep[ :]{0,2}\d+|\btrain-time|\bstop[ -]time|"
-        r"\bpre[ -]?ema|bpb \(train\)|\bunquantized|\bat stop|\bbefore quant|\bfull precision|"
-        r"\bfp32|\bfloat",
+        r"\bpre[ -]?(?:quant|gptq|export|round-?trip)|\bstep[ :]{0,2}\d+|\btrain-time|"
+        r"\bstop[ -]time|\bpre[ -]?ema|bpb \(train\)|\bunquantized|\bat stop|\bbefore quant|"
+        r"\bfull precision|\bfp32|\bfloat",
         text,
     ):
         return "raw"

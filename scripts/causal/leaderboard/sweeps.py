@@ -179,8 +179,13 @@ def _labels(table: Table, columns: Columns, rows: list[Row], base: int) -> list[
 
 def _named(label: str, title: str) -> str:
     """A row's label, with its column's title where that says what the bare value is of."""
-    if not variables_in(label) and not _ASSIGNS.match(label) and (
-        variables_in(f"{title} = {label}") or not re.search("[A-Za-z]", label.partition("(")[0])
+    if (
+        not variables_in(label)
+        and not _ASSIGNS.match(label)
+        and (
+            variables_in(f"{title} = {label}")
+            or not re.search("[A-Za-z]", label.partition("(")[0])
+        )
     ):
         return f"{title} = {label}"
     return label

@@ -105,7 +105,10 @@ def metric_contrasts(reading: Reading) -> Iterator[list[Ablation]]:
 
 
 def _delta_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ablation]:
-    index = columns.delta[-1]
+    index = next(
+        (i for i in reversed(columns.delta) if not re.search("nats", table.header[i], re.I)),
+        columns.delta[-1],
+    )
     title = table.header[index]
     unit = "nats" if re.search("nats", title, re.I) and "bpb" not in title.lower() else "bpb"
     flipped = flipped_by(reading, table, columns)
@@ -123,6 +126,11 @@ def _delta_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ab
             continue
         if _NOT_A_CHANGE.match(label):
             continue
+        if (
+            re.search(r"\bm-?bp[bp]\b", title, re.IGNORECASE)
+            and "bp" not in cell(row, index).lower()
+        ):
+            delta /= 1000
         if column_variable:
             text = cell(row, index)
             yield gap_contrast(reading, row, column_variable, delta, text, flipped, unit)
@@ -175,6 +183,8 @@ def _goes_on(table: Table, columns: Columns, row: Row, delta: float) -> Row | No
 def _exact(table: Table, columns: Columns, row: Row, delta: float) -> float:
     """A rounded change, computed anew from the two scores that it is the difference of."""
     at = table.rows.index(row)
+    if re.search(r"\d\.\d{4}", cell(row, columns.delta[-1])):
+        return delta  # not rounded
     for index in columns.bpb[-1:]:
         onto, score = (
             [match for other in rows if (match := _FULL.match(cell(other, index)))]

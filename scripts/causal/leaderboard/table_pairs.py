@@ -103,8 +103,10 @@ def paired_seeds(reading: Reading, table: Table, columns: Columns) -> Iterator[A
     gains = GAIN.search(table.header[columns.delta[0]])
     rows, turned, apart = [], 0, 0
     for row in table.rows:
-        one, other, delta = cell_score(row, first), cell_score(row, second), cell_delta(
-            row, columns.delta[0]
+        one, other, delta = (
+            cell_score(row, first),
+            cell_score(row, second),
+            cell_delta(row, columns.delta[0]),
         )
         if one is None or other is None or delta is None:
             continue

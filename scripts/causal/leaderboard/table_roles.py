@@ -128,7 +128,7 @@ def _controlled(labels: list[str]) -> bool:
 
 
 def introduced(document: Document) -> Iterator[Table]:
-    """Yield the tables, each with the line that leads to it ("Chunk size sweep:") as last title."""
+    """Yield the tables, the line that leads to one ("Chunk size sweep:") as its last title."""
     intros = {
         following.line: before.text.rstrip().rsplit("\n", 1)[-1][-120:]
         for before, following in pairwise(document.blocks)
