@@ -30,7 +30,7 @@ from scripts.causal.leaderboard.sentences import (
 from scripts.causal.leaderboard.stated_deltas import StatedDelta, signed_by_words, stated_deltas
 from scripts.causal.leaderboard.techniques import variables_in
 
-_SPLIT = re.compile(r"(?<=[a-zB)\]0-9%])[.;](?=\s|$)|\n(?=[A-Z•-])")
+_SPLIT = re.compile(r"(?<=[a-zB)\]0-9%])[.;](?=\s|$)|\n(?=[A-Z•]|-(?![\d.]))")
 _HYPOTHETICAL = re.compile(
     r"\b(?:would|should|could|might|expect\w*|estimat\w*|predict\w*|projected|potential\w*|"
     r"if these|target\w*|aim(?:s|ing)?)\b",
@@ -43,6 +43,7 @@ _NOT_A_CHANGE = re.compile(
 )
 _FRACTION = re.compile(r"\.\d\d")  # in every delta and every score: most sentences have neither
 _DELTA_ONLY = re.compile(r"\W*(?:delta|improvement|gain|difference|Δ)\b", re.IGNORECASE)
+_HEADED = re.compile(r"\W*(?:\d{1,2}[.)] )?([A-Za-z][\w /-]{3,60}?)\s?(?:\(|—|–|: | - )")
 _ITEM_TITLE = re.compile(r"\W*([A-Za-z][^—:\n]{2,60}?)(?:\s?—|:| - )")
 _HEADLINE = re.compile(r"\W*(?:improvement|delta|Δ|gain)\b[^.]{0,40}:", re.IGNORECASE)
 _TOGETHER = re.compile(r"\b(?:together|combined|jointly|in total|all three)\b", re.IGNORECASE)
@@ -185,6 +186,8 @@ def _one(
         variable = named[0][0]
     elif topics := _topics(block, topic, text):
         variable, named = topics[0][0], topics
+    elif block.kind == "heading" and (titled := _HEADED.match(text)):
+        variable = f"other:{slug(titled.group(1))}"
     elif against:
         variable = "other:bundle"
     else:

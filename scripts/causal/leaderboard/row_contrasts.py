@@ -64,7 +64,9 @@ def scored(table: Table, columns: Columns) -> list[tuple[Row, float]]:
     return [
         (row, value)
         for row in table.rows
-        if (value := cell_score(row, index)) is not None and not closes(cell(row, columns.label))
+        if (value := cell_score(row, index)) is not None
+        and not re.search(r"\d\+", cell(row, index))  # 1.18+ is a bound
+        and not closes(cell(row, columns.label))
     ]
 
 

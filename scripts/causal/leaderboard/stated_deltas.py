@@ -11,7 +11,7 @@ from scripts.causal.leaderboard.document import Block
 MAX_DELTAS = 6  # in one sentence; more are a log
 _NUMBER = r"(~|about |roughly )?([+-]|±)?\s?(\d?\.\d{3,8}|0\.\d{2})"
 _DELTA = re.compile(
-    r"(?<![\w.,])(?<!\d-)(?<!\d to )(?<!/)(?<![≥≤<>])(?<![≥≤<>] )"
+    r"(?<![\w.,])(?<!\d-)(?<!\d to )(?<!to [+-])(?<!/)(?<![≥≤<>])(?<![≥≤<>] )"
     + _NUMBER
     + r"\$?\s{0,4}(?:val[_ ])?(bp[bp]|bits|nats?)\b",
     re.IGNORECASE,

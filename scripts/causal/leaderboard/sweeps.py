@@ -42,7 +42,8 @@ _CHANGES = re.compile(r"\W*(?:changes?|modification|variation|difference|what ch
 _CALLED = re.compile(r"\W*(?:naive |the )?(?:baseline|control|default|none)\b", re.IGNORECASE)
 _BARE_CODE = re.compile(r"\W*[A-Za-z]{1,3}[-_ ]?\d{1,3}[a-z]?\W*$")  # R2, exp 12
 _MEASURED = re.compile(
-    r"time|\bsteps?\b|params|\bms\b|size|memory|note|status|\bvs\b|date|delta|Δ|loss|speed",
+    r"time|\bsteps?\b|gpus?\b|hardware|params|\bms\b|size|memory|note|status|\bvs\b|date|delta|Δ|loss|speed|"
+    r"\bfits?\b|complian|legal|learning|valid|result|reason|\bwhy\b|comment|verdict|artifact|\bMB\b",
     re.IGNORECASE,
 )
 _ASSIGNS = re.compile(r"\W*[A-Za-z][A-Za-z_]{2,}\s?=")
@@ -85,10 +86,20 @@ def score_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Abl
         return
     if base == len(rows) - 1 > 2 and re.search(r"\bSOTA\b", labels[base]):
         return  # the leaderboard's best, for orientation
+    grid = _is_grid(bare)
     course = bool(_COURSE.search(titles)) and base == 0
     for position, (row, value) in enumerate(rows):
         label = labels[position]
         if position == base or PULL_REQUEST.search(label) or _BARE_CODE.match(label):
+            continue
+        if grid:
+            label, onto_row, one = _nearest(
+                table, columns, [row for row, _ in rows], position, base
+            )
+            if label and abs(value - rows[onto_row][1]) < 1:
+                delta = value - rows[onto_row][1]
+                kind = "single" if one else "bundle"
+                yield from row_contrast(reading, row, label, delta, "bpb", kind)
             continue
         follows = position > 0 and (course or bool(PLUS.match(label)))
         before = position - 1
@@ -159,22 +170,47 @@ def _labels(table: Table, columns: Columns, rows: list[Row], base: int) -> list[
     | cosine | 0.95 | beside | cosine | 0.99 | varies the second column's setting only.
     """
     bare = [cell(row, columns.label) for row in rows]
-    if len(set(bare)) == len(bare):
+    if not _is_grid(bare):
         return [_named(label, table.header[columns.label]) for label in bare]
+    free = _settings(table, columns)
+    return [_changes(table, free, row, rows[base]) for row in rows]
+
+
+def _is_grid(labels: list[str]) -> bool:
+    """Whether labels repeat: the rows differ in other columns too."""
+    return len(set(labels)) < len(labels)
+
+
+def _settings(table: Table, columns: Columns) -> list[int]:
+    """The columns of what was set, from the label on."""
     taken = {*columns.bpb, *columns.delta, *columns.size}
-    free = [
+    return [
         index
         for index in range(columns.label, len(table.header))
         if index not in taken and not _MEASURED.search(table.header[index])
     ]
-    return [
-        ", ".join(
-            f"{table.header[i]} = {cell(row, i)}"
-            for i in free
-            if cell(row, i) != cell(rows[base], i)
-        )
-        for row in rows
-    ]
+
+
+def _changes(table: Table, settings: list[int], row: Row, other: Row) -> str:
+    return ", ".join(
+        f"{table.header[i]} = {cell(row, i)}" for i in settings if cell(row, i) != cell(other, i)
+    )
+
+
+def _nearest(
+    table: Table, columns: Columns, rows: list[Row], at: int, base: int
+) -> tuple[str, int, bool]:
+    """Of a grid's row: what it changes, against which row, and whether that is one setting.
+
+    The control where the row differs from it in one column, else the last row before that it so
+    differs from, else the control.
+    """
+    settings = _settings(table, columns)
+    for other in (base, *range(at - 1, -1, -1)):
+        differing = [i for i in settings if cell(rows[at], i) != cell(rows[other], i)]
+        if len(differing) == 1 and other != at:
+            return _changes(table, settings, rows[at], rows[other]), other, True
+    return _changes(table, settings, rows[at], rows[base]), base, False
 
 
 def _named(label: str, title: str) -> str:
