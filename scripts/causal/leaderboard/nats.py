@@ -14,7 +14,7 @@ from scripts.causal.leaderboard.tables import cell
 _LOSS_AND_BPB = re.compile(
     r"val_loss\W{1,4}(\d\.\d{3,10})\W{1,6}(?:final_)?val_bpb\W{1,4}(\d\.\d{3,10})", re.IGNORECASE
 )
-_LOSS = re.compile(r"\b(?:val|eval|validation|final)[_ ]loss\b", re.IGNORECASE)
+_LOSS = re.compile(r"\b(?:val|eval|validation|final)[_ ]loss\b|^\W*loss\W*$", re.IGNORECASE)
 LEAST, MOST = 0.15, 1.5
 """Between a vocabulary of many long tokens and one byte per token, which is 1 / ln 2."""
 

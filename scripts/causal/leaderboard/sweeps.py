@@ -159,6 +159,9 @@ def _control(table: Table, columns: Columns, rows: list[tuple[Row, float]]) -> i
     if (is_log(table, columns.label) and not swept) or (coded * 2 >= len(bare) == len(set(bare))):
         return None
     title = table.header[columns.label]
+    alone = bare.count(bare[0]) == 1 and _is_grid(bare)
+    if alone and _VARIED.search(" / ".join(table.section)):
+        return 0  # CE, then P2 with one gamma after the other
     if not (valued or _VARIED.search(titles_of(table)) or _VARIANTS.search(title)):
         return None
     return next((i for i, label in enumerate(bare) if valued and parse_number(label) == 0), 0)
