@@ -78,7 +78,8 @@ def against_contrast(
     """A sentence that says "X hurts (1.1466 vs 1.1374)": this against that."""
     mine, theirs = float(match.group(1)), float(match.group(2))
     named = [name for name, _, at in variables_in(text) if at < match.start()]
-    if not named or mine == theirs or not (0.3 < mine < 5 and abs(mine - theirs) <= 0.5):
+    alike = re.search(r"\b(?:identical|same|similar|matching)\b", text, re.IGNORECASE)
+    if not named or alike or mine == theirs or not (0.3 < mine < 5 and abs(mine - theirs) <= 0.5):
         return None
     return at_line(
         reading,

@@ -341,6 +341,8 @@ def _contrasts(document: Document, stages: Stages) -> list[Ablation]:
         variable, control, treatment = STAGE_CONTRASTS[following]
         value, source = stages[following]
         delta = round(value - stages[stage][0], 8)
+        if following == "sliding" and delta > 0 and stage in ("raw", "averaged"):
+            variable, control, treatment = STAGE_CONTRASTS["quantized"]  # "Pre-TTT" of int6
         if abs(delta) > 3:
             continue
         skipped = ORDER.index(following) - ORDER.index(stage) > 1

@@ -32,6 +32,7 @@ _WORSE_BY = re.compile(
     r"damage|hit)\b",
     re.IGNORECASE,
 )
+_GAINED = re.compile(r"[ *`)-]{0,4}(?:[\w-]+ )?(?:improvement|gain|benefit)\b", re.IGNORECASE)
 _BETTER_BY = re.compile(
     r"\W*(?:(?!quant|(?:at|an?|the|with|for|but|and|to|no|zero|in|of)\b)[\w-]+ ){0,2}"
     r"(?:improvement|gain|better|reduction|benefit|win)\b",
@@ -66,6 +67,11 @@ def stated_deltas(text: str) -> list[StatedDelta]:
     if len(found) == 2 and {d.unit[:3] for d in found} == {"bpb", "nat"}:
         found = [delta for delta in found if delta.unit == "bpb"]  # one change in both units
     return found[:MAX_DELTAS]
+
+
+def is_gain(delta: StatedDelta, text: str) -> bool:
+    """Whether the words right after a change call it an improvement."""
+    return bool(_GAINED.match(text[delta.end : delta.end + 40]))
 
 
 def signed_by_words(delta: StatedDelta, text: str, block: Block) -> float | None:

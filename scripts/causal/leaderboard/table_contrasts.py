@@ -30,9 +30,11 @@ from scripts.causal.leaderboard.table_pairs import (
 )
 from scripts.causal.leaderboard.table_roles import (
     BASELINE,
+    METRIC,
     PLUS,
     PULL_REQUEST,
     VALUE,
+    bpb_row,
     introduced,
     role_of,
     titles_of,
@@ -54,7 +56,7 @@ from scripts.causal.leaderboard.tables import (
 from scripts.causal.leaderboard.techniques import own_column, variables_in
 
 _NOT_A_CHANGE = re.compile(
-    r"\W*(?:val[_ ]loss|loss|artifact|size|bytes|time|steps?|params|std|throughput|memory)\b",
+    r"\W*(?:val[_ ]loss|(?:train(?:ing)? )?loss(?=\W*$|\s?\()|artifact|size|bytes|time|steps?|params|std|throughput|memory)\b",
     re.IGNORECASE,
 )
 _ANOTHER = re.compile(  # a whole submission of somebody, set beside this one
@@ -62,6 +64,7 @@ _ANOTHER = re.compile(  # a whole submission of somebody, set beside this one
     r"(?:PR ?#?\d|#\d|SOTA\b|baseline\b|leaderboard\b|record\b)",
     re.IGNORECASE,
 )
+_LOST = re.compile(r"degradation|penalty|\bgap\b|\bcost\b|\bloss\b", re.IGNORECASE)
 _FULL = re.compile(r"\W{0,4}(\d\.\d{4,8})(?!\d)")
 _JOINED = re.compile(r"^\W*(?:both|all|combined|everything)\b", re.IGNORECASE)
 
@@ -116,6 +119,8 @@ def _delta_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ab
     ladder = ladder and not _restated(table, columns)
     running = _stepwise(table, columns) if ladder else {}
     column_variable = penalty_variable(title) or _between_columns(table, columns)
+    if _LOST.search(title) and re.search("quanti", table.header[columns.label], re.I):
+        column_variable = STAGE_CONTRASTS["quantized"]
     rows = table.rows
     if is_log(table, columns.label) and _between_columns(table, columns):
         rows = rows[-1:]  # two courses side by side: where they end counts
@@ -146,6 +151,10 @@ def _delta_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ab
         kind = "cumulative" if ladder and PLUS.match(label) else "single"
         if VALUE.match(label) and BASELINE.search(label) and _from_ours(table, columns):
             delta, label = -delta, _bare_value(table, columns, label)
+        if METRIC.match(table.header[columns.label]) and len(table.header) > 4:
+            if bpb_row(row):  # submissions side by side, the last two set against each other
+                yield from row_contrast(reading, row, "total", delta, unit, "bundle")
+            continue
         if stated := _stated(reading, row, columns, label, delta, unit):
             yield stated
         else:
