@@ -67,7 +67,7 @@ BUILT_FIRST = re.compile(
 NAMED = re.compile(
     r"\b(?:base|baseline|parent|foundation|starting point|base (?:stack|model|pr|submission|"
     r"code|architecture|record|branch)|base_pr|lineage base|upstream)"
-    r"(?: stack| and (?:training )?(?:recipe|code|config\w{0,7}))?\b"
+    r"(?: stack| architecture| and (?:training )?(?:recipe|code|config\w{0,7}))?\b"
     r"\s{0,2}(?:\([^()\n]{0,40}\))?\s{0,2}"
     r"(?:is|was|from|[:=|])\s{0,2}[^.;\n|]{0,60}?" + NUMBER,
     re.IGNORECASE,
