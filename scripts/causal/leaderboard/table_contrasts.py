@@ -56,7 +56,8 @@ from scripts.causal.leaderboard.tables import (
 from scripts.causal.leaderboard.techniques import own_column, variables_in
 
 _NOT_A_CHANGE = re.compile(
-    r"\W*(?:val[_ ]loss|(?:train(?:ing)? )?loss(?=\W*$|\s?\()|artifact|size|bytes|time|steps?|params|std|throughput|memory)\b",
+    r"\W*(?:val[_ ]loss|(?:train(?:ing)? )?loss(?=\W*$|\s?\()|artifact|size|bytes|time|"
+    r"steps?|params|std|throughput|memory)\b",
     re.IGNORECASE,
 )
 _ANOTHER = re.compile(  # a whole submission of somebody, set beside this one
@@ -65,6 +66,7 @@ _ANOTHER = re.compile(  # a whole submission of somebody, set beside this one
     re.IGNORECASE,
 )
 _LOST = re.compile(r"degradation|penalty|\bgap\b|\bcost\b|\bloss\b", re.IGNORECASE)
+_SAME = 6e-5  # bpb: a closing row that repeats what a row above it says
 _FULL = re.compile(r"\W{0,4}(\d\.\d{4,8})(?!\d)")
 _JOINED = re.compile(r"^\W*(?:both|all|combined|everything)\b", re.IGNORECASE)
 
@@ -78,22 +80,32 @@ def table_contrasts(reading: Reading, listed: Sequence[Table] = ()) -> Iterator[
             if role_of(table, columns) in ("ladder", "sweep"):
                 yield in_nats(list(score_rows(reading, table, columns)))
             continue
-        role = role_of(table, columns)
-        if role == "versus":
-            yield list(paired_columns(reading, table))
-        elif role == "stages" and len(table.header) <= 3 and not columns.bpb:
-            yield list(stage_changes(reading, table, columns))
-        elif role in ("ladder", "leave_one_out", "deltas") and columns.delta:
-            told = columns.bpb and role == "deltas" and of_something_else(table, columns)
-            rows = score_rows if told else _delta_rows
-            yield list(rows(reading, table, columns))
-        elif role == "ladder":
-            yield list(_steps(reading, table, columns))
-        elif role == "sweep":
-            yield list(score_rows(reading, table, columns))
-        elif role == "seeds":
-            yield list(paired_seeds(reading, table, columns))
-        yield list(difference_rows(reading, table, columns))
+        group = list(_by_role(reading, table, columns))
+        yield group
+        yield [
+            difference
+            for difference in difference_rows(reading, table, columns)
+            if not any(abs(abs(one.delta) - abs(difference.delta)) <= _SAME for one in group)
+        ]
+
+
+def _by_role(reading: Reading, table: Table, columns: Columns) -> Iterator[Ablation]:
+    """Yield what a table's rows report, each kind of table read in its own way."""
+    role = role_of(table, columns)
+    if role == "versus":
+        yield from paired_columns(reading, table)
+    elif role == "stages" and len(table.header) <= 3 and not columns.bpb:
+        yield from stage_changes(reading, table, columns)
+    elif role in ("ladder", "leave_one_out", "deltas") and columns.delta:
+        told = columns.bpb and role == "deltas" and of_something_else(table, columns)
+        rows = score_rows if told else _delta_rows
+        yield from rows(reading, table, columns)
+    elif role == "ladder":
+        yield from _steps(reading, table, columns)
+    elif role == "sweep":
+        yield from score_rows(reading, table, columns)
+    elif role == "seeds":
+        yield from paired_seeds(reading, table, columns)
 
 
 def metric_contrasts(reading: Reading) -> Iterator[list[Ablation]]:
