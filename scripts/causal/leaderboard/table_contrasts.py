@@ -16,6 +16,7 @@ from scripts.causal.leaderboard.contrasts import (
 )
 from scripts.causal.leaderboard.document import Row, Table
 from scripts.causal.leaderboard.nats import in_nats, loss_columns
+from scripts.causal.leaderboard.numbers import parse_number
 from scripts.causal.leaderboard.row_contrasts import TOTAL, beyond, closes, row_contrast, scored
 from scripts.causal.leaderboard.schema import Ablation
 from scripts.causal.leaderboard.stages import STAGE_CONTRASTS, stage_of
@@ -141,7 +142,9 @@ def _delta_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ab
         delta = cell_delta(row, index)
         if delta is None or closes(label) or NOT_RUN.search(label):
             continue
-        if _NOT_A_CHANGE.match(label):
+        if _NOT_A_CHANGE.match(label) or _of_settings(row, index, delta):
+            continue
+        if any(NOT_RUN.search(cell(row, at)) for at in (index, *columns.bpb)):
             continue
         if (
             re.search(r"\bm-?bp[bp]\b", title, re.IGNORECASE)
@@ -178,6 +181,23 @@ def _delta_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ab
             if (mine := own_column(table)) is not None and len(row.cells) > mine:
                 ends = (cell(row, mine - 1)[:80], cell(row, mine)[:80])
             yield from row_contrast(reading, row, label, delta, unit, kind, ends)
+
+
+def _of_settings(row: Row, index: int, delta: float) -> bool:
+    """Whether a change is of a setting, not of the score: | swa_frac | 0.35 | 0.40 | -0.05 |."""
+    numbers = [
+        parse_number(re.sub(r"[*`~ ]", "", text)) for text in row.cells[max(0, index - 2) : index]
+    ]
+    if len(numbers) < 2 or delta == 0:
+        return False
+    first, second = numbers
+    if (
+        first is None
+        or second is None
+        or (first > 0.9 and re.search(r"\.\d{3}", row.cells[index - 1]))
+    ):
+        return False
+    return abs(abs(second - first) - abs(delta)) < 1e-6
 
 
 def _from_ours(table: Table, columns: Columns) -> bool:
