@@ -224,3 +224,9 @@ def test_a_projected_row_is_left_out() -> None:
 def test_the_steps_of_one_run_are_no_variations() -> None:
     rows = ("500 | 1.3944 | Warmup", "5000 | 1.2315 | Peak LR", "9000 | 1.2000 | Warmdown")
     assert found(table("Step | val_bpb | Phase", *rows, title="Results")) == []
+
+
+def test_what_a_sentence_calls_the_combination_is_the_row_s_technique() -> None:
+    text = table("Change | Delta", "TTT | -0.0165", "SmearGate | -0.0020")
+    text += "\nThis combination yields an improvement of -0.0165 BPB over the baseline.\n"
+    assert [name for name, _, _ in found(text)] == ["ttt", "smear_gate"]
