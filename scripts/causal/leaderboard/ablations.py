@@ -11,7 +11,7 @@ from scripts.causal.leaderboard.nats import with_bpb
 from scripts.causal.leaderboard.prose_contrasts import prose_contrasts
 from scripts.causal.leaderboard.prose_pairs import stage_arrows
 from scripts.causal.leaderboard.schema import Ablation, Source
-from scripts.causal.leaderboard.stages import stage_contrasts
+from scripts.causal.leaderboard.stage_ladders import stage_contrasts
 from scripts.causal.leaderboard.submission_json import Fact
 from scripts.causal.leaderboard.table_contrasts import metric_contrasts, table_contrasts
 
