@@ -43,7 +43,7 @@ def read(body, own="1.2000"):
         ("Quantization as in the same class of bug as PR #77.", ()),
         ("## Changes\n\n### 2. LeakyReLU(0.75)^2\n\nVariant of the one from PR #77.", ()),
         ("We raise the gain, based on PR #77's 45-experiment sweep.", ()),
-        ("## Credits\n\nBuilt on the shoulders of PR #77.", ()),
+        ("## Credits\n\nThanks. We built on the shoulders of PR #77 and PR #78.", (77, 78)),
         ("## Credits\n\n- PR #77: Triton fusion baseline", ()),
         ("## Credits\n\n- @ann - PR #77: the base stack", (77,)),
         ("Built on PR #80.\n\n## Credits\n\n- @ann - PR #77: the base stack", (80,)),
@@ -54,12 +54,21 @@ def read(body, own="1.2000"):
         # a list that its opening line makes one
         ("Built on the foundation from:\n- **@ann** - gates (PR #77)\n- @bob (PR #78)", (77, 78)),
         ("This builds on techniques from many:\n- gates: PR #77\n- loops: PR #78", ()),
+        # credits give way to the body, and a table's sources to both
+        ("Built on PR #80.\n\n## Lineage\n\n- PR #77: Base architecture", (80,)),
+        ("Built on PR #80.\n\n## Credits\n\n- Base model: PR #77", (80,)),
+        ("Built on PR #80.\n\n| Part | From |\n|---|---|\n| Base model | PR #77 |", (80,)),
+        ("Extends [PR #77](https://x.test/pull/77) (gates) with PR #78.", (77, 78)),
+        ("Extends PR #77 with PR #78's optimizer.", (77,)),
+        ("Based on PR #77. Gains were validated on the #78 base.", (77,)),
         # where nothing else is named
         ("## What changed vs the former run (#77)\n\nOne fix.", (77,)),
-        ("Merged SOTA (PR #77): **1.2147 BPB**. Delta: **-0.0147 BPB**.", (77,)),
+        ("Merged SOTA (PR #77): **1.2147 BPB**. Delta: **-0.0147 BPB**.", ()),
+        ("Merged SOTA (PR #77): 1.2147. Delta: -0.0147.\n\n## Credits\n\nPR #77 @ann", (77,)),
         ("Based on PR #80.\n\nMerged SOTA (PR #77): 1.2147. Delta: -0.0147.", (80,)),
         ("- References: SOTA is PR #77 (BigramHash), 1.2147 BPB", ()),
-        ("Beats PR #77 (1.2247) by 0.02 BPB and merged SOTA #78 (1.2347) too.", (77,)),
+        ("Beats PR #77 (1.2247) by 0.02 BPB.\n\n## Credits\n\nPR #77, PR #76", (77,)),
+        ("## Improvements over Previous Submission (PR #77, 1.5633 bpb)\n\n- loops", (77,)),
         ("## Attribution\n\n- Trunk forked from\n  [`records/x`](../x/)\n  (Ann, PR #77).", (77,)),
         ("## Credits\n\n- Current SOTA base (PR #77): @ann\n- gates (PR #78)", (77,)),
     ],
@@ -197,7 +206,7 @@ def test_submission_json_names_parents_and_bases_in_words():
         ' "credits": {"base_stack": "@ann (PR #71), @bob (PR #72)", "idea": "PR #73"}}', "x"
     )  # fmt: skip
     found = extract_submission("track_10min_16mb/2026-03-25_X", "# Run\n", facts)
-    assert set(found.parent_prs) == {77, 71, 72}
+    assert found.parent_prs == (77,)  # its credits count where it names none
     assert found.base_bpb == 1.1371
     assert found.sources["base_bpb"].file == "submission.json"
 
