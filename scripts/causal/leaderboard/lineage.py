@@ -47,8 +47,8 @@ def parent_prs(
     for block in blocks:
         take(_in_block(block))
     # Weaker, each asked only where nothing before it named a parent: what submission.json says in
-    # words, whose base the credits name and then whose stack, whom the title names, whom the author
-    # measures the changes from, and at last whose record.
+    # words, whose base the credits name and then whose stack, whom the title names, whom the
+    # author measures the changes from, and at last whose record.
     if len(found) == told:
         take(_in_opened_lists(document.blocks))
     if len(found) == told:

@@ -98,6 +98,31 @@ def test_what_the_readme_says_goes_before_names_and_blurbs(text, body, parents):
 @pytest.mark.parametrize(
     ("body", "base"),
     [
+        ("An improvement of 0.024 over the prior 10-min track baseline (1.2244).", 1.2244),
+        ("**val_bpb: 1.2000** (published: 1.2003)", 1.2003),
+        ("The source record's seed-42 line reports `1.2003` BPB.", 1.2003),
+        ("Building on our previous run (1.2047 BPB), we add LoRA-based TTT.", 1.2047),
+        ("## Difference from Best Record (1.2271)\n\nA longer warmup.", 1.2271),
+        ("Not competitive with the leaderboard top (1.1428 bpb on March 20).", 1.1428),
+        ("A wider run got 1.4143, which is below the organizers' baseline.", None),
+        ("| Run | BPB |\n|---|---|\n| wide | **1.2000** |\n| base_9L | 1.2159 |", 1.2159),
+        (
+            "| Run | BPB | Delta |\n|---|---|---|\n| Podracer | 1.2362 | -- |\n"
+            "| this | 1.2000 | -0.0362 |",
+            1.2362,
+        ),
+        (
+            "| Epochs | BPB | Delta |\n|---|---|---|\n| 0 | 1.2362 | -- |\n"
+            "| 3 | 1.2000 | -0.0362 |",
+            None,
+        ),
+        ("| Seed | Base val_bpb | TTT val_bpb |\n|---|---|---|\n| 42 | 1.2476 | 1.2000 |", 1.2476),
+        ("| Run | BPB (est.) |\n|---|---|\n| Baseline | 1.2200 |", None),
+        (
+            "Keeps the PR #78 stack of the #77 lineage.\n\n"
+            "- vs merged PR #77 (1.2600)\n- vs open PR #78 (1.2300)\n\nBuilt on PR #78, #77.",
+            1.23,
+        ),
         ("We reach 1.2000, beating the naive baseline (1.2244).", 1.2244),
         ("It does not match the dense baseline (1.1800).", 1.18),
         ("The adapter gains 0.034 nats (1.2472 → 1.2000).", None),
