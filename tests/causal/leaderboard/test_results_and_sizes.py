@@ -41,8 +41,9 @@ def test_a_score_of_another_kind_after_the_final_one_stays_out():
 
 
 def test_a_mean_that_opens_with_the_number_of_seeds_is_no_seed():
-    table = "| Seed | val_bpb |\n|---|---|\n| 7 | 1.1000 |\n| 8 | 1.1002 |\n| 3-seed mean | 1.1001 |"
-    assert seeds_of(read(f"# Run\n\n{table}\n", val_bpb=1.1001)) == {7: 1.1, 8: 1.1002}
+    rows = "| 7 | 1.1000 |\n| 8 | 1.1002 |\n| 3-seed mean | 1.1001 |"
+    readme = f"# Run\n\n| Seed | val_bpb |\n|---|---|\n{rows}\n"
+    assert seeds_of(read(readme, val_bpb=1.1001)) == {7: 1.1, 8: 1.1002}
 
 
 def test_seeds_that_the_readme_adds_to_its_mean_are_the_submissions():
