@@ -58,8 +58,8 @@ _EVIDENCE = tuple(
             r"\b(?:builds?|built|building|based) on\b(?! baseline scaling)|\bunchanged from\b|"
             r"^\W*(?:\w+ )?(?:changes?|changed|differences?)\s(?:from|vs\.?|over)\b"
             r"[^.;]{0,40}\(\d\.\d{3}|"
-            r"\bbase (?:model(?! params)|stack|run|is|was|of)\b|"
-            r"^\W*(?:base|parent)\b[^.;]{0,60}:|"
+            r"\bbase (?:model(?! params)|stack|run|is|was|of|adapted)\b|"
+            r"^\W*(?:the )?(?:base|parent)\b[^.;]{0,60}:|"
             r"(?:^|\(|(?<!than )the )parent\b(?:'s)?(?: [\w-]+){0,4} \(?\d\.\d{3}",
         ),
         # the same run without what is new
@@ -144,13 +144,13 @@ class Child:
     def is_other(self, value: float, *, exact: bool = False) -> bool:
         """Whether a number can be another run's score: of the own one's size, and not it again.
 
-        With `exact` two numbers of six digits or more that differ are two runs' scores.
+        With `exact` two numbers of five digits or more that differ are two runs' scores.
         """
         own = self.score
         if own is None:
             return 0.9 < value < 0.99 or 1 < value < 5
-        exact = exact and round(value, 5) != value and round(own, 5) != own
-        if abs(value - own) <= (2e-5 if exact else ROUNDED):
+        exact = exact and round(value, 4) != value and round(own, 4) != own
+        if abs(value - own) <= (1.5e-5 if exact else ROUNDED):
             return False
         if own < 0.9:  # a cache beside the model: the base has none, or a lesser one
             return 0.6 * own < value < 1.3

@@ -274,3 +274,7 @@ def test_sentences_go_on_over_wrapped_lines():
     found = read(body)
     assert (found.base_bpb, found.sources["base_bpb"].line) == (1.2856, 4)
     assert (found.parent_prs, found.sources["parent_prs"].line) == ((77,), 5)
+
+
+def test_a_base_of_five_digits_may_score_next_to_the_own():
+    assert read("Builds on PR #70's stack (val_bpb 1.07219).", own="1.07217").base_bpb == 1.07219
