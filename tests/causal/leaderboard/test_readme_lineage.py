@@ -43,6 +43,8 @@ def read(body, own="1.2000"):
         ("Quantization as in the same class of bug as PR #77.", ()),
         ("## Changes\n\n### 2. LeakyReLU(0.75)^2\n\nVariant of the one from PR #77.", ()),
         ("We raise the gain, based on PR #77's 45-experiment sweep.", ()),
+        ("1. XSA on three layers. Based on PR #77's implementation.", ()),
+        ("### PR #77 hparam stack does not transfer\n\nWorse.", ()),
         ("## Credits\n\nThanks. We built on the shoulders of PR #77 and PR #78.", (77, 78)),
         ("## Credits\n\n- PR #77: Triton fusion baseline", ()),
         ("## Credits\n\n- @ann - PR #77: the base stack", (77,)),
