@@ -37,14 +37,17 @@ _COURSE = re.compile(  # each row goes on from the row before
 _DISCARDED = re.compile(r"\bdiscard|\breject|\brevert|\babandon", re.IGNORECASE)
 _VARIED = re.compile(r"sweep|ablat|\bscan\b|\bgrid\b", re.IGNORECASE)
 _CODE_NAME = re.compile(r"\W*(?=\w*[A-Za-z])\w*[_\d]\w*\W*$")  # AB3_011: says nothing of the run
-_VALUE = re.compile(r"\W*\d[\w.,%]{0,9}\W*$")
+_VALUE = re.compile(r"\W*\d[\w.,%]{0,9}\W*(?:\([^()\n]{0,60}\)\W*)?$")
 _CHANGES = re.compile(r"\W*(?:changes?|modification|variation|difference|what changed)\b", re.I)
 _CALLED = re.compile(r"\W*(?:naive |the )?(?:baseline|control|default|none)\b", re.IGNORECASE)
 _BARE_CODE = re.compile(r"\W*[A-Za-z]{1,3}[-_ ]?\d{1,3}[a-z]?\W*$")  # R2, exp 12
 _MEASURED = re.compile(
-    r"time|\bsteps?\b|params|\bms\b|size|memory|note|status|\bvs\b|date|delta|Δ|loss|speed",
+    r"time|\bsteps?\b|gpus?\b|hardware|params|\bms\b|size|memory|note|status|\bvs\b|date|delta|Δ|loss|speed|"
+    r"\bfits?\b|complian|legal|learning|valid|result|reason|\bwhy\b|comment|verdict|artifact|\bMB\b",
     re.IGNORECASE,
 )
+_ASSIGNS = re.compile(r"\W*[A-Za-z][A-Za-z_]{2,}\s?=")
+_STEPS = 100  # a lesser number counts the rows themselves
 _VARIANTS = re.compile(r"\bvariants?\b|\bsetting\b|\bconfig", re.IGNORECASE)
 SWEPT = re.compile(r"sweep|ablat|\bscan|tuning|\bvs\b", re.IGNORECASE)
 
@@ -63,6 +66,9 @@ def of_something_else(table: Table, columns: Columns) -> bool:
         sum(abs(abs(score - control) - abs(delta)) < 6e-4 for score, delta in pairs)
         for control, _ in pairs
     )
+    scores = [score for row in table.rows if (score := cell_score(row, columns.bpb[-1]))]
+    if all(any(abs(score - delta - other) < 6e-4 for other in scores) for score, delta in pairs):
+        return False  # each row has a control of its own
     if len(pairs) < 3 or max(agreeing) * 2 >= len(pairs):
         return False
     controls = (sorted(score - sign * delta for score, delta in pairs) for sign in (1, -1))
@@ -76,7 +82,8 @@ def score_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Abl
     bare = [cell(row, columns.label) for row, _ in rows]
     base = _control(table, columns, rows)
     labels = _labels(table, columns, [row for row, _ in rows], base or 0)
-    course_of_one = (log or _numbered(table)) and labels != bare and not SWEPT.search(titles)
+    numbered = _numbered(table) and (parse_number(cell(table.rows[-1], 0)) or 0) >= _STEPS
+    course_of_one = (numbered or (log and labels != bare)) and not SWEPT.search(titles)
     if len(rows) < 2 or course_of_one or "seed" in table.header[columns.label].lower():
         return
     varies = all(map(_VALUE.match, bare)) or _CHANGES.match(table.header[columns.label])
@@ -84,10 +91,20 @@ def score_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Abl
         return
     if base == len(rows) - 1 > 2 and re.search(r"\bSOTA\b", labels[base]):
         return  # the leaderboard's best, for orientation
-    course = bool(_COURSE.search(titles)) and base == 0
+    grid = _is_grid(bare)
+    course = base == 0 and _is_course(table, [value for _, value in rows])
     for position, (row, value) in enumerate(rows):
         label = labels[position]
         if position == base or PULL_REQUEST.search(label) or _BARE_CODE.match(label):
+            continue
+        if grid:
+            label, onto_row, one = _nearest(
+                table, columns, [row for row, _ in rows], position, base
+            )
+            if label and abs(value - rows[onto_row][1]) < 1:
+                delta = value - rows[onto_row][1]
+                kind = "single" if one else "bundle"
+                yield from row_contrast(reading, row, label, delta, "bpb", kind)
             continue
         follows = position > 0 and (course or bool(PLUS.match(label)))
         before = position - 1
@@ -98,6 +115,16 @@ def score_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Abl
         if abs(value - onto) < 1:
             yield from row_contrast(reading, row, label, value - onto, "bpb", kind)
     yield from _stopped_early(reading, table, columns, rows[base][0])
+
+
+def _is_course(table: Table, scores: list[float]) -> bool:
+    """Whether rows go on from one another, as the heading says and, below others, the scores."""
+    if not _COURSE.search(titles_of(table)):
+        return False
+    if table.section and _COURSE.search(table.section[-1]):
+        return True
+    falls = sum(after <= before for before, after in pairwise(scores))
+    return falls * 3 >= 2 * (len(scores) - 1)
 
 
 def _stopped_early(
@@ -118,9 +145,10 @@ def _stopped_early(
 def _numbered(table: Table) -> bool:
     """Whether rows are numbered by step or time: | 1000 | 2000 | 3000."""
     numbers = [parse_number(cell(row, 0)) for row in table.rows]
-    return is_log(table, 0) and all(
+    rising = all(
         one is not None and other is not None and one < other for one, other in pairwise(numbers)
     )
+    return is_log(table, 0) and rising
 
 
 def _control(table: Table, columns: Columns, rows: list[tuple[Row, float]]) -> int | None:
@@ -147,6 +175,9 @@ def _control(table: Table, columns: Columns, rows: list[tuple[Row, float]]) -> i
     if (is_log(table, columns.label) and not swept) or (coded * 2 >= len(bare) == len(set(bare))):
         return None
     title = table.header[columns.label]
+    alone = bare.count(bare[0]) == 1 and _is_grid(bare)
+    if alone and _VARIED.search(" / ".join(table.section)):
+        return 0  # CE, then P2 with one gamma after the other
     if not (valued or _VARIED.search(titles_of(table)) or _VARIANTS.search(title)):
         return None
     return next((i for i, label in enumerate(bare) if valued and parse_number(label) == 0), 0)
@@ -158,28 +189,58 @@ def _labels(table: Table, columns: Columns, rows: list[Row], base: int) -> list[
     | cosine | 0.95 | beside | cosine | 0.99 | varies the second column's setting only.
     """
     bare = [cell(row, columns.label) for row in rows]
-    if len(set(bare)) == len(bare):
+    if not _is_grid(bare):
         return [_named(label, table.header[columns.label]) for label in bare]
+    free = _settings(table, columns)
+    return [_changes(table, free, row, rows[base]) for row in rows]
+
+
+def _is_grid(labels: list[str]) -> bool:
+    """Whether labels repeat: the rows differ in other columns too."""
+    return len(set(labels)) < len(labels)
+
+
+def _settings(table: Table, columns: Columns) -> list[int]:
+    """The columns of what was set, from the label on."""
     taken = {*columns.bpb, *columns.delta, *columns.size}
-    free = [
+    return [
         index
         for index in range(columns.label, len(table.header))
         if index not in taken and not _MEASURED.search(table.header[index])
     ]
-    return [
-        ", ".join(
-            f"{table.header[i]} = {cell(row, i)}"
-            for i in free
-            if cell(row, i) != cell(rows[base], i)
-        )
-        for row in rows
-    ]
+
+
+def _changes(table: Table, settings: list[int], row: Row, other: Row) -> str:
+    return ", ".join(
+        f"{table.header[i]} = {cell(row, i)}" for i in settings if cell(row, i) != cell(other, i)
+    )
+
+
+def _nearest(
+    table: Table, columns: Columns, rows: list[Row], at: int, base: int
+) -> tuple[str, int, bool]:
+    """Of a grid's row: what it changes, against which row, and whether that is one setting.
+
+    The control where the row differs from it in one column, else the last row before that it so
+    differs from, else the control.
+    """
+    settings = _settings(table, columns)
+    for other in (base, *range(at - 1, -1, -1)):
+        differing = [i for i in settings if cell(rows[at], i) != cell(rows[other], i)]
+        if len(differing) == 1 and other != at:
+            return _changes(table, settings, rows[at], rows[other]), other, True
+    return _changes(table, settings, rows[at], rows[base]), base, False
 
 
 def _named(label: str, title: str) -> str:
     """A row's label, with its column's title where that says what the bare value is of."""
-    if not variables_in(label) and (
-        variables_in(f"{title} = {label}") or not re.search("[A-Za-z]", label)
+    if (
+        not variables_in(label)
+        and not _ASSIGNS.match(label)
+        and (
+            variables_in(f"{title} = {label}")
+            or not re.search("[A-Za-z]", label.partition("(")[0])
+        )
     ):
         return f"{title} = {label}"
     return label
