@@ -18,7 +18,7 @@ from scripts.causal.leaderboard.document import Row, Table
 from scripts.causal.leaderboard.nats import in_nats, loss_columns
 from scripts.causal.leaderboard.row_contrasts import TOTAL, beyond, closes, row_contrast, scored
 from scripts.causal.leaderboard.schema import Ablation
-from scripts.causal.leaderboard.stages import STAGE_CONTRASTS, stage_of
+from scripts.causal.leaderboard.stage_names import STAGE_CONTRASTS, stage_of
 from scripts.causal.leaderboard.sweeps import SWEPT, of_something_else, score_rows
 from scripts.causal.leaderboard.table_pairs import (
     difference_rows,

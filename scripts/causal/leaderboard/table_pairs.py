@@ -14,7 +14,7 @@ from scripts.causal.leaderboard.contrasts import (
 )
 from scripts.causal.leaderboard.document import Table
 from scripts.causal.leaderboard.schema import Ablation
-from scripts.causal.leaderboard.stages import STAGE_CONTRASTS, stage_of
+from scripts.causal.leaderboard.stage_names import STAGE_CONTRASTS, stage_of
 from scripts.causal.leaderboard.table_roles import (
     ABSENT,
     BASELINE,

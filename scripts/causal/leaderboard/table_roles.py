@@ -10,7 +10,7 @@ from typing import Literal
 
 from scripts.causal.leaderboard.contrasts import NOT_RUN
 from scripts.causal.leaderboard.document import Document, Row, Table
-from scripts.causal.leaderboard.stages import stage_of, stage_rows
+from scripts.causal.leaderboard.stage_names import stage_of, stage_rows
 from scripts.causal.leaderboard.tables import (
     Columns,
     cell,

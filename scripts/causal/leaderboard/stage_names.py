@@ -1,0 +1,89 @@
+"""What stage of one run a label speaks of: raw → averaged → quantized → sliding → test-time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from scripts.causal.leaderboard.schema import Source
+
+ORDER = ("raw", "averaged", "adapted", "quantized", "sliding", "ttt", "slot", "mixed")
+STAGE_CONTRASTS = {
+    "averaged": ("ema", "raw weights", "averaged weights"),
+    "adapted": ("ttt", "none", "test-time trained before quantization"),
+    "quantized": ("quant_bits", "before quantization", "quantized"),
+    "sliding": ("sliding_window_eval", "non-overlapping", "sliding window"),
+    "ttt": ("ttt", "none", "test-time trained"),
+    "slot": ("slot", "none", "sample-specific output tuning"),
+    "mixed": ("ngram_mix", "model alone", "mixed with n-gram statistics"),
+}
+_RUN = re.compile(r"baseline|sota|\bours?\b|\bthis\b|#\d|=|^\W*\+", re.IGNORECASE)
+_BRACKET = re.compile(
+    r"\(?\b(?:s|stride) ?= ?\d{1,4}\b\)?|\([^()]*(?:\bM?B\b|layer|\d[xL])[^()]*\)"
+)
+_STAGE_WORD = re.compile(
+    r"\bpre[- ]|\bpost[- ]|round-?trip|\braw\b|\bfinal\b|\bbefore\b|\bafter\b|\bsliding\b|"
+    r"quantized\b|\bstop\b|\bfloat\b|\bfp32\b|\bTTT\b",
+    re.IGNORECASE,
+)
+NO_SCORE = re.compile(
+    r"loss|\bstd|gap|gain|delta|Δ|(?<!stop-)(?<!stop )time|bytes|size|penalty|degrad",
+    re.IGNORECASE,
+)
+
+Stages = dict[str, tuple[float, Source]]
+"""Stage → its score and where that stands."""
+
+
+def stage_of(label: str) -> str | None:
+    """Return the stage a column title, metric name or log line reports, or None."""
+    text = label.lower().replace("_", " ")
+    if (
+        NO_SCORE.search(text.replace("val loss", "").replace("val loss:", ""))
+        and "bpb" not in text
+    ):
+        return None
+    if re.search(r"\bpre[ -]?ttt|\bbefore ttt|\bno ttt|\bw/o ttt|\bwithout ttt", text):
+        if re.search(r"\bema\b|\bswa\b", text) and not re.search(r"slid|quant|int\d", text):
+            return "averaged"
+        return "sliding" if "slid" in text or "quant" not in text else "quantized"
+    if re.search(r"\bslot\b", text):
+        return None if re.search(r"\bpre[ -]|\bno\b|w/o|without|before", text) else "slot"
+    if re.search(r"(?:n|\d)-?gram|\bppm\b|\bcache\b|\bmixer\b|\bblend", text) or (
+        re.search(r"\bmix(?:ed|ture)?\b", text)
+        and not re.search(r"quant|int\d|precision|round", text)
+    ):
+        return None if re.search(r"\bpre[ -]|\bno\b|without|before", text) else "mixed"
+    if re.search(r"ttt\b|test[ -]time", text):
+        return "adapted" if re.search(r"pre[ -]?quant", text) else "ttt"
+    if re.search(r"\bslid|\bstride|\bs64\b|\bsw\b", text):
+        return None if re.search(r"pre[ -]?quant|float|fp32", text) else "sliding"
+    if re.search(r"\bpost[ -]?ema|\bema\b|\bswa\b", text) and not re.search(
+        r"int\d|quantized|round", text
+    ):
+        return "averaged"
+    if re.search(
+        r"\bpre[ -]?(?:quant|gptq|export|round-?trip)|\bstep[ :]{0,2}\d+|\btrain-time|"
+        r"\bstop[ -]time|\bpre[ -]?ema|bpb \(train\)|\bunquantized|\bat stop|\bbefore quant|"
+        r"\bfull precision|\bfp32|\bfloat",
+        text,
+    ):
+        return "raw"
+    if re.search(
+        r"round ?-?trip|\bquantized|\bpost[ -]?(?:quant|gptq)|\bint[4-8]\b|\bquant\b", text
+    ):
+        return "quantized"
+    return None
+
+
+def stage_rows(labels: Sequence[str]) -> dict[int, str]:
+    """Index → stage of the rows, where most of the labels name the stages of one run."""
+    stages = {
+        index: stage
+        for index, label in enumerate(labels)
+        for bare in [_BRACKET.sub(" ", label)]
+        if not _RUN.search(bare) and (stage := stage_of(bare or label))
+    }
+    spoken = sum(bool(_STAGE_WORD.search(label)) for label in labels)
+    enough = len(stages) * 2 >= len(labels) and spoken >= 2
+    return stages if enough and len(set(stages.values())) >= 2 else {}
