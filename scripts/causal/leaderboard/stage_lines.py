@@ -3,41 +3,68 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from scripts.causal.leaderboard.document import Document
 from scripts.causal.leaderboard.numbers import scores
 from scripts.causal.leaderboard.schema import Source
-from scripts.causal.leaderboard.stage_names import NO_SCORE, Stages, stage_of
+from scripts.causal.leaderboard.stage_names import NO_SCORE, Score, Stages, stage_of
 
 _PLANNED = re.compile(r"\btarget|\bexpect|\bestimat|\bproject(?:ed|ion)", re.IGNORECASE)
+_BPB = re.compile(r"bpb\W{0,12}(?:\([^()]{1,60}\)\W{0,12})?(\d\.\d{3,10})", re.IGNORECASE)
+_BARE = re.compile(
+    r"\W*(?:val_loss\W{0,3}[\d.]{3,12}\W{0,4})?(?:(?:exact|final|mean) )?(?:val_?)?bpb\W*$",
+    re.IGNORECASE,
+)
+_OTHER_RUN = re.compile(r"\bbaseline|\bsota\b|\bprevious|\bprior\b|#\d", re.IGNORECASE)
 
 
 def stages_of_lines(document: Document) -> Stages:
-    """Two-column metric tables, bullet lists and log lines: `Pre-TTT bpb | 1.1208`."""
+    """Read `Pre-TTT bpb | 1.1208`; a bare `val_bpb: 1.1208` is of the stage its intro names."""
     stages: Stages = {}
+    for number, line, kind, intro in _lines(document):
+        if len(line) > 200 or not (found := scores(line)):
+            continue
+        bpb = _BPB.search(line)
+        if (not bpb and kind != "row") or (kind == "row" and line.count(" | ") > 1):
+            continue
+        value = float(bpb.group(1)) if bpb else found[0]
+        label = line[: bpb.start(1) if bpb else line.find("|")]
+        if intro and _BARE.match(label) and not _OTHER_RUN.search(intro):
+            label = f"{intro} bpb"
+        stage = stage_of(label)
+        if (
+            stage is None
+            or "bpb" not in line.lower()
+            or _PLANNED.search(line)
+            or _OTHER_RUN.search(label)
+            or NO_SCORE.search(label.replace("val_loss", ""))
+        ):
+            continue
+        score = Score(value, Source(file=document.name, line=number), label)
+        known = stages.get(stage)
+        logged = stage == "raw" and re.search(r"\bstep\b|^\W*\d+/\d+ ", label, re.IGNORECASE)
+        if known is None or logged or _same_but_exact(known.value, value):
+            stages[stage] = score  # of a training log the last step counts
+    return stages
+
+
+def _lines(document: Document) -> Iterator[tuple[int, str, str, str]]:
+    """Yield each line's number, text, block kind and the last line that ended in a colon."""
+    intro = ""
     for block in document.blocks:
-        if block.kind == "heading" or "bpb" not in block.text.lower():
+        if block.kind == "heading":
+            intro = ""
             continue
         for number, line in enumerate(block.text.split("\n")):
-            if len(line) > 200 or not (found := scores(line)):
-                continue
-            if block.kind == "row" and line.count(" | ") > 1:
-                continue
-            bpb = re.search(r"bpb\W{0,12}(\d\.\d{3,10})", line, re.IGNORECASE)
-            if not bpb and block.kind != "row":
-                continue
-            value = float(bpb.group(1)) if bpb else found[0]
-            label = line[: line.find(str(bpb.group(1)) if bpb else "|")]
-            stage = stage_of(label)
-            if (
-                stage
-                and "bpb" in line.lower()
-                and not _PLANNED.search(line)
-                and not NO_SCORE.search(label.replace("val_loss", ""))
-            ):
-                source = Source(file=document.name, line=block.line + number)
-                if stage == "raw" and re.search(r"\bstep\b", label, re.IGNORECASE):
-                    stages[stage] = (value, source)  # of the training log the last step counts
-                else:
-                    stages.setdefault(stage, (value, source))
-    return stages
+            if line.endswith(":") and len(line) < 120:
+                intro = line
+            elif block.kind == "paragraph":
+                intro = ""
+            yield block.line + number, line, block.kind, intro
+
+
+def _same_but_exact(known: float, value: float) -> bool:
+    """Whether a later line gives an earlier line's score with more decimals."""
+    decimals = len(f"{known:.10f}".rstrip("0").partition(".")[2])
+    return 3 < decimals < 8 and known != value and round(value, decimals) == known

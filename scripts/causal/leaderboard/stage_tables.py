@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from statistics import fmean
 
 from scripts.causal.leaderboard.contrasts import contrast, slug
-from scripts.causal.leaderboard.document import Document, Table
+from scripts.causal.leaderboard.document import Document, Row, Table
+from scripts.causal.leaderboard.numbers import parse_number
 from scripts.causal.leaderboard.schema import Ablation, Source
-from scripts.causal.leaderboard.stage_names import ORDER, Stages, stage_of, stage_rows
+from scripts.causal.leaderboard.stage_names import ORDER, Score, Stages, stage_of, stage_rows
 from scripts.causal.leaderboard.tables import (
     Columns,
     cell,
     cell_score,
     columns_of,
+    is_log,
     mean_row,
     parse_seed,
 )
 from scripts.causal.leaderboard.techniques import variables_in
 
 _START = re.compile(
-    r"\b(?:base|static|raw|bf16|training|checkpoint|last|live|standard|non-overlap\w*|"
+    r"\b(?:base|static|raw|bf16|training|checkpoint|last|live|pre-oracle|standard|non-overlap\w*|"
     r"full eval)\b",
     re.IGNORECASE,
 )
 _FINAL = re.compile(r"^\W*final\b(?!.*\d-?gram)", re.IGNORECASE)
 _SPOKEN = (("mixed", r"\b(?:n|\d)-?gram\b|\bPPM\b"), ("ttt", r"\bTTT\b"), ("sliding", r"sliding"))
-_BARE = re.compile(r"^\W*(?:final )?val_?bpb\W*$", re.IGNORECASE)
+_MIXED = 0.1  # bpb: more than test-time training makes of one run
+_BARE = re.compile(r"^\W*(?:final )?val[_ ]?bpb\W*$", re.IGNORECASE)
 _SCORE_WORD = re.compile(r"\W*(?:val_)?bp[bp]\b\W*", re.IGNORECASE)
 _GENERIC = re.compile(
     r"\b(?:best|final|exact|official|reported?|claim\w*|full|standard|chunked|reference|this|ours?|pr|"
@@ -35,21 +39,66 @@ _GENERIC = re.compile(
 )
 
 
-def stages_of_columns(document: Document, table: Table) -> Stages:
-    """One column per stage, one row per seed: the mean row, else the mean over the rows."""
+def table_ladders(document: Document, table: Table) -> list[Stages]:
+    """The stages of each run that a table tells of, the submission's own first.
+
+    A table of seeds is one run: its mean. Other tables have a column or a row for each stage, and
+    a row or a column for each run.
+    """
     columns = columns_of(table)
-    if columns.seed is None:
+    if not columns.bpb:
+        return []
+    mean = mean_row(table)
+    seeds = [parse_seed(cell(row, columns.seed)) for row in table.rows if columns.seed is not None]
+    if columns.seed is not None and (mean is not None or len(set(seeds)) == len(seeds)):
+        return [_of_seeds(document, table, columns, columns.seed)]
+    labels = [cell(row, columns.label) for row in table.rows]
+    titles = {i: stage for i in columns.bpb if (stage := stage_of(table.header[i]))}
+    if len(set(titles.values())) > 1 and not is_log(table, columns.label):
+        rows = table.rows if mean is None else (table.rows[mean],)
+        return [
+            _ladder(document, [(s, row, i, table.header[i]) for i, s in titles.items()])
+            for row in rows
+        ]
+    if columns.seed is not None:
+        return []
+    named = stage_rows(labels) or _end_of_log(table, columns)
+    return [
+        _ladder(document, [(s, table.rows[i], at, labels[i]) for i, s in named.items()])
+        for at in columns.bpb
+    ]
+
+
+def _ladder(document: Document, cells: Iterable[tuple[str, Row, int, str]]) -> Stages:
+    """The stages whose cells hold a score, the first of equals."""
+    stages: Stages = {}
+    for stage, row, index, label in cells:
+        value = cell_score(row, index)
+        if value is not None:
+            source = Source(file=document.name, line=row.line)
+            stages.setdefault(stage, Score(value, source, label))
+    return stages
+
+
+def _end_of_log(table: Table, columns: Columns) -> dict[int, str]:
+    """The last step of a training log and the row after it that names what came of the weights."""
+    labels = [cell(row, columns.label) for row in table.rows]
+    if len(labels) < 3 or not is_log(table, columns.label):
         return {}
+    stage = stage_of(labels[-1])
+    last = parse_number(labels[-2].removeprefix("step ").strip())
+    return {len(labels) - 2: "raw", len(labels) - 1: stage} if stage and last else {}
+
+
+def _of_seeds(document: Document, table: Table, columns: Columns, seed: int) -> Stages:
+    """One column per stage, one row per seed: the mean row, else the mean over the rows."""
     stages: Stages = {}
     mean = mean_row(table)
-    seeds = [parse_seed(cell(row, columns.seed)) for row in table.rows]
-    if mean is None and len(set(seeds)) < len(seeds):
-        return {}  # several runs, each with a seed
     for index, stage in _staged(document, table, columns).items():
         each = [
             v
             for row in table.rows
-            if parse_seed(cell(row, columns.seed)) is not None
+            if parse_seed(cell(row, seed)) is not None
             and (v := cell_score(row, index)) is not None
         ]
         if mean is not None and (value := cell_score(table.rows[mean], index)) is not None:
@@ -61,7 +110,8 @@ def stages_of_columns(document: Document, table: Table) -> Stages:
             if not values:
                 continue
             value, line = fmean(values), table.rows[0].line
-        stages.setdefault(stage, (value, Source(file=document.name, line=line)))
+        source = Source(file=document.name, line=line)
+        stages.setdefault(stage, Score(value, source, table.header[index]))
     return stages
 
 
@@ -85,32 +135,28 @@ def _staged(document: Document, table: Table, columns: Columns) -> dict[int, str
             stages[index] = "ttt"
         elif others[-1] == "quantized":
             stages[index] = "ttt" if re.search(r"\bTTT\b", document.text) else "sliding"
-    elif _BARE.match(titles[index]) and others == ["raw"]:
-        stages[index] = _evaluated(document)
+    elif _BARE.match(titles[index]) and len(others) == 1:
+        stages[index] = _bare(document, table, index, next(iter(stages.items())))
     return dict(sorted(stages.items()))
 
 
-def _evaluated(document: Document) -> str:
-    """The last stage that a README speaks of at all."""
-    return next(
-        (stage for stage, word in _SPOKEN if re.search(word, document.text, re.IGNORECASE)),
-        "quantized",
-    )
-
-
-def stages_of_rows(document: Document, table: Table) -> Stages:
-    """One row per stage under a column of scores."""
-    columns = columns_of(table)
-    if columns.seed is not None or not columns.bpb:
-        return {}
-    stages: Stages = {}
-    labels = [cell(row, columns.label) for row in table.rows]
-    for index, stage in stage_rows(labels).items():
-        row = table.rows[index]
-        value = cell_score(row, columns.bpb[0])
-        if value is not None:
-            stages.setdefault(stage, (value, Source(file=document.name, line=row.line)))
-    return stages
+def _bare(document: Document, table: Table, index: int, known: tuple[int, str]) -> str:
+    """The stage of a bare "val_bpb" column beside one whose stage is known."""
+    at, stage = known
+    gaps = [
+        one - other
+        for row in table.rows
+        if (one := cell_score(row, index)) is not None
+        and (other := cell_score(row, at)) is not None
+    ]
+    gap = fmean(gaps) if gaps else 0.0
+    if stage != "raw" and gap > 0:
+        return "raw" if stage == "quantized" else ORDER[max(0, ORDER.index(stage) - 1)]
+    spoken = [name for name, word in _SPOKEN if re.search(word, document.text, re.IGNORECASE)]
+    later = [name for name in spoken if ORDER.index(name) > ORDER.index(stage)]
+    if later and gap > -_MIXED:
+        later.sort(key="mixed".__eq__)  # so little is rather made by training
+    return later[0] if later else "quantized"
 
 
 def before_and_after(document: Document) -> list[Ablation]:
