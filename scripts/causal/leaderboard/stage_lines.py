@@ -11,11 +11,12 @@ from scripts.causal.leaderboard.schema import Source
 from scripts.causal.leaderboard.stage_names import NO_SCORE, Score, Stages, stage_of
 
 _PLANNED = re.compile(r"\btarget|\bexpect|\bestimat|\bproject(?:ed|ion)", re.IGNORECASE)
-_BPB = re.compile(r"bpb\W{0,12}(?:\([^()]{1,60}\)\W{0,12})?(\d\.\d{3,10})", re.IGNORECASE)
+_BPB = re.compile(r"bpb(?:[^\d|;,\n]{0,50}:)?\W{0,12}(\d\.\d{3,10})", re.IGNORECASE)
 _BARE = re.compile(
     r"\W*(?:val_loss\W{0,3}[\d.]{3,12}\W{0,4})?(?:(?:exact|final|mean) )?(?:val_?)?bpb\W*$",
     re.IGNORECASE,
 )
+_NOTE = re.compile(r" ?\(([^()]{3,60})\)")
 _OTHER_RUN = re.compile(r"\bbaseline|\bsota\b|\bprevious|\bprior\b|#\d", re.IGNORECASE)
 
 
@@ -32,6 +33,8 @@ def stages_of_lines(document: Document) -> Stages:
         label = line[: bpb.start(1) if bpb else line.find("|")]
         if intro and _BARE.match(label) and not _OTHER_RUN.search(intro):
             label = f"{intro} bpb"
+        elif bpb and _BARE.match(label) and (noted := _NOTE.match(line, bpb.end())):
+            label = f"{noted.group(1)} bpb"
         stage = stage_of(label)
         if (
             stage is None

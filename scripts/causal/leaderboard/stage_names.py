@@ -29,7 +29,7 @@ _STAGE_WORD = re.compile(
     re.IGNORECASE,
 )
 NO_SCORE = re.compile(
-    r"loss|\bstd|gap|gain|delta|Δ|(?<!stop-)(?<!stop )time|bytes|size|penalty|degrad",
+    r"loss|\bstd|gap|gain|delta|Δ|(?<!stop-)(?<!stop )times?\b|bytes|size|penalty|degrad",
     re.IGNORECASE,
 )
 
@@ -76,8 +76,8 @@ def stage_of(label: str) -> str | None:
         return "averaged"
     if re.search(
         r"\bpre[ -]?(?:quant|gptq|export|round-?trip)|\bstep[ :]{0,2}\d+|\btrain-time|"
-        r"\bstop[ -]time|^\W*\d+/\d+ |\bbefore export|\bpre[ -]?ema|bpb \(train\)|\bunquantized|\bat stop|\bbefore quant|"
-        r"\bfull precision|\bfp32|\bfloat",
+        r"\bstop[ -]time|^\W*\d+/\d+ |\bbefore (?:export|quant)|\bpre[ -]?ema|bpb \(train\)|"
+        r"\bunquantized|\bat stop|\bfull precision|\bfp32|\bfloat",
         text,
     ):
         return "raw"

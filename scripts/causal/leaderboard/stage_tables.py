@@ -10,7 +10,14 @@ from scripts.causal.leaderboard.contrasts import contrast, slug
 from scripts.causal.leaderboard.document import Document, Row, Table
 from scripts.causal.leaderboard.numbers import parse_number
 from scripts.causal.leaderboard.schema import Ablation, Source
-from scripts.causal.leaderboard.stage_names import ORDER, Score, Stages, stage_of, stage_rows
+from scripts.causal.leaderboard.stage_names import (
+    NO_SCORE,
+    ORDER,
+    Score,
+    Stages,
+    stage_of,
+    stage_rows,
+)
 from scripts.causal.leaderboard.tables import (
     Columns,
     cell,
@@ -46,14 +53,12 @@ def table_ladders(document: Document, table: Table) -> list[Stages]:
     a row or a column for each run.
     """
     columns = columns_of(table)
-    if not columns.bpb:
-        return []
     mean = mean_row(table)
     seeds = [parse_seed(cell(row, columns.seed)) for row in table.rows if columns.seed is not None]
     if columns.seed is not None and (mean is not None or len(set(seeds)) == len(seeds)):
         return [_of_seeds(document, table, columns, columns.seed)]
     labels = [cell(row, columns.label) for row in table.rows]
-    titles = {i: stage for i in columns.bpb if (stage := stage_of(table.header[i]))}
+    titles = _staged(document, table, columns)
     if len(set(titles.values())) > 1 and not is_log(table, columns.label):
         rows = table.rows if mean is None else (table.rows[mean],)
         return [
@@ -63,10 +68,19 @@ def table_ladders(document: Document, table: Table) -> list[Stages]:
     if columns.seed is not None:
         return []
     named = stage_rows(labels) or _end_of_log(table, columns)
+    runs: Iterable[int] = columns.bpb
+    if not named and len(table.header) > 2:  # rows of metrics, a column for each run
+        named = {i: s for i, label in enumerate(labels) if (s := _metric(label))}
+        runs = range(columns.label + 1, len(table.header))
     return [
         _ladder(document, [(s, table.rows[i], at, labels[i]) for i, s in named.items()])
-        for at in columns.bpb
+        for at in runs
     ]
+
+
+def _metric(label: str) -> str | None:
+    scored = re.search(r"bpb", label, re.IGNORECASE) and not NO_SCORE.search(label)
+    return stage_of(label) if scored else None
 
 
 def _ladder(document: Document, cells: Iterable[tuple[str, Row, int, str]]) -> Stages:

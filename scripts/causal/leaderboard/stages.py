@@ -6,12 +6,13 @@ The difference between two neighbouring stages of one run is a contrast on the s
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 from scripts.causal.leaderboard.contrasts import contrast
 from scripts.causal.leaderboard.document import Document, Table
 from scripts.causal.leaderboard.schema import Ablation
+from scripts.causal.leaderboard.stage_gaps import stated_gaps
 from scripts.causal.leaderboard.stage_lines import stages_of_lines
 from scripts.causal.leaderboard.stage_names import ORDER, STAGE_CONTRASTS, Score, Stages
 from scripts.causal.leaderboard.stage_tables import (
@@ -20,7 +21,11 @@ from scripts.causal.leaderboard.stage_tables import (
     table_ladders,
 )
 
-_ONE = 5.5e-4  # bpb: what seeds and rounding leave between two tellings
+_EXACT = 6e-5  # bpb: what rounding leaves of one score
+_SEEDS = 5.5e-4  # of one contrast, told of other seeds elsewhere
+_ABOUT = 1.5e-3  # of a gap in words
+_SWA = re.compile(r"\bswa\b(?!.*\bema\b)", re.IGNORECASE)
+_BETTER = 5e-3  # bpb: more than quantization ever gains
 _APART = 0.1  # bpb: more than quantization and evaluation make of one run
 
 
@@ -32,43 +37,57 @@ def stage_contrasts(
     Where nothing but the score before quantization is told, `final` is what came of it.
     """
     tables = (*document.tables, *listed)
-    ladders = [ladder for table in tables for ladder in table_ladders(document, table)]
-    runs = _joined([*ladders, stages_of_lines(document)])
-    if final is not None and runs and len(runs[0]) == 1 and (raw := runs[0].get("raw")):
+    places = [table_ladders(document, table) for table in tables]
+    runs = _joined([*places, [stages_of_lines(document)]])
+    if final is not None and runs and len(runs[0][1]) == 1 and (raw := runs[0][1].get("raw")):
         lost = final - raw.value
         windowed = re.search(r"\bsliding", document.text, re.IGNORECASE)
         if 5e-6 < abs(lost) < _APART and (lost > 0 or windowed):
             stage = "quantized" if lost > 0 else "sliding"
-            runs[0] = {"raw": raw, stage: Score(final, raw.source, "")}
-    found: list[Ablation] = []
-    for run in runs:
-        found += [
-            one for one in _contrasts(document, run) if not any(_same(one, o) for o in found)
-        ]
+            runs[0][1][stage] = Score(final, raw.source, "")
+    found: list[tuple[int, Ablation]] = []
+    for place, run in runs:
+        for one in _contrasts(document, run):
+            if not any(_same(one, o, _SEEDS if place != at else _EXACT) for at, o in found):
+                found.append((place, one))
+    stages = [one for _, one in found]
+    gaps = [one for one in stated_gaps(document) if not any(_same(one, o, _ABOUT) for o in stages)]
     beyond = [one for table in document.tables for one in last_column(document, table)]
-    return [*before_and_after(document), *found, *beyond]
+    return [*before_and_after(document), *stages, *gaps, *beyond]
 
 
-def _joined(ladders: Iterable[Stages]) -> list[Stages]:
-    """Runs with their stages, the one with most first; what shares a score is one run."""
-    runs: list[Stages] = []
-    for ladder in sorted(ladders, key=len, reverse=True):
-        run = next((run for run in runs if _one_run(run, ladder)), None)
+def _joined(places: Sequence[Sequence[Stages]]) -> list[tuple[int, Stages]]:
+    """Places and runs, the one with most stages first; what shares a score is one run."""
+    runs: list[tuple[int, Stages]] = []
+    each = [(place, ladder) for place, ladders in enumerate(places) for ladder in ladders]
+    for place, ladder in sorted(each, key=lambda one: len(one[1]), reverse=True):
+        run = next((run for at, run in runs if at != place and _one_run(run, ladder)), None)
         if run is None:
-            runs.append(ladder)
-        else:
-            run.update({stage: score for stage, score in ladder.items() if stage not in run})
+            runs.append((place, dict(ladder)))
+            continue
+        for stage, score in ladder.items():
+            if stage not in run and not any(_equal(score, known) for known in run.values()):
+                run[stage] = score
     return runs
 
 
 def _one_run(run: Stages, ladder: Stages) -> bool:
-    shared = [stage for stage in ladder if stage in run]
-    return any(abs(run[stage].value - ladder[stage].value) < 6e-5 for stage in shared)
+    return any(stage in run and _equal(run[stage], score) for stage, score in ladder.items())
 
 
-def _same(one: Ablation, other: Ablation) -> bool:
+def _equal(one: Score, other: Score) -> bool:
+    return abs(one.value - other.value) < _EXACT
+
+
+def _same(one: Ablation, other: Ablation, room: float) -> bool:
     """Whether two runs' contrasts are one but for the seeds that they are of."""
-    return one.variable == other.variable and abs(one.delta - other.delta) < _ONE
+    return one.variable == other.variable and abs(abs(one.delta) - abs(other.delta)) < room
+
+
+def _windowed(document: Document) -> bool:
+    """Whether a score that quantization bettered is one of a sliding window."""
+    text = document.text
+    return bool(re.search(r"\bsliding", text, re.I)) and not re.search(r"quant\w* gap", text, re.I)
 
 
 def _contrasts(document: Document, stages: Stages) -> list[Ablation]:
@@ -82,6 +101,11 @@ def _contrasts(document: Document, stages: Stages) -> list[Ablation]:
         variable, control, treatment = STAGE_CONTRASTS[following]
         value, source, label = stages[following]
         delta = round(value - stages[stage].value, 8)
+        if following == "quantized" and delta < -_BETTER:
+            if "sliding" in stages or re.search(r"\bstep\b", stages[stage].label, re.I):
+                continue  # of an earlier step
+            following = "sliding" if _windowed(document) else following
+            variable, control, treatment = STAGE_CONTRASTS[following]
         if following == "sliding" and delta > 0 and stage in ("raw", "averaged"):
             variable, control, treatment = STAGE_CONTRASTS["quantized"]  # "Pre-TTT" of int6
         if following == "averaged" and re.search(
