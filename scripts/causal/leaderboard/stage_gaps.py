@@ -10,7 +10,7 @@ from scripts.causal.leaderboard.document import Document
 from scripts.causal.leaderboard.schema import Ablation, Source
 from scripts.causal.leaderboard.stage_names import STAGE_CONTRASTS
 
-_NUMBER = r"\+?(0?\.\d{2,6})(?![\d%]|\.\d|\s?(?:-|to)\s?[+~]?\d?\.\d|\s?(?:nats|MB|M\b))"
+_NUMBER = r"\+?(0?\.\d{2,6})(?![\d%]|\.\d|\s?(?:-(?!>)|to)\s?[+~]?\d?\.\d|\s?(?:nats|MB|M\b))"
 _GAP = re.compile(
     r"\bquant(?:i[sz]ation)?[ -](?:gap|penalty|degradation|cost|damage|loss)\b"
     rf"[^\d\n.;|]{{0,24}}?{_NUMBER}|"
@@ -18,13 +18,15 @@ _GAP = re.compile(
     re.IGNORECASE,
 )
 _AGAINST = re.compile(
-    rf"\W{{0,3}}(?:bpb\W{{1,3}})?[^\d\n.;|]{{0,20}}?(?:than|vs\.?|versus|against|compared (?:to|with))"
-    rf" ([^\d\n.;|()]{{2,30}}?)(?:'s)? {_NUMBER}",
+    rf"\W{{0,3}}(?:bpb\W{{1,3}})?(?:->|→) ?{_NUMBER}|"
+    r"\W{0,3}(?:bpb\W{1,3})?[^\d\n.;|]{0,20}?"
+    rf"(?:than|vs\.?|versus|against|compared (?:to|with)) ([^\d\n.;|()]{{2,30}}?)"
+    rf"(?:'s)? {_NUMBER}",
     re.IGNORECASE,
 )
 _UNSURE = re.compile(
     r"\bwould|\bcould|\bexpect|\bestimat|\bproject(?:ed|ion)|\btarget|\btypical|\bshould|\bif\b|"
-    r"\bwithout|\bhelp|\breduc|\bclos|\brecover|\bfrom \d",
+    r"\bwithout|\bhelp|\breduc|\bclos|\brecover",
     re.IGNORECASE,
 )
 
@@ -42,9 +44,9 @@ def stated_gaps(document: Document) -> Iterator[Ablation]:
                     continue
                 other = _AGAINST.match(line, match.end())
                 gaps = [(match.group(1) or match.group(2), treatment)]
-                gaps += (
-                    [(other.group(2), f"{treatment} ({other.group(1).strip()})")] if other else []
-                )
+                if other:
+                    run = (other.group(2) or "then").strip()
+                    gaps.append((other.group(1) or other.group(3), f"{treatment} ({run})"))
                 for gap, stated in gaps:
                     yield contrast(
                         variable=variable,

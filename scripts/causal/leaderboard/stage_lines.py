@@ -16,7 +16,7 @@ _BARE = re.compile(
     r"\W*(?:val_loss\W{0,3}[\d.]{3,12}\W{0,4})?(?:(?:exact|final|mean) )?(?:val_?)?bpb\W*$",
     re.IGNORECASE,
 )
-_NOTE = re.compile(r" ?\(([^()]{3,60})\)")
+_NOTE = re.compile(r" ?\((?![^()]*(?:mean|seed|record))([^()]{3,60})\)")
 _OTHER_RUN = re.compile(r"\bbaseline|\bsota\b|\bprevious|\bprior\b|#\d", re.IGNORECASE)
 
 

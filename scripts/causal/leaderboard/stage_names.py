@@ -23,6 +23,7 @@ _BRACKET = re.compile(
     r"\(?\b(?:s|stride) ?= ?\d{1,4}\b\)?|\([^()]*(?:\bM?B\b|layer|\d[xL])[^()]*\)"
 )
 _SETTING = re.compile(r"\([^()]*=[^()]*\)")
+_UNIT = re.compile(r"(?:val_)?(?:bpb|loss)|exact|\W|_")
 _STAGE_WORD = re.compile(
     r"\bpre[- ]|\bpost[- ]|round-?trip|\braw\b|\bfinal\b|\bbefore\b|\bafter\b|\bsliding\b|"
     r"quantized\b|\bnon-?overlap|\bstop\b|\bfloat\b|\bfp32\b|\bTTT\b",
@@ -77,12 +78,13 @@ def stage_of(label: str) -> str | None:
     if re.search(
         r"\bpre[ -]?(?:quant|gptq|export|round-?trip)|\bstep[ :]{0,2}\d+|\btrain-time|"
         r"\bstop[ -]time|^\W*\d+/\d+ |\bbefore (?:export|quant)|\bpre[ -]?ema|bpb \(train\)|"
-        r"\bunquantized|\bat stop|\bfull precision|\bfp32|\bfloat",
+        r"\bunquantized|\b(?:at|wallclock)[ -]stop|\bfull precision|\bfp32|\bfloat",
         text,
     ):
         return "raw"
     if re.search(
-        r"round ?-?trip|\brt\b|\bpost[ -]?export|\bquantized|\bpost[ -]?(?:quant|gptq)|\bint[4-8]\b|\bquant\b",
+        r"round ?-?trip|\brt\b|\bquantized|\bpost[ -]?(?:quant|gptq|export)|"
+        r"\bint[4-8]\b|\bquant\b",
         text,
     ):
         return "quantized"
@@ -99,4 +101,7 @@ def stage_rows(labels: Sequence[str]) -> dict[int, str]:
     }
     spoken = sum(bool(_STAGE_WORD.search(label)) for label in labels)
     enough = len(stages) * 2 >= len(labels) and spoken >= 2
-    return stages if enough and len(set(stages.values())) >= 2 else {}
+    apart = len(set(stages.values()))
+    told = {(stage, _UNIT.sub("", labels[index].lower())) for index, stage in stages.items()}
+    varied = apart * 2 <= len(told)  # one stage's variations are no ladder
+    return stages if enough and apart >= 2 and not varied else {}

@@ -34,8 +34,11 @@ _START = re.compile(
     r"full eval)\b",
     re.IGNORECASE,
 )
+_ELSEWHERE = re.compile(r"\dx?[- ]?(?:step|GPU|[HA]\d00)|baseline|best", re.IGNORECASE)
 _FINAL = re.compile(r"^\W*final\b(?!.*\d-?gram)", re.IGNORECASE)
 _SPOKEN = (("mixed", r"\b(?:n|\d)-?gram\b|\bPPM\b"), ("ttt", r"\bTTT\b"), ("sliding", r"sliding"))
+_NO_RUN = re.compile(r"^\W*(?:(?:val|train)_)?loss\b|delta|Δ|^\W*std\b", re.IGNORECASE)
+_RANGE = re.compile(r"\d\.\d+ ?(?:-|to) ?~?\d\.\d")
 _MIXED = 0.1  # bpb: more than test-time training makes of one run
 _BARE = re.compile(r"^\W*(?:final )?val[_ ]?bpb\W*$", re.IGNORECASE)
 _SCORE_WORD = re.compile(r"\W*(?:val_)?bp[bp]\b\W*", re.IGNORECASE)
@@ -58,9 +61,10 @@ def table_ladders(document: Document, table: Table) -> list[Stages]:
     if columns.seed is not None and (mean is not None or len(set(seeds)) == len(seeds)):
         return [_of_seeds(document, table, columns, columns.seed)]
     labels = [cell(row, columns.label) for row in table.rows]
-    titles = _staged(document, table, columns)
+    titles = _staged(document, table, columns, guessed=False)
     if len(set(titles.values())) > 1 and not is_log(table, columns.label):
         rows = table.rows if mean is None else (table.rows[mean],)
+        rows = tuple(row for row in rows if not _NO_RUN.search(cell(row, columns.label)))
         return [
             _ladder(document, [(s, row, i, table.header[i]) for i, s in titles.items()])
             for row in rows
@@ -71,7 +75,8 @@ def table_ladders(document: Document, table: Table) -> list[Stages]:
     runs: Iterable[int] = columns.bpb
     if not named and len(table.header) > 2:  # rows of metrics, a column for each run
         named = {i: s for i, label in enumerate(labels) if (s := _metric(label))}
-        runs = range(columns.label + 1, len(table.header))
+        whole = set(range(columns.label + 1, len(table.header)))
+        runs = sorted(whole.difference(columns.delta))
     return [
         _ladder(document, [(s, table.rows[i], at, labels[i]) for i, s in named.items()])
         for at in runs
@@ -88,7 +93,7 @@ def _ladder(document: Document, cells: Iterable[tuple[str, Row, int, str]]) -> S
     stages: Stages = {}
     for stage, row, index, label in cells:
         value = cell_score(row, index)
-        if value is not None:
+        if value is not None and not _RANGE.search(cell(row, index)):
             source = Source(file=document.name, line=row.line)
             stages.setdefault(stage, Score(value, source, label))
     return stages
@@ -129,8 +134,10 @@ def _of_seeds(document: Document, table: Table, columns: Columns, seed: int) -> 
     return stages
 
 
-def _staged(document: Document, table: Table, columns: Columns) -> dict[int, str]:
-    """Index → stage of a seed table's score columns.
+def _staged(
+    document: Document, table: Table, columns: Columns, guessed: bool = True
+) -> dict[int, str]:
+    """Index → stage of a table's score columns; those that only a seed table has if `guessed`.
 
     A "Base val_bpb" is what the first stage beside it starts from; "Final" is what comes after
     a "Pre-TTT" or, of quantized weights, what the submission evaluates with.
@@ -141,7 +148,7 @@ def _staged(document: Document, table: Table, columns: Columns) -> dict[int, str
     if len(unknown) != 1 or not stages:
         return stages
     index, others = unknown[0], list(stages.values())
-    if _START.search(titles[index]) and index < min(stages):
+    if _starts(titles[index], guessed) and index < min(stages):
         follows = ORDER.index(others[0])
         stages[index] = "raw" if follows <= ORDER.index("quantized") else ORDER[follows - 1]
     elif _FINAL.search(titles[index]) and index > max(stages):
@@ -149,9 +156,14 @@ def _staged(document: Document, table: Table, columns: Columns) -> dict[int, str
             stages[index] = "ttt"
         elif others[-1] == "quantized":
             stages[index] = "ttt" if re.search(r"\bTTT\b", document.text) else "sliding"
-    elif _BARE.match(titles[index]) and len(others) == 1:
+    elif guessed and _BARE.match(titles[index]) and len(others) == 1:
         stages[index] = _bare(document, table, index, next(iter(stages.items())))
     return dict(sorted(stages.items()))
+
+
+def _starts(title: str, of_seeds: bool) -> bool:
+    """Whether a column is what the stages begin with; of other runs, where they ran the same."""
+    return bool(_START.search(title)) and (of_seeds or not _ELSEWHERE.search(title))
 
 
 def _bare(document: Document, table: Table, index: int, known: tuple[int, str]) -> str:

@@ -24,7 +24,11 @@ from scripts.causal.leaderboard.stage_tables import (
 _EXACT = 6e-5  # bpb: what rounding leaves of one score
 _SEEDS = 5.5e-4  # of one contrast, told of other seeds elsewhere
 _ABOUT = 1.5e-3  # of a gap in words
+# A log's "roundtrip" line may already be the later stage.
+_TOLD_TWICE = (("quantized", "sliding"), ("quantized", "ttt"))
 _SWA = re.compile(r"\bswa\b(?!.*\bema\b)", re.IGNORECASE)
+_STEP = re.compile(r"\bstep[ :]{0,2}\d", re.IGNORECASE)
+_STOPPED = 0.025  # bpb: more than averaging makes of the weights a run stopped with
 _BETTER = 5e-3  # bpb: more than quantization ever gains
 _APART = 0.1  # bpb: more than quantization and evaluation make of one run
 
@@ -91,26 +95,27 @@ def _windowed(document: Document) -> bool:
 
 
 def _contrasts(document: Document, stages: Stages) -> list[Ablation]:
-    for later in ("sliding", "ttt"):  # a log's "roundtrip" line that already is the later stage
-        before, after = stages.get("quantized"), stages.get(later)
+    for early, later in _TOLD_TWICE:
+        before, after = stages.get(early), stages.get(later)
         if before and after and abs(before.value - after.value) < 5e-6:
-            stages = {name: found for name, found in stages.items() if name != "quantized"}
+            stages = {name: found for name, found in stages.items() if name != early}
     known = [stage for stage in ORDER if stage in stages]
     found = []
     for stage, following in pairwise(known):
         variable, control, treatment = STAGE_CONTRASTS[following]
         value, source, label = stages[following]
         delta = round(value - stages[stage].value, 8)
+        room = _BETTER if following == "quantized" else _STOPPED
+        if _STEP.search(stages[stage].label) and delta < -room:
+            continue  # of an earlier step
         if following == "quantized" and delta < -_BETTER:
-            if "sliding" in stages or re.search(r"\bstep\b", stages[stage].label, re.I):
-                continue  # of an earlier step
+            if "sliding" in stages:
+                continue
             following = "sliding" if _windowed(document) else following
             variable, control, treatment = STAGE_CONTRASTS[following]
         if following == "sliding" and delta > 0 and stage in ("raw", "averaged"):
             variable, control, treatment = STAGE_CONTRASTS["quantized"]  # "Pre-TTT" of int6
-        if following == "averaged" and re.search(
-            r"\bswa\b(?!.*\bema\b)", label.replace("_", " "), re.I
-        ):
+        if following == "averaged" and _SWA.search(label.replace("_", " ")):
             variable = "swa"
         if abs(delta) > 3:
             continue
