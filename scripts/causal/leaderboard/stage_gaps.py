@@ -12,11 +12,12 @@ from scripts.causal.leaderboard.stage_names import STAGE_CONTRASTS
 
 _NUMBER = r"\+?(0?\.\d{2,6})(?![\d%]|\.\d|\s?(?:-(?!>)|to)\s?[+~]?\d?\.\d|\s?(?:nats|MB|M\b))"
 _GAP = re.compile(
-    r"\bquant(?:i[sz]ation)?[ -](?:gap|penalty|degradation|cost|damage|loss)\b"
+    r"\b(?:quant(?:i[sz]ation)?|q|round-?trip)[ -](?:gap|penalty|degradation|cost|damage|loss)\b"
     rf"[^\d\n.;|]{{0,24}}?{_NUMBER}|"
     rf"{_NUMBER} (?:bpb )?(?:gap|penalty|loss|degradation) from (?:\w+ )?quanti[sz]ation\b",
     re.IGNORECASE,
 )
+_SPOKEN = re.compile(r"quant|q-gap|trip gap", re.IGNORECASE)
 _AGAINST = re.compile(
     rf"\W{{0,3}}(?:bpb\W{{1,3}})?(?:->|→) ?{_NUMBER}|"
     r"\W{0,3}(?:bpb\W{1,3})?[^\d\n.;|]{0,20}?"
@@ -35,7 +36,7 @@ def stated_gaps(document: Document) -> Iterator[Ablation]:
     """Yield "quant gap 0.012, better than prior SOTA's 0.014" as the two contrasts it states."""
     variable, control, treatment = STAGE_CONTRASTS["quantized"]
     for block in document.blocks:
-        if block.kind not in ("paragraph", "item") or "quant" not in block.text.lower():
+        if block.kind not in ("paragraph", "item") or not _SPOKEN.search(block.text):
             continue
         for number, line in enumerate(block.text.split("\n")):
             for match in _GAP.finditer(line[:2000]):

@@ -30,7 +30,7 @@ _STAGE_WORD = re.compile(
     re.IGNORECASE,
 )
 NO_SCORE = re.compile(
-    r"loss|\bstd|gap|gain|delta|Δ|(?<!stop-)(?<!stop )times?\b|bytes|size|penalty|degrad",
+    r"loss|\bstd|gap|gain|improve|delta|Δ|(?<!stop-)(?<!stop )times?\b|bytes|size|penalty|degrad",
     re.IGNORECASE,
 )
 
@@ -67,7 +67,9 @@ def stage_of(label: str) -> str | None:
         return None if re.search(r"\bpre[ -]|\bno\b|without|before", text) else "mixed"
     if re.search(r"ttt\b|test[ -]time", text):
         return "adapted" if re.search(r"pre[ -]?quant", text) else "ttt"
-    if re.search(r"\bnon-?(?:overlap|sliding)|\bstandard (?:eval|round)", text):
+    if re.search(
+        r"\bnon-?(?:overlap|sliding)|\bstandard (?:eval|round)|\bchunked\b|\(full\)", text
+    ):
         return "quantized"
     if re.search(r"\bslid|\bstride|\bs64\b|\bsw\b", text):
         return None if re.search(r"pre[ -]?quant|float|fp32", text) else "sliding"
@@ -83,7 +85,7 @@ def stage_of(label: str) -> str | None:
     ):
         return "raw"
     if re.search(
-        r"round ?-?trip|\brt\b|\bquantized|\bpost[ -]?(?:quant|gptq|export)|"
+        r"round ?-?trip|\brt\b|\bquantized|\bpost[ -]?(?:quant|gptq|export|q\b)|"
         r"\bint[4-8]\b|\bquant\b",
         text,
     ):

@@ -30,17 +30,18 @@ from scripts.causal.leaderboard.tables import (
 from scripts.causal.leaderboard.techniques import variables_in
 
 _START = re.compile(
-    r"\b(?:base|static|raw|bf16|training|checkpoint|last|live|pre-oracle|standard|non-overlap\w*|"
-    r"full eval)\b",
+    r"\b(?:base|static|raw|bf16|training|checkpoint|last|live|neural|standard|non-overlap\w*|"
+    r"full eval)\b|\bpre-(?:oracle|cache)\b",
     re.IGNORECASE,
 )
 _ELSEWHERE = re.compile(r"\dx?[- ]?(?:step|GPU|[HA]\d00)|baseline|best", re.IGNORECASE)
-_FINAL = re.compile(r"^\W*final\b(?!.*\d-?gram)", re.IGNORECASE)
+_FINAL = re.compile(r"^\W*(?:final\b(?!.*\d-?gram)|submission bpb|submitted)", re.IGNORECASE)
+_ENDS = re.compile(r"\W*(pre|post)\W+(?:val )?bpb\W*$", re.IGNORECASE)
 _SPOKEN = (("mixed", r"\b(?:n|\d)-?gram\b|\bPPM\b"), ("ttt", r"\bTTT\b"), ("sliding", r"sliding"))
 _NO_RUN = re.compile(r"^\W*(?:(?:val|train)_)?loss\b|delta|Δ|^\W*std\b", re.IGNORECASE)
 _RANGE = re.compile(r"\d\.\d+ ?(?:-|to) ?~?\d\.\d")
 _MIXED = 0.1  # bpb: more than test-time training makes of one run
-_BARE = re.compile(r"^\W*(?:final )?val[_ ]?bpb\W*$", re.IGNORECASE)
+_BARE = re.compile(r"^\W*(?:(?:final|score-first) )?val[_ ]?bpb\W*$", re.IGNORECASE)
 _SCORE_WORD = re.compile(r"\W*(?:val_)?bp[bp]\b\W*", re.IGNORECASE)
 _GENERIC = re.compile(
     r"\b(?:best|final|exact|official|reported?|claim\w*|full|standard|chunked|reference|this|ours?|pr|"
@@ -142,23 +143,32 @@ def _staged(
     A "Base val_bpb" is what the first stage beside it starts from; "Final" is what comes after
     a "Pre-TTT" or, of quantized weights, what the submission evaluates with.
     """
-    titles = {index: table.header[index] for index in columns.bpb}
+    titles = {index: table.header[index].replace("_", " ") for index in columns.bpb}
     stages = {index: stage for index, title in titles.items() if (stage := stage_of(title))}
+    stages |= _before_and_after_quantization(document, titles)
     unknown = [index for index in titles if index not in stages]
     if len(unknown) != 1 or not stages:
         return stages
     index, others = unknown[0], list(stages.values())
-    if _starts(titles[index], guessed) and index < min(stages):
+    if index < min(stages) and _starts(titles[index], guessed):
         follows = ORDER.index(others[0])
         stages[index] = "raw" if follows <= ORDER.index("quantized") else ORDER[follows - 1]
     elif _FINAL.search(titles[index]) and index > max(stages):
         if re.search(r"\bpre[- ]?ttt", titles[max(stages)], re.IGNORECASE):
             stages[index] = "ttt"
-        elif others[-1] == "quantized":
-            stages[index] = "ttt" if re.search(r"\bTTT\b", document.text) else "sliding"
+        else:
+            stages[index] = _last(document, table, index, max(stages.items()))
     elif guessed and _BARE.match(titles[index]) and len(others) == 1:
-        stages[index] = _bare(document, table, index, next(iter(stages.items())))
+        stages[index] = _last(document, table, index, next(iter(stages.items())))
     return dict(sorted(stages.items()))
+
+
+def _before_and_after_quantization(document: Document, titles: dict[int, str]) -> dict[int, str]:
+    """ "Pre BPB | Post BPB", where nothing else can be meant."""
+    found = {i: match.group(1).lower() for i, t in titles.items() if (match := _ENDS.match(t))}
+    if "post" not in found.values() or re.search(r"\bTTT\b", document.text):
+        return {}
+    return {index: "raw" if end == "pre" else "quantized" for index, end in found.items()}
 
 
 def _starts(title: str, of_seeds: bool) -> bool:
@@ -166,8 +176,8 @@ def _starts(title: str, of_seeds: bool) -> bool:
     return bool(_START.search(title)) and (of_seeds or not _ELSEWHERE.search(title))
 
 
-def _bare(document: Document, table: Table, index: int, known: tuple[int, str]) -> str:
-    """The stage of a bare "val_bpb" column beside one whose stage is known."""
+def _last(document: Document, table: Table, index: int, known: tuple[int, str]) -> str:
+    """The stage of a "Final" or a bare "val_bpb" column beside one whose stage is known."""
     at, stage = known
     gaps = [
         one - other
@@ -176,7 +186,9 @@ def _bare(document: Document, table: Table, index: int, known: tuple[int, str]) 
         and (other := cell_score(row, at)) is not None
     ]
     gap = fmean(gaps) if gaps else 0.0
-    if stage != "raw" and gap > 0:
+    if stage == "raw" and gap > 0:
+        return "quantized"
+    if gap > 0:
         return "raw" if stage == "quantized" else ORDER[max(0, ORDER.index(stage) - 1)]
     spoken = [name for name, word in _SPOKEN if re.search(word, document.text, re.IGNORECASE)]
     later = [name for name in spoken if ORDER.index(name) > ORDER.index(stage)]
