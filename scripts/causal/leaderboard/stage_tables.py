@@ -40,6 +40,7 @@ _ENDS = re.compile(r"\W*(pre|post)\W+(?:val )?bpb\W*$", re.IGNORECASE)
 _SPOKEN = (("mixed", r"\b(?:n|\d)-?gram\b|\bPPM\b"), ("ttt", r"\bTTT\b"), ("sliding", r"sliding"))
 _NO_RUN = re.compile(r"^\W*(?:(?:val|train)_)?loss\b|delta|Δ|^\W*std\b", re.IGNORECASE)
 _RANGE = re.compile(r"\d\.\d+ ?(?:-|to) ?~?\d\.\d")
+_BROUGHT = {"mixed": -0.01, "ttt": 0.0, "sliding": -5e-3}  # bpb: what a stage brings at least
 _MIXED = 0.1  # bpb: more than test-time training makes of one run
 _BARE = re.compile(r"^\W*(?:(?:final|score-first) )?val[_ ]?bpb\W*$", re.IGNORECASE)
 _SCORE_WORD = re.compile(r"\W*(?:val_)?bp[bp]\b\W*", re.IGNORECASE)
@@ -156,10 +157,15 @@ def _staged(
     elif _FINAL.search(titles[index]) and index > max(stages):
         if re.search(r"\bpre[- ]?ttt", titles[max(stages)], re.IGNORECASE):
             stages[index] = "ttt"
-        else:
-            stages[index] = _last(document, table, index, max(stages.items()))
-    elif guessed and _BARE.match(titles[index]) and len(others) == 1:
-        stages[index] = _last(document, table, index, next(iter(stages.items())))
+        elif last := _last(document, table, index, max(stages.items())):
+            stages[index] = last
+    elif (
+        guessed
+        and len(others) == 1
+        and _BARE.match(titles[index])
+        and (last := _last(document, table, index, next(iter(stages.items()))))
+    ):
+        stages[index] = last
     return dict(sorted(stages.items()))
 
 
@@ -176,7 +182,7 @@ def _starts(title: str, of_seeds: bool) -> bool:
     return bool(_START.search(title)) and (of_seeds or not _ELSEWHERE.search(title))
 
 
-def _last(document: Document, table: Table, index: int, known: tuple[int, str]) -> str:
+def _last(document: Document, table: Table, index: int, known: tuple[int, str]) -> str | None:
     """The stage of a "Final" or a bare "val_bpb" column beside one whose stage is known."""
     at, stage = known
     gaps = [
@@ -186,15 +192,20 @@ def _last(document: Document, table: Table, index: int, known: tuple[int, str]) 
         and (other := cell_score(row, at)) is not None
     ]
     gap = fmean(gaps) if gaps else 0.0
-    if stage == "raw" and gap > 0:
-        return "quantized"
-    if gap > 0:
+    if gap > 0 and stage != "raw":
         return "raw" if stage == "quantized" else ORDER[max(0, ORDER.index(stage) - 1)]
-    spoken = [name for name, word in _SPOKEN if re.search(word, document.text, re.IGNORECASE)]
-    later = [name for name in spoken if ORDER.index(name) > ORDER.index(stage)]
+    later = [
+        name
+        for name, word in _SPOKEN
+        if re.search(word, document.text, re.IGNORECASE)
+        and gap < _BROUGHT[name]
+        and ORDER.index(name) > ORDER.index(stage)
+    ]
     if later and gap > -_MIXED:
         later.sort(key="mixed".__eq__)  # so little is rather made by training
-    return later[0] if later else "quantized"
+    if later and gap <= 0:
+        return later[0]
+    return "quantized" if stage == "raw" else None
 
 
 def before_and_after(document: Document) -> list[Ablation]:

@@ -30,6 +30,7 @@ _SWA = re.compile(r"\bswa\b(?!.*\bema\b)", re.IGNORECASE)
 _STEP = re.compile(r"\bstep[ :]{0,2}\d", re.IGNORECASE)
 _STOPPED = 0.025  # bpb: more than averaging makes of the weights a run stopped with
 _BETTER = 5e-3  # bpb: more than quantization ever gains
+_GAP = re.compile(r"\bquant\w* (?:gap|penalty)[^\d\n]{0,30}(0?\.\d{2,8})", re.IGNORECASE)
 _APART = 0.1  # bpb: more than quantization and evaluation make of one run
 
 
@@ -55,7 +56,11 @@ def stage_contrasts(
             if not any(_same(one, o, _SEEDS if place != at else _EXACT) for at, o in found):
                 found.append((place, one))
     stages = [one for _, one in found]
-    gaps = [one for one in stated_gaps(document) if not any(_same(one, o, _ABOUT) for o in stages)]
+    gaps: list[Ablation] = []
+    for gap in stated_gaps(document):
+        known = any(_same(gap, o, _ABOUT) for o in stages)
+        if not known and not any(_same(gap, o, _EXACT) for o in gaps):
+            gaps.append(gap)
     beyond = [one for table in document.tables for one in last_column(document, table)]
     return [*before_and_after(document), *stages, *gaps, *beyond]
 
@@ -88,10 +93,11 @@ def _same(one: Ablation, other: Ablation, room: float) -> bool:
     return one.variable == other.variable and abs(abs(one.delta) - abs(other.delta)) < room
 
 
-def _windowed(document: Document) -> bool:
-    """Whether a score that quantization bettered is one of a sliding window."""
-    text = document.text
-    return bool(re.search(r"\bsliding", text, re.I)) and not re.search(r"quant\w* gap", text, re.I)
+def _windowed(document: Document, delta: float) -> bool:
+    """Whether a score that quantization bettered is one of a sliding window, and no stated gap."""
+    stated = (float(gap) for gap in _GAP.findall(document.text))
+    windowed = re.search(r"\bsliding", document.text, re.IGNORECASE)
+    return bool(windowed) and not any(abs(gap + delta) < _ABOUT for gap in stated)
 
 
 def _contrasts(document: Document, stages: Stages) -> list[Ablation]:
@@ -111,7 +117,7 @@ def _contrasts(document: Document, stages: Stages) -> list[Ablation]:
         if following == "quantized" and delta < -_BETTER:
             if "sliding" in stages:
                 continue
-            following = "sliding" if _windowed(document) else following
+            following = "sliding" if _windowed(document, delta) else following
             variable, control, treatment = STAGE_CONTRASTS[following]
         if following == "sliding" and delta > 0 and stage in ("raw", "averaged"):
             variable, control, treatment = STAGE_CONTRASTS["quantized"]  # "Pre-TTT" of int6
