@@ -14,7 +14,9 @@ _NUMBER = r"\+?(0?\.\d{2,6})(?![\d%]|\.\d|\s?(?:-(?!>)|to)\s?[+~]?\d?\.\d|\s?(?:
 _GAP = re.compile(
     r"\b(?:quant(?:i[sz]ation)?|q|round-?trip)[ -](?:gap|penalty|degradation|cost|damage|loss)\b"
     rf"[^\d\n.;|]{{0,24}}?{_NUMBER}|"
-    rf"{_NUMBER} (?:bpb )?(?:gap|penalty|loss|degradation) from (?:\w+ )?quanti[sz]ation\b",
+    rf"{_NUMBER} (?:bpb )?(?:gap|penalty|loss|degradation) from (?:\w+ )?quanti[sz]ation\b|"
+    rf"\bquanti[sz]ation(?: round-?trip)? (?:causes|costs|adds|loses)"
+    rf"(?: only)?(?: about)? ~?{_NUMBER}",
     re.IGNORECASE,
 )
 _SPOKEN = re.compile(r"quant|q-gap|trip gap", re.IGNORECASE)
@@ -44,7 +46,7 @@ def stated_gaps(document: Document) -> Iterator[Ablation]:
                 if _UNSURE.search(line[begun : match.end()]):
                     continue
                 other = _AGAINST.match(line, match.end())
-                gaps = [(match.group(1) or match.group(2), treatment)]
+                gaps = [(next(filter(None, match.groups())), treatment)]
                 if other:
                     run = (other.group(2) or "then").strip()
                     gaps.append((other.group(1) or other.group(3), f"{treatment} ({run})"))

@@ -17,6 +17,7 @@ _BARE = re.compile(
     re.IGNORECASE,
 )
 _NOTE = re.compile(r" ?\((?![^()]*(?:mean|seed|record))([^()]{3,60})\)")
+_SETTING = re.compile(r"loss|decay|\blr\b|rate|momentum|weight|scale|temp|ratio|alpha", re.I)
 _OTHER_RUN = re.compile(r"\bbaseline|\bsota\b|\bprevious|\bprior\b|#\d", re.IGNORECASE)
 
 
@@ -38,7 +39,7 @@ def stages_of_lines(document: Document) -> Stages:
         stage = stage_of(label)
         if (
             stage is None
-            or "bpb" not in line.lower()
+            or not ("bpb" in line.lower() or (kind == "row" and _metric(stage, line)))
             or _PLANNED.search(line)
             or _OTHER_RUN.search(label)
             or NO_SCORE.search(label.replace("val_loss", ""))
@@ -50,6 +51,18 @@ def stages_of_lines(document: Document) -> Stages:
         if known is None or logged or _same_but_exact(known.value, value):
             stages[stage] = score  # of a training log the last step counts
     return stages
+
+
+def _metric(stage: str, row: str) -> bool:
+    """Whether a row of a table of metrics is a score though it does not say so."""
+    label, _, text = row.partition(" | ")
+    value = re.match(r"\W{0,3}([01]\.\d{3,8})\b", text)
+    return (
+        stage not in ("raw", "averaged")
+        and value is not None
+        and 0.5 < float(value.group(1)) < 2
+        and not _SETTING.search(label)
+    )
 
 
 def _lines(document: Document) -> Iterator[tuple[int, str, str, str]]:

@@ -65,6 +65,8 @@ def stage_of(label: str) -> str | None:
         and not re.search(r"quant|int\d|precision|round", text)
     ):
         return None if re.search(r"\bpre[ -]|\bno\b|without|before", text) else "mixed"
+    if re.search(r"\bpre-?q[ -]?ttt", text):
+        return "quantized" if re.search(r"round|int\d", text) else "adapted"
     if re.search(r"ttt\b|test[ -]time", text):
         return "adapted" if re.search(r"pre[ -]?quant", text) else "ttt"
     if re.search(
@@ -78,7 +80,7 @@ def stage_of(label: str) -> str | None:
     ):
         return "averaged"
     if re.search(
-        r"\bpre[ -]?(?:quant|gptq|export|round-?trip)|\bstep[ :]{0,2}\d+|\btrain-time|"
+        r"\bpre[ -]?(?:quant|q\b|gptq|export|round-?trip)|\bstep[ :]{0,2}\d+|\btrain-time|"
         r"\bstop[ -]time|^\W*\d+/\d+ |\bbefore (?:export|quant)|\bpre[ -]?ema|bpb \(train\)|"
         r"\bunquantized|\b(?:at|wallclock)[ -]stop|\bfull precision|\bfp32|\bfloat",
         text,

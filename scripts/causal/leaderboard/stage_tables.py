@@ -40,7 +40,9 @@ _ENDS = re.compile(r"\W*(pre|post)\W+(?:val )?bpb\W*$", re.IGNORECASE)
 _SPOKEN = (("mixed", r"\b(?:n|\d)-?gram\b|\bPPM\b"), ("ttt", r"\bTTT\b"), ("sliding", r"sliding"))
 _NO_RUN = re.compile(r"^\W*(?:(?:val|train)_)?loss\b|delta|Δ|^\W*std\b", re.IGNORECASE)
 _RANGE = re.compile(r"\d\.\d+ ?(?:-|to) ?~?\d\.\d")
-_BROUGHT = {"mixed": -0.01, "ttt": 0.0, "sliding": -5e-3}  # bpb: what a stage brings at least
+_CHANGE = re.compile(r"\bgain|\bdelta|Δ|\bgap\b|\bimprove", re.IGNORECASE)
+_LEAST = 5e-3  # bpb: less is no sliding window
+_BROUGHT = {"mixed": -0.01, "ttt": 0.0, "sliding": -_LEAST}  # bpb: what a stage brings at least
 _MIXED = 0.1  # bpb: more than test-time training makes of one run
 _BARE = re.compile(r"^\W*(?:(?:final|score-first) )?val[_ ]?bpb\W*$", re.IGNORECASE)
 _SCORE_WORD = re.compile(r"\W*(?:val_)?bp[bp]\b\W*", re.IGNORECASE)
@@ -144,7 +146,11 @@ def _staged(
     A "Base val_bpb" is what the first stage beside it starts from; "Final" is what comes after
     a "Pre-TTT" or, of quantized weights, what the submission evaluates with.
     """
-    titles = {index: table.header[index].replace("_", " ") for index in columns.bpb}
+    titles = {
+        index: title.replace("_", " ")
+        for index in columns.bpb
+        if not _CHANGE.search(title := table.header[index])
+    }
     stages = {index: stage for index, title in titles.items() if (stage := stage_of(title))}
     stages |= _before_and_after_quantization(document, titles)
     unknown = [index for index in titles if index not in stages]
@@ -160,7 +166,7 @@ def _staged(
         elif last := _last(document, table, index, max(stages.items())):
             stages[index] = last
     elif (
-        guessed
+        (guessed or others == ["quantized"])
         and len(others) == 1
         and _BARE.match(titles[index])
         and (last := _last(document, table, index, next(iter(stages.items()))))
@@ -192,6 +198,8 @@ def _last(document: Document, table: Table, index: int, known: tuple[int, str]) 
         and (other := cell_score(row, at)) is not None
     ]
     gap = fmean(gaps) if gaps else 0.0
+    if stage == "quantized" and index < at and gap > -_LEAST:
+        return "raw"
     if gap > 0 and stage != "raw":
         return "raw" if stage == "quantized" else ORDER[max(0, ORDER.index(stage) - 1)]
     later = [
