@@ -27,7 +27,7 @@ _ARROW = re.compile(
     r"(?<![\w.])(\d\.\d{3,10})(?: ?bpb)?\s?(?:->|→)\s?(\d\.\d{2,10})(?![\d%])", re.IGNORECASE
 )
 # One run's stages: its score before one of them is no other's.
-_STAGE = re.compile(
+STAGE = re.compile(
     r"\b(?:ttt|gptq|quant\w*|hedge|ema|swa|sliding|roundtrip|cache|n-gram|recover\w*|export)\b",
     re.IGNORECASE,
 )
@@ -41,7 +41,8 @@ _CLAUSE_END = re.compile(r"(?<=[.;])\s")
 # What a clause needs to speak of the base at all: a pull request, or one of these words.
 _CAN_BE_BASE = (
     "#", "pr", "pull/", "base", "parent", "control", "sota", "leader", "record", "earlier", "buil",
-    "standard", "same", "without", "before", "unchanged", "naive",
+    "standard", "same", "without", "before", "unchanged", "naive", "publish", "original", "source",
+    "chang", "differ",
 )  # fmt: skip
 # What a clause says of the score in it: the first that holds gives the weight.
 _EVIDENCE = tuple(
@@ -50,7 +51,9 @@ _EVIDENCE = tuple(
         # built upon
         (
             4,
-            r"\b(?:builds?|built|based) on\b(?! baseline scaling)|\bunchanged from\b|"
+            r"\b(?:builds?|built|building|based) on\b(?! baseline scaling)|\bunchanged from\b|"
+            r"^\W*(?:\w+ )?(?:changes?|changed|differences?)\s(?:from|vs\.?|over)\b"
+            r"[^.;]{0,40}\(\d\.\d{3}|"
             r"\bbase (?:model(?! params)|stack|run|is|was|of)\b|"
             r"^\W*(?:base|parent)\b[^.;]{0,60}:|"
             r"(?:^|\(|(?<!than )the )parent\b(?:'s)?(?: [\w-]+){0,4} \(?\d\.\d{3}",
@@ -61,6 +64,12 @@ _EVIDENCE = tuple(
             r"\bsame (?:stack|setup|config\w*|run|model|checkpoint)\b.{0,40}\b"
             r"(?:without|with standard|gives)|"
             r"\bstandard final eval|\b(?:without|before) (?:this|the) change",
+        ),
+        # what a reproduction reproduces
+        (
+            3.5,
+            r"\bpublished\b\W{0,3}\d\.\d{3}|"
+            r"\b(?:source|original) (?:record|run|submission|result)\b(?:'s)?[^.;]{0,40}\d\.\d{3}",
         ),
         # measured against another's work, or the own earlier one
         (
@@ -74,7 +83,7 @@ _EVIDENCE = tuple(
             3,
             r"^(?=.*\b(?:sota|leader(?:board)?|record)\b)(?:.*#\d{2,4}|.*\b(?:current|merged|"
             r"prev(?:ious)?|prior|vs|target|over|compared|against|beat\w*)\b|"
-            r".*\bsota\W{0,3}\((?:val_bpb|~?\d))",
+            r".*\bleaderboard top \(|.*\bsota\W{0,3}\((?:val_bpb|~?\d))",
         ),
         (1, r"\bnaive baseline\b"),
         (2, r"\bbaseline\b"),
@@ -83,21 +92,21 @@ _EVIDENCE = tuple(
 )
 # The base, and then its score.
 _BASE_THEN = re.compile(
-    r"\b(?:baseline|base|sota|leader(?:board)?|record)\b(?:[^.;\d|]|#\d{1,4}){0,30}"
+    r"\b(?:baseline|base|sota|leader(?:board)?|record)\b(?:[^.;\d|]|#\d{1,4}|\d(?![.\d])){0,30}"
     r"(\d\.\d{2,10})",
     re.IGNORECASE,
 )
 # "beating the naive baseline (1.2244)", "does not match the baseline of 1.2244"
 _AGAINST = re.compile(
     r"\b(?:beat(?:s|ing)?|match(?:es|ing)?|outperform(?:s|ing)?|surpass(?:es|ing)?|"
-    r"improv(?:es|ing|ement)\s(?:on|over|upon))\b[^.;\d|]{0,40}\bbaseline\b"
+    r"improv(?:es|ing|ement)\s(?:on|over|upon))\b(?:[^.;\d|]|\d+(?![.\d])){0,40}\bbaseline\b"
     r"[^.;\d|]{0,30}(\d\.\d{3,10})",
     re.IGNORECASE,
 )
 # "1.1252 bpb, worse than the baseline": the number before is another's.
 _THAN_BASE = re.compile(
     r"\bwithin [\d.]+(?: bpb)? of\b|"
-    r"\b(?:worse|better|lower|higher|above|below|behind|beats?)\b(?:\sthan)?\s(?:\w+\s){0,2}?"
+    r"\b(?:worse|better|lower|higher|above|below|behind|beats?)\b(?:\sthan)?\s(?:[\w'’]+\s){0,2}?"
     r"(?:baseline|sota|record)\b",
     re.IGNORECASE,
 )
@@ -119,12 +128,21 @@ class Child:
         """Whether a text names one of the parents."""
         return any(match.group(1) in self.parents for match in PR.finditer(text))
 
-    def is_other(self, value: float) -> bool:
-        """Whether a number can be another run's score: of the own one's size, and not it again."""
+    def parent_weight(self, text: str) -> float:
+        """The weight of a text that names parents: a later one's is a little greater."""
+        named = {int(match.group(1)) for match in PR.finditer(text)}
+        return PARENT - 0.01 * sum(int(parent) > max(named, default=0) for parent in self.parents)
+
+    def is_other(self, value: float, *, exact: bool = False) -> bool:
+        """Whether a number can be another run's score: of the own one's size, and not it again.
+
+        With `exact` two numbers of six digits or more that differ are two runs' scores.
+        """
         own = self.score
         if own is None:
             return 0.9 < value < 0.99 or 1 < value < 5
-        if abs(value - own) <= ROUNDED:
+        exact = exact and round(value, 5) != value and round(own, 5) != own
+        if abs(value - own) <= (2e-5 if exact else ROUNDED):
             return False
         if own < 0.9:  # a cache beside the model: the base has none, or a lesser one
             return 0.6 * own < value < 1.3
@@ -151,7 +169,7 @@ def _turned(line: str, child: Child) -> re.Match[str] | None:
     if arrow is None or not child.is_own(float(arrow.group(2))) or "nats" in line[: arrow.start()]:
         return None
     lines = [line, *child.readme.split("\n")]
-    return None if any(arrow.group(1) in at and _STAGE.search(at) for at in lines) else arrow
+    return None if any(arrow.group(1) in at and STAGE.search(at) for at in lines) else arrow
 
 
 def _in_clause(clause: str, child: Child) -> tuple[float, float, int] | None:
@@ -167,7 +185,8 @@ def _in_clause(clause: str, child: Child) -> tuple[float, float, int] | None:
     first = min(scores)
     if child.names_parent(clause):
         if (at := _of_parent(clause, child, scores)) is not None:
-            return PARENT - 0.25 * bool(MIDWAY.search(clause)), scores[at], at
+            weight = child.parent_weight(clause) - 0.25 * bool(MIDWAY.search(clause))
+            return weight, scores[at], at
         weight = 4.0
     else:
         weight = next((weight for weight, words in _EVIDENCE if words.search(clause)), 0)
@@ -186,7 +205,7 @@ def _scores(clause: str, child: Child) -> dict[int, float]:
         lambda arrow: arrow.group() if child.is_own(float(arrow.group(2))) else _blank(arrow), text
     )
     found = {match.start(): float(match.group()) for match in _SCORE.finditer(text)}
-    return {at: value for at, value in found.items() if child.is_other(value)}
+    return {at: value for at, value in found.items() if child.is_other(value, exact=True)}
 
 
 def _blank(match: re.Match[str]) -> str:

@@ -5,12 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from scripts.causal.leaderboard.base_clause import MIDWAY, PARENT, ROUNDED, TURNED, Child, in_line
+from scripts.causal.leaderboard.base_clause import (
+    MIDWAY,
+    PARENT,
+    ROUNDED,
+    STAGE,
+    TURNED,
+    Child,
+    in_line,
+)
 from scripts.causal.leaderboard.document import Row, Table
-from scripts.causal.leaderboard.tables import Columns, cell, cell_score, columns_of
+from scripts.causal.leaderboard.tables import Columns, cell, cell_score, columns_of, mean_row
 
 _BASE_ROW = re.compile(
-    r"\bbaseline|\bbase\b|\bcontrol\b|\bdefault|\b(?:current|merged) sota|"
+    r"\bbaseline|\bbase(?![a-z]|_int)|\bcontrol\b|\bdefault|\b(?:current|merged) sota|"
     r"\bprev(?:ious)?\b|\bprior|\bparent\b|^\W*standard\b(?! eval| round)",
     re.IGNORECASE,
 )
@@ -25,7 +33,11 @@ _TITLED = re.compile(
     re.IGNORECASE,
 )
 _BPB_ROW = re.compile(r"\W*(?:val[_ ]?)?bpb\W*$", re.IGNORECASE)
-_PREDICTED = re.compile(r"estimat|expect|predict|project", re.IGNORECASE)
+_PREDICTED = re.compile(r"\best\b|estimat|expect|predict|project", re.IGNORECASE)
+# In a column of changes: the row that the others change.
+_NO_CHANGE = re.compile(r"\W*(?:n/?a|ref(?:erence)?|start)?\W*", re.IGNORECASE)
+# A column of what the own run scores before its cache or its training at test time.
+_BASE_SCORE = re.compile(r"\W*base\W(?:val[_ ]?)?(?:bpb|score)\W*", re.IGNORECASE)
 _SCORE_CELL = re.compile(r"\W{0,3}(\d\.\d{3,10})\W{0,3}(?:bpb)?\W*", re.IGNORECASE)
 
 
@@ -33,6 +45,7 @@ def in_table(table: Table, child: Child) -> Iterator[tuple[float, float, int]]:
     """What of a table may be the base's score: weight, value and source line."""
     columns = columns_of(table)
     if columns.seed == 0:
+        yield from _without_its_last_stage(table, columns, child)
         return
     if len(table.header) == 2 and not columns.bpb:  # a list of facts: "previous | 1.0810"
         for row in table.rows:
@@ -69,6 +82,8 @@ def _in_rows(table: Table, columns: Columns, child: Child) -> Iterator[tuple[flo
             continue
         value = found.get(own, [*found.values()][-1])
         weight = _row_weight(row, cell(row, columns.label), child)
+        if not weight and own >= 0 and row is table.rows[0] and _opens_ladder(row, columns):
+            weight = 3
         if child.is_other(value) and (weight == PARENT or (weight and hold)):
             yield weight, value, row.line
 
@@ -86,6 +101,31 @@ def _row_weight(row: Row, label: str, child: Child) -> float:
     if re.search(r"(?<!near-)\bbaseline\b", text, re.IGNORECASE):  # in a column of notes
         return 2
     return 0
+
+
+def _opens_ladder(row: Row, columns: Columns) -> bool:
+    """Whether other rows change this one: a run by its name, no stage of one."""
+    changes = [cell(row, index) for index in columns.delta]
+    label = cell(row, columns.label)
+    named = re.search("[a-z]", label, re.IGNORECASE) and not re.search(r"\beval", label)
+    return (
+        bool(named)
+        and not (STAGE.search(label) or MIDWAY.search(label))
+        and any(_NO_CHANGE.fullmatch(change) for change in changes)
+    )
+
+
+def _without_its_last_stage(
+    table: Table, columns: Columns, child: Child
+) -> Iterator[tuple[float, float, int]]:
+    """Of a table of seeds that calls the score before the last stage the base's, that score."""
+    own = _column_of(table, columns.bpb, child)
+    row = table.rows[mean_row(table) or 0] if table.rows else None
+    for index in columns.bpb if row and own >= 0 else ():
+        value = cell_score(row, index) if row else None
+        base = _BASE_SCORE.fullmatch(table.header[index])
+        if base and row and value is not None and child.is_other(value):
+            yield 2.5, value, row.line
 
 
 def _column_of(table: Table, columns: Sequence[int], child: Child) -> int:

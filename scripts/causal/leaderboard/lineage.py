@@ -37,7 +37,8 @@ def parent_prs(
 
     def take(read: Iterable[tuple[int, int]], file: str = document.name) -> None:
         for number, line in read:
-            found.setdefault(number, Source(file=file, line=line))
+            if number != own and 10 <= number < 100_000:
+                found.setdefault(number, Source(file=file, line=line))
 
     blocks = [block for block in document.blocks if block.kind != "code" and _mentions(block.text)]
     texts = [_own_numbers(block.text) for block in blocks]
@@ -46,17 +47,21 @@ def parent_prs(
     for block in blocks:
         take(_in_block(block))
     # Weaker, each asked only where nothing before it named a parent: what submission.json says in
-    # words, whose stack the credits name, whom the title names, whom the author measures the
-    # changes from, and at last whose record.
+    # words, whose base the credits name and then whose stack, whom the title names, whom the
+    # author measures the changes from, and at last whose record.
     if len(found) == told:
         take(_in_opened_lists(document.blocks))
     if len(found) == told:
         take(_in_words(facts), "submission.json")
     if not found:
+        take(_in_fields(facts, credits=True), "submission.json")
         for block in blocks:
-            take(_in_block(block, credits=True))
+            take(_in_block(block, credits=1))
     if not found:
-        take(_in_fields(facts, say.LAST_KEYS), "submission.json")
+        for block in blocks:
+            take(_in_block(block, credits=2))
+    if not found and not say.OWN_BEFORE.search(document.text[:_MAX_TEXT]):
+        take(_in_fields(facts, say.LAST_KEYS, credits=True), "submission.json")
     if not found:
         take(_in_title(document, facts))
     for pattern in (say.CHANGES, say.MEASURED):
@@ -64,10 +69,18 @@ def parent_prs(
             near = pattern.search(text)
             if near and not found:
                 number = next(int(group) for group in near.groups() if group)
-                take([(number, block.line + block.text.count("\n", 0, near.start()))])
-    parents = [n for n in found if n != own and 10 <= n < 100_000]
-    first = found[parents[0]] if parents else None
-    return tuple(parents), first
+                if pattern is say.CHANGES or _credited(number, blocks):
+                    take([(number, block.line + text.count("\n", 0, near.start()))])
+    return tuple(found), next(iter(found.values()), None)
+
+
+def _credited(number: int, blocks: Iterable[Block]) -> bool:
+    """Whether the credits name a pull request: a record that is beaten need be no parent."""
+    return any(
+        re.search(rf"#{number}\b", block.text)
+        for block in blocks
+        if any(say.CREDIT_SECTION.search(title) for title in block.section)
+    )
 
 
 def _mentions(text: str) -> bool:
@@ -83,13 +96,18 @@ def _can_name(fact: Fact) -> bool:
 
 
 def _in_fields(
-    facts: Iterable[Fact], keys: re.Pattern[str] = say.BASE_KEYS
+    facts: Iterable[Fact], keys: re.Pattern[str] = say.BASE_KEYS, *, credits: bool = False
 ) -> Iterator[tuple[int, int]]:
-    """The parents that fields of submission.json hold, by the fields' names or first words."""
+    """The parents that fields of submission.json hold, by the fields' names or first words.
+
+    What it files under its credits counts only on request.
+    """
     for fact in facts:
         value = fact.value
         path = [part.lower() for part in fact.path]
         if any(say.COMPARED.search(part) for part in path):
+            continue
+        if say.CREDIT_KEYS.search(path[0]) and not credits:
             continue
         named = any(keys.match(part) for part in path)
         if isinstance(value, str):
@@ -116,14 +134,14 @@ def _in_words(facts: Iterable[Fact]) -> Iterator[tuple[int, int]]:
 
 def _in_title(document: Document, facts: Iterable[Fact]) -> Iterator[tuple[int, int]]:
     """The pull requests that the work's title names."""
-    for block in document.blocks[:1]:
-        if block.kind == "heading":
-            for match in PR.finditer(_own_numbers(block.text)):
-                yield int(match.group(1)), block.line
+    titles = [(block.text, block.line) for block in document.blocks[:1] if block.kind == "heading"]
     for fact in facts:
         if fact.path == ("name",) and isinstance(fact.value, str):
-            for match in PR.finditer(_own_numbers(fact.value[:_MAX_FIELD])):
-                yield int(match.group(1)), fact.line
+            titles.append((fact.value[:_MAX_FIELD], fact.line))
+    for text, line in titles:
+        for match in PR.finditer(_own_numbers(text)):
+            if not say.LEARNT.match(text, match.end(1)):
+                yield int(match.group(1)), line
 
 
 def _in_opened_lists(blocks: Iterable[Block]) -> Iterator[tuple[int, int]]:
@@ -143,24 +161,29 @@ def _own_numbers(text: str) -> str:
     return say.OTHER_NUMBER.sub(lambda match: " " * len(match.group(0)), text)
 
 
-def _in_block(block: Block, *, credits: bool = False) -> list[tuple[int, int]]:
+def _in_block(block: Block, *, credits: int = 0) -> list[tuple[int, int]]:
     """The parents that a block names, each with its line.
 
-    Among credits, `PR #1: its stack` counts only on request: where nothing else names a parent.
+    Among credits, `Base: PR #1` counts only on request, and `PR #1: its stack` on a second one:
+    where nothing else names a parent.
     """
     text = _own_numbers(block.text[:_MAX_TEXT])
     text = text.replace("\n", " ") if block.kind == "item" else say.unwrap(text)
     patterns: tuple[re.Pattern[str], ...]
     patterns = (say.BUILT, say.ON_TOP, say.TAKES, say.WHOLE_FROM, say.HEADED)
     stacks: tuple[re.Pattern[str], ...] = (say.STACK,)
+    named: tuple[re.Pattern[str], ...] = (say.NAMED, say.HEAD_NAMED)
+    if block.kind == "row" and not credits:  # among the sources of its parts
+        named = ()
     if any(say.CREDIT_SECTION.search(title) for title in block.section):
         patterns = (say.BUILT_FIRST,)
-        stacks = stacks if credits else ()
+        named = named if credits else ()
+        stacks = stacks if credits > 1 else ()
     elif len(block.section) > 1 and _on_a_part(block.section[-1]):
         patterns = (say.ON_TOP,)
-    if credits and block.kind != "row":
+    if credits > 1 and block.kind != "row":
         stacks = (*stacks, say.NAMED_AFTER)
-    patterns = (*patterns, say.NAMED, say.HEAD_NAMED, *stacks)
+    patterns = (*patterns, *named, *stacks)
     if block.kind == "heading":
         patterns = (*patterns, say.CHANGED)
     lists = block.kind in ("item", "row")
@@ -191,6 +214,8 @@ def _matches(
                 continue
             if pattern is say.TAKES and say.PART.search(match.group(0)):
                 continue
+            if pattern is say.BUILT and say.ADDED.search(match.group(0)):
+                continue  # TAKES reads the former, and the latter where it joins it whole
             if say.LEARNT.match(text, match.end(1)) or _of_another(text, match, lists=lists):
                 continue
             if pattern in _IN_LIST:

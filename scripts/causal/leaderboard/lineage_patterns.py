@@ -57,9 +57,9 @@ WHOLE_FROM = re.compile(
 )
 # A credit that opens with what the whole work stands on.
 BUILT_FIRST = re.compile(
-    rf"(?m)^\W{{0,6}}(?:this (?:submission|work|record|pr|run)\s|{_WHOLE}\s)?"
+    r"(?m)(?:(?:^\W{0,6}|\.\s)(?:we|this (?:submission|work|record|pr|run))\s|"
+    rf"^\W{{0,6}}(?:{_WHOLE}\s)?)"
     r"(?:is\s)?(?:directly\s)?(?:buil[dt]s?|based|forked|derived)\s(?:directly\s)?(?:(?:up)?on|from)\b"
-    r"(?! (?:the )?shoulders)"
     rf"{_CLAUSE}{{0,90}}?" + NUMBER,
     re.IGNORECASE,
 )
@@ -114,7 +114,9 @@ JSON_STACK = re.compile(
 # Weaker: whom the author measures the changes from.
 CHANGES = re.compile(
     r"\b(?:chang(?:es?|ed)|differences?|different|new|delta|diff|modifications?)\b[^.;\n|]{0,30}?"
-    r"\b(?:vs\.?|from|over|versus|relative to|compared (?:to|with))\s[^.;\n|]{0,20}?" + NUMBER,
+    r"\b(?:vs\.?|from|over|versus|relative to|compared (?:to|with))\s[^.;\n|]{0,20}?"
+    rf"{NUMBER}|\bimprovements? over (?:our |the )?(?:previous|prior) submission[^.;\n|]{{0,20}}?"
+    + NUMBER,
     re.IGNORECASE,
 )
 # "What changed vs PR #1", as a heading: the work is measured from it throughout.
@@ -135,10 +137,13 @@ MEASURED = re.compile(
 )
 # The next of several, with what stands between: "(ann), PR #2", "+ PR #2", "-> #2".
 MORE = re.compile(
-    r"(?:\]\([^()\s]{0,120}\))?\)?\s{0,2}(?:\([^()\n]{0,60}\))?\s{0,2}"
-    r"(/|\+|,\sand|,|and|&|->|→)\s{0,2}(?:the )?(?:@?[\w-]{2,40}\s\()?\[?" + NUMBER,
+    r"(?:\]\([^()\s]{0,120}\))?\)?\s{0,2}(?:\([^()\n]{0,120}\))?\s{0,2}"
+    r"(/|\+|,\sand|,|and|&|->|→|with(?=[^\n]{4,9}\d{2,5}\b(?!'s| [a-z])))\s{0,2}"
+    r"(?:the )?(?:@?[\w-]{2,40}\s\()?\[?" + NUMBER,
     re.IGNORECASE,
 )
+# "Extends PR #1 with PR #2": the latter joins, or lends a part of it.
+ADDED = re.compile(NUMBER + r"[^\n]{0,120}\bwith\b[^\n]{0,40}?" + NUMBER, re.IGNORECASE)
 # What makes it an earlier link of a chain.
 NEXT = re.compile(r"[^\S\n]?\)?\s?(?:->|→)")
 # The one before, in a bare list that shares one noun: "PR #1 + PR #2 stack".
@@ -149,6 +154,7 @@ BEFORE = re.compile(NUMBER + r"\s?(?:/|\+|&|and)\s?\[?$", re.IGNORECASE)
 # What stands before "PR #1 baseline" when it is only measured against.
 AGAINST = re.compile(
     r"\b(?:beat(?:s|ing)?|outperform(?:s|ing)?|surpass(?:es|ing)?|vs\.?|versus|than|moved to|like|"
+    r"(?:validated|verified|tested|measured|tuned|swept) on|"
     r"(?:improv\w{2,8}|compared?|gain|win)\s(?:over|to|with|against|on|upon))"
     r"\s(?:the\s)?(?:merged\s|current\s)?\[?$",
     re.IGNORECASE,
@@ -156,13 +162,13 @@ AGAINST = re.compile(
 CREDIT = re.compile(
     r"\b(?:credit|thank|acknowledg|inspir|technique(?! stack)|idea|recipe|related|ablation|first|"
     r"concept|mechanism|approach|framing|legality|illegal|comparison|similar|see also|"
-    r"shoulders|results|published)\b",
+    r"results|published)\b",
     re.IGNORECASE,
 )
 # What is taken from a PR when it is no code: "Based on PR #1's ablation".
 LEARNT = re.compile(
     r"(?:'s?)?\s(?:[\w-]+\s){0,3}?(?:analys[ie]s|sweep|findings?|ablations?|results?|ideas?|"
-    r"insights?|observations?|suggestions?|discovery|comment|ruling)\b",
+    r"insights?|observations?|suggestions?|discovery|comment|ruling|reference|tuning)\b",
     re.IGNORECASE,
 )
 _PART = (
@@ -181,7 +187,16 @@ PART_BEFORE = re.compile(
 PART_SECTION = re.compile(rf"^\W*\d+[.):]\s.{{0,60}}\b{_PART}\b", re.IGNORECASE)
 WHOLE = re.compile(rf"\b{_WHOLE}\b", re.IGNORECASE)
 CREDIT_SECTION = re.compile(
-    r"^\W*(?:\w+ )?(?:credit|acknowledg|attribution|reference|related|thanks|legality|compliance)",
+    r"^\W*(?:\w+ )?(?:credit|acknowledg|attribution|reference|related|thanks|legality|compliance|"
+    r"lineage|provenance|prior work)",
+    re.IGNORECASE,
+)
+# The fields of submission.json that hold credits.
+CREDIT_KEYS = re.compile(r"credit|attribution|acknowledg|lineage|reference")
+# A submission that goes on from its author's earlier one.
+OWN_BEFORE = re.compile(
+    r"\bbuil(?:ds?|t|ding) (?:directly )?(?:up)?on (?:top of )?(?:our|my) "
+    r"(?:own |previous |prior |earlier |last )",
     re.IGNORECASE,
 )
 # A line on another pull request: "PR #2 by @ann - gates on the PR #1 base".

@@ -18,7 +18,7 @@ from scripts.causal.leaderboard.sentences import (
     SUBJECT,
     line_of,
 )
-from scripts.causal.leaderboard.stage_names import STAGE_CONTRASTS, stage_of
+from scripts.causal.leaderboard.stages import STAGE_CONTRASTS, stage_of
 from scripts.causal.leaderboard.techniques import variables_in
 
 _TO = re.compile(

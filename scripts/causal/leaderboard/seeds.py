@@ -10,7 +10,7 @@ from interventions.keywords import fold
 from scripts.causal.leaderboard.document import Document, Table
 from scripts.causal.leaderboard.found import ELSEWHERE, Found, json_number, json_score, json_source
 from scripts.causal.leaderboard.schema import SeedResult, Source
-from scripts.causal.leaderboard.stage_names import stage_of
+from scripts.causal.leaderboard.stages import stage_of
 from scripts.causal.leaderboard.submission_json import Fact
 from scripts.causal.leaderboard.tables import Columns, cell, cell_score, columns_of, parse_seed
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from scripts.causal.leaderboard.contrasts import contrast
 from scripts.causal.leaderboard.document import Document
 from scripts.causal.leaderboard.schema import Ablation, Source
-from scripts.causal.leaderboard.stage_names import STAGE_CONTRASTS
+from scripts.causal.leaderboard.stages import STAGE_CONTRASTS
 
 _NUMBER = r"\+?(0?\.\d{2,6})(?![\d%]|\.\d|\s?(?:-(?!>)|to)\s?[+~]?\d?\.\d|\s?(?:nats|MB|M\b))"
 _GAP = re.compile(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from scripts.causal.leaderboard.document import Document
 from scripts.causal.leaderboard.numbers import scores
 from scripts.causal.leaderboard.schema import Source
-from scripts.causal.leaderboard.stage_names import NO_SCORE, Score, Stages, stage_of
+from scripts.causal.leaderboard.stages import NO_SCORE, Score, Stages, stage_of
 
 _PLANNED = re.compile(r"\btarget|\bexpect|\bestimat|\bproject(?:ed|ion)", re.IGNORECASE)
 _BPB = re.compile(r"bpb(?:[^\d|;,\n]{0,50}:)?\W{0,12}(\d\.\d{3,10})", re.IGNORECASE)

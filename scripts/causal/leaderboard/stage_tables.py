@@ -10,7 +10,7 @@ from scripts.causal.leaderboard.contrasts import contrast, slug
 from scripts.causal.leaderboard.document import Document, Row, Table
 from scripts.causal.leaderboard.numbers import parse_number
 from scripts.causal.leaderboard.schema import Ablation, Source
-from scripts.causal.leaderboard.stage_names import (
+from scripts.causal.leaderboard.stages import (
     NO_SCORE,
     ORDER,
     Score,

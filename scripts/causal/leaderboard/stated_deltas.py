@@ -32,6 +32,7 @@ _WORSE_BY = re.compile(
     r"damage|hit)\b",
     re.IGNORECASE,
 )
+_LOSS = re.compile(r"\bloss(?:es)?\b", re.IGNORECASE)
 _GAINED = re.compile(r"[ *`)-]{0,4}(?:[\w-]+ )?(?:improvement|gain|benefit)\b", re.IGNORECASE)
 _BETTER_BY = re.compile(
     r"\W*(?:(?!quant|(?:at|an?|the|with|for|but|and|to|no|zero|in|of)\b)[\w-]+ ){0,2}"
@@ -70,7 +71,8 @@ def stated_deltas(text: str) -> list[StatedDelta]:
 
 
 def _last(word: re.Pattern[str], text: str) -> int:
-    """Where a word stands last, -1 where it does not."""
+    """Where a word stands last, -1 where it does not; "the loss" is no word of regret."""
+    text = _LOSS.sub(lambda noun: " " * len(noun.group()), text)
     return max((match.start() for match in word.finditer(text)), default=-1)
 
 

@@ -92,7 +92,7 @@ def score_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Abl
     if base == len(rows) - 1 > 2 and re.search(r"\bSOTA\b", labels[base]):
         return  # the leaderboard's best, for orientation
     grid = _is_grid(bare)
-    course = bool(_COURSE.search(titles)) and base == 0
+    course = base == 0 and _is_course(table, [value for _, value in rows])
     for position, (row, value) in enumerate(rows):
         label = labels[position]
         if position == base or PULL_REQUEST.search(label) or _BARE_CODE.match(label):
@@ -115,6 +115,16 @@ def score_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Abl
         if abs(value - onto) < 1:
             yield from row_contrast(reading, row, label, value - onto, "bpb", kind)
     yield from _stopped_early(reading, table, columns, rows[base][0])
+
+
+def _is_course(table: Table, scores: list[float]) -> bool:
+    """Whether rows go on from one another, as the heading says and, below others, the scores."""
+    if not _COURSE.search(titles_of(table)):
+        return False
+    if table.section and _COURSE.search(table.section[-1]):
+        return True
+    falls = sum(after <= before for before, after in pairwise(scores))
+    return falls * 3 >= 2 * (len(scores) - 1)
 
 
 def _stopped_early(

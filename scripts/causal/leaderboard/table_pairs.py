@@ -14,13 +14,14 @@ from scripts.causal.leaderboard.contrasts import (
 )
 from scripts.causal.leaderboard.document import Table
 from scripts.causal.leaderboard.schema import Ablation
-from scripts.causal.leaderboard.stage_names import STAGE_CONTRASTS, stage_of
+from scripts.causal.leaderboard.stages import STAGE_CONTRASTS, stage_of
 from scripts.causal.leaderboard.table_roles import (
     ABSENT,
     BASELINE,
     OURS,
     PULL_REQUEST,
     bpb_row,
+    stage_row,
 )
 from scripts.causal.leaderboard.table_signs import gap_contrast, penalty_variable, signed
 from scripts.causal.leaderboard.tables import (
@@ -58,7 +59,7 @@ def paired_columns(reading: Reading, table: Table) -> Iterator[Ablation]:
     for row in table.rows:
         before, after = cell_score(row, control), cell_score(row, treatment)
         if (
-            not (bpb_row(row) or stage_of(cell(row, 0)))
+            not (bpb_row(row) or stage_row(row))
             or before is None
             or after is None
             or abs(after - before) > 1

@@ -10,7 +10,7 @@ from typing import Literal
 
 from scripts.causal.leaderboard.contrasts import NOT_RUN
 from scripts.causal.leaderboard.document import Document, Row, Table
-from scripts.causal.leaderboard.stage_names import stage_of, stage_rows
+from scripts.causal.leaderboard.stages import stage_of, stage_rows
 from scripts.causal.leaderboard.tables import (
     Columns,
     cell,
@@ -157,13 +157,18 @@ def bpb_row(row: Row) -> bool:
     )
 
 
+def stage_row(row: Row) -> bool:
+    """Whether a row's first cell names a stage and the next a score: not swa_frac | 0.35."""
+    return stage_of(cell(row, 0)) is not None and bool(re.search(r"\d\.\d{3}", cell(row, 1)))
+
+
 def _pairs(table: Table) -> bool:
     """| Metric | Control | Treatment | with a row of scores."""
     if not 3 <= len(table.header) <= 4 or any(map(_no_pair, table.header[1:3])):
         return False
     conditions = all(CONDITION.search(title) for title in table.header[1:3])
     return any(
-        (bpb_row(row) or (conditions and stage_of(cell(row, 0)) is not None))
+        (bpb_row(row) or (conditions and stage_row(row)))
         and cell_score(row, 1) is not None
         and cell_score(row, 2) is not None
         for row in table.rows

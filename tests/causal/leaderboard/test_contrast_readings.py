@@ -195,3 +195,38 @@ def test_a_history_from_one_score_to_another_is_no_technique_s() -> None:
 )
 def test_a_setting_of_a_technique_is_not_the_technique(text: str, name: str) -> None:
     assert [found for found, _, _ in changes_in(text)] == [name]
+
+
+def test_alternatives_below_a_history_are_each_set_against_its_baseline() -> None:
+    rows = (
+        "baseline | 1.4080",
+        "untied embeddings | 1.3700",
+        "11 layers | 1.4090",
+        "model_dim 576 | 1.4100",
+    )
+    text = table("Run | val_bpb", *rows, title="Experiment history\n\n### Phase 1")
+    assert [kind for _, _, kind in found(text)] == ["single"] * 3
+    assert [delta for _, delta, _ in found(text)] == [-0.038, 0.001, 0.002]
+
+
+def test_a_change_of_a_setting_is_no_change_of_the_score() -> None:
+    text = table("Setting | Ours | Base | Change", "swa_frac | 0.35 | 0.40 | -0.05")
+    assert found(text) == []
+
+
+def test_a_projected_row_is_left_out() -> None:
+    text = table(
+        "Config | BPB | Delta", "EMA | 1.1153 | -0.0042", "SWA | ~1.1108 (projected) | -0.0087"
+    )
+    assert [name for name, _, _ in found(text)] == ["ema"]
+
+
+def test_the_steps_of_one_run_are_no_variations() -> None:
+    rows = ("500 | 1.3944 | Warmup", "5000 | 1.2315 | Peak LR", "9000 | 1.2000 | Warmdown")
+    assert found(table("Step | val_bpb | Phase", *rows, title="Results")) == []
+
+
+def test_what_a_sentence_calls_the_combination_is_the_row_s_technique() -> None:
+    text = table("Change | Delta", "TTT | -0.0165", "SmearGate | -0.0020")
+    text += "\nThis combination yields an improvement of -0.0165 BPB over the baseline.\n"
+    assert [name for name, _, _ in found(text)] == ["ttt", "smear_gate"]

@@ -1,0 +1,145 @@
+"""The stage ladder every run reports: raw → averaged → quantized → sliding window → test-time.
+
+The difference between two neighbouring stages of one run is a contrast on the same weights.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+
+from scripts.causal.leaderboard.contrasts import contrast
+from scripts.causal.leaderboard.document import Document, Table
+from scripts.causal.leaderboard.schema import Ablation
+from scripts.causal.leaderboard.stage_gaps import stated_gaps
+from scripts.causal.leaderboard.stage_lines import stages_of_lines
+from scripts.causal.leaderboard.stage_tables import (
+    before_and_after,
+    last_column,
+    table_ladders,
+)
+from scripts.causal.leaderboard.stages import ORDER, STAGE_CONTRASTS, Score, Stages
+
+_EXACT = 6e-5  # bpb: what rounding leaves of one score
+_SEEDS = 5.5e-4  # of one contrast, told of other seeds elsewhere
+_ABOUT = 1.5e-3  # of a gap in words
+# A log's "roundtrip" line may already be the later stage.
+_TOLD_TWICE = (("quantized", "sliding"), ("quantized", "ttt"))
+_SWA = re.compile(r"\bswa\b(?!.*\bema\b)", re.IGNORECASE)
+_STEP = re.compile(r"\bstep[ :]{0,2}\d", re.IGNORECASE)
+_STOPPED = 0.025  # bpb: more than averaging makes of the weights a run stopped with
+_BETTER = 5e-3  # bpb: more than quantization ever gains
+_GAP = re.compile(r"\bquant\w* (?:gap|penalty)[^\d\n]{0,30}(0?\.\d{2,8})", re.IGNORECASE)
+_APART = 0.1  # bpb: more than quantization and evaluation make of one run
+
+
+def stage_contrasts(
+    document: Document, listed: Sequence[Table] = (), final: float | None = None
+) -> list[Ablation]:
+    """Contrasts between neighbouring stages of every run whose stages the README gives.
+
+    Where nothing but the score before quantization is told, `final` is what came of it.
+    """
+    tables = (*document.tables, *listed)
+    places = [table_ladders(document, table) for table in tables]
+    runs = _joined([*places, [stages_of_lines(document)]])
+    if final is not None and runs and len(runs[0][1]) == 1 and (raw := runs[0][1].get("raw")):
+        lost = final - raw.value
+        windowed = re.search(r"\bsliding", document.text, re.IGNORECASE)
+        if 5e-6 < abs(lost) < _APART and (lost > 0 or windowed):
+            stage = "quantized" if lost > 0 else "sliding"
+            runs[0][1][stage] = Score(final, raw.source, "")
+    found: list[tuple[int, Ablation]] = []
+    for place, run in runs:
+        for one in _contrasts(document, run):
+            if not any(_same(one, o, _SEEDS if place != at else _EXACT) for at, o in found):
+                found.append((place, one))
+    stages = [one for _, one in found]
+    gaps: list[Ablation] = []
+    for gap in stated_gaps(document):
+        known = any(_same(gap, o, _ABOUT) for o in stages)
+        if not known and not any(_same(gap, o, _EXACT) for o in gaps):
+            gaps.append(gap)
+    beyond = [one for table in document.tables for one in last_column(document, table)]
+    return [*before_and_after(document), *stages, *gaps, *beyond]
+
+
+def _joined(places: Sequence[Sequence[Stages]]) -> list[tuple[int, Stages]]:
+    """Places and runs, the one with most stages first; what shares a score is one run."""
+    runs: list[tuple[int, Stages]] = []
+    each = [(place, ladder) for place, ladders in enumerate(places) for ladder in ladders]
+    for place, ladder in sorted(each, key=lambda one: len(one[1]), reverse=True):
+        run = next((run for at, run in runs if at != place and _one_run(run, ladder)), None)
+        if run is None:
+            runs.append((place, dict(ladder)))
+            continue
+        for stage, score in ladder.items():
+            if stage not in run and not any(_equal(score, known) for known in run.values()):
+                run[stage] = score
+    return runs
+
+
+def _one_run(run: Stages, ladder: Stages) -> bool:
+    return any(stage in run and _equal(run[stage], score) for stage, score in ladder.items())
+
+
+def _equal(one: Score, other: Score) -> bool:
+    return abs(one.value - other.value) < _EXACT
+
+
+def _same(one: Ablation, other: Ablation, room: float) -> bool:
+    """Whether two runs' contrasts are one but for the seeds that they are of."""
+    return one.variable == other.variable and abs(abs(one.delta) - abs(other.delta)) < room
+
+
+def _windowed(document: Document, delta: float) -> bool:
+    """Whether a score that quantization bettered is one of a sliding window, and no stated gap."""
+    stated = (float(gap) for gap in _GAP.findall(document.text))
+    windowed = re.search(r"\bsliding", document.text, re.IGNORECASE)
+    return bool(windowed) and not any(abs(gap + delta) < _ABOUT for gap in stated)
+
+
+def _contrasts(document: Document, stages: Stages) -> list[Ablation]:
+    for early, later in _TOLD_TWICE:
+        before, after = stages.get(early), stages.get(later)
+        if before and after and abs(before.value - after.value) < 5e-6:
+            stages = {name: found for name, found in stages.items() if name != early}
+    known = [stage for stage in ORDER if stage in stages]
+    found = []
+    for stage, following in pairwise(known):
+        variable, control, treatment = STAGE_CONTRASTS[following]
+        value, source, label = stages[following]
+        delta = round(value - stages[stage].value, 8)
+        room = _BETTER if following == "quantized" else _STOPPED
+        if _STEP.search(stages[stage].label) and delta < -room:
+            continue  # of an earlier step
+        if following == "quantized" and delta < -_BETTER:
+            if "sliding" in stages:
+                continue
+            following = "sliding" if _windowed(document, delta) else following
+            variable, control, treatment = STAGE_CONTRASTS[following]
+        if following == "sliding" and delta > 0 and stage in ("raw", "averaged"):
+            variable, control, treatment = STAGE_CONTRASTS["quantized"]  # "Pre-TTT" of int6
+        if following == "averaged" and _SWA.search(label.replace("_", " ")):
+            variable = "swa"
+        if abs(delta) > 3:
+            continue
+        skipped = ORDER.index(following) - ORDER.index(stage) > 1
+        bundle = skipped and (stage, following) in (
+            ("raw", "sliding"),
+            ("averaged", "ttt"),
+            ("raw", "ttt"),
+        )
+        found.append(
+            contrast(
+                variable=variable,
+                control=control,
+                treatment=treatment,
+                delta=delta,
+                kind="bundle" if bundle else "single",
+                quote=document.quote(source.line) if source.file == document.name else None,
+                source=source,
+            )
+        )
+    return found
