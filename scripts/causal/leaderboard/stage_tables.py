@@ -213,7 +213,7 @@ def _last(document: Document, table: Table, index: int, known: tuple[int, str]) 
         later.sort(key="mixed".__eq__)  # so little is rather made by training
     if later and gap <= 0:
         return later[0]
-    return "quantized" if stage == "raw" else None
+    return "quantized" if stage == "raw" and gap > -_LEAST else None
 
 
 def before_and_after(document: Document) -> list[Ablation]:
