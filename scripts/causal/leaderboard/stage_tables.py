@@ -31,7 +31,7 @@ from scripts.causal.leaderboard.techniques import variables_in
 
 _START = re.compile(
     r"\b(?:base|static|raw|bf16|training|checkpoint|last|live|neural|standard|non-overlap\w*|"
-    r"full eval)\b|\bpre-(?:oracle|cache)\b",
+    r"full eval)\b|\bpre-(?:oracle|cache|mix\w*|hedge|n-?gram|ppm)\b",
     re.IGNORECASE,
 )
 _ELSEWHERE = re.compile(r"\dx?[- ]?(?:step|GPU|[HA]\d00)|baseline|best", re.IGNORECASE)
@@ -226,7 +226,9 @@ def before_and_after(document: Document) -> list[Ablation]:
         for title, index in titles.items():
             match = re.match(r"\W*pre[- ]([a-z0-9-]+)", title)
             after = next((t for t in titles if match and f"post-{match.group(1)}" in t), None)
-            if match is None or after is None or stage_of(title) or not table.rows:
+            if match is None or after is None or not table.rows:
+                continue
+            if stage_of(title) or (stage_of(after) and _START.search(title)):
                 continue
             row = table.rows[mean if mean is not None else 0]
             before, value = cell_score(row, index), cell_score(row, titles[after])
