@@ -103,7 +103,7 @@ def _windowed(document: Document, delta: float) -> bool:
 def _contrasts(document: Document, stages: Stages) -> list[Ablation]:
     for early, later in _TOLD_TWICE:
         before, after = stages.get(early), stages.get(later)
-        if before and after and abs(before.value - after.value) < 5e-6:
+        if before and after and _equal(before, after):
             stages = {name: found for name, found in stages.items() if name != early}
     known = [stage for stage in ORDER if stage in stages]
     found = []

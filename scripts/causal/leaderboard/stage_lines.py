@@ -18,6 +18,7 @@ _BARE = re.compile(
 )
 _NOTE = re.compile(r" ?\((?![^()]*(?:mean|seed|record))([^()]{3,60})\)")
 _SETTING = re.compile(r"loss|decay|\blr\b|rate|momentum|weight|scale|temp|ratio|alpha", re.I)
+_SCORE_NOTE = re.compile(r"(?<![\d.])([01]\.\d{3,10})\W{0,4}\(([^()]{3,60})\)")
 _OTHER_RUN = re.compile(r"\bbaseline|\bsota\b|\bprevious|\bprior\b|#\d", re.IGNORECASE)
 
 
@@ -27,6 +28,8 @@ def stages_of_lines(document: Document) -> Stages:
     for number, line, kind, intro in _lines(document):
         if len(line) > 200 or not (found := scores(line)):
             continue
+        for stage, score in _noted(document, number, line):
+            stages.setdefault(stage, score)
         bpb = _BPB.search(line)
         if (not bpb and kind != "row") or (kind == "row" and line.count(" | ") > 1):
             continue
@@ -51,6 +54,19 @@ def stages_of_lines(document: Document) -> Stages:
         if known is None or logged or _same_but_exact(known.value, value):
             stages[stage] = score  # of a training log the last step counts
     return stages
+
+
+def _noted(document: Document, number: int, line: str) -> list[tuple[str, Score]]:
+    """ "val_bpb 1.1093 (pre-quant) | 1.1190 (int6) | 1.1026 (sliding)", two stages at least."""
+    if "bpb" not in line.lower() or _PLANNED.search(line) or _OTHER_RUN.search(line):
+        return []
+    source = Source(file=document.name, line=number)
+    found = [
+        (stage, Score(float(match.group(1)), source, match.group(2)))
+        for match in _SCORE_NOTE.finditer(line)
+        if (stage := stage_of(f"{match.group(2)} bpb"))
+    ]
+    return found if len({stage for stage, _ in found}) > 1 else []
 
 
 def _metric(stage: str, row: str) -> bool:

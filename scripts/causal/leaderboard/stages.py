@@ -107,5 +107,6 @@ def stage_rows(labels: Sequence[str]) -> dict[int, str]:
     enough = len(stages) * 2 >= len(labels) and spoken >= 2
     apart = len(set(stages.values()))
     told = {(stage, _UNIT.sub("", labels[index].lower())) for index, stage in stages.items()}
-    varied = apart * 2 <= len(told)  # one stage's variations are no ladder
+    # One stage's variations are no ladder.
+    varied = len(told) > apart if apart == 2 else apart * 2 <= len(told)
     return stages if enough and apart >= 2 and not varied else {}

@@ -104,6 +104,14 @@ def test_a_line_without_a_stage_is_of_the_one_its_introduction_names() -> None:
     assert ladder(text) == [(TTT, -0.0033)]
 
 
+def test_a_headline_of_noted_scores() -> None:
+    text = (
+        "**val_bpb = 1.1093** (pre-quant) | **1.1190** (int6 GPTQ) | **1.1026** (sliding)"
+    )
+    assert ladder(text) == [(QUANT, 0.0097), (SLIDING, -0.0164)]
+    assert ladder("val_bpb = 1.1093 (pre-quant), to be confirmed") == []
+
+
 def test_a_score_told_again_with_more_decimals_is_taken() -> None:
     text = (
         "- Pre-quant bpb: 1.2202\n- Post-quant bpb: 1.2276\n"
