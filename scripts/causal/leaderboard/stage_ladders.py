@@ -26,10 +26,10 @@ _SEEDS = 5.5e-4  # of one contrast, told of other seeds elsewhere
 _ABOUT = 1.5e-3  # of a gap in words
 # A log's "roundtrip" line may already be the later stage.
 _TOLD_TWICE = (("quantized", "sliding"), ("quantized", "ttt"))
+_NEAR = 80  # lines: further on a README tells of other runs
 _SWA = re.compile(r"\bswa\b(?!.*\bema\b)", re.IGNORECASE)
 _STEP = re.compile(r"\bstep[ :]{0,2}\d", re.IGNORECASE)
-_STOPPED = 0.025  # bpb: more than averaging makes of the weights a run stopped with
-_BETTER = 5e-3  # bpb: more than quantization ever gains
+_BETTER = 5e-3  # bpb: more than averaging or quantization gains
 _GAP = re.compile(r"\bquant\w* (?:gap|penalty)[^\d\n]{0,30}(0?\.\d{2,8})", re.IGNORECASE)
 _APART = 0.1  # bpb: more than quantization and evaluation make of one run
 
@@ -75,9 +75,16 @@ def _joined(places: Sequence[Sequence[Stages]]) -> list[tuple[int, Stages]]:
             runs.append((place, dict(ladder)))
             continue
         for stage, score in ladder.items():
-            if stage not in run and not any(_equal(score, known) for known in run.values()):
+            if stage not in run and _beside(score, ladder, run):
                 run[stage] = score
     return runs
+
+
+def _beside(score: Score, ladder: Stages, run: Stages) -> bool:
+    """Whether a place tells a new score near one that it shares with the run."""
+    shared = [one for stage, one in ladder.items() if stage in run and _equal(run[stage], one)]
+    near = any(abs(one.source.line - score.source.line) <= _NEAR for one in shared)
+    return near and not any(_equal(score, known) for known in run.values())
 
 
 def _one_run(run: Stages, ladder: Stages) -> bool:
@@ -111,8 +118,8 @@ def _contrasts(document: Document, stages: Stages) -> list[Ablation]:
         variable, control, treatment = STAGE_CONTRASTS[following]
         value, source, label = stages[following]
         delta = round(value - stages[stage].value, 8)
-        room = _BETTER if following == "quantized" else _STOPPED
-        if _STEP.search(stages[stage].label) and delta < -room:
+        weights = following in ("averaged", "quantized")
+        if weights and delta < -_BETTER and _STEP.search(stages[stage].label):
             continue  # of an earlier step
         if following == "quantized" and delta < -_BETTER:
             if "sliding" in stages:

@@ -28,8 +28,8 @@ def stages_of_lines(document: Document) -> Stages:
     for number, line, kind, intro in _lines(document):
         if len(line) > 200 or not (found := scores(line)):
             continue
-        for stage, score in _noted(document, number, line):
-            stages.setdefault(stage, score)
+        for noted_stage, noted_score in _noted(document, number, line):
+            stages.setdefault(noted_stage, noted_score)
         bpb = _BPB.search(line)
         if (not bpb and kind != "row") or (kind == "row" and line.count(" | ") > 1):
             continue

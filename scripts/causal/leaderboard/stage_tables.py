@@ -77,7 +77,9 @@ def table_ladders(document: Document, table: Table) -> list[Stages]:
         return []
     named = stage_rows(labels) or _end_of_log(table, columns)
     runs: Iterable[int] = columns.bpb
-    if not named and len(table.header) > 2:  # rows of metrics, a column for each run
+    if (
+        not (named and columns.bpb) and len(table.header) > 2
+    ):  # rows of metrics, a column for each run
         named = {i: s for i, label in enumerate(labels) if (s := _metric(label))}
         whole = set(range(columns.label + 1, len(table.header)))
         runs = sorted(whole.difference(columns.delta))
@@ -93,13 +95,15 @@ def _metric(label: str) -> str | None:
 
 
 def _ladder(document: Document, cells: Iterable[tuple[str, Row, int, str]]) -> Stages:
-    """The stages whose cells hold a score, the first of equals."""
+    """The stages whose cells hold a score: of steps the last, of all else the first of equals."""
     stages: Stages = {}
     for stage, row, index, label in cells:
         value = cell_score(row, index)
         if value is not None and not _RANGE.search(cell(row, index)):
-            source = Source(file=document.name, line=row.line)
-            stages.setdefault(stage, Score(value, source, label))
+            earlier = stage in stages and re.search("step", stages[stage].label, re.IGNORECASE)
+            if stage not in stages or (earlier and stage == "raw"):
+                source = Source(file=document.name, line=row.line)
+                stages[stage] = Score(value, source, label)
     return stages
 
 

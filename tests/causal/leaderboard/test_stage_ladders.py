@@ -59,6 +59,14 @@ def test_every_run_of_a_table_has_its_own_stages() -> None:
         "Post-quant val_bpb | 1.7996 | 1.7892 | -0.0104",
     )
     assert ladder(text) == [(QUANT, 0.6841), (QUANT, 0.4282)]
+    text = table(
+        "Metric | old | new",
+        "val_bpb @ step 600 | 1.146 | 1.147",
+        "val_bpb @ final step | - | 1.1349",
+        "Post-EMA val_bpb | 1.136 | 1.1352",
+        "Int6 val_bpb | - | 1.1393",
+    )
+    assert ladder(text) == [("ema", 0.0003), (QUANT, 0.0041)]  # an earlier step is no stage
     ranged = table("Run | Pre-quant bpb | Post-quant bpb", "a | 1.10 | 1.12-1.15")
     assert ladder(ranged) == []
 
@@ -105,9 +113,7 @@ def test_a_line_without_a_stage_is_of_the_one_its_introduction_names() -> None:
 
 
 def test_a_headline_of_noted_scores() -> None:
-    text = (
-        "**val_bpb = 1.1093** (pre-quant) | **1.1190** (int6 GPTQ) | **1.1026** (sliding)"
-    )
+    text = "**val_bpb = 1.1093** (pre-quant) | **1.1190** (int6 GPTQ) | **1.1026** (sliding)"
     assert ladder(text) == [(QUANT, 0.0097), (SLIDING, -0.0164)]
     assert ladder("val_bpb = 1.1093 (pre-quant), to be confirmed") == []
 
