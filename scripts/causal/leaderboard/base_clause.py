@@ -26,6 +26,10 @@ _NO_SCORE = re.compile(
 _ARROW = re.compile(
     r"(?<![\w.])(\d\.\d{3,10})(?: ?bpb)?\s?(?:->|→)\s?(\d\.\d{2,10})(?![\d%])", re.IGNORECASE
 )
+_VERSUS = re.compile(
+    r"(?<![\w.])(\d\.\d{3,10})(?: ?bpb)? vs\.? (?:[a-z]{1,12} ){0,2}(\d\.\d{3,10})(?![\d%])",
+    re.IGNORECASE,
+)
 # One run's stages: its score before one of them is no other's.
 STAGE = re.compile(
     r"\b(?:ttt|gptq|quant\w*|hedge|ema|swa|sliding|roundtrip|cache|n-gram|recover\w*|export)\b",
@@ -54,8 +58,8 @@ _EVIDENCE = tuple(
             r"\b(?:builds?|built|building|based) on\b(?! baseline scaling)|\bunchanged from\b|"
             r"^\W*(?:\w+ )?(?:changes?|changed|differences?)\s(?:from|vs\.?|over)\b"
             r"[^.;]{0,40}\(\d\.\d{3}|"
-            r"\bbase (?:model(?! params)|stack|run|is|was|of)\b|"
-            r"^\W*(?:base|parent)\b[^.;]{0,60}:|"
+            r"\bbase (?:model(?! params)|stack|run|is|was|of|adapted)\b|"
+            r"^\W*(?:the )?(?:base|parent)\b[^.;]{0,60}:|"
             r"(?:^|\(|(?<!than )the )parent\b(?:'s)?(?: [\w-]+){0,4} \(?\d\.\d{3}",
         ),
         # the same run without what is new
@@ -124,6 +128,10 @@ class Child:
         """Whether a number is the submission's score."""
         return value is not None and self.score is not None and (abs(value - self.score) <= within)
 
+    def is_near(self, value: float) -> bool:
+        """Whether a number is within a tenth of the submission's score."""
+        return self.score is not None and abs(value - self.score) < 0.1 * self.score
+
     def names_parent(self, text: str) -> bool:
         """Whether a text names one of the parents."""
         return any(match.group(1) in self.parents for match in PR.finditer(text))
@@ -136,13 +144,13 @@ class Child:
     def is_other(self, value: float, *, exact: bool = False) -> bool:
         """Whether a number can be another run's score: of the own one's size, and not it again.
 
-        With `exact` two numbers of six digits or more that differ are two runs' scores.
+        With `exact` two numbers of five digits or more that differ are two runs' scores.
         """
         own = self.score
         if own is None:
             return 0.9 < value < 0.99 or 1 < value < 5
-        exact = exact and round(value, 5) != value and round(own, 5) != own
-        if abs(value - own) <= (2e-5 if exact else ROUNDED):
+        exact = exact and round(value, 4) != value and round(own, 4) != own
+        if abs(value - own) <= (1.5e-5 if exact else ROUNDED):
             return False
         if own < 0.9:  # a cache beside the model: the base has none, or a lesser one
             return 0.6 * own < value < 1.3
@@ -155,12 +163,26 @@ def in_line(line: str, child: Child) -> Iterator[tuple[float, float, int]]:
     """The scores of one line that may be the base's: weight, value and where it stands."""
     if arrow := _turned(line, child):
         yield TURNED, float(arrow.group(1)), arrow.start()
+    if beside := _beside_own(line, child):
+        yield 3.5, float(beside.group(2)), beside.start(2)
     start = 0
     for clause in _CLAUSE_END.split(line):
         if read := _in_clause(clause, child):
             weight, value, at = read
             yield weight, value, start + at
         start += len(clause) + 1
+
+
+def _beside_own(line: str, child: Child) -> re.Match[str] | None:
+    """`1.2000 vs 1.2472`, the first of which is the own score, unless the other is a stage's."""
+    beside = _VERSUS.search(line) if " vs" in line else None
+    if beside is None or not child.is_own(float(beside.group(1))):
+        return None
+    other = float(beside.group(2))
+    if not child.is_near(other) or not child.is_other(other):
+        return None
+    lines = [line, *child.readme.split("\n")]
+    return None if any(beside.group(2) in at and STAGE.search(at) for at in lines) else beside
 
 
 def _turned(line: str, child: Child) -> re.Match[str] | None:

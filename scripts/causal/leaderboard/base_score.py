@@ -35,6 +35,10 @@ _TEXTS = (
     "based_on",
 )
 _DECIMAL = re.compile(r"\d\.\d\d")  # asked first: most blocks hold no score
+# A line whose list holds the results of the base.
+_OF_BASE = re.compile(
+    r"\b(?:base|baseline|parent|control|reference|published|original)\b", re.IGNORECASE
+)
 _FAILED = re.compile(r"\b(?:fail|negative|not work|abandon|dead end|rejected)", re.IGNORECASE)
 
 
@@ -87,10 +91,20 @@ def _in_texts(facts: Sequence[Fact], child: Child) -> Iterator[tuple[float, Foun
 def _in_readme(document: Document, child: Child) -> Iterator[tuple[float, float, int]]:
     for table in document.tables:
         yield from in_table(table, child)
+    lead = ""
     for block in document.blocks:
         told = block.kind not in ("code", "row") and _DECIMAL.search(block.text)
         if told and not any(_FAILED.search(title) for title in block.section[1:]):
             yield from _in_block(block, child)
+            if lead and block.kind == "item":  # "The base PR #1 scored:", and its list
+                for weight, value, _ in in_line(f"{lead} {block.text}", child):
+                    if child.is_near(value):  # of the same setting
+                        yield weight, value, block.line
+                lead = ""
+        if block.kind != "item":
+            opens = block.kind == "paragraph" and block.text.endswith(":")
+            lead = block.text[-200:].rpartition("\n")[2] if opens else ""
+            lead = lead if _OF_BASE.search(lead) else ""
 
 
 def _in_block(block: Block, child: Child) -> Iterator[tuple[float, float, int]]:

@@ -8,14 +8,12 @@ import re
 from collections.abc import Iterator, Sequence
 
 from scripts.causal.leaderboard.ablations import read_ablations, stated_techniques
+from scripts.causal.leaderboard.artifact_size import artifact_bytes
 from scripts.causal.leaderboard.base_score import base_bpb
 from scripts.causal.leaderboard.document import Document, parse_document, visible
 from scripts.causal.leaderboard.found import Found
 from scripts.causal.leaderboard.lineage import parent_prs
-from scripts.causal.leaderboard.outcomes import (
-    artifact_bytes,
-    final_bpb,
-)
+from scripts.causal.leaderboard.outcomes import final_bpb
 from scripts.causal.leaderboard.schema import Source, Submission
 from scripts.causal.leaderboard.seeds import seed_results, settle_final
 from scripts.causal.leaderboard.submission_json import Fact

@@ -102,7 +102,7 @@ HEADED = re.compile(
 )
 STACK = re.compile(
     NUMBER + r"(?:'s)?(?: \([^()\n]{0,60}\))?(?: by @\w+)?(?::(?!.{0,20}baseline))?"
-    r"(?! (?:in|on|with|from|to|at|under)\b)[^.:#;\n|,]{0,20}?\s"
+    r"(?! (?:in|on|with|from|to|at|under|hparams?|hyper-?param\w*)\b)[^.:#;\n|,]{0,20}?\s"
     r"(?:stack|base|baseline|codebase|submission stack|foundation|record folder|scaffold)\b"
     r"(?! audit)",
     re.IGNORECASE,
@@ -168,7 +168,8 @@ CREDIT = re.compile(
 # What is taken from a PR when it is no code: "Based on PR #1's ablation".
 LEARNT = re.compile(
     r"(?:'s?)?\s(?:[\w-]+\s){0,3}?(?:analys[ie]s|sweep|findings?|ablations?|results?|ideas?|"
-    r"insights?|observations?|suggestions?|discovery|comment|ruling|reference|tuning)\b",
+    r"insights?|observations?|suggestions?|discovery|comment|ruling|reference|tuning|"
+    r"implementation|approach|method|trick)\b",
     re.IGNORECASE,
 )
 _PART = (

@@ -1,44 +1,35 @@
-"""A submission's results: its final bpb and the bytes of its artifact."""
+"""A submission's final score in bits per byte."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
-from interventions.keywords import Guarded, fold, guarded
+from interventions.keywords import Guarded, guarded
 from scripts.causal.leaderboard.document import Block, Document
 from scripts.causal.leaderboard.found import ELSEWHERE, Found, json_number, json_score, json_source
-from scripts.causal.leaderboard.numbers import byte_counts
 from scripts.causal.leaderboard.schema import Source
 from scripts.causal.leaderboard.submission_json import Fact
 from scripts.causal.leaderboard.tables import (
-    SPREAD,
-    cell,
     cell_score,
     columns_of,
+    mean_row,
 )
 
 _FINAL_KEYS = (
     "val_bpb", "mean_val_bpb", "val_bpb_mean", "mean_bpb", "val_bpb_exact", "final_val_bpb",
     "bpb", "score", "final_bpb", "ttt_val_bpb", "val_bpb_3seed_mean", "three_seed_mean_bpb",
 )  # fmt: skip
-_SIZE_KEYS = (
-    "artifact_bytes_max", "bytes_total_max", "bytes_total", "total_counted_bytes",
-    "raw_script_plus_model_bytes", "total_submission_size_bytes", "total_submission_bytes",
-    "artifact_bytes", "artifact_size_bytes", "total_bytes", "artifact_bytes_mean",
-    "submission_bytes", "total_artifact_bytes", "artifact_size", "compressed_size_bytes",
-    "model_size_bytes", "compressed_bytes", "submission_size_bytes",
-)  # fmt: skip
-_LEAD = 8  # blocks that open a README
+_LEAD, _LEAD_MEAN = 8, 12  # blocks that open a README
 _SEED_MEAN = guarded(
     r"\b(?:\d[- ](?:seed|run)s? |seeds? )?(?:mean|average)\b[^.;\n|]{0,40}?(\d\.\d{3,10})"
     r"(?=[^\n|]{0,40}\bseed)|"
     r"\b\d[- ](?:seed|run)s? (?:mean|average)\b[^.;\n|]{0,40}?(\d\.\d{3,10})|"
     r"(\d\.\d{3,10})\s{0,4}(?:val[_ ]?bpb\s{0,4})?\((?:mean|average)[^()\n|]{0,12}\bseeds|"
+    r"(\d\.\d{3,10})\W{1,4}mean\b[^.;\n|]{0,20} (?:across|over) \w{1,6} (?:logs|runs|seeds)|"
     r"(\d\.\d{3,10})\s{0,4}(?:val[_ ]?bpb\s{0,4})?\(?[^()\n|]{0,12}\bseeds?[- ](?:mean|average)",
     re.IGNORECASE,
 )
-_SIZE_MB_KEYS = ("artifact_mb", "artifact_size_mb", "size_mb", "artifact_mb_max")
 _HEAD = guarded(
     r"\bval[_ ]?bpb\b\s{0,4}(?:\([^()\n]{0,60}\))?\s{0,4}(?:of|is|[:=|~])*\s{0,4}(\d\.\d{2,10})|"
     r"(?<![-+~.\d])(\d\.\d{3,10})\s{0,4}(?:val[_ ]?)?bpb\b",
@@ -49,25 +40,15 @@ _MEAN_HEAD = guarded(
     r"(\d\.\d{3,10})\s{0,4}(?:val[_ ]?bpb\s{0,4})?\(?[^()\n|]{0,12}\bmean",
     re.IGNORECASE,
 )
-_SIZE_LINE = guarded(
-    r"(?:artifact|total|submission)(?:[^.;\n]|\.\d){0,50}?(?:size|bytes|artifact|submission|MB)|"
-    r"\d ?Mi?B (?:artifact|total)\b",
-    re.IGNORECASE,
-)
-_SIZE_NOT = re.compile(
-    r"limit|cap\b|budget|under 16|< ?16|16,000,000|16\.0 ?MB|headroom|margin|uncompress|"
-    r"pre-?compress|before compress",
-    re.I,
-)
-_TOTAL = re.compile(r"\btotal\b", re.IGNORECASE)
-_ARTIFACT = re.compile(r"\bartifact\b", re.IGNORECASE)
-_NOT_STORED = re.compile(r"uncompress|pre-?compress|before compress|headroom|margin|raw", re.I)
-_CODE = 200_000  # bytes that a training script may have
 _OF_ANOTHER = re.compile(
     r"baseline|sota|previous|beats?|\bbuil[dt]s? on|\bbased on|#\d{2,4}", re.IGNORECASE
 )
 _BECOMES = re.compile(r"\s?(?:bpb )?(?:->|→)\s?(\d\.\d{2,10})(?![\d%])", re.IGNORECASE)
-_HOPED = re.compile(r"\bexpect|\btarget|\bestimat|\bproject(?:ed|ion)|<\s?$", re.IGNORECASE)
+HOPED = re.compile(
+    r"\bexpect|\btarget|\best\b|\bestimat|\bproject(?:ed|ion)|\bcriteria|<\s?$", re.IGNORECASE
+)
+_PLAIN = re.compile(r"\W*val[_ ]?bpb\W*", re.IGNORECASE)
+_ROUND_TRIP = re.compile(r"\bround-?trip|\bpost-?quant", re.IGNORECASE)
 
 
 def final_bpb(document: Document, facts: Sequence[Fact]) -> Found | None:
@@ -76,10 +57,15 @@ def final_bpb(document: Document, facts: Sequence[Fact]) -> Found | None:
     The README's is the later word where it leads with a mean over seeds (unless its title says
     submission.json's), or where what submission.json says is nowhere in it.
     """
+    found = _final_bpb(document, facts)
+    return found and (_after_round_trip(document, found) or found)
+
+
+def _final_bpb(document: Document, facts: Sequence[Fact]) -> Found | None:
     written = _score_in_json(facts)
     if written is None:
         return None if _none_yet(facts) else _headline(document)
-    mean = _stated_score(document, document.blocks[:_LEAD], (_SEED_MEAN,))
+    mean = _stated_score(document, document.blocks[:_LEAD_MEAN], (_SEED_MEAN,))
     if mean is not None and 6e-5 < abs(mean.value - written.value) < 0.02:
         title = document.blocks[0].text
         entitled = f"{written.value:.4f}" in title and f"{mean.value:.4f}" not in title
@@ -87,6 +73,25 @@ def final_bpb(document: Document, facts: Sequence[Fact]) -> Found | None:
     if not _repeated(document, written.value):
         return _stated_score(document, document.blocks[:_LEAD]) or written
     return written
+
+
+def _after_round_trip(document: Document, found: Found) -> Found | None:
+    """Where the score is a table's before quantization, the mean of its column after that."""
+    for table in document.tables:
+        columns, at = columns_of(table), mean_row(table)
+        if columns.seed is None or at is None:
+            continue
+        means = {index: cell_score(table.rows[at], index) for index in columns.bpb}
+        after = [i for i in columns.bpb if _ROUND_TRIP.search(table.header[i])]
+        before = [i for i in columns.bpb if _PLAIN.fullmatch(table.header[i])]
+        if len(columns.bpb) != 2 or not after or not before or after < before:
+            continue
+        plain, final = means[before[0]], means[after[0]]
+        if plain is None or final is None or abs(final - plain) > 0.1:
+            continue
+        if abs(plain - found.value) < 6e-5:
+            return Found(final, Source(file=document.name, line=table.rows[at].line))
+    return None
 
 
 def _repeated(document: Document, score: float) -> bool:
@@ -97,6 +102,12 @@ def _repeated(document: Document, score: float) -> bool:
 def _none_yet(facts: Sequence[Fact]) -> bool:
     """Whether submission.json says "TBD", "pending", null or 0.0 in the score's place."""
     return any(fact.key == "val_bpb" and not json_number(fact) for fact in facts)
+
+
+def scores_another_run(document: Document, facts: Sequence[Fact]) -> bool:
+    """Whether submission.json's score is not the README's, nor near it."""
+    written, final = _score_in_json(facts), _final_bpb(document, facts)
+    return written is not None and final is not None and abs(written.value - final.value) > 0.02
 
 
 def _score_in_json(facts: Sequence[Fact]) -> Found | None:
@@ -156,7 +167,7 @@ def _of_another(block: Block, match: re.Match[str]) -> bool:
     lead = block.text[: match.start()]
     if not block.section and block.kind == "heading":  # "X for a Baseline — 1.5096 BPB"
         lead = re.split(r"[—:;(|]", lead)[-1]
-    return bool(_OF_ANOTHER.search(lead + match.group()) or _HOPED.search(lead))
+    return bool(_OF_ANOTHER.search(lead + match.group()) or HOPED.search(lead))
 
 
 def _best_of_first_table(document: Document) -> Found | None:
@@ -173,90 +184,4 @@ def _best_of_first_table(document: Document) -> Found | None:
         ]
         if found:
             return min(found, key=lambda f: f.value)
-    return None
-
-
-def artifact_bytes(document: Document, facts: Sequence[Fact]) -> Found | None:
-    """Bytes of the largest artifact reported: code plus compressed model.
-
-    submission.json's count, unless the README counts a little more (another seed's), or states
-    a total to the byte and never mentions that of submission.json.
-    """
-    written = _size_in_json(facts)
-    if written is None:
-        return _size_in_readme(document)
-    seeds = _largest_of_seeds(document)
-    if seeds is not None and written.value < seeds.value < 1.05 * written.value:
-        return seeds
-    count = int(written.value)
-    if f"{count:,}" in document.text or str(count) in document.text:
-        return written
-    for words, slack in ((_TOTAL, 0), (_ARTIFACT, _CODE)):  # an artifact may leave the code out
-        stated = _size_in_lines(document, words)
-        if stated is not None and 0.8 < stated.value / written.value < 1.2:
-            return stated if not 0 < written.value - stated.value < slack else written
-    return written
-
-
-def _size_in_json(facts: Sequence[Fact]) -> Found | None:
-    for key in _SIZE_KEYS:
-        found = [
-            Found(value, json_source(fact))
-            for fact in facts
-            if fact.key == key
-            and (value := json_number(fact))
-            and 1e5 < value < 1e9
-            and not ELSEWHERE.search("/".join(fact.path).lower())
-        ]
-        if found:
-            return max(found, key=lambda f: f.value)
-    for fact in facts:
-        value = json_number(fact)
-        if fact.key in _SIZE_MB_KEYS and value and 0.1 < value < 1000:
-            return Found(round(value * 1e6), json_source(fact))
-    return None
-
-
-def _largest_of_seeds(document: Document) -> Found | None:
-    """The largest artifact in a table of seeds."""
-    for table in document.tables:
-        columns = columns_of(table)
-        if columns.seed is None:
-            continue
-        for index in columns.size:
-            sizes = [
-                Found(float(counts[0]), Source(file=document.name, line=row.line))
-                for row in table.rows
-                if (counts := byte_counts(cell(row, index))) and not SPREAD.search(row.cells[0])
-            ]
-            if sizes:
-                return max(sizes, key=lambda f: f.value)
-    return None
-
-
-def _size_in_readme(document: Document) -> Found | None:
-    if (largest := _largest_of_seeds(document) or _size_in_lines(document)) is not None:
-        return largest
-    for block in document.blocks[:6]:
-        counts = byte_counts(block.text)
-        if counts and not _SIZE_NOT.search(block.text):
-            return Found(float(counts[0]), Source(file=document.name, line=block.line))
-    return None
-
-
-def _size_in_lines(document: Document, words: re.Pattern[str] | None = None) -> Found | None:
-    """The first line that states the size; with `words`, one that says these and counts bytes."""
-    not_this = _NOT_STORED if words else _SIZE_NOT
-    for block in document.blocks:
-        if (block.kind == "code" and words) or not _SIZE_LINE.may_match(fold(block.text)):
-            continue
-        for number, line in enumerate(block.text.split("\n")):
-            if not _SIZE_LINE.pattern.search(line) or not_this.search(line):
-                continue
-            counts = byte_counts(line)
-            if words:
-                counts = [count for count in counts if count % 1000 and words.search(line)]
-            if counts and 1e5 < max(counts) < 1e8:
-                source = Source(file=document.name, line=block.line + number)
-                return Found(float(max(counts)), source)
     return None

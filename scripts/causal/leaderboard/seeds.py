@@ -12,7 +12,14 @@ from scripts.causal.leaderboard.found import ELSEWHERE, Found, json_number, json
 from scripts.causal.leaderboard.schema import SeedResult, Source
 from scripts.causal.leaderboard.stages import stage_of
 from scripts.causal.leaderboard.submission_json import Fact
-from scripts.causal.leaderboard.tables import Columns, cell, cell_score, columns_of, parse_seed
+from scripts.causal.leaderboard.tables import (
+    MEAN,
+    Columns,
+    cell,
+    cell_score,
+    columns_of,
+    parse_seed,
+)
 
 _SEED_FINAL = (
     "val_bpb", "ttt_val_bpb", "final_val_bpb", "bpb", "val_bpb_exact", "sliding_val_bpb",
@@ -24,6 +31,7 @@ _PARALLEL_KEYS = (
     "per_seed_val_bpb", "seed_val_bpb", "val_bpbs", "seed_val_bpbs", "per_seed_bpb",
 )  # fmt: skip
 _SAME_MEAN = 6e-4  # bpb: a mean is rounded to three or four digits
+_OTHER = 0.02  # bpb: farther from the final score are another run's
 _SEED_LINE = re.compile(
     r"\bseed[ =:_-]{0,3}(\d{1,6})\b(?:(?!seed)[^\n]){0,50}?(?<![\d.])(\d\.\d{4,10})(?![\d%])",
     re.IGNORECASE,
@@ -54,11 +62,22 @@ def seed_results(
             closer = final and tabled and _off(tabled, final) + 4e-4 < _off(seeds, final)
             if closer and len(tabled) >= len(seeds):
                 break
+            if final and _adds_to(tabled, seeds) and _off(tabled, final) < _off(seeds, final):
+                break
+            if final and final.source.file != "submission.json" and _off(seeds, final) > _OTHER:
+                break  # submission.json is of another run than the README
             return _results(seeds), source
     for seeds, source in ((tabled, row), _seeds_in_lines(document, final)):
         if seeds:
             return _results(seeds), source
     return _single_seed(document, facts, final)
+
+
+def _adds_to(more: dict[int, float], seeds: dict[int, float]) -> bool:
+    """Whether these are the same seeds with the same scores, and others."""
+    return len(more) > len(seeds) and all(
+        abs(more.get(seed, 9) - score) < _SAME_MEAN for seed, score in seeds.items()
+    )
 
 
 def _off(seeds: dict[int, float], final: Found) -> float:
@@ -216,6 +235,7 @@ def _runs(table: Table, columns: Columns, index: int) -> list[tuple[dict[int, fl
         (seed, value, cell(row, columns.label), row.line)
         for row in table.rows
         if (seed := parse_seed(cell(row, columns.seed or 0))) is not None
+        and not MEAN.search(cell(row, columns.seed or 0))  # of 3 seeds
         and (value := cell_score(row, index)) is not None
     ]
     several = len({seed for seed, *_ in read}) < len(read) and columns.label != columns.seed

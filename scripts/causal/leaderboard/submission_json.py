@@ -20,6 +20,9 @@ MAX_FACTS = 20_000
 # else there. Scanning from the start keeps quotes inside strings from being mistaken for ends.
 _STRING = re.compile(r'"(?:[^"\\\n]|\\.)*"(\s*:)?')
 
+# A Markdown fence that came along when the text was pasted.
+_FENCE = re.compile(r"\A\s{0,99}```(?:json)?\s*?$|^```\s*\Z", re.MULTILINE)
+
 Scalar = bool | int | float | str | None
 
 
@@ -55,7 +58,7 @@ def parse_submission_json(text: str, where: Path | str) -> list[Fact]:
     """
     try:
         tree = json.loads(
-            text.removeprefix("\ufeff"),
+            _FENCE.sub("", text.removeprefix("\ufeff")),
             object_pairs_hook=_Pairs,
             parse_int=_integer,
             parse_float=_real,

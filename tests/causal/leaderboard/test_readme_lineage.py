@@ -43,6 +43,8 @@ def read(body, own="1.2000"):
         ("Quantization as in the same class of bug as PR #77.", ()),
         ("## Changes\n\n### 2. LeakyReLU(0.75)^2\n\nVariant of the one from PR #77.", ()),
         ("We raise the gain, based on PR #77's 45-experiment sweep.", ()),
+        ("1. XSA on three layers. Based on PR #77's implementation.", ()),
+        ("### PR #77 hparam stack does not transfer\n\nWorse.", ()),
         ("## Credits\n\nThanks. We built on the shoulders of PR #77 and PR #78.", (77, 78)),
         ("## Credits\n\n- PR #77: Triton fusion baseline", ()),
         ("## Credits\n\n- @ann - PR #77: the base stack", (77,)),
@@ -123,6 +125,10 @@ def test_what_the_readme_says_goes_before_names_and_blurbs(text, body, parents):
             "- vs merged PR #77 (1.2600)\n- vs open PR #78 (1.2300)\n\nBuilt on PR #78, #77.",
             1.23,
         ),
+        ("PR #70 (@ann). Improved results (1.2000 vs 1.2409).", 1.2409),
+        ("Final 1.2000 vs 1.2409.\n\nBefore TTT: 1.2409.", None),
+        ("The base carryover result was:\n\n- `1.2005`\n- `15,963,300` bytes", 1.2005),
+        ("Baseline:\n\n- Naive, 2000 s: `val_bpb 1.3600`", None),
         ("We reach 1.2000, beating the naive baseline (1.2244).", 1.2244),
         ("It does not match the dense baseline (1.1800).", 1.18),
         ("The adapter gains 0.034 nats (1.2472 → 1.2000).", None),
@@ -270,3 +276,7 @@ def test_sentences_go_on_over_wrapped_lines():
     found = read(body)
     assert (found.base_bpb, found.sources["base_bpb"].line) == (1.2856, 4)
     assert (found.parent_prs, found.sources["parent_prs"].line) == ((77,), 5)
+
+
+def test_a_base_of_five_digits_may_score_next_to_the_own():
+    assert read("Builds on PR #70's stack (val_bpb 1.07219).", own="1.07217").base_bpb == 1.07219
