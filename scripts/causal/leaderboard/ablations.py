@@ -31,7 +31,7 @@ def read_ablations(
     listed = listed_tables(document)
     groups = [*table_contrasts(reading, listed), *prose_contrasts(reading, final)]
     groups += [
-        stage_contrasts(document, facts, listed, final),
+        stage_contrasts(document, listed, final),
         stage_arrows(reading),
         *metric_contrasts(reading),
     ]

@@ -49,6 +49,7 @@ _WITHOUT = re.compile(
     r"(?:val_bpb )?(?:of |at )?(\d\.\d{3,8})(?![\d%])",
     re.IGNORECASE,
 )
+_STANDARD = re.compile(r"\W{0,3}(?:standard|non-)", re.IGNORECASE)
 
 
 def pair_in(text: str) -> re.Match[str] | None:
@@ -154,6 +155,8 @@ def stage_arrows(reading: Reading) -> list[Ablation]:
         for match in _TO.finditer(block.text):
             stage = stage_of(block.text[match.end(2) : match.end(2) + 30].split("\n")[0])
             before, after = float(match.group(1)), float(match.group(2))
+            if _STANDARD.match(block.text, match.end(2)):
+                continue  # of which both are
             if stage in STAGE_CONTRASTS and 0 < abs(after - before) < 0.5:
                 variable, control, treatment = STAGE_CONTRASTS[stage]
                 found.append(

@@ -1,275 +1,135 @@
-"""One run's scores from stage to stage, found in tables, metrics, logs and submission.json."""
+"""The stage ladder every run reports: raw → averaged → quantized → sliding window → test-time.
+
+The difference between two neighbouring stages of one run is a contrast on the same weights.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
-from statistics import fmean
 
-from scripts.causal.leaderboard.contrasts import contrast, slug
+from scripts.causal.leaderboard.contrasts import contrast
 from scripts.causal.leaderboard.document import Document, Table
-from scripts.causal.leaderboard.numbers import scores
-from scripts.causal.leaderboard.schema import Ablation, Source
-from scripts.causal.leaderboard.stages import (
-    NO_SCORE,
-    ORDER,
-    STAGE_CONTRASTS,
-    stage_of,
-    stage_rows,
+from scripts.causal.leaderboard.schema import Ablation
+from scripts.causal.leaderboard.stage_gaps import stated_gaps
+from scripts.causal.leaderboard.stage_lines import stages_of_lines
+from scripts.causal.leaderboard.stage_tables import (
+    before_and_after,
+    last_column,
+    table_ladders,
 )
-from scripts.causal.leaderboard.submission_json import Fact
-from scripts.causal.leaderboard.tables import (
-    Columns,
-    cell,
-    cell_score,
-    columns_of,
-    mean_row,
-    parse_seed,
-)
-from scripts.causal.leaderboard.techniques import variables_in
+from scripts.causal.leaderboard.stages import ORDER, STAGE_CONTRASTS, Score, Stages
 
-_START = re.compile(
-    r"\b(?:base|static|raw|bf16|training|checkpoint|last|live|standard|non-overlap\w*|"
-    r"full eval)\b",
-    re.IGNORECASE,
-)
-_FINAL = re.compile(r"^\W*final\b(?!.*\d-?gram)", re.IGNORECASE)
-_PLANNED = re.compile(r"\btarget|\bexpect|\bestimat|\bproject(?:ed|ion)", re.IGNORECASE)
-_SPOKEN = (("mixed", r"\b(?:n|\d)-?gram\b|\bPPM\b"), ("ttt", r"\bTTT\b"), ("sliding", r"sliding"))
+_EXACT = 6e-5  # bpb: what rounding leaves of one score
+_SEEDS = 5.5e-4  # of one contrast, told of other seeds elsewhere
+_ABOUT = 1.5e-3  # of a gap in words
+# A log's "roundtrip" line may already be the later stage.
+_TOLD_TWICE = (("quantized", "sliding"), ("quantized", "ttt"))
+_NEAR = 80  # lines: further on a README tells of other runs
+_SWA = re.compile(r"\bswa\b(?!.*\bema\b)", re.IGNORECASE)
+_STEP = re.compile(r"\bstep[ :]{0,2}\d", re.IGNORECASE)
+_BETTER = 5e-3  # bpb: more than averaging or quantization gains
+_GAP = re.compile(r"\bquant\w* (?:gap|penalty)[^\d\n]{0,30}(0?\.\d{2,8})", re.IGNORECASE)
 _APART = 0.1  # bpb: more than quantization and evaluation make of one run
-_BARE = re.compile(r"^\W*(?:final )?val_?bpb\W*$", re.IGNORECASE)
-_SCORE_WORD = re.compile(r"\W*(?:val_)?bp[bp]\b\W*", re.IGNORECASE)
-_GENERIC = re.compile(
-    r"\b(?:best|final|exact|official|reported?|claim\w*|full|standard|chunked|reference|this|ours?|pr|"
-    r"seed|rt|score|gain|improvement|delta|submission|value|post|pre|total|peak|mean|pass|training|checkpoint|val|eval)\b|#\d",
-    re.IGNORECASE,
-)
-Stages = dict[str, tuple[float, Source]]
 
 
 def stage_contrasts(
-    document: Document,
-    facts: Sequence[Fact],
-    listed: Sequence[Table] = (),
-    final: float | None = None,
+    document: Document, listed: Sequence[Table] = (), final: float | None = None
 ) -> list[Ablation]:
-    """Contrasts between neighbouring stages, from the place that reports most of them.
+    """Contrasts between neighbouring stages of every run whose stages the README gives.
 
     Where nothing but the score before quantization is told, `final` is what came of it.
     """
-    places = [_from_columns(document, table) for table in document.tables]
-    places += [_from_rows(document, table) for table in (*document.tables, *listed)]
-    places += [_from_metrics(document), _from_json(facts)]
-    most = max(places, key=len)  # the first of equals: tables of seeds come with means
-    if final is not None and len(most) == 1 and (raw := most.get("raw")):
-        lost = final - raw[0]
+    tables = (*document.tables, *listed)
+    places = [table_ladders(document, table) for table in tables]
+    runs = _joined([*places, [stages_of_lines(document)]])
+    if final is not None and runs and len(runs[0][1]) == 1 and (raw := runs[0][1].get("raw")):
+        lost = final - raw.value
         windowed = re.search(r"\bsliding", document.text, re.IGNORECASE)
-        if raw[1].file == document.name and 5e-6 < abs(lost) < _APART and (lost > 0 or windowed):
-            most = {"raw": raw, "quantized" if lost > 0 else "sliding": (final, raw[1])}
-    ladder = _contrasts(document, most) if len(most) >= 2 else []
-    beyond = [found for table in document.tables for found in _beyond(document, table)]
-    return [*_before_and_after(document), *ladder, *beyond]
+        if 5e-6 < abs(lost) < _APART and (lost > 0 or windowed):
+            stage = "quantized" if lost > 0 else "sliding"
+            runs[0][1][stage] = Score(final, raw.source, "")
+    found: list[tuple[int, Ablation]] = []
+    for place, run in runs:
+        for one in _contrasts(document, run):
+            if not any(_same(one, o, _SEEDS if place != at else _EXACT) for at, o in found):
+                found.append((place, one))
+    stages = [one for _, one in found]
+    gaps: list[Ablation] = []
+    for gap in stated_gaps(document):
+        known = any(_same(gap, o, _ABOUT) for o in stages)
+        if not known and not any(_same(gap, o, _EXACT) for o in gaps):
+            gaps.append(gap)
+    beyond = [one for table in document.tables for one in last_column(document, table)]
+    return [*before_and_after(document), *stages, *gaps, *beyond]
 
 
-def _before_and_after(document: Document) -> list[Ablation]:
-    """Seed tables with a "Pre-X bpb" and a "Post-X bpb" column, for X outside the ladder."""
-    found = []
-    for table in document.tables:
-        columns = columns_of(table)
-        mean = mean_row(table)
-        titles = {table.header[index].lower(): index for index in columns.bpb}
-        for title, index in titles.items():
-            match = re.match(r"\W*pre[- ]([a-z0-9-]+)", title)
-            after = next((t for t in titles if match and f"post-{match.group(1)}" in t), None)
-            if match is None or after is None or stage_of(title) or not table.rows:
-                continue
-            row = table.rows[mean if mean is not None else 0]
-            before, value = cell_score(row, index), cell_score(row, titles[after])
-            if before is None or value is None:
-                continue
-            named = variables_in(match.group(1)) or variables_in(f"{match.group(1)} cache")
-            found.append(
-                contrast(
-                    variable=named[0][0] if named else f"other:{slug(match.group(1))}",
-                    control="none",
-                    treatment=match.group(1),
-                    delta=value - before,
-                    quote=document.quote(row.line),
-                    source=Source(file=document.name, line=row.line),
-                )
-            )
-    return found
-
-
-def _from_columns(document: Document, table: Table) -> Stages:
-    """One column per stage, one row per seed: the mean row, else the mean over the rows."""
-    columns = columns_of(table)
-    if columns.seed is None:
-        return {}
-    stages: Stages = {}
-    mean = mean_row(table)
-    seeds = [parse_seed(cell(row, columns.seed)) for row in table.rows]
-    if mean is None and len(set(seeds)) < len(seeds):
-        return {}  # several runs, each with a seed
-    for index, stage in _staged(document, table, columns).items():
-        each = [
-            v
-            for row in table.rows
-            if parse_seed(cell(row, columns.seed)) is not None
-            and (v := cell_score(row, index)) is not None
-        ]
-        if mean is not None and (value := cell_score(table.rows[mean], index)) is not None:
-            line = table.rows[mean].line
-            if each and abs(fmean(each) - value) < 6e-5:
-                value = fmean(each)  # the same mean before it was rounded
-        else:
-            values = [v for row in table.rows if (v := cell_score(row, index)) is not None]
-            if not values:
-                continue
-            value, line = fmean(values), table.rows[0].line
-        stages.setdefault(stage, (value, Source(file=document.name, line=line)))
-    return stages
-
-
-def _beyond(document: Document, table: Table) -> list[Ablation]:
-    """A seed table's last score column, where it names what no stage is: "Sliding | ETLB BPB"."""
-    columns = columns_of(table)
-    mean = mean_row(table)
-    if columns.seed is None or mean is None or len(columns.bpb) < 2 or columns.delta:
-        return []
-    before, after = columns.bpb[-2:]
-    title = _SCORE_WORD.sub(" ", table.header[after])
-    was, value = (cell_score(table.rows[mean], index) for index in (before, after))
-    if (
-        not (stage_of(table.header[before]) and re.search("[A-Za-z]{3}", title))
-        or stage_of(table.header[after])
-        or _GENERIC.search(title)
-        or was is None
-        or value is None
-    ):
-        return []
-    named = variables_in(title)
-    line = table.rows[mean].line
-    return [
-        contrast(
-            variable=named[0][0] if named else f"other:{slug(title)}",
-            control=table.header[before][:80],
-            treatment=title.strip()[:80],
-            delta=value - was,
-            quote=document.quote(line),
-            source=Source(file=document.name, line=line),
-        )
-    ]
-
-
-def _staged(document: Document, table: Table, columns: Columns) -> dict[int, str]:
-    """Index → stage of a seed table's score columns.
-
-    A "Base val_bpb" is what the first stage beside it starts from; "Final" is what comes after
-    a "Pre-TTT" or, of quantized weights, what the submission evaluates with.
-    """
-    titles = {index: table.header[index] for index in columns.bpb}
-    stages = {index: stage for index, title in titles.items() if (stage := stage_of(title))}
-    unknown = [index for index in titles if index not in stages]
-    if len(unknown) != 1 or not stages:
-        return stages
-    index, others = unknown[0], list(stages.values())
-    if _START.search(titles[index]) and index < min(stages):
-        follows = ORDER.index(others[0])
-        stages[index] = "raw" if follows <= ORDER.index("quantized") else ORDER[follows - 1]
-    elif _FINAL.search(titles[index]) and index > max(stages):
-        if re.search(r"\bpre[- ]?ttt", titles[max(stages)], re.IGNORECASE):
-            stages[index] = "ttt"
-        elif others[-1] == "quantized":
-            stages[index] = "ttt" if re.search(r"\bTTT\b", document.text) else "sliding"
-    elif _BARE.match(titles[index]) and others == ["raw"]:
-        stages[index] = _evaluated(document)
-    return dict(sorted(stages.items()))
-
-
-def _evaluated(document: Document) -> str:
-    """The last stage that a README speaks of at all."""
-    return next(
-        (stage for stage, word in _SPOKEN if re.search(word, document.text, re.IGNORECASE)),
-        "quantized",
-    )
-
-
-def _from_rows(document: Document, table: Table) -> Stages:
-    """One row per stage under a column of scores."""
-    columns = columns_of(table)
-    if columns.seed is not None or not columns.bpb:
-        return {}
-    stages: Stages = {}
-    labels = [cell(row, columns.label) for row in table.rows]
-    for index, stage in stage_rows(labels).items():
-        row = table.rows[index]
-        value = cell_score(row, columns.bpb[0])
-        if value is not None:
-            stages.setdefault(stage, (value, Source(file=document.name, line=row.line)))
-    return stages
-
-
-def _from_metrics(document: Document) -> Stages:
-    """Two-column metric tables, bullet lists and log lines: `Pre-TTT bpb | 1.1208`."""
-    stages: Stages = {}
-    for block in document.blocks:
-        if block.kind == "heading" or "bpb" not in block.text.lower():
+def _joined(places: Sequence[Sequence[Stages]]) -> list[tuple[int, Stages]]:
+    """Places and runs, the one with most stages first; what shares a score is one run."""
+    runs: list[tuple[int, Stages]] = []
+    each = [(place, ladder) for place, ladders in enumerate(places) for ladder in ladders]
+    for place, ladder in sorted(each, key=lambda one: len(one[1]), reverse=True):
+        run = next((run for at, run in runs if at != place and _one_run(run, ladder)), None)
+        if run is None:
+            runs.append((place, dict(ladder)))
             continue
-        for number, line in enumerate(block.text.split("\n")):
-            if len(line) > 200 or not (found := scores(line)):
-                continue
-            if block.kind == "row" and line.count(" | ") > 1:
-                continue
-            bpb = re.search(r"bpb\W{0,12}(\d\.\d{3,10})", line, re.IGNORECASE)
-            if not bpb and block.kind != "row":
-                continue
-            value = float(bpb.group(1)) if bpb else found[0]
-            label = line[: line.find(str(bpb.group(1)) if bpb else "|")]
-            stage = stage_of(label)
-            if (
-                stage
-                and "bpb" in line.lower()
-                and not _PLANNED.search(line)
-                and not NO_SCORE.search(label.replace("val_loss", ""))
-            ):
-                source = Source(file=document.name, line=block.line + number)
-                if stage == "raw" and re.search(r"\bstep\b", label, re.IGNORECASE):
-                    stages[stage] = (value, source)  # of the training log the last step counts
-                else:
-                    stages.setdefault(stage, (value, source))
-    return stages
+        for stage, score in ladder.items():
+            if stage not in run and _beside(score, ladder, run):
+                run[stage] = score
+    return runs
 
 
-def _from_json(facts: Iterable[Fact]) -> Stages:
-    stages: Stages = {}
-    for fact in facts:
-        if len(fact.path) != 1 or not isinstance(fact.value, float) or "bpb" not in fact.key:
-            continue
-        source = Source(file="submission.json", line=fact.line)
-        if fact.key == "val_bpb":
-            continue
-        if (stage := stage_of(fact.key)) and not re.search(
-            "std|delta|gain|gap|base|best", fact.key
-        ):
-            stages.setdefault(stage, (fact.value, source))
-    return stages
+def _beside(score: Score, ladder: Stages, run: Stages) -> bool:
+    """Whether a place tells a new score near one that it shares with the run."""
+    shared = [one for stage, one in ladder.items() if stage in run and _equal(run[stage], one)]
+    near = any(abs(one.source.line - score.source.line) <= _NEAR for one in shared)
+    return near and not any(_equal(score, known) for known in run.values())
+
+
+def _one_run(run: Stages, ladder: Stages) -> bool:
+    return any(stage in run and _equal(run[stage], score) for stage, score in ladder.items())
+
+
+def _equal(one: Score, other: Score) -> bool:
+    return abs(one.value - other.value) < _EXACT
+
+
+def _same(one: Ablation, other: Ablation, room: float) -> bool:
+    """Whether two runs' contrasts are one but for the seeds that they are of."""
+    return one.variable == other.variable and abs(abs(one.delta) - abs(other.delta)) < room
+
+
+def _windowed(document: Document, delta: float) -> bool:
+    """Whether a score that quantization bettered is one of a sliding window, and no stated gap."""
+    stated = (float(gap) for gap in _GAP.findall(document.text))
+    windowed = re.search(r"\bsliding", document.text, re.IGNORECASE)
+    return bool(windowed) and not any(abs(gap + delta) < _ABOUT for gap in stated)
 
 
 def _contrasts(document: Document, stages: Stages) -> list[Ablation]:
-    for later in ("sliding", "ttt"):  # a log's "roundtrip" line that already is the later stage
-        before, after = stages.get("quantized"), stages.get(later)
-        if before and after and abs(before[0] - after[0]) < 5e-6:
-            stages = {name: found for name, found in stages.items() if name != "quantized"}
+    for early, later in _TOLD_TWICE:
+        before, after = stages.get(early), stages.get(later)
+        if before and after and _equal(before, after):
+            stages = {name: found for name, found in stages.items() if name != early}
     known = [stage for stage in ORDER if stage in stages]
     found = []
     for stage, following in pairwise(known):
         variable, control, treatment = STAGE_CONTRASTS[following]
-        value, source = stages[following]
-        delta = round(value - stages[stage][0], 8)
+        value, source, label = stages[following]
+        delta = round(value - stages[stage].value, 8)
+        weights = following in ("averaged", "quantized")
+        if weights and delta < -_BETTER and _STEP.search(stages[stage].label):
+            continue  # of an earlier step
+        if following == "quantized" and delta < -_BETTER:
+            if "sliding" in stages:
+                continue
+            following = "sliding" if _windowed(document, delta) else following
+            variable, control, treatment = STAGE_CONTRASTS[following]
         if following == "sliding" and delta > 0 and stage in ("raw", "averaged"):
             variable, control, treatment = STAGE_CONTRASTS["quantized"]  # "Pre-TTT" of int6
+        if following == "averaged" and _SWA.search(label.replace("_", " ")):
+            variable = "swa"
         if abs(delta) > 3:
             continue
         skipped = ORDER.index(following) - ORDER.index(stage) > 1

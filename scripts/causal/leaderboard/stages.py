@@ -1,12 +1,12 @@
-"""The stage ladder every run reports: raw → averaged → quantized → sliding window → test-time.
-
-The difference between two neighbouring stages of one run is a contrast on the same weights.
-"""
+"""What stage of one run a label speaks of: raw → averaged → quantized → sliding → test-time."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
+
+from scripts.causal.leaderboard.schema import Source
 
 ORDER = ("raw", "averaged", "adapted", "quantized", "sliding", "ttt", "slot", "mixed")
 STAGE_CONTRASTS = {
@@ -22,15 +22,28 @@ _RUN = re.compile(r"baseline|sota|\bours?\b|\bthis\b|#\d|=|^\W*\+", re.IGNORECAS
 _BRACKET = re.compile(
     r"\(?\b(?:s|stride) ?= ?\d{1,4}\b\)?|\([^()]*(?:\bM?B\b|layer|\d[xL])[^()]*\)"
 )
+_SETTING = re.compile(r"\([^()]*=[^()]*\)")
+_UNIT = re.compile(r"(?:val_)?(?:bpb|loss)|exact|\W|_")
 _STAGE_WORD = re.compile(
     r"\bpre[- ]|\bpost[- ]|round-?trip|\braw\b|\bfinal\b|\bbefore\b|\bafter\b|\bsliding\b|"
-    r"quantized\b|\bstop\b|\bfloat\b|\bfp32\b|\bTTT\b",
+    r"quantized\b|\bnon-?overlap|\bstop\b|\bfloat\b|\bfp32\b|\bTTT\b",
     re.IGNORECASE,
 )
 NO_SCORE = re.compile(
-    r"loss|\bstd|gap|gain|delta|Δ|(?<!stop-)(?<!stop )time|bytes|size|penalty|degrad",
+    r"loss|\bstd|gap|gain|improve|delta|Δ|(?<!stop-)(?<!stop )times?\b|bytes|size|penalty|degrad",
     re.IGNORECASE,
 )
+
+
+class Score(NamedTuple):
+    """A stage's score, where it stands, and what its label says."""
+
+    value: float
+    source: Source
+    label: str
+
+
+Stages = dict[str, Score]
 
 
 def stage_of(label: str) -> str | None:
@@ -41,19 +54,25 @@ def stage_of(label: str) -> str | None:
         and "bpb" not in text
     ):
         return None
-    if re.search(r"\bpre[ -]?ttt|\bbefore ttt|\bno ttt|\bw/o ttt|\bwithout ttt", text):
+    if re.search(r"\bpre[ -]?ttt|\bbefore ttt|\bno[ -]ttt|\bw/o ttt|\bwithout ttt", text):
         if re.search(r"\bema\b|\bswa\b", text) and not re.search(r"slid|quant|int\d", text):
             return "averaged"
         return "sliding" if "slid" in text or "quant" not in text else "quantized"
     if re.search(r"\bslot\b", text):
         return None if re.search(r"\bpre[ -]|\bno\b|w/o|without|before", text) else "slot"
-    if re.search(r"(?:n|\d)-?gram|\bppm\b|\bcache\b|\bmixer\b|\bblend", text) or (
+    if re.search(r"(?:n|\d)-?gram|\bppm\b|\bcache\b|\bmixer\b|\boracle\b|\bblend", text) or (
         re.search(r"\bmix(?:ed|ture)?\b", text)
         and not re.search(r"quant|int\d|precision|round", text)
     ):
         return None if re.search(r"\bpre[ -]|\bno\b|without|before", text) else "mixed"
+    if re.search(r"\bpre-?q[ -]?ttt", text):
+        return "quantized" if re.search(r"round|int\d", text) else "adapted"
     if re.search(r"ttt\b|test[ -]time", text):
         return "adapted" if re.search(r"pre[ -]?quant", text) else "ttt"
+    if re.search(
+        r"\bnon-?(?:overlap|sliding)|\bstandard (?:eval|round)|\bchunked\b|\(full\)", text
+    ):
+        return "quantized"
     if re.search(r"\bslid|\bstride|\bs64\b|\bsw\b", text):
         return None if re.search(r"pre[ -]?quant|float|fp32", text) else "sliding"
     if re.search(r"\bpost[ -]?ema|\bema\b|\bswa\b", text) and not re.search(
@@ -61,14 +80,17 @@ def stage_of(label: str) -> str | None:
     ):
         return "averaged"
     if re.search(
-        r"\bpre[ -]?(?:quant|gptq|export|round-?trip)|\bstep[ :]{0,2}\d+|\btrain-time|"
-        r"\bstop[ -]time|\bpre[ -]?ema|bpb \(train\)|\bunquantized|\bat stop|\bbefore quant|"
-        r"\bfull precision|\bfp32|\bfloat",
+        r"\bpre[ -]?(?:quant|q\b|gptq|export|round-?trip)|\bstep[ :]{0,2}\d+|"
+        r"\b(?:final|last) step|\btrain-time|"
+        r"\bstop[ -]time|^\W*\d+/\d+ |\bbefore (?:export|quant)|\bpre[ -]?ema|bpb \(train\)|"
+        r"\bunquantized|\b(?:at|wallclock)[ -]stop|\bfull precision|\bfp32|\bfloat",
         text,
     ):
         return "raw"
     if re.search(
-        r"round ?-?trip|\bquantized|\bpost[ -]?(?:quant|gptq)|\bint[4-8]\b|\bquant\b", text
+        r"round ?-?trip|\brt\b|\bquantized|\bpost[ -]?(?:quant|gptq|export|q\b)|"
+        r"\bint[4-8]\b|\bquant\b",
+        text,
     ):
         return "quantized"
     return None
@@ -80,8 +102,12 @@ def stage_rows(labels: Sequence[str]) -> dict[int, str]:
         index: stage
         for index, label in enumerate(labels)
         for bare in [_BRACKET.sub(" ", label)]
-        if not _RUN.search(bare) and (stage := stage_of(bare or label))
+        if not _RUN.search(_SETTING.sub(" ", bare)) and (stage := stage_of(bare or label))
     }
     spoken = sum(bool(_STAGE_WORD.search(label)) for label in labels)
     enough = len(stages) * 2 >= len(labels) and spoken >= 2
-    return stages if enough and len(set(stages.values())) >= 2 else {}
+    apart = len(set(stages.values()))
+    told = {(stage, _UNIT.sub("", labels[index].lower())) for index, stage in stages.items()}
+    # One stage's variations are no ladder.
+    varied = len(told) > apart if apart == 2 else apart * 2 <= len(told)
+    return stages if enough and apart >= 2 and not varied else {}

@@ -1,0 +1,61 @@
+"""Quantization gaps that sentences state, also those of a comparator."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from scripts.causal.leaderboard.contrasts import contrast
+from scripts.causal.leaderboard.document import Document
+from scripts.causal.leaderboard.schema import Ablation, Source
+from scripts.causal.leaderboard.stages import STAGE_CONTRASTS
+
+_NUMBER = r"\+?(0?\.\d{2,6})(?![\d%]|\.\d|\s?(?:-(?!>)|to)\s?[+~]?\d?\.\d|\s?(?:nats|MB|M\b))"
+_GAP = re.compile(
+    r"\b(?:quant(?:i[sz]ation)?|q|round-?trip)[ -](?:gap|penalty|degradation|cost|damage|loss)\b"
+    rf"[^\d\n.;|]{{0,24}}?{_NUMBER}|"
+    rf"{_NUMBER} (?:bpb )?(?:gap|penalty|loss|degradation) from (?:\w+ )?quanti[sz]ation\b|"
+    rf"\bquanti[sz]ation(?: round-?trip)? (?:causes|costs|adds|loses)"
+    rf"(?: only)?(?: about)? ~?{_NUMBER}",
+    re.IGNORECASE,
+)
+_SPOKEN = re.compile(r"quant|q-gap|trip gap", re.IGNORECASE)
+_AGAINST = re.compile(
+    rf"\W{{0,3}}(?:bpb\W{{1,3}})?(?:->|→) ?{_NUMBER}|"
+    r"\W{0,3}(?:bpb\W{1,3})?[^\d\n.;|]{0,20}?"
+    rf"(?:than|vs\.?|versus|against|compared (?:to|with)) ([^\d\n.;|()]{{2,30}}?)"
+    rf"(?:'s)? {_NUMBER}",
+    re.IGNORECASE,
+)
+_UNSURE = re.compile(
+    r"\bwould|\bcould|\bexpect|\bestimat|\bproject(?:ed|ion)|\btarget|\btypical|\bshould|\bif\b|"
+    r"\bwithout|\bhelp|\breduc|\bclos|\brecover",
+    re.IGNORECASE,
+)
+
+
+def stated_gaps(document: Document) -> Iterator[Ablation]:
+    """Yield "quant gap 0.012, better than prior SOTA's 0.014" as the two contrasts it states."""
+    variable, control, treatment = STAGE_CONTRASTS["quantized"]
+    for block in document.blocks:
+        if block.kind not in ("paragraph", "item") or not _SPOKEN.search(block.text):
+            continue
+        for number, line in enumerate(block.text.split("\n")):
+            for match in _GAP.finditer(line[:2000]):
+                begun = max(line.rfind(". ", 0, match.start()), match.start() - 60, 0)
+                if _UNSURE.search(line[begun : match.end()]):
+                    continue
+                other = _AGAINST.match(line, match.end())
+                gaps = [(next(filter(None, match.groups())), treatment)]
+                if other:
+                    run = (other.group(2) or "then").strip()
+                    gaps.append((other.group(1) or other.group(3), f"{treatment} ({run})"))
+                for gap, stated in gaps:
+                    yield contrast(
+                        variable=variable,
+                        control=control,
+                        treatment=stated,
+                        delta=float(gap),
+                        quote=document.quote(block.line + number),
+                        source=Source(file=document.name, line=block.line + number),
+                    )

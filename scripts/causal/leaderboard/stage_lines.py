@@ -1,0 +1,102 @@
+"""Stage scores that lines hold: lists, two-column metric tables, logs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from scripts.causal.leaderboard.document import Document
+from scripts.causal.leaderboard.numbers import scores
+from scripts.causal.leaderboard.schema import Source
+from scripts.causal.leaderboard.stages import NO_SCORE, Score, Stages, stage_of
+
+_PLANNED = re.compile(r"\btarget|\bexpect|\bestimat|\bproject(?:ed|ion)", re.IGNORECASE)
+_BPB = re.compile(r"bpb(?:[^\d|;,\n]{0,50}:)?\W{0,12}(\d\.\d{3,10})", re.IGNORECASE)
+_BARE = re.compile(
+    r"\W*(?:val_loss\W{0,3}[\d.]{3,12}\W{0,4})?(?:(?:exact|final|mean) )?(?:val_?)?bpb\W*$",
+    re.IGNORECASE,
+)
+_NOTE = re.compile(r" ?\((?![^()]*(?:mean|seed|record))([^()]{3,60})\)")
+_SETTING = re.compile(r"loss|decay|\blr\b|rate|momentum|weight|scale|temp|ratio|alpha", re.I)
+_SCORE_NOTE = re.compile(r"(?<![\d.])([01]\.\d{3,10})\W{0,4}\(([^()]{3,60})\)")
+_OTHER_RUN = re.compile(r"\bbaseline|\bsota\b|\bprevious|\bprior\b|#\d", re.IGNORECASE)
+
+
+def stages_of_lines(document: Document) -> Stages:
+    """Read `Pre-TTT bpb | 1.1208`; a bare `val_bpb: 1.1208` is of the stage its intro names."""
+    stages: Stages = {}
+    for number, line, kind, intro in _lines(document):
+        if len(line) > 200 or not (found := scores(line)):
+            continue
+        for noted_stage, noted_score in _noted(document, number, line):
+            stages.setdefault(noted_stage, noted_score)
+        bpb = _BPB.search(line)
+        if (not bpb and kind != "row") or (kind == "row" and line.count(" | ") > 1):
+            continue
+        value = float(bpb.group(1)) if bpb else found[0]
+        label = line[: bpb.start(1) if bpb else line.find("|")]
+        if intro and _BARE.match(label) and not _OTHER_RUN.search(intro):
+            label = f"{intro} bpb"
+        elif bpb and _BARE.match(label) and (noted := _NOTE.match(line, bpb.end())):
+            label = f"{noted.group(1)} bpb"
+        stage = stage_of(label)
+        if (
+            stage is None
+            or not ("bpb" in line.lower() or (kind == "row" and _metric(stage, line)))
+            or _PLANNED.search(line)
+            or _OTHER_RUN.search(label)
+            or NO_SCORE.search(label.replace("val_loss", ""))
+        ):
+            continue
+        score = Score(value, Source(file=document.name, line=number), label)
+        known = stages.get(stage)
+        logged = stage == "raw" and re.search(r"\bstep\b|^\W*\d+/\d+ ", label, re.IGNORECASE)
+        if known is None or logged or _same_but_exact(known.value, value):
+            stages[stage] = score  # of a training log the last step counts
+    return stages
+
+
+def _noted(document: Document, number: int, line: str) -> list[tuple[str, Score]]:
+    """ "val_bpb 1.1093 (pre-quant) | 1.1190 (int6) | 1.1026 (sliding)", two stages at least."""
+    if "bpb" not in line.lower() or _PLANNED.search(line) or _OTHER_RUN.search(line):
+        return []
+    source = Source(file=document.name, line=number)
+    found = [
+        (stage, Score(float(match.group(1)), source, match.group(2)))
+        for match in _SCORE_NOTE.finditer(line)
+        if (stage := stage_of(f"{match.group(2)} bpb"))
+    ]
+    return found if len({stage for stage, _ in found}) > 1 else []
+
+
+def _metric(stage: str, row: str) -> bool:
+    """Whether a row of a table of metrics is a score though it does not say so."""
+    label, _, text = row.partition(" | ")
+    value = re.match(r"\W{0,3}([01]\.\d{3,8})\b", text)
+    return (
+        stage not in ("raw", "averaged")
+        and value is not None
+        and 0.5 < float(value.group(1)) < 2
+        and not _SETTING.search(label)
+    )
+
+
+def _lines(document: Document) -> Iterator[tuple[int, str, str, str]]:
+    """Yield each line's number, text, block kind and the last line that ended in a colon."""
+    intro = ""
+    for block in document.blocks:
+        if block.kind == "heading":
+            intro = ""
+            continue
+        for number, line in enumerate(block.text.split("\n")):
+            if line.endswith(":") and len(line) < 120:
+                intro = line
+            elif block.kind == "paragraph":
+                intro = ""
+            yield block.line + number, line, block.kind, intro
+
+
+def _same_but_exact(known: float, value: float) -> bool:
+    """Whether a later line gives an earlier line's score with more decimals."""
+    decimals = len(f"{known:.10f}".rstrip("0").partition(".")[2])
+    return 3 < decimals < 8 and known != value and round(value, decimals) == known
