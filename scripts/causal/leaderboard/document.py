@@ -178,12 +178,10 @@ class Document:
             at += len(block.text) + 1
         return starts
 
-    def block_at(self, offset: int) -> tuple[Block, int]:
-        """Return the block that holds `offset` of `text`, and the 1-based source line there."""
+    def place_of(self, offset: int) -> tuple[int, int]:
+        """Return which block holds `offset` of `text`, by index, and in which of its lines."""
         index = bisect_right(self._starts, offset) - 1
-        block = self.blocks[index]
-        inside = self.text.count("\n", self._starts[index], offset)
-        return block, block.line + (inside if block.kind != "row" else 0)
+        return index, self.text.count("\n", self._starts[index], offset)
 
 
 def parse_document(text: str, name: str = "README.md") -> Document:

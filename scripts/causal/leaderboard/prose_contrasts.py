@@ -17,10 +17,10 @@ from scripts.causal.leaderboard.contrasts import (
     slug,
 )
 from scripts.causal.leaderboard.document import Block
+from scripts.causal.leaderboard.mentions import variables_in
 from scripts.causal.leaderboard.row_contrasts import TOTAL
 from scripts.causal.leaderboard.schema import Ablation
 from scripts.causal.leaderboard.stages import STAGE_CONTRASTS, stage_of
-from scripts.causal.leaderboard.techniques import variables_in
 
 MAX_BLOCK = 4_000  # characters; longer blocks are logs pasted without a fence
 MAX_DELTAS = 6

@@ -12,6 +12,7 @@ from scripts.causal.leaderboard.contrasts import (
     slug,
 )
 from scripts.causal.leaderboard.document import Row, Table
+from scripts.causal.leaderboard.mentions import variables_in
 from scripts.causal.leaderboard.schema import Ablation
 from scripts.causal.leaderboard.table_roles import (
     BASELINE,
@@ -25,7 +26,6 @@ from scripts.causal.leaderboard.tables import (
     cell,
     cell_score,
 )
-from scripts.causal.leaderboard.techniques import variables_in
 
 Named = list[tuple[str, Value | None, int]]
 Ends = tuple[str | None, str | None]

@@ -12,11 +12,11 @@ from statistics import fmean
 
 from scripts.causal.leaderboard.contrasts import contrast, slug
 from scripts.causal.leaderboard.document import Document, Table
+from scripts.causal.leaderboard.mentions import variables_in
 from scripts.causal.leaderboard.numbers import scores
 from scripts.causal.leaderboard.schema import Ablation, Source
 from scripts.causal.leaderboard.submission_json import Fact
 from scripts.causal.leaderboard.tables import cell, cell_score, columns_of, mean_row, parse_seed
-from scripts.causal.leaderboard.techniques import variables_in
 
 ORDER = ("raw", "averaged", "adapted", "quantized", "sliding", "ttt", "slot", "mixed")
 STAGE_CONTRASTS = {

@@ -10,6 +10,7 @@ from scripts.causal.leaderboard.contrasts import (
     Reading,
 )
 from scripts.causal.leaderboard.document import Row, Table
+from scripts.causal.leaderboard.mentions import variables_in
 from scripts.causal.leaderboard.numbers import parse_number
 from scripts.causal.leaderboard.row_contrasts import row_contrast, scored
 from scripts.causal.leaderboard.schema import Ablation
@@ -27,7 +28,6 @@ from scripts.causal.leaderboard.tables import (
     cell_score,
     is_log,
 )
-from scripts.causal.leaderboard.techniques import variables_in
 
 _COURSE = re.compile(  # each row goes on from the row before
     r"\bprogress(?:ion)?\b|journey|timeline|evolution|history|trajectory|ladder|incremental|"

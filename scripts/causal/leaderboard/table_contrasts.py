@@ -14,6 +14,7 @@ from scripts.causal.leaderboard.contrasts import (
     slug,
 )
 from scripts.causal.leaderboard.document import Row, Table
+from scripts.causal.leaderboard.mentions import variables_in
 from scripts.causal.leaderboard.row_contrasts import TOTAL, row_contrast, scored
 from scripts.causal.leaderboard.schema import Ablation
 from scripts.causal.leaderboard.stages import STAGE_CONTRASTS, stage_of
@@ -47,7 +48,7 @@ from scripts.causal.leaderboard.tables import (
     columns_of,
     is_log,
 )
-from scripts.causal.leaderboard.techniques import own_column, variables_in
+from scripts.causal.leaderboard.technique_evidence import own_column
 
 _NOT_A_CHANGE = re.compile(
     r"\W*(?:val[_ ]loss|loss|artifact|size|bytes|time|steps?|params|std|throughput|memory)\b",

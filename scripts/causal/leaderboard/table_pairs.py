@@ -11,6 +11,7 @@ from scripts.causal.leaderboard.contrasts import (
     slug,
 )
 from scripts.causal.leaderboard.document import Table
+from scripts.causal.leaderboard.mentions import variables_in
 from scripts.causal.leaderboard.schema import Ablation
 from scripts.causal.leaderboard.stages import STAGE_CONTRASTS, stage_of
 from scripts.causal.leaderboard.table_roles import (
@@ -27,7 +28,6 @@ from scripts.causal.leaderboard.tables import (
     cell_delta,
     cell_score,
 )
-from scripts.causal.leaderboard.techniques import variables_in
 
 _COMPARES = re.compile(
     r"\bgain|\bimprove|\bdelta|Δ|\bpenalty|\bgap\b|\bbenefit|\bdegradation|\bvs\.?\b|\bcost\b",

@@ -7,6 +7,7 @@ from typing import Literal
 
 from scripts.causal.leaderboard.contrasts import NOT_RUN
 from scripts.causal.leaderboard.document import Row, Table
+from scripts.causal.leaderboard.mentions import variables_in
 from scripts.causal.leaderboard.stages import stage_of, stage_rows
 from scripts.causal.leaderboard.tables import (
     Columns,
@@ -16,7 +17,6 @@ from scripts.causal.leaderboard.tables import (
     is_log,
     parse_seed,
 )
-from scripts.causal.leaderboard.techniques import variables_in
 
 Role = Literal[
     "seeds", "stages", "versus", "ladder", "leave_one_out", "deltas", "sweep", "metrics", "none"
