@@ -60,7 +60,9 @@ def is_denied(text: Text, start: int, end: int) -> bool:
         clause = _CLAUSE_END.split(text.text[end : end + 60], 1)[0]
         if _AFTER.pattern.match(clause):
             return True
-    around = text.text[begin:start]
+    # The rest looks at one line; only a line break at its very end lets it see the line before.
+    begin += max(0, folded.rfind("\n", 0, -1))
+    around, folded = text.text[begin:start], text.folded[begin:start]
     listed = _NONE_OF.search(around, folded)  # "no SLOT, n-gram cache or logit bias": each of them
     if listed and _OR_LAST.match(text.text, end) and not _STILL.search(listed.group()):
         return True

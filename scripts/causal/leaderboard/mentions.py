@@ -122,22 +122,24 @@ def settings(text: str) -> Iterator[tuple[str, Value, int, int]]:
 
 def setting(key: str, text: str) -> tuple[str, Value] | None:
     """Return (id, value) of NAME=value; True for switched on, False for switched off."""
-    word = text.lower().rstrip(".,")
     alias = _names().get(key)
+    switch = _switches().get(key)
+    if alias is None and switch is None and not key.startswith(SWITCH):
+        return None
+    word = text.lower().rstrip(".,")
     if alias is not None and word in load_variables()[alias.variable].levels and word != "none":
         return alias.variable, word
-    switch = _switches().get(key)
     if switch is not None:
         known = word in _OFF or word in _ON or parse_number(word) is not None
         return (switch.variable, word not in _OFF) if known else None
-    if alias is None and key.startswith(SWITCH) and word in ("0", "1", "true", "false"):
+    if alias is None:
+        if word not in ("0", "1", "true", "false"):
+            return None
         named = variables_in(key[4:].replace("_", " ")) or variables_in(key[4:])
         if not named:
             return None
         name, level, _ = named[0]
         return name, False if word in _OFF else True if level is None else level
-    if alias is None:
-        return None
     variable = load_variables()[alias.variable]
     number = parse_number(word)
     if word in _OFF:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from interventions.aliases import aliases_in, words_of
@@ -81,8 +82,7 @@ class Evidence(NamedTuple):  # a README gives hundreds, and few of them come to 
 def from_json(facts: Iterable[Fact]) -> Iterator[Evidence]:
     """What submission.json states as a setting, switches on or off, or tells in words."""
     for fact in facts:
-        path = "/".join(fact.path).lower()
-        if fact.value is None or _JSON_ELSEWHERE.search(path, path):
+        if fact.value is None or _is_elsewhere(fact.path):
             continue
         place = ("submission.json", fact.line)
         stated = setting(fact.key, str(fact.value))
@@ -92,14 +92,23 @@ def from_json(facts: Iterable[Fact]) -> Iterator[Evidence]:
         elif fact.key.startswith("no_") and fact.value is True:
             for name, level, _ in variables_in(fact.key[3:].replace("_", " ").upper()):
                 yield Evidence(name, level, CONFIG, *place, negated=True)
-        elif isinstance(fact.value, str) and any(
-            part.lower() in _JSON_PROSE for part in fact.path
-        ):
+        elif isinstance(fact.value, str) and _is_prose(fact.path):
             for clause in _CLAUSES.split(fact.value[:4000]):
                 yield from _from_clause(clause, TITLE, *place)
         elif fact.value is True:
             for name, _, _ in variables_in(fact.key.replace("_", " ")):
                 yield Evidence(name, None, PROSE, *place)
+
+
+@lru_cache(maxsize=4096)  # submissions write down the same few hundred facts
+def _is_elsewhere(path: tuple[str, ...]) -> bool:
+    """Whether a fact is of another run than the submission's."""
+    joined = "/".join(path).lower()
+    return _JSON_ELSEWHERE.search(joined, joined) is not None
+
+
+def _is_prose(path: tuple[str, ...]) -> bool:
+    return any(part.lower() in _JSON_PROSE for part in path)
 
 
 def _from_clause(text: str, weight: int, file: str, line: int) -> Iterator[Evidence]:

@@ -50,7 +50,9 @@ def read_techniques(document: Document, facts: Iterable[Fact]) -> Techniques:
     sources: dict[str, Source] = {}
     absent = []
     for name, variable in load_variables().items():
-        places = found.get(name, [])
+        places = found.get(name)
+        if places is None:
+            continue
         positive = [e for e in places if not e.negated and not e.hint]
         negative = [e for e in places if e.negated and _denies_all(e)]
         if positive and not _outweighed(positive, negative):
