@@ -12,7 +12,7 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import accumulate, chain, compress, islice, repeat
+from itertools import accumulate, chain, compress, islice
 from re import _constants as ops  # type: ignore[attr-defined]  # the parser behind re.compile
 from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any
@@ -176,19 +176,14 @@ class Wording:
     needed: Needed | None
     numeric: bool
 
-    def finditer(self, text: Text) -> Iterator[re.Match[str]]:
-        """Yield exactly what `pattern.finditer(text.text)` yields."""
+    def find_all(self, text: Text, most: int) -> list[re.Match[str]]:
+        """Return the first matches, at most so many, of `pattern.finditer(text.text)`."""
         if self.needed is None and not self.numeric:
-            return self.pattern.finditer(text.text)
+            return list(islice(self.pattern.finditer(text.text), most))
         starts = self._starts(text, self.needed) if self.needed else text.numbers
-        return self._tried(starts, text.text)
-
-    def _tried(self, starts: Iterable[int], text: str) -> Iterator[re.Match[str]]:
-        reached = 0
-        for match in filter(None, map(self.pattern.match, repeat(text), starts)):
-            if match.start() >= reached:
-                yield match
-                reached = match.end()
+        match, whole = self.pattern.match, text.text
+        found = [one for at in starts if (one := match(whole, at))]
+        return found if len(found) < 2 else list(islice(_apart_from_others(found), most))
 
     def _starts(self, text: Text, needed: Needed) -> Iterable[int]:
         """Every place a match can start at, ascending."""
@@ -206,6 +201,15 @@ class Wording:
             for at in chain.from_iterable(places):
                 starts.update(range(max(0, at - high), at - low + 1))
         return sorted(starts)
+
+
+def _apart_from_others(found: list[re.Match[str]]) -> Iterator[re.Match[str]]:
+    """Yield the matches that begin where no earlier one that was yielded reaches."""
+    reached = 0
+    for match in found:
+        if match.start() >= reached:
+            yield match
+            reached = match.end()
 
 
 @dataclass(frozen=True)

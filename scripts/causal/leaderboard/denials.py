@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from interventions.keywords import Text, guarded
 
@@ -47,21 +48,28 @@ _CLAUSE_START = re.compile(r"\.\s|[;:|\n(]")
 _CLAUSE_END = re.compile(r"\.\s|[;\n]")
 
 
+_GUARDS = (_BEFORE, _AFTER, _NONE_OF, _LEFT_OUT, _NOT_DONE)
+
+
 def is_denied(text: Text, start: int, end: int) -> bool:
     """Whether what stands from `start` to `end` is said not to be used."""
-    begin = max(0, start - 130)
-    folded = text.folded[begin:start]
-    # Before a clause is cut out, its surroundings are asked for a word: one in twenty has any.
-    if _BEFORE.may_match(folded[-70:]):
+    # One line is looked at; a line break right before `start` lets it see the line before, too.
+    first = text.folded.rfind("\n", 0, max(0, start - 1)) + 1
+    last = text.folded.find("\n", end)
+    line = text.folded[first : last if last >= 0 else len(text.folded)]
+    before, after, none_of, left_out, not_done = _may_deny(line)
+    if before:
         clause = _CLAUSE_START.split(text.text[max(0, start - 70) : start])[-1]
-        if _BEFORE.pattern.search(clause):
+        if _BEFORE.search(clause):
             return True
-    if _AFTER.may_match(text.folded[end : end + 60]):
+    if after and _AFTER.may_match(text.folded[end : end + 60]):
         clause = _CLAUSE_END.split(text.text[end : end + 60], 1)[0]
         if _AFTER.pattern.match(clause):
             return True
-    # The rest looks at one line; only a line break at its very end lets it see the line before.
-    begin += max(0, folded.rfind("\n", 0, -1))
+    if not (none_of or left_out or not_done):
+        return False
+    # The line break above stays: what begins a line may only be said there.
+    begin = max(0, first - 1, start - 130)
     around, folded = text.text[begin:start], text.folded[begin:start]
     listed = _NONE_OF.search(around, folded)  # "no SLOT, n-gram cache or logit bias": each of them
     if listed and _OR_LAST.match(text.text, end) and not _STILL.search(listed.group()):
@@ -69,3 +77,9 @@ def is_denied(text: Text, start: int, end: int) -> bool:
     if ":" in around and _LEFT_OUT.search(around, folded):
         return True
     return _NOT_DONE.search(around, folded) is not None
+
+
+@lru_cache(maxsize=256)  # a README's lines name several techniques each
+def _may_deny(line: str) -> tuple[bool, ...]:
+    """Whether a folded line has a word that each of the guards needs."""
+    return tuple(guard.may_match(line) for guard in _GUARDS)

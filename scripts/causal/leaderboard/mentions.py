@@ -64,7 +64,7 @@ def mentions(alias: Alias, text: Text) -> Iterator[tuple[int, int, Value | None,
     taken: list[tuple[int, int]] = []
     able = text.able  # five of seven wordings are not: they are not even asked
     for wording in alias.numbers:
-        for match in islice(wording.finditer(text), MAX_MATCHES) if wording in able else ():
+        for match in wording.find_all(text, MAX_MATCHES) if wording in able else ():
             number = parse_number(match.group(1))
             if (target := _TARGET.match(text.text, match.end())) is not None:
                 number = parse_number(target.group(1))  # "3 -> 4": the value it ends at
@@ -74,13 +74,13 @@ def mentions(alias: Alias, text: Text) -> Iterator[tuple[int, int, Value | None,
             yield match.start(), match.end(), tidy(number), False
     for generic, levels in ((False, alias.levels), (True, alias.generic)):
         for level, wording in levels:
-            for match in islice(wording.finditer(text), MAX_MATCHES) if wording in able else ():
+            for match in wording.find_all(text, MAX_MATCHES) if wording in able else ():
                 start, end = match.span()
                 if not _overlaps(start, end, taken):
                     taken.append((start, end))
                     yield start, end, level, generic
     for wording in alias.mentions:
-        for match in islice(wording.finditer(text), MAX_MATCHES) if wording in able else ():
+        for match in wording.find_all(text, MAX_MATCHES) if wording in able else ():
             start, end = match.span()
             if not _overlaps(start, end, taken):
                 yield start, end, None, False

@@ -1,8 +1,9 @@
 import pytest
 
 from scripts.causal.leaderboard.document import parse_document
+from scripts.causal.leaderboard.mentions import variables_in
 from scripts.causal.leaderboard.submission_json import Fact
-from scripts.causal.leaderboard.techniques import read_techniques, variables_in
+from scripts.causal.leaderboard.techniques import read_techniques
 
 
 def read(text, *facts):
