@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
@@ -22,7 +23,7 @@ from scripts.causal.leaderboard.reading import (
     read_submission,
 )
 from scripts.causal.leaderboard.schema import Leaderboard
-from scripts.causal.leaderboard.sources import Tree, find_places
+from scripts.causal.leaderboard.sources import DESCRIBED, FolderTree, Tree, find_places
 
 RECORDS = Path(__file__).resolve().parents[2] / "records"  # a folder of submissions, as any other
 EVIDENCE = RECORDS / "evidence.json.xz"  # the facts of the whole leaderboard: what is read unasked
@@ -39,7 +40,7 @@ def extract_leaderboard(
 
     Args:
         path: any tree of submissions, or the facts of one (`evidence.py`).
-        keep_going: note what cannot be read in `unreadable` and go on, rather than raise.
+        keep_going: note what cannot be read, and go on, rather than raise.
         merge: make one of the copies of one submission (see `duplicates`).
         progress: told the fraction done.
 
@@ -129,6 +130,15 @@ def _tree(input: Path | None, git: Path | None, pulls: bool) -> Iterator[Tree]:
         yield tree
 
 
+def _name_unread(leaderboard: Leaderboard) -> None:
+    for name, reason in leaderboard.unreadable.items():
+        print(f"left out {name}: {reason}", file=sys.stderr)
+    for submission in leaderboard.submissions:
+        for problem in submission.problems:
+            if problem.startswith(f"{DESCRIBED}: "):
+                print(f"{submission.id}: read without {problem}", file=sys.stderr)
+
+
 def main(
     output: Annotated[Path | None, typer.Option(help="interventions.json to write.")] = None,
     input: Annotated[
@@ -164,8 +174,14 @@ def main(
         bool, typer.Option(help="Keep every copy of a submission that stands in several PRs.")
     ] = False,
     keep_going: Annotated[
-        bool, typer.Option(help="Note unreadable submissions and go on, instead of stopping.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--keep-going/--strict",
+            help="Name files that cannot be read and go on, or stop at the first; without either, "
+            "stop in a folder, where they can be mended.",
+            show_default=False,
+        ),
+    ] = None,
     quiet: Annotated[bool, typer.Option(help="No progress and no summary.")] = False,
 ) -> None:
     """Read submissions and write what they claim, with the line of every fact."""
@@ -192,10 +208,14 @@ def main(
                 print(explain_submission(tree, explain), end="")
             if not outputs:
                 return
+            if keep_going is None:
+                keep_going = not isinstance(tree, FolderTree)
             with progress_bar("Reading READMEs", quiet=quiet) as progress:
                 leaderboard = read_leaderboard(
                     tree, keep_going=keep_going, merge=not keep_duplicates, progress=progress
                 )
+            if not quiet:
+                _name_unread(leaderboard)
     if output is not None:
         write_file(output, leaderboard)
     if csv is not None or parquet is not None:

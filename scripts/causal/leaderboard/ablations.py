@@ -8,7 +8,8 @@ from scripts.causal.leaderboard.contrasts import reading_of
 from scripts.causal.leaderboard.document import Document
 from scripts.causal.leaderboard.listed import listed_tables
 from scripts.causal.leaderboard.nats import with_bpb
-from scripts.causal.leaderboard.prose_contrasts import prose_contrasts, stage_arrows
+from scripts.causal.leaderboard.prose_contrasts import prose_contrasts
+from scripts.causal.leaderboard.prose_pairs import stage_arrows
 from scripts.causal.leaderboard.schema import Ablation, Source
 from scripts.causal.leaderboard.stages import stage_contrasts
 from scripts.causal.leaderboard.submission_json import Fact
@@ -30,7 +31,7 @@ def read_ablations(
     listed = listed_tables(document)
     groups = [*table_contrasts(reading, listed), *prose_contrasts(reading, final)]
     groups += [
-        stage_contrasts(document, facts, listed),
+        stage_contrasts(document, facts, listed, final),
         stage_arrows(reading),
         *metric_contrasts(reading),
     ]
@@ -58,12 +59,21 @@ def stated_techniques(ablations: Sequence[Ablation]) -> dict[str, Source]:
 def _same(one: Ablation, other: Ablation) -> bool:
     """Whether two places report one contrast, one of them perhaps rounded."""
     if one.variable != other.variable:
-        return False
+        exact = min(_decimals(one), _decimals(other)) > 3 and one.delta == other.delta
+        return exact and _one_named_shorter(one.variable, other.variable)
     gap = abs(one.delta - other.delta)
     if gap <= max(6e-5, 0.03 * abs(other.delta)):
         return True
     rounded = min(_decimals(one), _decimals(other)) <= 3
     return gap <= 5.5e-4 and (rounded or (abs(one.delta) > 0.004 and one.source != other.source))
+
+
+def _one_named_shorter(one: str, other: str) -> bool:
+    """Whether one technique outside the vocabulary is the other, more briefly: lr, ttt_lr."""
+    if not (one.startswith("other:") and other.startswith("other:")):
+        return False
+    words = [set(name.removeprefix("other:").split("_")) for name in (one, other)]
+    return words[0] <= words[1] or words[1] <= words[0]
 
 
 def _decimals(ablation: Ablation) -> int:

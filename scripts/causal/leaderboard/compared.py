@@ -51,6 +51,12 @@ _THIS = re.compile(
     r"(?:vs\.?|versus|against|compared (?:to|with)|from)\s[^.;\d]{0,30}(\d\.\d{3,8})(?![\d%])",
     re.IGNORECASE,
 )
+_THEIRS_OURS = re.compile(
+    r"\b(?:baseline|control|parent|before|old)\b\W{0,3}(?:(?:is|was|at|bpb)\s)?(\d\.\d{3,8})(?![\d%])"
+    r"[^.;\d]{0,25}\b(?:ours?|this|new|after|submission)\b\W{0,3}(?:(?:is|was|at|bpb)\s)?"
+    r"(\d\.\d{3,8})(?![\d%])",
+    re.IGNORECASE,
+)
 _BEATS = re.compile(
     r"(?:^|[|:;,.(]\s?|\band\s|\bit\s|\bthis\s)\W{0,3}"
     r"(?:(?:beat|surpass|outperform)(?:e?s|ing)?|improv(?:es|ing|ement) (?:on|over|upon))\b"
@@ -91,6 +97,8 @@ def set_against(text: str, following: str, final: float) -> Against | None:
         return None
     if match := _THIS.search(text):
         return _between(match.start(), match.group(2), match.group(1))
+    if match := _THEIRS_OURS.search(text):
+        return _between(match.start(), match.group(1), match.group(2))
     found = [
         match
         for match in _SCORE.finditer(text)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import fmean
 
 from scripts.causal.leaderboard.document import Document, Table
@@ -20,9 +22,11 @@ BETTER = re.compile(
     r"\bwins?\b|\bcontribut|\bbeats?\b|\bbeating|\bdelivers?\b|\bgives?\b|\bcut|\brecover",
     re.IGNORECASE,
 )
+GAIN = re.compile(r"gain|improve|benefit|reduction|saving|recover", re.IGNORECASE)
+"""Titles of columns in which good is positive, whatever the author writes elsewhere."""
 NOT_RUN = re.compile(
     r"\bexpected|\bproject(?:ed|ion)|\bestimat|\bplanned|\bfuture|\bnext (?:step|up|experiment)|"
-    r"\broadmap|\bto ?do\b|\bextrapolat|\bhypothes",
+    r"\broadmap|\best\.|\bto ?do\b|\bextrapolat|\bhypothes",
     re.IGNORECASE,
 )
 _VALUE = re.compile(r"\s?=\s?[~+-]?\d[\w.%-]*|\s\d[\d.,]*(?:e-?\d+)?[km%x]?\s*$")
@@ -45,32 +49,64 @@ def reading_of(document: Document) -> Reading:
     signs = [
         sign
         for table in document.tables
-        if (sign := author_sign(table, columns_of(table))) is not None
+        for columns in [columns_of(table)]
+        if not (columns.delta and GAIN.search(table.header[columns.delta[-1]]))
+        if (sign := author_sign(table, columns)) is not None
     ]
     return Reading(document, bool(signs) and max(signs) < 0)
 
 
 def author_sign(table: Table, columns: Columns) -> int | None:
-    """+1 where score - delta is one constant over the rows, -1 where score + delta is.
+    """+1 where the author's deltas fall with the score, -1 where an improvement is positive.
 
-    The constant is the control's score, so the numbers themselves tell which sign means better.
+    The numbers themselves tell: a delta is the difference to the score column before, or to
+    another row's score, or the rows' scores less their deltas are one constant, the control's.
     """
     if not (columns.bpb and columns.delta):
         return None
-    for index in columns.bpb:
-        pairs = [
-            (score, delta)
-            for row in table.rows
-            if (score := cell_score(row, index)) is not None
-            and (delta := cell_delta(row, columns.delta[-1])) is not None
-        ]
-        if len(pairs) < 2 or max(abs(delta) for _, delta in pairs) < 1e-3:
-            continue
-        rises = _spread([score - delta for score, delta in pairs])
-        falls = _spread([score + delta for score, delta in pairs])
-        if min(rises, falls) < 6e-4 and max(rises, falls) > 2 * min(rises, falls) + 5e-4:
-            return 1 if rises < falls else -1
+    across: list[tuple[float, float]] = []
+    down: list[list[tuple[float, float]]] = []
+    pairs: list[tuple[float, float]] = []
+    onto: list[float] = []  # the control's score and the row before's
+    for row in table.rows:
+        scored = [cell_score(row, index) for index in columns.bpb]
+        delta = cell_delta(row, columns.delta[-1])
+        if delta is not None and scored[-1] is not None:
+            pairs.append((scored[-1], delta))
+        if delta is not None and abs(delta) >= 1e-3:
+            ordered = [score for score in scored if score is not None]
+            across += [(after - before, delta) for before, after in pairwise(ordered)]
+            if scored[-1] is not None:
+                down.append([(scored[-1] - other, delta) for other in onto])
+        if scored[-1] is not None:
+            onto = [*onto[:1], scored[-1]]
+    for rising, falling in (
+        _votes(across),
+        _votes([min(row, key=_misfit) for row in down if row]),
+    ):
+        if rising + falling > 1 and max(rising, falling) > 2 * min(rising, falling):
+            return 1 if rising > falling else -1
+    if len(pairs) < 2 or max(abs(delta) for _, delta in pairs) < 1e-3:
+        return None
+    rises = _spread([score - delta for score, delta in pairs])
+    falls = _spread([score + delta for score, delta in pairs])
+    if min(rises, falls) < 6e-4 and max(rises, falls) > 2 * min(rises, falls) + 5e-4:
+        return 1 if rises < falls else -1
     return None
+
+
+def _votes(pairs: Iterable[tuple[float, float]]) -> tuple[int, int]:
+    """How many deltas equal their difference, and how many equal it with the sign turned."""
+    rising = falling = 0
+    for difference, delta in pairs:
+        room = min(6e-4, abs(delta) / 3)
+        rising += abs(difference - delta) < room
+        falling += abs(difference + delta) < room
+    return rising, falling
+
+
+def _misfit(pair: tuple[float, float]) -> float:
+    return abs(abs(pair[0]) - abs(pair[1]))
 
 
 def _spread(values: list[float]) -> float:

@@ -32,7 +32,7 @@ _OBJECT_OF = rf"(?:{_FEW}\s)??(?:current |merged |prior )?[^.;,\n|]{{0,30}}?[(\[
 BUILT = re.compile(
     r"\b(?:buil[dt]s?|building|based|stack(?:s|ed)|fork(?:s|ed)?|derive[sd]?|rebased?|"
     r"(?<!-)start(?:s|ed|ing|(?=\sfrom))|extend(?:s|ed|ing)?|layered|rerun|re-run|follow-?up|"
-    r"reproduc(?:es|tion|ed|ing)|inherit(?:s|ed)?|identical|unchanged|modif(?:y|ies|ied)|variant|"
+    r"reproduc(?:es|tion|ed|ing)|inherit(?:s|ed)?|identical|unchanged|modif(?:y|ies|ied)|variant(?! from)|"
     r"continu(?:es|ation)|adds|takes|appl(?:y|ies|ied)|ports?(?= [^.;\n|]{0,60}\bon)|"
     r"(?:cuda|mlx|(?:py)?torch|jax|h100|metal) port)\b"
     rf"{_CLAUSE}{{0,30}}?\b(?:on|upon|from|of|to|as|over|with|directly|onto|off)\b{_CLAUSE}{{0,90}}?"

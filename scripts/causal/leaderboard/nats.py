@@ -5,16 +5,34 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from scripts.causal.leaderboard.document import Document
+from scripts.causal.leaderboard.document import Document, Table
 from scripts.causal.leaderboard.found import json_number
 from scripts.causal.leaderboard.schema import Ablation
 from scripts.causal.leaderboard.submission_json import Fact
+from scripts.causal.leaderboard.tables import cell
 
 _LOSS_AND_BPB = re.compile(
     r"val_loss\W{1,4}(\d\.\d{3,10})\W{1,6}(?:final_)?val_bpb\W{1,4}(\d\.\d{3,10})", re.IGNORECASE
 )
+_LOSS = re.compile(r"\b(?:val|eval|validation|final)[_ ]loss\b|^\W*loss\W*$", re.IGNORECASE)
 LEAST, MOST = 0.15, 1.5
 """Between a vocabulary of many long tokens and one byte per token, which is 1 / ln 2."""
+
+
+def loss_columns(table: Table) -> tuple[int, ...]:
+    """Columns of validation losses, for a table that states no score in bits per byte."""
+    return tuple(
+        index
+        for index, title in enumerate(table.header)
+        if index
+        and _LOSS.search(title)
+        and sum(bool(re.match(r"\W{0,4}\d\.\d{3}", cell(row, index))) for row in table.rows) >= 2
+    )
+
+
+def in_nats(ablations: Sequence[Ablation]) -> list[Ablation]:
+    """Return contrasts of losses with the unit they are in."""
+    return [one.model_copy(update={"unit": "nats"}) for one in ablations]
 
 
 def bpb_per_nat(document: Document, facts: Sequence[Fact]) -> float | None:

@@ -11,6 +11,7 @@ _WRITTEN = re.compile(r"(-?)(\d{0,3}(?:,\d{3})+|\d*)(\.\d+)?(e-?\d{1,2})?\s{0,4}
 BPB = re.compile(r"(?<![\d.,/#v_])(\d\.\d{2,10})(?![\d%]|\.\d|[a-zA-Z]{1,2}\b)")
 SIGNED = re.compile(r"(?<![\w.,])([+-]|±)\s?(\d?\.\d{2,10}|\d\.\d)(?![\d%]|\.\d)")
 
+_MILLI = re.compile(r"(?<![\d.])(\d{1,3}(?:\.\d{1,4})?)\s?m-?BP[BP]\b", re.IGNORECASE)
 _BYTES = re.compile(r"(?<![\w.,])(\d{1,3}(?:,\d{3}){2}|\d{7,8})(?![\w,])")
 _MEGABYTES = re.compile(r"(?<![\w.,])(\d{1,3}(?:\.\d+)?)\s?(MB|MiB)\b")
 
@@ -43,6 +44,13 @@ def byte_counts(text: str) -> list[int]:
         for number, unit in _MEGABYTES.findall(text)
         if float(number) != 16
     ]
+
+
+def in_bits(text: str) -> str:
+    """Return the text with changes in thousandths, `-1.7 mBPB`, written in bits: `-0.0017 BPB`."""
+    if "mbp" not in text.lower() and "m-bp" not in text.lower():
+        return text
+    return _MILLI.sub(lambda found: f"{float(found.group(1)) / 1000:.6f} BPB", text)
 
 
 def scores(text: str) -> list[float]:

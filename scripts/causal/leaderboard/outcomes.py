@@ -73,15 +73,17 @@ _HOPED = re.compile(r"\bexpect|\btarget|\bestimat|\bproject(?:ed|ion)|<\s?$", re
 def final_bpb(document: Document, facts: Sequence[Fact]) -> Found | None:
     """The submission's own score: submission.json's, else what the README leads with.
 
-    The README's is the later word where it leads with a mean over seeds, or where what
-    submission.json says is nowhere in it.
+    The README's is the later word where it leads with a mean over seeds (unless its title says
+    submission.json's), or where what submission.json says is nowhere in it.
     """
     written = _score_in_json(facts)
     if written is None:
         return None if _none_yet(facts) else _headline(document)
     mean = _stated_score(document, document.blocks[:_LEAD], (_SEED_MEAN,))
     if mean is not None and 6e-5 < abs(mean.value - written.value) < 0.02:
-        return mean
+        title = document.blocks[0].text
+        entitled = f"{written.value:.4f}" in title and f"{mean.value:.4f}" not in title
+        return written if entitled else mean
     if not _repeated(document, written.value):
         return _stated_score(document, document.blocks[:_LEAD]) or written
     return written

@@ -20,7 +20,7 @@ from scripts.causal.leaderboard.sources import (
     Tree,
     find_places,
 )
-from scripts.causal.leaderboard.submission_json import parse_submission_json
+from scripts.causal.leaderboard.submission_json import Fact, parse_submission_json
 
 
 def open_tree(path: Path) -> Tree:
@@ -44,7 +44,8 @@ def read_leaderboard(
 
     Args:
         tree: where they are.
-        keep_going: note what cannot be read in `unreadable` and go on, rather than raise.
+        keep_going: rather than raise, note a README that cannot be read in `unreadable` and a
+            submission.json in its submission's `problems`, and go on.
         merge: make one of the copies of one submission (see `duplicates`).
         progress: told the fraction done.
 
@@ -57,7 +58,7 @@ def read_leaderboard(
     unreadable: dict[str, str] = {}
     for done, place in enumerate(places):
         try:
-            submission, digests = read_submission(tree, place)
+            submission, digests = read_submission(tree, place, keep_going=keep_going)
             submissions.append(submission)
             prints.append(digests)
         except InputError as error:
@@ -69,20 +70,35 @@ def read_leaderboard(
     return Leaderboard(source=tree.name, submissions=read, unreadable=unreadable)
 
 
-def read_submission(tree: Tree, place: Place) -> tuple[Submission, Fingerprint]:
+def read_submission(
+    tree: Tree, place: Place, *, keep_going: bool = False
+) -> tuple[Submission, Fingerprint]:
     """Read one submission's facts, and the digests that tell its copies.
 
+    Args:
+        tree: where it is.
+        place: its folder.
+        keep_going: read the README alone where submission.json cannot be read.
+
     Raises:
-        InputError: README.md or submission.json cannot be read or parsed.
+        InputError: README.md or (unless `keep_going`) submission.json cannot be read or parsed.
     """
     readme = read_readme(tree, place)
-    described = tree.read(place.path(DESCRIBED)) if DESCRIBED in place.names else None
-    if described is None:
-        read = extract_submission(place.id, readme, [], [f"no {DESCRIBED} beside {README}"])
+    described: bytes | None = None
+    facts: list[Fact] = []
+    problems = []
+    if DESCRIBED in place.names:
+        try:
+            described = tree.read(place.path(DESCRIBED))
+            text = described.decode("utf-8", errors="replace")
+            facts = parse_submission_json(text, tree.where(place.path(DESCRIBED)))
+        except InputError as error:
+            if not keep_going:
+                raise
+            problems.append(f"{DESCRIBED}: {error.what}")
     else:
-        text = described.decode("utf-8", errors="replace")
-        facts = parse_submission_json(text, tree.where(place.path(DESCRIBED)))
-        read = extract_submission(place.id, readme, facts)
+        problems.append(f"no {DESCRIBED} beside {README}")
+    read = extract_submission(place.id, readme, facts, problems)
     return _with_defaults(_placed(read, place), tree, place), fingerprint(readme, described)
 
 

@@ -5,29 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from interventions.vocabulary import Value
+from scripts.causal.leaderboard.changed import Named, changes_in
 from scripts.causal.leaderboard.contrasts import (
     Reading,
     at_line,
     slug,
 )
 from scripts.causal.leaderboard.document import Row, Table
-from scripts.causal.leaderboard.mentions import variables_in
 from scripts.causal.leaderboard.schema import Ablation
 from scripts.causal.leaderboard.table_roles import (
     BASELINE,
     MINUS,
     PLUS,
 )
-from scripts.causal.leaderboard.tables import (
-    MEAN,
-    SPREAD,
-    Columns,
-    cell,
-    cell_score,
-)
+from scripts.causal.leaderboard.tables import Columns, cell, cell_score
+from scripts.causal.leaderboard.techniques import variables_in
 
-Named = list[tuple[str, Value | None, int]]
 Ends = tuple[str | None, str | None]
 
 
@@ -43,6 +36,28 @@ _CHANGE = re.compile(
 )
 
 
+_CLOSING = re.compile(
+    r"\W*(?:(?:\d|three|five)[- ]seed )?(?:means?|average|avg|std|stdev|s\.?d|variance|delta|Δ|"
+    r"min|max|range|spread|σ)\b(?=\W*$|\W{0,3}[\d(=:±/]|"
+    r"\s(?:vs|of|over|from|to|val|bpb|across|improvement)\b)",
+    re.IGNORECASE,
+)
+
+
+_ASIDE = re.compile(r"\([^()]*\)")
+
+
+def _several(label: str) -> bool:
+    """Whether a row lists changes, "XSA, U-Net skips", and is about no one of them first."""
+    parts = [part for part in _ASIDE.sub(" ", PLUS.sub("", label)).split(",") if part.strip()]
+    return len(parts) > 1 and sum(bool(variables_in(part)) for part in parts) > 1
+
+
+def closes(label: str) -> bool:
+    """Whether a row sums the others up: their mean, their spread, their difference."""
+    return bool(_CLOSING.match(label))
+
+
 def scored(table: Table, columns: Columns) -> list[tuple[Row, float]]:
     """Return the rows with a score in the last score column: no means, no spreads."""
     index = columns.bpb[-1]
@@ -50,8 +65,8 @@ def scored(table: Table, columns: Columns) -> list[tuple[Row, float]]:
         (row, value)
         for row in table.rows
         if (value := cell_score(row, index)) is not None
-        and not MEAN.search(cell(row, columns.label))
-        and not SPREAD.match(cell(row, columns.label))
+        and not re.search(r"\d\+", cell(row, index))  # 1.18+ is a bound
+        and not closes(cell(row, columns.label))
     ]
 
 
@@ -67,10 +82,10 @@ def row_contrast(
     """Yield the contrast that a row with this label reports; nothing where it names no change."""
     if not re.search(r"[A-Za-z]", label) or re.search(r"\bpr\b.{0,4}#?\d+\s{0,4}$", label, re.I):
         return
-    named = _subjects(label)
+    named = _subjects(label) or (changes_in(f"{label} = {ends[1]}") if ends and ends[1] else [])
     if TOTAL.match(label) or (len(named) > 1 and re.search(r"\s[+&]\s|\band\b", label)):
         kind = "bundle"
-    if TOTAL.match(label) or len(named) > 2:
+    if TOTAL.match(label) or len(named) > 2 or (len(named) > 1 and _several(label)):
         variable, kind = "other:bundle", "bundle"
     else:
         variable = named[0][0] if named else f"other:{slug(PLUS.sub('', label))}"
@@ -87,9 +102,18 @@ def row_contrast(
     )
 
 
+def beyond(label: str, before: str) -> str:
+    """What a row adds to the row before whose label it repeats: "+ TTT + Cache" after "+ TTT"."""
+    known, text = (PLUS.sub("", words).strip(" *_") for words in (before, label))
+    if len(known) < 3 or not text.lower().startswith(known.lower()):
+        return label
+    match = re.match(r"\W{0,3}\s?(?:\+|&|and\b)\s", text[len(known) :])
+    return f"+ {text[len(known) + match.end() :]}" if match else label
+
+
 def _subjects(label: str) -> Named:
     """The techniques a row is about; one named only in an aside is not its subject."""
-    named = variables_in(label)
+    named = changes_in(label)
     head = re.split(r"[,;]", PLUS.sub("", label), maxsplit=1)[0].strip()
     start = label.find(head) + len(head) if head else 0
     if (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from statistics import fmean
 
 from interventions.keywords import fold
@@ -12,7 +12,7 @@ from scripts.causal.leaderboard.found import ELSEWHERE, Found, json_number, json
 from scripts.causal.leaderboard.schema import SeedResult, Source
 from scripts.causal.leaderboard.stages import stage_of
 from scripts.causal.leaderboard.submission_json import Fact
-from scripts.causal.leaderboard.tables import cell, cell_score, columns_of, parse_seed
+from scripts.causal.leaderboard.tables import Columns, cell, cell_score, columns_of, parse_seed
 
 _SEED_FINAL = (
     "val_bpb", "ttt_val_bpb", "final_val_bpb", "bpb", "val_bpb_exact", "sliding_val_bpb",
@@ -23,6 +23,7 @@ _PARALLEL_KEYS = (
     "val_bpb_seeds", "val_bpb_per_seed", "seed_scores", "seed_bpbs", "seed_results",
     "per_seed_val_bpb", "seed_val_bpb", "val_bpbs", "seed_val_bpbs", "per_seed_bpb",
 )  # fmt: skip
+_SAME_MEAN = 6e-4  # bpb: a mean is rounded to three or four digits
 _SEED_LINE = re.compile(
     r"\bseed[ =:_-]{0,3}(\d{1,6})\b(?:(?!seed)[^\n]){0,50}?(?<![\d.])(\d\.\d{4,10})(?![\d%])",
     re.IGNORECASE,
@@ -41,8 +42,14 @@ def seed_results(
     are of another stage or an earlier run.
     """
     tabled, row = _seeds_in_tables(document, final)
-    for reader in (_seeds_by_key, _seeds_in_lists, _seeds_parallel):
-        seeds, source = reader(facts)
+    keyed = list(_seeds_by_key(facts))
+    if _are_positions(facts, {seed for seed, _, _ in keyed}):
+        keyed = []
+    for seeds, source in (
+        _one_score_each(keyed, final),
+        _one_score_each(list(_seeds_in_lists(facts)), final),
+        _seeds_parallel(facts),
+    ):
         if seeds:
             closer = final and tabled and _off(tabled, final) + 4e-4 < _off(seeds, final)
             if closer and len(tabled) >= len(seeds):
@@ -74,33 +81,49 @@ def _results(seeds: dict[int, float]) -> tuple[SeedResult, ...]:
     return tuple(SeedResult(seed=seed, val_bpb=bpb) for seed, bpb in seeds.items())
 
 
-def _seeds_by_key(facts: Sequence[Fact]) -> tuple[dict[int, float], Source | None]:
-    """{"seed_results": {"1337": {"val_bpb": …}}}, {"seed_1337": 1.1}, and the like."""
-    best: dict[int, tuple[int, float, Source]] = {}
+def _seeds_by_key(facts: Sequence[Fact]) -> Iterator[tuple[int, str, Found]]:
+    """{"seed_results": {"1337": {"val_bpb": …}}}, {"seed_1337": 1.1}: seed, key, score."""
     for fact in facts:
         if ELSEWHERE.search("/".join(fact.path).lower()) or "disclosure" in "/".join(fact.path):
             continue
-        for depth, part in enumerate(fact.path):
+        for depth, part in enumerate(fact.path[-2:], start=max(0, len(fact.path) - 2)):
             match = re.fullmatch(r"(?:seed[_ ]?)?(\d{1,6})", part)
-            parent = "/".join(fact.path[:depth]).lower()
-            if (
-                not match
-                or ("seed" not in parent and "seed" not in part)
-                or depth < len(fact.path) - 2
-            ):
+            above = "/".join(fact.path[:depth]).lower()
+            last = depth == len(fact.path) - 1
+            if not match or ("seed" not in above and "seed" not in part):
                 continue
-            key = "val_bpb" if depth == len(fact.path) - 1 else fact.key
-            if key not in _SEED_FINAL or (value := json_score(fact)) is None:
+            if last and part.isdigit() and _is_list(facts, fact):
                 continue
-            if depth == len(fact.path) - 1 and fact.path[-1].isdigit() and _is_list(facts, fact):
-                continue
-            rank = _SEED_FINAL.index(key)
-            seed = int(match.group(1))
-            if seed not in best or rank < best[seed][0]:
-                best[seed] = (rank, value, json_source(fact))
-    if not best or (list(best) == list(range(len(best))) and _positions(facts, best)):
-        return {}, None
-    return {seed: value for seed, (_, value, _) in best.items()}, next(iter(best.values()))[2]
+            if (value := json_score(fact)) is not None:
+                key = "val_bpb" if last else fact.key
+                yield int(match.group(1)), key, Found(value, json_source(fact))
+
+
+def _one_score_each(
+    read: Sequence[tuple[int, str, Found]], final: Found | None
+) -> tuple[dict[int, float], Source | None]:
+    """Of several scores of each seed the final one: by its name, or as their mean says.
+
+    A key with a name of its own (`val_bpb_nelbo_k256`) is taken where its mean is the final score
+    and that of the usual names is not.
+    """
+    best: dict[int, Found] = {}
+    for name in _SEED_FINAL:
+        for seed, key, found in read:
+            if key == name:
+                best.setdefault(seed, found)
+    best = {seed: best[seed] for seed, _, _ in read if seed in best}  # in the file's order
+    for name in dict.fromkeys(key for _, key, _ in read if "bpb" in key and final):
+        other = {seed: found for seed, key, found in read if key == name}
+        near = final is not None and _far(other, final) < _SAME_MEAN
+        if near and final is not None and not (best and _far(best, final) < _SAME_MEAN):
+            best = other
+    source = next(iter(best.values())).source if best else None
+    return {seed: found.value for seed, found in best.items()}, source
+
+
+def _far(seeds: dict[int, Found], final: Found) -> float:
+    return _off({seed: found.value for seed, found in seeds.items()}, final)
 
 
 def _is_list(facts: Sequence[Fact], fact: Fact) -> bool:
@@ -113,31 +136,25 @@ def _is_list(facts: Sequence[Fact], fact: Fact) -> bool:
     return siblings == [str(i) for i in range(len(siblings))]
 
 
-def _positions(facts: Sequence[Fact], best: dict[int, tuple[int, float, Source]]) -> bool:
+def _are_positions(facts: Sequence[Fact], seeds: set[int]) -> bool:
     """Whether 0, 1, 2 are list positions: then each element names its own seed."""
-    return any(
-        fact.key == "seed" and any(part.isdigit() and int(part) in best for part in fact.path)
+    return seeds == set(range(len(seeds))) and any(
+        fact.key == "seed" and any(part.isdigit() and int(part) in seeds for part in fact.path)
         for fact in facts
     )
 
 
-def _seeds_in_lists(facts: Sequence[Fact]) -> tuple[dict[int, float], Source | None]:
-    """[{"seed": 1337, "val_bpb": …}, …]."""
-    seeds: dict[int, float] = {}
-    source = None
+def _seeds_in_lists(facts: Sequence[Fact]) -> Iterator[tuple[int, str, Found]]:
+    """[{"seed": 1337, "val_bpb": …}, …]: seed, key, score."""
     for fact in facts:
         number = json_number(fact)
         if fact.key != "seed" or len(fact.path) < 2 or number is None:
             continue
         if ELSEWHERE.search("/".join(fact.path).lower()):
             continue
-        siblings = {f.key: f for f in facts if f.path[:-1] == fact.path[:-1]}
-        for key in _SEED_FINAL:
-            if key in siblings and (value := json_score(siblings[key])) is not None:
-                seeds.setdefault(int(number), value)
-                source = source or json_source(siblings[key])
-                break
-    return seeds, source
+        for beside in facts:
+            if beside.path[:-1] == fact.path[:-1] and (value := json_score(beside)) is not None:
+                yield int(number), beside.key, Found(value, json_source(beside))
 
 
 def _seeds_parallel(facts: Sequence[Fact]) -> tuple[dict[int, float], Source | None]:
@@ -167,26 +184,47 @@ def _seeds_in_tables(
         for index in columns.bpb:
             if final is None and stage_of(table.header[index]) == "raw":
                 continue  # of a run that got no further
-            seeds: dict[int, float] = {}
-            first = None
-            for row in table.rows:
-                seed = parse_seed(cell(row, columns.seed))
-                value = cell_score(row, index)
-                if seed is not None and value is not None and seed not in seeds:
-                    seeds[seed] = value
-                    first = first or Source(file=document.name, line=row.line)
-            if seeds and first:
-                distance = abs(fmean(seeds.values()) - final.value) if final else 0.0
-                candidates.append((round(distance, 4), -index, seeds, first))
+            for seeds, line in _runs(table, columns, index):
+                source = Source(file=document.name, line=line)
+                candidates.append((_distance(seeds, final), -index, seeds, source))
     for table in document.tables:  # seeds across the columns: | Metric | Seed 1337 | Seed 42 |
-        seeds, source = _seeds_across(document, table, final)
-        if seeds and source:
-            distance = abs(fmean(seeds.values()) - final.value) if final else 0.0
-            candidates.append((round(distance, 4), 0, seeds, source))
+        across, row = _seeds_across(document, table, final)
+        if across and row:
+            candidates.append((_distance(across, final), 0, across, row))
     if not candidates:
         return {}, None
-    distance, _, seeds, source = min(candidates, key=lambda c: (c[0], c[1]))
+    last = min(c[0] for c in candidates) > _SAME_MEAN  # no mean is the final score: the last stage
+    distance, _, seeds, source = min(
+        candidates, key=lambda c: (c[0] > 0.02, c[1], c[0]) if last else (c[0] > 0.02, c[0], c[1])
+    )
     return ({}, None) if final and distance > 0.02 else (seeds, source)
+
+
+def _distance(seeds: dict[int, float], final: Found | None) -> float:
+    """How far the final score lies from the seeds' mean; not at all where it is one of theirs."""
+    if final is None or any(abs(value - final.value) < 6e-5 for value in seeds.values()):
+        return 0.0
+    return round(_off(seeds, final), 4)
+
+
+def _runs(table: Table, columns: Columns, index: int) -> list[tuple[dict[int, float], int]]:
+    """A column's scores by seed, with their first line; apart where rows name different runs.
+
+    Only a table that has one seed more than once holds several runs, each by its label.
+    """
+    read = [
+        (seed, value, cell(row, columns.label), row.line)
+        for row in table.rows
+        if (seed := parse_seed(cell(row, columns.seed or 0))) is not None
+        and (value := cell_score(row, index)) is not None
+    ]
+    several = len({seed for seed, *_ in read}) < len(read) and columns.label != columns.seed
+    runs: dict[str, tuple[dict[int, float], int]] = {}
+    for seed, value, label, line in read:
+        seeds, _ = runs.setdefault(label if several else "", ({}, line))
+        seeds.setdefault(seed, value)
+    most = max((len(seeds) for seeds, _ in runs.values()), default=0)
+    return [run for run in runs.values() if len(run[0]) == most]
 
 
 def _seeds_in_lines(

@@ -12,11 +12,18 @@ from statistics import fmean
 
 from scripts.causal.leaderboard.contrasts import contrast, slug
 from scripts.causal.leaderboard.document import Document, Table
-from scripts.causal.leaderboard.mentions import variables_in
 from scripts.causal.leaderboard.numbers import scores
 from scripts.causal.leaderboard.schema import Ablation, Source
 from scripts.causal.leaderboard.submission_json import Fact
-from scripts.causal.leaderboard.tables import cell, cell_score, columns_of, mean_row, parse_seed
+from scripts.causal.leaderboard.tables import (
+    Columns,
+    cell,
+    cell_score,
+    columns_of,
+    mean_row,
+    parse_seed,
+)
+from scripts.causal.leaderboard.techniques import variables_in
 
 ORDER = ("raw", "averaged", "adapted", "quantized", "sliding", "ttt", "slot", "mixed")
 STAGE_CONTRASTS = {
@@ -29,10 +36,27 @@ STAGE_CONTRASTS = {
     "mixed": ("ngram_mix", "model alone", "mixed with n-gram statistics"),
 }
 _RUN = re.compile(r"baseline|sota|\bours?\b|\bthis\b|#\d|=|^\W*\+", re.IGNORECASE)
-_BRACKET = re.compile(r"\([^()]*(?:\bM?B\b|layer|\d[xL])[^()]*\)")
+_BRACKET = re.compile(
+    r"\(?\b(?:s|stride) ?= ?\d{1,4}\b\)?|\([^()]*(?:\bM?B\b|layer|\d[xL])[^()]*\)"
+)
 _STAGE_WORD = re.compile(
     r"\bpre[- ]|\bpost[- ]|round-?trip|\braw\b|\bfinal\b|\bbefore\b|\bafter\b|\bsliding\b|"
     r"quantized\b|\bstop\b|\bfloat\b|\bfp32\b|\bTTT\b",
+    re.IGNORECASE,
+)
+_START = re.compile(
+    r"\b(?:base|static|raw|bf16|training|checkpoint|last|live|standard|non-overlap\w*|"
+    r"full eval)\b",
+    re.IGNORECASE,
+)
+_FINAL = re.compile(r"^\W*final\b(?!.*\d-?gram)", re.IGNORECASE)
+_SPOKEN = (("mixed", r"\b(?:n|\d)-?gram\b|\bPPM\b"), ("ttt", r"\bTTT\b"), ("sliding", r"sliding"))
+_APART = 0.1  # bpb: more than quantization and evaluation make of one run
+_BARE = re.compile(r"^\W*(?:final )?val_?bpb\W*$", re.IGNORECASE)
+_SCORE_WORD = re.compile(r"\W*(?:val_)?bp[bp]\b\W*", re.IGNORECASE)
+_GENERIC = re.compile(
+    r"\b(?:best|final|exact|official|reported?|claim\w*|full|standard|chunked|reference|this|ours?|pr|"
+    r"seed|rt|score|gain|improvement|delta|submission|value|post|pre|total|peak|mean|pass|training|checkpoint|val|eval)\b|#\d",
     re.IGNORECASE,
 )
 _NO_SCORE = re.compile(
@@ -50,10 +74,15 @@ def stage_of(label: str) -> str | None:
     ):
         return None
     if re.search(r"\bpre[ -]?ttt|\bbefore ttt|\bno ttt|\bw/o ttt|\bwithout ttt", text):
+        if re.search(r"\bema\b|\bswa\b", text) and not re.search(r"slid|quant|int\d", text):
+            return "averaged"
         return "sliding" if "slid" in text or "quant" not in text else "quantized"
     if re.search(r"\bslot\b", text):
         return None if re.search(r"\bpre[ -]|\bno\b|w/o|without|before", text) else "slot"
-    if re.search(r"n-?gram|\bppm\b|\bcache\b|\bmixer\b", text):
+    if re.search(r"(?:n|\d)-?gram|\bppm\b|\bcache\b|\bmixer\b|\bblend", text) or (
+        re.search(r"\bmix(?:ed|ture)?\b", text)
+        and not re.search(r"quant|int\d|precision|round", text)
+    ):
         return None if re.search(r"\bpre[ -]|\bno\b|without|before", text) else "mixed"
     if re.search(r"ttt\b|test[ -]time", text):
         return "adapted" if re.search(r"pre[ -]?quant", text) else "ttt"
@@ -64,9 +93,9 @@ def stage_of(label: str) -> str | None:
     ):
         return "averaged"
     if re.search(
-        r"\bpre[ -]?(?:quant|gptq)|\bstep[ :]{0,2}\d+|\btrain-time|\bstop[ -]time|"
-        r"\bpre[ -]?ema|bpb \(train\)|\bunquantized|\bat stop|\bbefore quant|\bfull precision|"
-        r"\bfp32|\bfloat",
+        r"\bpre[ -]?(?:quant|gptq|export|round-?trip)|\bstep[ :]{0,2}\d+|\btrain-time|"
+        r"\bstop[ -]time|\bpre[ -]?ema|bpb \(train\)|\bunquantized|\bat stop|\bbefore quant|"
+        r"\bfull precision|\bfp32|\bfloat",
         text,
     ):
         return "raw"
@@ -78,15 +107,27 @@ def stage_of(label: str) -> str | None:
 
 
 def stage_contrasts(
-    document: Document, facts: Sequence[Fact], listed: Sequence[Table] = ()
+    document: Document,
+    facts: Sequence[Fact],
+    listed: Sequence[Table] = (),
+    final: float | None = None,
 ) -> list[Ablation]:
-    """Contrasts between neighbouring stages, from the place that reports most of them."""
+    """Contrasts between neighbouring stages, from the place that reports most of them.
+
+    Where nothing but the score before quantization is told, `final` is what came of it.
+    """
     places = [_from_columns(document, table) for table in document.tables]
     places += [_from_rows(document, table) for table in (*document.tables, *listed)]
     places += [_from_metrics(document), _from_json(facts)]
     most = max(places, key=len)  # the first of equals: tables of seeds come with means
+    if final is not None and len(most) == 1 and (raw := most.get("raw")):
+        lost = final - raw[0]
+        windowed = re.search(r"\bsliding", document.text, re.IGNORECASE)
+        if raw[1].file == document.name and 5e-6 < abs(lost) < _APART and (lost > 0 or windowed):
+            most = {"raw": raw, "quantized" if lost > 0 else "sliding": (final, raw[1])}
     ladder = _contrasts(document, most) if len(most) >= 2 else []
-    return [*_before_and_after(document), *ladder]
+    beyond = [found for table in document.tables for found in _beyond(document, table)]
+    return [*_before_and_after(document), *ladder, *beyond]
 
 
 def _before_and_after(document: Document) -> list[Ablation]:
@@ -129,10 +170,10 @@ def _from_columns(document: Document, table: Table) -> Stages:
         return {}
     stages: Stages = {}
     mean = mean_row(table)
-    for index in columns.bpb:
-        stage = stage_of(table.header[index])
-        if stage is None:
-            continue
+    seeds = [parse_seed(cell(row, columns.seed)) for row in table.rows]
+    if mean is None and len(set(seeds)) < len(seeds):
+        return {}  # several runs, each with a seed
+    for index, stage in _staged(document, table, columns).items():
         each = [
             v
             for row in table.rows
@@ -152,12 +193,77 @@ def _from_columns(document: Document, table: Table) -> Stages:
     return stages
 
 
+def _beyond(document: Document, table: Table) -> list[Ablation]:
+    """A seed table's last score column, where it names what no stage is: "Sliding | ETLB BPB"."""
+    columns = columns_of(table)
+    mean = mean_row(table)
+    if columns.seed is None or mean is None or len(columns.bpb) < 2 or columns.delta:
+        return []
+    before, after = columns.bpb[-2:]
+    title = _SCORE_WORD.sub(" ", table.header[after])
+    was, value = (cell_score(table.rows[mean], index) for index in (before, after))
+    if (
+        not (stage_of(table.header[before]) and re.search("[A-Za-z]{3}", title))
+        or stage_of(table.header[after])
+        or _GENERIC.search(title)
+        or was is None
+        or value is None
+    ):
+        return []
+    named = variables_in(title)
+    line = table.rows[mean].line
+    return [
+        contrast(
+            variable=named[0][0] if named else f"other:{slug(title)}",
+            control=table.header[before][:80],
+            treatment=title.strip()[:80],
+            delta=value - was,
+            quote=document.quote(line),
+            source=Source(file=document.name, line=line),
+        )
+    ]
+
+
+def _staged(document: Document, table: Table, columns: Columns) -> dict[int, str]:
+    """Index → stage of a seed table's score columns.
+
+    A "Base val_bpb" is what the first stage beside it starts from; "Final" is what comes after
+    a "Pre-TTT" or, of quantized weights, what the submission evaluates with.
+    """
+    titles = {index: table.header[index] for index in columns.bpb}
+    stages = {index: stage for index, title in titles.items() if (stage := stage_of(title))}
+    unknown = [index for index in titles if index not in stages]
+    if len(unknown) != 1 or not stages:
+        return stages
+    index, others = unknown[0], list(stages.values())
+    if _START.search(titles[index]) and index < min(stages):
+        follows = ORDER.index(others[0])
+        stages[index] = "raw" if follows <= ORDER.index("quantized") else ORDER[follows - 1]
+    elif _FINAL.search(titles[index]) and index > max(stages):
+        if re.search(r"\bpre[- ]?ttt", titles[max(stages)], re.IGNORECASE):
+            stages[index] = "ttt"
+        elif others[-1] == "quantized":
+            stages[index] = "ttt" if re.search(r"\bTTT\b", document.text) else "sliding"
+    elif _BARE.match(titles[index]) and others == ["raw"]:
+        stages[index] = _evaluated(document)
+    return dict(sorted(stages.items()))
+
+
+def _evaluated(document: Document) -> str:
+    """The last stage that a README speaks of at all."""
+    return next(
+        (stage for stage, word in _SPOKEN if re.search(word, document.text, re.IGNORECASE)),
+        "quantized",
+    )
+
+
 def stage_rows(labels: Sequence[str]) -> dict[int, str]:
     """Index → stage of the rows, where most of the labels name the stages of one run."""
     stages = {
         index: stage
         for index, label in enumerate(labels)
-        if not _RUN.search(label) and (stage := stage_of(_BRACKET.sub(" ", label)))
+        for bare in [_BRACKET.sub(" ", label)]
+        if not _RUN.search(bare) and (stage := stage_of(bare or label))
     }
     spoken = sum(bool(_STAGE_WORD.search(label)) for label in labels)
     enough = len(stages) * 2 >= len(labels) and spoken >= 2

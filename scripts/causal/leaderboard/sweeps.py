@@ -10,7 +10,6 @@ from scripts.causal.leaderboard.contrasts import (
     Reading,
 )
 from scripts.causal.leaderboard.document import Row, Table
-from scripts.causal.leaderboard.mentions import variables_in
 from scripts.causal.leaderboard.numbers import parse_number
 from scripts.causal.leaderboard.row_contrasts import row_contrast, scored
 from scripts.causal.leaderboard.schema import Ablation
@@ -28,6 +27,7 @@ from scripts.causal.leaderboard.tables import (
     cell_score,
     is_log,
 )
+from scripts.causal.leaderboard.techniques import variables_in
 
 _COURSE = re.compile(  # each row goes on from the row before
     r"\bprogress(?:ion)?\b|journey|timeline|evolution|history|trajectory|ladder|incremental|"
@@ -37,14 +37,16 @@ _COURSE = re.compile(  # each row goes on from the row before
 _DISCARDED = re.compile(r"\bdiscard|\breject|\brevert|\babandon", re.IGNORECASE)
 _VARIED = re.compile(r"sweep|ablat|\bscan\b|\bgrid\b", re.IGNORECASE)
 _CODE_NAME = re.compile(r"\W*(?=\w*[A-Za-z])\w*[_\d]\w*\W*$")  # AB3_011: says nothing of the run
-_VALUE = re.compile(r"\W*\d[\w.,%]{0,9}\W*$")
+_VALUE = re.compile(r"\W*\d[\w.,%]{0,9}\W*(?:\([^()\n]{0,60}\)\W*)?$")
 _CHANGES = re.compile(r"\W*(?:changes?|modification|variation|difference|what changed)\b", re.I)
 _CALLED = re.compile(r"\W*(?:naive |the )?(?:baseline|control|default|none)\b", re.IGNORECASE)
 _BARE_CODE = re.compile(r"\W*[A-Za-z]{1,3}[-_ ]?\d{1,3}[a-z]?\W*$")  # R2, exp 12
 _MEASURED = re.compile(
-    r"time|\bsteps?\b|params|\bms\b|size|memory|note|status|\bvs\b|date|delta|Δ|loss|speed",
+    r"time|\bsteps?\b|gpus?\b|hardware|params|\bms\b|size|memory|note|status|\bvs\b|date|delta|Δ|loss|speed|"
+    r"\bfits?\b|complian|legal|learning|valid|result|reason|\bwhy\b|comment|verdict|artifact|\bMB\b",
     re.IGNORECASE,
 )
+_ASSIGNS = re.compile(r"\W*[A-Za-z][A-Za-z_]{2,}\s?=")
 _VARIANTS = re.compile(r"\bvariants?\b|\bsetting\b|\bconfig", re.IGNORECASE)
 SWEPT = re.compile(r"sweep|ablat|\bscan|tuning|\bvs\b", re.IGNORECASE)
 
@@ -84,10 +86,20 @@ def score_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Abl
         return
     if base == len(rows) - 1 > 2 and re.search(r"\bSOTA\b", labels[base]):
         return  # the leaderboard's best, for orientation
+    grid = _is_grid(bare)
     course = bool(_COURSE.search(titles)) and base == 0
     for position, (row, value) in enumerate(rows):
         label = labels[position]
         if position == base or PULL_REQUEST.search(label) or _BARE_CODE.match(label):
+            continue
+        if grid:
+            label, onto_row, one = _nearest(
+                table, columns, [row for row, _ in rows], position, base
+            )
+            if label and abs(value - rows[onto_row][1]) < 1:
+                delta = value - rows[onto_row][1]
+                kind = "single" if one else "bundle"
+                yield from row_contrast(reading, row, label, delta, "bpb", kind)
             continue
         follows = position > 0 and (course or bool(PLUS.match(label)))
         before = position - 1
@@ -147,6 +159,9 @@ def _control(table: Table, columns: Columns, rows: list[tuple[Row, float]]) -> i
     if (is_log(table, columns.label) and not swept) or (coded * 2 >= len(bare) == len(set(bare))):
         return None
     title = table.header[columns.label]
+    alone = bare.count(bare[0]) == 1 and _is_grid(bare)
+    if alone and _VARIED.search(" / ".join(table.section)):
+        return 0  # CE, then P2 with one gamma after the other
     if not (valued or _VARIED.search(titles_of(table)) or _VARIANTS.search(title)):
         return None
     return next((i for i, label in enumerate(bare) if valued and parse_number(label) == 0), 0)
@@ -158,28 +173,58 @@ def _labels(table: Table, columns: Columns, rows: list[Row], base: int) -> list[
     | cosine | 0.95 | beside | cosine | 0.99 | varies the second column's setting only.
     """
     bare = [cell(row, columns.label) for row in rows]
-    if len(set(bare)) == len(bare):
+    if not _is_grid(bare):
         return [_named(label, table.header[columns.label]) for label in bare]
+    free = _settings(table, columns)
+    return [_changes(table, free, row, rows[base]) for row in rows]
+
+
+def _is_grid(labels: list[str]) -> bool:
+    """Whether labels repeat: the rows differ in other columns too."""
+    return len(set(labels)) < len(labels)
+
+
+def _settings(table: Table, columns: Columns) -> list[int]:
+    """The columns of what was set, from the label on."""
     taken = {*columns.bpb, *columns.delta, *columns.size}
-    free = [
+    return [
         index
         for index in range(columns.label, len(table.header))
         if index not in taken and not _MEASURED.search(table.header[index])
     ]
-    return [
-        ", ".join(
-            f"{table.header[i]} = {cell(row, i)}"
-            for i in free
-            if cell(row, i) != cell(rows[base], i)
-        )
-        for row in rows
-    ]
+
+
+def _changes(table: Table, settings: list[int], row: Row, other: Row) -> str:
+    return ", ".join(
+        f"{table.header[i]} = {cell(row, i)}" for i in settings if cell(row, i) != cell(other, i)
+    )
+
+
+def _nearest(
+    table: Table, columns: Columns, rows: list[Row], at: int, base: int
+) -> tuple[str, int, bool]:
+    """Of a grid's row: what it changes, against which row, and whether that is one setting.
+
+    The control where the row differs from it in one column, else the last row before that it so
+    differs from, else the control.
+    """
+    settings = _settings(table, columns)
+    for other in (base, *range(at - 1, -1, -1)):
+        differing = [i for i in settings if cell(rows[at], i) != cell(rows[other], i)]
+        if len(differing) == 1 and other != at:
+            return _changes(table, settings, rows[at], rows[other]), other, True
+    return _changes(table, settings, rows[at], rows[base]), base, False
 
 
 def _named(label: str, title: str) -> str:
     """A row's label, with its column's title where that says what the bare value is of."""
-    if not variables_in(label) and (
-        variables_in(f"{title} = {label}") or not re.search("[A-Za-z]", label)
+    if (
+        not variables_in(label)
+        and not _ASSIGNS.match(label)
+        and (
+            variables_in(f"{title} = {label}")
+            or not re.search("[A-Za-z]", label.partition("(")[0])
+        )
     ):
         return f"{title} = {label}"
     return label

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 from interventions.vocabulary import load_variables
@@ -14,8 +15,8 @@ from scripts.causal.leaderboard.contrasts import (
     slug,
 )
 from scripts.causal.leaderboard.document import Row, Table
-from scripts.causal.leaderboard.mentions import variables_in
-from scripts.causal.leaderboard.row_contrasts import TOTAL, row_contrast, scored
+from scripts.causal.leaderboard.nats import in_nats, loss_columns
+from scripts.causal.leaderboard.row_contrasts import TOTAL, beyond, closes, row_contrast, scored
 from scripts.causal.leaderboard.schema import Ablation
 from scripts.causal.leaderboard.stages import STAGE_CONTRASTS, stage_of
 from scripts.causal.leaderboard.sweeps import SWEPT, of_something_else, score_rows
@@ -24,11 +25,15 @@ from scripts.causal.leaderboard.table_pairs import (
     gain_rows,
     metric_rows,
     paired_columns,
+    paired_seeds,
     stage_changes,
 )
 from scripts.causal.leaderboard.table_roles import (
+    BASELINE,
     PLUS,
     PULL_REQUEST,
+    VALUE,
+    introduced,
     role_of,
     titles_of,
 )
@@ -39,8 +44,6 @@ from scripts.causal.leaderboard.table_signs import (
     signed,
 )
 from scripts.causal.leaderboard.tables import (
-    MEAN,
-    SPREAD,
     Columns,
     cell,
     cell_delta,
@@ -48,7 +51,7 @@ from scripts.causal.leaderboard.tables import (
     columns_of,
     is_log,
 )
-from scripts.causal.leaderboard.technique_evidence import own_column
+from scripts.causal.leaderboard.techniques import own_column, variables_in
 
 _NOT_A_CHANGE = re.compile(
     r"\W*(?:val[_ ]loss|loss|artifact|size|bytes|time|steps?|params|std|throughput|memory)\b",
@@ -65,8 +68,13 @@ _JOINED = re.compile(r"^\W*(?:both|all|combined|everything)\b", re.IGNORECASE)
 
 def table_contrasts(reading: Reading, listed: Sequence[Table] = ()) -> Iterator[list[Ablation]]:
     """Yield the contrasts of each table, and of each list that stands for one."""
-    for table in (*reading.document.tables, *listed):
+    for table in (*introduced(reading.document), *listed):
         columns = columns_of(table)
+        if not (columns.bpb or columns.delta) and (losses := loss_columns(table)):
+            columns = replace(columns, bpb=losses)
+            if role_of(table, columns) in ("ladder", "sweep"):
+                yield in_nats(list(score_rows(reading, table, columns)))
+            continue
         role = role_of(table, columns)
         if role == "versus":
             yield list(paired_columns(reading, table))
@@ -80,6 +88,8 @@ def table_contrasts(reading: Reading, listed: Sequence[Table] = ()) -> Iterator[
             yield list(_steps(reading, table, columns))
         elif role == "sweep":
             yield list(score_rows(reading, table, columns))
+        elif role == "seeds":
+            yield list(paired_seeds(reading, table, columns))
         yield list(difference_rows(reading, table, columns))
 
 
@@ -95,7 +105,10 @@ def metric_contrasts(reading: Reading) -> Iterator[list[Ablation]]:
 
 
 def _delta_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ablation]:
-    index = columns.delta[-1]
+    index = next(
+        (i for i in reversed(columns.delta) if not re.search("nats", table.header[i], re.I)),
+        columns.delta[-1],
+    )
     title = table.header[index]
     unit = "nats" if re.search("nats", title, re.I) and "bpb" not in title.lower() else "bpb"
     flipped = flipped_by(reading, table, columns)
@@ -109,10 +122,15 @@ def _delta_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ab
     for row in rows:
         label = cell(row, columns.label)
         delta = cell_delta(row, index)
-        if delta is None or SPREAD.search(label) or MEAN.search(label) or NOT_RUN.search(label):
+        if delta is None or closes(label) or NOT_RUN.search(label):
             continue
         if _NOT_A_CHANGE.match(label):
             continue
+        if (
+            re.search(r"\bm-?bp[bp]\b", title, re.IGNORECASE)
+            and "bp" not in cell(row, index).lower()
+        ):
+            delta /= 1000
         if column_variable:
             text = cell(row, index)
             yield gap_contrast(reading, row, column_variable, delta, text, flipped, unit)
@@ -121,13 +139,17 @@ def _delta_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ab
             continue
         delta = signed(delta, cell(row, index), title, flipped)
         delta = running.get(row.line, _exact(table, columns, row, delta))
+        if (last := _goes_on(table, columns, row, delta)) is not None:
+            label = beyond(label, cell(last, columns.label))
         if abs(delta) > 2:
             continue
         kind = "cumulative" if ladder and PLUS.match(label) else "single"
+        if VALUE.match(label) and BASELINE.search(label) and _from_ours(table, columns):
+            delta, label = -delta, _bare_value(table, columns, label)
         if stated := _stated(reading, row, columns, label, delta, unit):
             yield stated
         else:
-            if not re.search("[A-Za-z]{2}", label):
+            if VALUE.match(label) or not re.search("[A-Za-z]{2}", label):
                 if is_log(table, columns.label) and not SWEPT.search(titles_of(table)):
                     continue
                 label = f"{table.header[columns.label]} = {label}"
@@ -137,9 +159,32 @@ def _delta_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ab
             yield from row_contrast(reading, row, label, delta, unit, kind, ends)
 
 
+def _from_ours(table: Table, columns: Columns) -> bool:
+    """Whether a row's change is zero: the others count from the setting that was chosen."""
+    texts = [cell(row, columns.delta[-1]) for row in table.rows]
+    return any(re.match(r"\W{0,4}0(?:\.0+)?(?![.\d])", text) for text in texts)
+
+
+def _bare_value(table: Table, columns: Columns, label: str) -> str:
+    return f"{table.header[columns.label]} = {label.partition('(')[0]}"
+
+
+def _goes_on(table: Table, columns: Columns, row: Row, delta: float) -> Row | None:
+    """The row before, where a row's delta counts from it."""
+    at = table.rows.index(row)
+    if not (at and columns.bpb):
+        return None
+    last = table.rows[at - 1]
+    before, after = cell_score(last, columns.bpb[-1]), cell_score(row, columns.bpb[-1])
+    stepped = before is not None and after is not None and abs(after - before - delta) < 6e-4
+    return last if stepped else None
+
+
 def _exact(table: Table, columns: Columns, row: Row, delta: float) -> float:
     """A rounded change, computed anew from the two scores that it is the difference of."""
     at = table.rows.index(row)
+    if re.search(r"\d\.\d{4}", cell(row, columns.delta[-1])):
+        return delta  # not rounded
     for index in columns.bpb[-1:]:
         onto, score = (
             [match for other in rows if (match := _FULL.match(cell(other, index)))]
@@ -248,10 +293,11 @@ def _steps(reading: Reading, table: Table, columns: Columns) -> Iterator[Ablatio
     added = [(a, b) for (_, a), (row, b) in pairwise(rows) if PLUS.match(cell(row, columns.label))]
     ladder = sum(after > before for before, after in added) * 2 <= len(added)
     begun = False
-    for (_, before), (row, after) in pairwise(rows):
+    for (last, before), (row, after) in pairwise(rows):
         label = cell(row, columns.label)
         begun = begun or bool(PLUS.match(label))
         other = _ANOTHER.match(label) or TOTAL.match(label) or PULL_REQUEST.search(label)
         if begun and (PLUS.match(label) or not other):
             onto, kind = (before, "cumulative") if ladder else (rows[0][1], "single")
-            yield from row_contrast(reading, row, label, after - onto, "bpb", kind)
+            named = beyond(label, cell(last, columns.label)) if ladder else label
+            yield from row_contrast(reading, row, named, after - onto, "bpb", kind)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from statistics import fmean
 
 from scripts.causal.leaderboard.contrasts import (
+    GAIN,
     Reading,
     at_line,
     slug,
 )
 from scripts.causal.leaderboard.document import Table
-from scripts.causal.leaderboard.mentions import variables_in
 from scripts.causal.leaderboard.schema import Ablation
 from scripts.causal.leaderboard.stages import STAGE_CONTRASTS, stage_of
 from scripts.causal.leaderboard.table_roles import (
@@ -27,12 +28,16 @@ from scripts.causal.leaderboard.tables import (
     cell,
     cell_delta,
     cell_score,
+    mean_row,
 )
+from scripts.causal.leaderboard.techniques import variables_in
 
 _COMPARES = re.compile(
     r"\bgain|\bimprove|\bdelta|Δ|\bpenalty|\bgap\b|\bbenefit|\bdegradation|\bvs\.?\b|\bcost\b",
     re.IGNORECASE,
 )
+_UNIT = re.compile(r"\W*(?:val_?)?\bbp[bp]\b\W*", re.IGNORECASE)
+_SAME = 6e-4  # bpb: what rounding leaves between a difference and the column that states it
 _WITH = re.compile(r"^(?:with|\+)\s", re.IGNORECASE)
 _DIFFERENCE = re.compile(
     r"\W*(?:Δ|delta|difference|improvement|change|gain)\W*(?:$|vs|over|from|against)", re.I
@@ -59,28 +64,79 @@ def paired_columns(reading: Reading, table: Table) -> Iterator[Ablation]:
             or abs(after - before) > 1
         ):
             continue
-        title = table.header[treatment]
-        absent = ABSENT.search(table.header[control])
-        known = set() if absent else {name for name, _, _ in variables_in(table.header[control])}
-        named = [name for name, _, _ in variables_in(title) if name not in known]
-        kind = "single"
         if all(stages) and stages[1] in STAGE_CONTRASTS:
-            variable = STAGE_CONTRASTS[stages[1]][0]
-        elif len(named) == 1:
-            variable = named[0]
-        elif named or (not absent and _whole(title, table)):
-            variable, kind = "other:bundle", "bundle"
+            variable, kind = STAGE_CONTRASTS[stages[1]][0], "single"
         else:
-            variable = f"other:{slug(_WITH.sub('', title))}"
+            variable, kind = _difference_of(table, control, treatment)
         yield at_line(
             reading,
             row.line,
             variable=variable,
             control=table.header[control][:80],
-            treatment=title[:80],
+            treatment=table.header[treatment][:80],
             delta=after - before,
             kind=kind,
         )
+
+
+def _difference_of(table: Table, control: int, treatment: int) -> tuple[str, str]:
+    """Return the variable two columns differ in, as their titles tell, and the contrast's kind."""
+    title = table.header[treatment]
+    absent = ABSENT.search(table.header[control])
+    known = set() if absent else {name for name, _, _ in variables_in(table.header[control])}
+    named = [name for name, _, _ in variables_in(title) if name not in known]
+    if len(named) == 1:
+        return named[0], "single"
+    if named or (not absent and _whole(title, table)):
+        return "other:bundle", "bundle"
+    return f"other:{slug(_UNIT.sub('', _WITH.sub('', title)))}", "single"
+
+
+def paired_seeds(reading: Reading, table: Table, columns: Columns) -> Iterator[Ablation]:
+    """| Seed | Control | Treatment | Δ |, each seed run twice: the difference of the means.
+
+    The column of differences tells which of the two is the treatment.
+    """
+    if len(columns.bpb) != 2 or len(columns.delta) != 1:
+        return
+    first, second = columns.bpb
+    gains = GAIN.search(table.header[columns.delta[0]])
+    rows, turned, apart = [], 0, 0
+    for row in table.rows:
+        one, other, delta = (
+            cell_score(row, first),
+            cell_score(row, second),
+            cell_delta(row, columns.delta[0]),
+        )
+        if one is None or other is None or delta is None:
+            continue
+        rows.append((row, one, other))
+        apart += abs(other - one - delta) < _SAME
+        turned += abs(one - other - delta) < _SAME
+    titles = table.header[first], table.header[second]
+    if max(apart, turned) < 2 or apart == turned or all(map(stage_of, titles)):
+        return
+    if re.match(r"\W*pre[- ]", titles[0], re.IGNORECASE):
+        return  # stages of one run
+    mean = fmean(other - one for _, one, other in rows)
+    backwards = mean > 0 if gains else turned > apart
+    control, treatment = (second, first) if backwards else (first, second)
+    at = mean_row(table)
+    row = table.rows[at] if at is not None else rows[-1][0]
+    scores = [(one, other) for found, one, other in rows if at is None or found is row]
+    if not scores:
+        return
+    delta = fmean(other - one for one, other in scores)
+    variable, kind = _difference_of(table, control, treatment)
+    yield at_line(
+        reading,
+        row.line,
+        variable=variable,
+        control=table.header[control][:80],
+        treatment=table.header[treatment][:80],
+        delta=-delta if backwards else delta,
+        kind=kind,
+    )
 
 
 def _whole(title: str, table: Table) -> bool:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
 from typing import Literal
 
 from scripts.causal.leaderboard.contrasts import NOT_RUN
-from scripts.causal.leaderboard.document import Row, Table
-from scripts.causal.leaderboard.mentions import variables_in
+from scripts.causal.leaderboard.document import Document, Row, Table
 from scripts.causal.leaderboard.stages import stage_of, stage_rows
 from scripts.causal.leaderboard.tables import (
     Columns,
     cell,
     cell_score,
+    columns_of,
     is_index,
     is_log,
     parse_seed,
 )
+from scripts.causal.leaderboard.techniques import variables_in
 
 Role = Literal[
     "seeds", "stages", "versus", "ladder", "leave_one_out", "deltas", "sweep", "metrics", "none"
@@ -54,8 +58,18 @@ SUBMISSION = re.compile(
     r"#\d{2,5}|\bPR\b|\bsubmission|\bleaderboard|\brecord\b|\bSOTA\b|\bthis\b|\bours?\b|\bmerged\b",
     re.IGNORECASE,
 )
+VALUE = re.compile(r"\W*\d[\d.,]{0,7}[A-Za-z%]{0,2}\W*(?:\([^()\n]{0,60}\)\W*)?$")  # 48 (default)
 _ONE_RUN_VARIED = re.compile(
     r"ablat|sweep|ladder|scan|why it|failed|tried|did ?n[o']t work|compar", re.IGNORECASE
+)
+_CONTROL_ROW = re.compile(
+    r"\W*(?:(?:naive|the|our|plain|dense|uniform)\s)?(?:baseline|control|default|vanilla)\b|"
+    r"\W*(?:no|without|w/o)\s[A-Za-z]",
+    re.IGNORECASE,
+)
+_LEADS = re.compile(
+    r"ablat|sweep|\bscan\b|\bgrid\b|variants|tried|negative|failed|tested|contribut|each change",
+    re.IGNORECASE,
 )
 _ABLATED = re.compile(r"leave[- ]one|ablat|remov|without", re.IGNORECASE)
 _NO_PAIR = re.compile(r"\bseed|\bmean\b|\bstd|\bσ|\bmin\b|\bmax\b|\bstep|\bepoch|\bnote", re.I)
@@ -63,7 +77,9 @@ _NO_PAIR = re.compile(r"\bseed|\bmean\b|\bstd|\bσ|\bmin\b|\bmax\b|\bstep|\bepoc
 
 def role_of(table: Table, columns: Columns) -> Role:
     """Decide what the table reports; "none" where it holds no contrast."""
-    if NOT_RUN.search(titles_of(table)) or any(NOT_RUN.search(title) for title in table.header):
+    if NOT_RUN.search(titles_of(table)) or any(
+        NOT_RUN.search(table.header[index]) for index in (*columns.bpb, *columns.delta)
+    ):
         return "none"
     if columns.seed is not None and not _one_seed_study(table, columns):
         return "seeds"
@@ -84,6 +100,8 @@ def role_of(table: Table, columns: Columns) -> Role:
         return "leave_one_out" if one_out else "deltas"
     if STUDY.search(titles_of(table)) or _values_of_one_setting(table, columns):
         return "sweep"
+    if _controlled(labels):
+        return "sweep"
     return "none"
 
 
@@ -95,8 +113,34 @@ def _values_of_one_setting(table: Table, columns: Columns) -> bool:
         len(values) >= 2
         and bool(re.search("[A-Za-z]{2}", title))
         and not (is_log(table, columns.label) or is_index(title))
-        and all(re.fullmatch(r"\W*\d[\d.,]{0,7}[A-Za-z%]{0,2}\W*", value) for value in values)
+        and all(map(VALUE.match, values))
     )
+
+
+def _controlled(labels: list[str]) -> bool:
+    """Whether the first row is a control and no row another's submission."""
+    return (
+        2 <= len(labels) <= 12
+        and bool(_CONTROL_ROW.match(labels[0]))
+        and not any(SUBMISSION.search(label) for label in labels)
+        and not any(_CONTROL_ROW.match(label) for label in labels[1:])
+    )
+
+
+def introduced(document: Document) -> Iterator[Table]:
+    """Yield the tables, the line that leads to one ("Chunk size sweep:") as its last title."""
+    intros = {
+        following.line: before.text.rstrip().rsplit("\n", 1)[-1][-120:]
+        for before, following in pairwise(document.blocks)
+        if following.kind == "row"
+        and before.kind in ("paragraph", "item")
+        and before.text.rstrip(" *_").endswith(":")
+        and _LEADS.search(before.text.rstrip().rsplit("\n", 1)[-1][-120:])
+    }
+    for table in document.tables:
+        intro = intros.get(table.line)
+        logged = is_log(table, columns_of(table).label)
+        yield table if intro is None or logged else replace(table, section=(*table.section, intro))
 
 
 def titles_of(table: Table) -> str:
@@ -143,6 +187,8 @@ def comparable(labels: list[str], base: int, titles: str) -> bool:
     if whole * 2 > len(others):
         return False
     if _ONE_RUN_VARIED.search(titles):
+        return True
+    if not whole and _CONTROL_ROW.match(labels[base]):
         return True
     if len(others) > 1 and not whole and not SUBMISSION.search(labels[base]):
         return True

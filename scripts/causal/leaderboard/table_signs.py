@@ -6,6 +6,7 @@ import re
 
 from scripts.causal.leaderboard.contrasts import (
     BETTER,
+    GAIN,
     WORSE,
     Reading,
     at_line,
@@ -13,21 +14,32 @@ from scripts.causal.leaderboard.contrasts import (
 )
 from scripts.causal.leaderboard.document import Row, Table
 from scripts.causal.leaderboard.schema import Ablation
-from scripts.causal.leaderboard.tables import Columns
+from scripts.causal.leaderboard.tables import Columns, cell, cell_delta
+from scripts.causal.leaderboard.techniques import variables_in
 
-_BETTER_HEAD = re.compile(r"gain|improve|benefit|reduction|saving|recover", re.IGNORECASE)
+_ALWAYS_BETTER = "sliding_window_eval"  # the same weights see more context
+_SURE = 0.01  # bpb: less may be the step from one stride to another
 
 
 def flipped_by(reading: Reading, table: Table, columns: Columns) -> bool:
     """Whether this table's author writes improvements as positive numbers."""
     sign = author_sign(table, columns)
-    return sign < 0 if sign is not None else reading.positive_is_better
+    if sign is not None:
+        return sign < 0
+    known = [
+        delta
+        for row in table.rows
+        if {name for name, _, _ in variables_in(cell(row, columns.label))} == {_ALWAYS_BETTER}
+        and abs(delta := cell_delta(row, columns.delta[-1]) or 0.0) >= _SURE
+        and re.match(r"\W{0,3}[+-]", cell(row, columns.delta[-1]))
+    ]
+    return min(known) > 0 if known else reading.positive_is_better
 
 
 def signed(delta: float, text: str, title: str, flipped: bool) -> float:
     """Turn a cell's number into treatment minus control."""
     worse = WORSE.search(text)
-    gains = bool(_BETTER_HEAD.search(title)) and not re.search("vs|Δ|delta", title, re.I)
+    gains = bool(GAIN.search(title)) and not re.search("vs|Δ|delta", title, re.I)
     if not re.search(r"[+-]\s?\d", text):
         if worse:
             return abs(delta)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from scripts.causal.leaderboard.document import Row, Table
-from scripts.causal.leaderboard.numbers import SIGNED, parse_number, scores
+from scripts.causal.leaderboard.numbers import SIGNED, in_bits, parse_number, scores
 
 SEED = re.compile(r"^\W*seeds?\b|^run seed", re.IGNORECASE)
 MEAN = re.compile(r"(?<!-)\bmean|\baverage|\bavg", re.IGNORECASE)
@@ -33,7 +33,7 @@ _KIND = re.compile(r"^kind$", re.IGNORECASE)
 _STARTS = re.compile(r"[^\w+-]{0,4}(?:val_bpb\W{1,3})?\d\.\d{2,10}(?![\d%]|\.\d)")
 _EXACT = re.compile(r"[^\w+-]{0,4}(?:val_bpb\W{1,3})?\d\.\d{3}")
 _UNIT = re.compile(r"\s?(?:[KMG]i?B|ms|s|sec|x|k|M|steps?|%)\b|\s?%")
-_INDEX = re.compile(r"^\W*(?:#|no\.?|rank|exp\w*|id|run|step|nr|idx)?\W*$", re.IGNORECASE)
+_INDEX = re.compile(r"^\W*(?:#|no\.?|rank|exp\w*|id|row|run|step|nr|idx)?\W*$", re.IGNORECASE)
 _LOG = re.compile(
     r"^\W*(?:step|iter|token|time|wall|minute|hour|date|day|when|chunk|position|layer\b|block\b|"
     r"window|doc|distance|runtime|elapsed|commit|author)",
@@ -49,6 +49,7 @@ _NAME_ONLY = re.compile(
     r"\W*(?:[A-Za-z]{1,10} [A-Z]\d?|(?:[A-Za-z]{1,6}[-_ ]?)?\d[\w./:-]*|\w+_[\w.]+)\W*$"
 )
 _BYTES = re.compile(r"artifact|bytes|size|total", re.IGNORECASE)
+_ARTIFACT = re.compile(r"artifact|bytes|\bMi?B\b", re.IGNORECASE)  # the first may be "Vocab size"
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,9 @@ def columns_of(table: Table) -> Columns:
             delta.append(index)
         elif index and _is_bpb(title, cells):
             bpb.append(index)
-        elif _BYTES.search(title) and any(re.search(r"\d", cell) for cell in cells):
+        elif (_BYTES if index else _ARTIFACT).search(title) and any(
+            re.search(r"\d", cell) for cell in cells
+        ):
             size.append(index)
     taken = {seed, *bpb, *delta, *size}
     label = _label(table, [i for i in range(len(table.header)) if i not in taken])
@@ -115,7 +118,7 @@ def cell_score(row: Row, index: int) -> float | None:
 
 def cell_delta(row: Row, index: int) -> float | None:
     """Return a cell's signed change; an unsigned small number counts too."""
-    text = cell(row, index).lstrip("~ ")
+    text = in_bits(cell(row, index)).lstrip("~ ")
     if re.search(r"%", text) and not SIGNED.search(text):
         return None
     match = SIGNED.search(text)
@@ -142,7 +145,8 @@ def _label(table: Table, free: list[int]) -> int:
 
 def _describes(table: Table, index: int) -> bool:
     """Whether a column says of every row something of its own, and no verdict on it."""
-    if _VERDICT.search(table.header[index]) or not _wordy(table, index, least=3):
+    title = table.header[index]
+    if _VERDICT.search(title) or _LOG.match(title) or not _wordy(table, index, least=3):
         return False
     cells = [text for row in table.rows if (text := cell(row, index))]
     return len(set(cells)) * 4 > len(cells) * 3
@@ -160,7 +164,12 @@ def is_index(title: str) -> bool:
 
 def _names(table: Table, index: int) -> bool:
     """Whether a column can name its rows: words, or values of what its title names."""
-    return _wordy(table, index) or not is_index(table.header[index])
+    if _wordy(table, index) or not is_index(table.header[index]):
+        return True
+    if not re.search("rank", table.header[index], re.IGNORECASE):
+        return False
+    numbers = [number for row in table.rows if (number := parse_number(cell(row, index)))]
+    return bool(numbers) and max(numbers) > 2 * len(table.rows) + 10  # "Rank" 64, 128, 256
 
 
 def _wordy(table: Table, index: int, least: int = 2) -> bool:

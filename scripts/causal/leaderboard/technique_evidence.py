@@ -12,8 +12,7 @@ from interventions.aliases import aliases_in, words_of
 from interventions.keywords import Text, guarded
 from interventions.vocabulary import Value
 from scripts.causal.leaderboard.denials import is_denied
-from scripts.causal.leaderboard.document import Block, Document, Table, plain
-from scripts.causal.leaderboard.mentions import mentions, setting, settings, variables_in
+from scripts.causal.leaderboard.document import Block, Document, plain
 from scripts.causal.leaderboard.schema import Source
 from scripts.causal.leaderboard.sections import (
     CHANGED,
@@ -27,13 +26,14 @@ from scripts.causal.leaderboard.sections import (
     weight_of,
 )
 from scripts.causal.leaderboard.submission_json import Fact
-from scripts.causal.leaderboard.tables import columns_of
-
-_THEIRS = re.compile(
-    r"baseline|previous|prior|before|default|\bold\b|parent|#\d|\bfrom\b|\bbase\b|sota|control",
-    re.I,
+from scripts.causal.leaderboard.techniques import (
+    mentions,
+    own_column,
+    setting,
+    settings,
+    variables_in,
 )
-_MINE = re.compile(r"\bthis|\bours?\b|\bnew\b|\bafter\b|\bnow\b|#\d|\bto\b|tuned", re.IGNORECASE)
+
 _SAME = re.compile(r"\W*(?:same|unchanged|identical)\b", re.IGNORECASE)
 _STATEMENT = re.compile(r"[=(){}\[\]]|^\s{0,4}(?:#|//|pip|cd|python|torchrun|git|export)")
 _CLAUSES = re.compile(r"(?<=[.;])\s")
@@ -173,15 +173,6 @@ def from_change_tables(document: Document) -> Iterator[Evidence]:
             same = _SAME.match(row.cells[mine])
             text = f"{row.cells[0]} | {row.cells[1 if same else mine]}"
             yield from _from_clause(text, CHANGED, document.name, row.line)
-
-
-def own_column(table: Table) -> int | None:
-    """Index of the submission's column beside a baseline's; None in tables of contrasts."""
-    if len(table.header) < 3 or not _THEIRS.search(table.header[1]):
-        return None
-    if columns_of(table).kind is not None:
-        return None
-    return 2 if _MINE.search(table.header[2]) else None
 
 
 def _changes(document: Document) -> set[int]:

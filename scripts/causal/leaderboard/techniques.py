@@ -1,135 +1,177 @@
-"""Which techniques a submission uses, with their values, and which it says it does not use."""
+"""Where a text or a table names techniques, and with which values."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
-from itertools import chain
+from collections.abc import Iterator
+from functools import cache, lru_cache
+from itertools import islice
 
-from interventions.aliases import words_of
-from interventions.vocabulary import Value, Variable, load_variables
-from scripts.causal.leaderboard.document import Document
+from interventions.aliases import SWITCH, Alias, aliases_in, load_aliases, words_of
+from interventions.keywords import Text
+from interventions.vocabulary import Value, load_variables
+from scripts.causal.leaderboard.document import Table
 from scripts.causal.leaderboard.numbers import parse_number, tidy
-from scripts.causal.leaderboard.schema import Source
-from scripts.causal.leaderboard.sections import SETTING, weight_of
-from scripts.causal.leaderboard.submission_json import Fact
-from scripts.causal.leaderboard.technique_evidence import (
-    Evidence,
-    from_change_tables,
-    from_json,
-    from_settings,
-    from_text,
+from scripts.causal.leaderboard.tables import columns_of
+
+MAX_MATCHES = 200  # of one pattern in one text: what is said more often is said
+
+_THEIRS = re.compile(
+    r"baseline|previous|prior|before|default|\bold\b|parent|#\d|\bfrom\b|\bbase\b|sota|control",
+    re.I,
 )
-
-_MLP_HIDDEN = re.compile(r"\bMLP[_ ]hidden(?: dim| size)?\W{0,4}(\d{3,5})\b", re.IGNORECASE)
-_MLP_SET = re.compile(r"\bMLP_HIDDEN\s?=\s?(\d{3,5})\b")
-
-
-@dataclass(frozen=True)
-class Techniques:
-    """The reading: id → value, ids said to be absent, and where each was read."""
-
-    used: dict[str, Value]
-    absent: tuple[str, ...]
-    sources: dict[str, Source]
+_MINE = re.compile(r"\bthis|\bours?\b|\bnew\b|\bafter\b|\bnow\b|#\d|\bto\b|tuned", re.IGNORECASE)
+_SETTING = re.compile(
+    r"(?<![\w.$-])([A-Za-z][A-Za-z0-9_]{2,48})\s?[=:]\s?[\"']?([\w.,+-]{1,40})(?![\w.,+-]|\s?=)"
+)
+_ROW_SETTING = re.compile(r"^([A-Za-z][A-Za-z0-9_]{2,48}) \| ([\w.,+-]{1,40})(?: \||$)")
+_ROW_PAIR = re.compile(r"^(\w{3,48}) ?/ ?(\w{3,48}) \| ([\d.,]{1,12}) ?/ ?([\d.,]{1,12})")
+_OFF = ("0", "false", "no", "off", "none", "0.0", "not", "removed", "disabled")
+_ON = ("true", "yes", "on", "enabled", "used", "all", "full", "default")
+_TARGET = re.compile(r"\s?(?:->|→)\s?(\d[\d.,]*[kKM]?)")
 
 
-def read_techniques(document: Document, facts: Iterable[Fact]) -> Techniques:
-    """Collect the evidence of README and submission.json and settle each technique's value."""
-    found: dict[str, list[Evidence]] = {}
-    words = words_of(document.text)
-    for evidence in chain(
-        from_json(facts),
-        from_settings(document, words),
-        from_change_tables(document),
-        from_text(document, words),
-    ):
-        found.setdefault(evidence.variable, []).append(evidence)
-    used: dict[str, Value] = {}
-    sources: dict[str, Source] = {}
-    absent = []
-    for name, variable in load_variables().items():
-        places = found.get(name)
-        if places is None:
+def variables_in(text: str) -> list[tuple[str, Value | None, int]]:
+    """Return (id, value or None, offset) of the techniques a short text names, in text order.
+
+    Of overlapping mentions the longest counts.
+    """
+    return list(_variables_in(text))
+
+
+@lru_cache(maxsize=4096)  # the same few labels and stage names come again and again
+def _variables_in(text: str) -> tuple[tuple[str, Value | None, int], ...]:
+    hits: list[tuple[int, int, str, Value | None]] = []
+    words = words_of(text)
+    for alias in aliases_in(words):
+        for start, end, value, _ in mentions(alias, words):
+            hits.append((start, end, alias.variable, value))
+    for name, value, start, end in settings(text) if words.names else ():
+        hits.append((start, end, name, None if value is True else value))
+    hits.sort(key=lambda hit: (hit[0], -hit[1], hit[3] is None))
+    chosen: list[tuple[str, Value | None, int]] = []
+    seen: dict[str, int] = {}
+    reached = -1
+    for start, end, name, value in hits:
+        if name in seen:
+            at = seen[name]
+            if chosen[at][1] is None and value is not None:
+                chosen[at] = (name, value, chosen[at][2])
             continue
-        positive = [e for e in places if not e.negated and not e.hint]
-        negative = [e for e in places if e.negated and _denies_all(e)]
-        if positive and not _outweighed(positive, negative):
-            used[name], sources[name] = _best(places, variable)
-        elif negative and (variable.kind != "categorical" or "none" in variable.levels):
-            absent.append(name)
-            sources[name] = max(negative, key=lambda e: e.weight).source
-    if "optimizer" not in used and "muon_momentum" in used:
-        used["optimizer"], sources["optimizer"] = "muon", sources["muon_momentum"]
-    if "hidden" in words.folded:
-        _width_of_mlp(document, used, sources)
-    layers = used.get("num_layers")
-    if used.get("xsa_layers") == "all":
-        used["xsa_layers"] = layers if layers is not None else True
-    ordered = {name: used[name] for name in load_variables() if name in used}
-    return Techniques(ordered, tuple(absent), sources)
+        if start < reached and end <= reached:
+            continue
+        reached = max(reached, end)
+        seen[name] = len(chosen)
+        chosen.append((name, value, start))
+    return tuple(chosen)
 
 
-def _width_of_mlp(document: Document, used: dict[str, Value], sources: dict[str, Source]) -> None:
-    """MLP_HIDDEN=992 over a stated model_dim of 512 is an mlp_mult of 1.9375.
+def own_column(table: Table) -> int | None:
+    """Index of the submission's column beside a baseline's; None in tables of contrasts."""
+    if len(table.header) < 3 or not _THEIRS.search(table.header[1]):
+        return None
+    if columns_of(table).kind is not None:
+        return None
+    return 2 if _MINE.search(table.header[2]) else None
 
-    As a setting it overrides MLP_MULT; as a remark it only stands in for it.
-    """
-    dim = used.get("model_dim")
-    if not isinstance(dim, int):
+
+def mentions(alias: Alias, text: Text) -> Iterator[tuple[int, int, Value | None, bool]]:
+    """Yield (start, end, value or None, generic) of every place the alias matches."""
+    taken: list[tuple[int, int]] = []
+    able = text.able  # five of seven wordings are not: they are not even asked
+    for wording in alias.numbers:
+        for match in wording.find_all(text, MAX_MATCHES) if wording in able else ():
+            number = parse_number(match.group(1))
+            if (target := _TARGET.match(text.text, match.end())) is not None:
+                number = parse_number(target.group(1))  # "3 -> 4": the value it ends at
+            if number is None or not alias.holds(number):
+                continue
+            taken.append(match.span())
+            yield match.start(), match.end(), tidy(number), False
+    for generic, levels in ((False, alias.levels), (True, alias.generic)):
+        for level, wording in levels:
+            for match in wording.find_all(text, MAX_MATCHES) if wording in able else ():
+                start, end = match.span()
+                if not _overlaps(start, end, taken):
+                    taken.append((start, end))
+                    yield start, end, level, generic
+    for wording in alias.mentions:
+        for match in wording.find_all(text, MAX_MATCHES) if wording in able else ():
+            start, end = match.span()
+            if not _overlaps(start, end, taken):
+                yield start, end, None, False
+
+
+def _overlaps(start: int, end: int, taken: list[tuple[int, int]]) -> bool:
+    for a, b in taken:  # noqa: SIM110 - any() over a generator takes twice as long
+        if a < end and start < b:
+            return True
+    return False
+
+
+@cache
+def _names() -> dict[str, Alias]:
+    return {name: alias for alias in load_aliases().values() for name in alias.env}
+
+
+@cache
+def _switches() -> dict[str, Alias]:
+    return {name: alias for alias in load_aliases().values() for name in alias.switches}
+
+
+def settings(text: str) -> Iterator[tuple[str, Value, int, int]]:
+    """Yield (id, value, start, end) of every NAME=value, and of a table row's | NAME | value |."""
+    if not ("=" in text or ":" in text or "|" in text):
         return
-    known = type(used.get("mlp_mult")) in (int, float)
-    for block in document.blocks:
-        match = (_MLP_SET if known else _MLP_HIDDEN).search(block.text)
-        if match and weight_of(block):
-            hidden = parse_number(match.group(1)) or 0.0
-            if 0.5 <= hidden / dim <= 16:
-                line = block.line + block.text.count("\n", 0, match.start())
-                used["mlp_mult"] = tidy(round(hidden / dim, 4))
-                sources["mlp_mult"] = Source(file=document.name, line=line)
-                return
+    pair = _ROW_PAIR.match(text)
+    if pair:
+        for key, value in ((1, 3), (2, 4)):
+            found = setting(pair.group(key).lower(), pair.group(value))
+            if found is not None:
+                yield (*found, pair.start(key), pair.end(key))
+    row = _ROW_SETTING.match(text)
+    for match in [*([row] if row else ()), *islice(_SETTING.finditer(text), MAX_MATCHES)]:
+        found = setting(match.group(1).lower(), match.group(2))
+        if found is not None:
+            yield (*found, match.start(), match.end())
 
 
-def _outweighed(positive: list[Evidence], negative: list[Evidence]) -> bool:
-    """An explicit switch-off beats talk; denial in prose beats only asides and few mentions."""
-    if not negative:
-        return False
-    loudest = max(e.weight for e in positive)
-    return max(e.weight for e in negative) > loudest or (
-        len(negative) > len(positive) and loudest <= max(e.weight for e in negative)
-    )
-
-
-def _denies_all(evidence: Evidence) -> bool:
-    """Whether a denial is of the technique, not of one level of it ("no pre-quant TTT")."""
-    return evidence.value is None or evidence.generic or evidence.value is False
-
-
-def _best(places: list[Evidence], variable: Variable) -> tuple[Value, Source]:
-    """The value with most weight behind it, at its most trusted, earliest place.
-
-    Only the most trusted kind of place votes on a number, so that ten mentions of a baseline's
-    value do not beat the run command; on a level all places vote unless one states it outright,
-    and levels denied somewhere lose those votes.
-    """
-    positive = [e for e in places if not e.negated]
-    valued = [e for e in positive if e.value is not None]
-    if specific := [e for e in valued if not e.generic]:
-        valued = specific
-    if not valued:
-        first = max(positive, key=lambda e: e.weight)
-        return True, first.source
-    votes: dict[Value | None, float] = {}
-    trusted = max(e.weight for e in valued)
-    for evidence in valued:
-        if evidence.weight == trusted or (variable.kind == "categorical" and trusted < SETTING):
-            mixed = "_int" in str(evidence.value)  # "int5 MLP, int6 attention" says both
-            weight = evidence.weight**2 * (3 if mixed else 1)
-            votes[evidence.value] = votes.get(evidence.value, 0) + weight
-    for denial in places:
-        if denial.negated and denial.value in votes:
-            votes[denial.value] -= denial.weight**2
-    chosen = max(votes, key=lambda value: votes[value])
-    best = max((e for e in valued if e.value == chosen), key=lambda e: e.weight)
-    return True if chosen is None else chosen, best.source
+def setting(key: str, text: str) -> tuple[str, Value] | None:
+    """Return (id, value) of NAME=value; True for switched on, False for switched off."""
+    alias = _names().get(key)
+    switch = _switches().get(key)
+    if alias is None and switch is None and not key.startswith(SWITCH):
+        return None
+    word = text.lower().rstrip(".,")
+    if alias is not None and word in load_variables()[alias.variable].levels and word != "none":
+        return alias.variable, word
+    if switch is not None:
+        known = word in _OFF or word in _ON or parse_number(word) is not None
+        return (switch.variable, word not in _OFF) if known else None
+    if alias is None:
+        if word not in ("0", "1", "true", "false"):
+            return None
+        named = variables_in(key[4:].replace("_", " ")) or variables_in(key[4:])
+        if not named:
+            return None
+        name, level, _ = named[0]
+        return name, False if word in _OFF else True if level is None else level
+    variable = load_variables()[alias.variable]
+    number = parse_number(word)
+    if word in _OFF:
+        return alias.variable, False
+    if word == "true":
+        return alias.variable, True
+    if variable.kind == "numeric":
+        plausible = number is not None and alias.holds(number)
+        return (alias.variable, tidy(number)) if plausible and number is not None else None
+    if variable.kind == "binary":
+        return (alias.variable, True) if word in ("1", "yes", "on", "1.0", "enabled") else None
+    if alias.variable == "quant_bits" and number in (4, 5, 6, 7, 8):
+        return alias.variable, f"int{number:.0f}"
+    if alias.variable == "rope_dims":
+        return (alias.variable, "partial") if number and number < 64 else None
+    for level, wording in (*alias.levels, *alias.generic):
+        if wording.pattern.search(text):
+            return alias.variable, level
+    return None

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -51,12 +52,13 @@ def test_no_folder_or_no_pair_is_one_clear_error(tmp_path, make):
 
 def test_malformed_json_stops_by_default_and_is_noted_on_request(tmp_path):
     write(tmp_path / "t" / "bad", described='{"val_bpb": ')
-    write(tmp_path / "t" / "good")
+    write(tmp_path / "t" / "good", described="{}")
     with pytest.raises(InputError, match=r"bad/submission\.json: is not valid JSON"):
         extract_leaderboard(tmp_path)
-    read = extract_leaderboard(tmp_path, keep_going=True)
-    assert [s.id for s in read.submissions] == ["t/good"]
-    assert "not valid JSON" in read.unreadable["t/bad"]
+    bad, good = extract_leaderboard(tmp_path, keep_going=True).submissions
+    assert (bad.id, good.id) == ("t/bad", "t/good")
+    assert bad.techniques == good.techniques == {"num_layers": 11}  # of the README
+    assert bad.problems[0].startswith("submission.json: is not valid JSON")
 
 
 def test_the_command_writes_a_checked_file(tmp_path):
@@ -87,6 +89,20 @@ def test_bad_input_is_one_line_exit_2_and_nothing_written(tmp_path):
     assert done.stderr.count("\n") == 1
     assert "submission.json: holds a JSON list, not an object" in done.stderr
     assert not (tmp_path / "out.json").exists()
+
+
+def test_an_archive_of_others_is_read_past_what_is_broken_and_says_so(tmp_path):
+    write(tmp_path / "in" / "t" / "bad", described="[1, 2]")
+    write(tmp_path / "in" / "t" / "good")
+    with tarfile.open(tmp_path / "in.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "in", arcname=".")
+    done = run("--input", tmp_path / "in.tar.gz", "--output", tmp_path / "out.json")
+    assert done.returncode == 0
+    assert "t/bad: read without submission.json: holds a JSON list" in done.stderr
+    assert len(load_leaderboard(tmp_path / "out.json").submissions) == 2
+    strict = run("--input", tmp_path / "in.tar.gz", "--output", tmp_path / "no.json", "--strict")
+    assert strict.returncode == 2
+    assert not (tmp_path / "no.json").exists()
 
 
 def test_every_fact_of_the_bundle_has_its_line():

@@ -73,11 +73,51 @@ def test_a_ladder_of_plus_rows_is_cumulative():
         {"seed_results": {"7": {"val_bpb": 1.1}, "8": {"val_bpb": 1.2}}},
         {"seeds": [7, 8], "val_bpb_seeds": [1.1, 1.2]},
         {"runs": [{"seed": 7, "val_bpb": 1.1}, {"seed": 8, "val_bpb": 1.2}]},
+        {
+            "seed_results": {
+                "7": {"val_bpb_all": 1.3, "val_bpb_k9": 1.1},
+                "8": {"val_bpb_all": 1.3, "val_bpb_k9": 1.2},
+            }
+        },
     ],
 )
 def test_seed_scores_in_any_of_their_json_forms(seeds):
     found = extract("# T\n", {"val_bpb": 1.15, **seeds})
     assert [(s.seed, s.val_bpb) for s in found.seeds] == [(7, 1.1), (8, 1.2)]
+
+
+RUNS = """# Run
+
+| Run | Seed | Pre-TTT bpb | Post-TTT bpb |
+|---|---|---|---|
+| Old | 7 | 1.2500 | 1.2400 |
+| Old | 8 | 1.2600 | 1.2500 |
+| New | 7 | 1.2100 | 1.1900 |
+| New | 8 | 1.2200 | 1.2000 |
+"""
+
+
+@pytest.mark.parametrize(
+    ("final", "seeds"),
+    [
+        (1.195, [1.19, 1.2]),  # the mean of a run
+        (1.255, [1.25, 1.26]),
+        (1.24, [1.24, 1.25]),  # the best of its seeds
+        (1.199, [1.19, 1.2]),  # no mean: the last stage of what is near
+    ],
+)
+def test_a_table_of_several_runs_gives_the_seeds_of_the_one_with_the_final_score(final, seeds):
+    if final == 1.199:
+        readme = "\n".join(line for line in RUNS.split("\n") if "Old" not in line)
+    else:
+        readme = RUNS
+    assert [s.val_bpb for s in extract(readme, {"val_bpb": final}).seeds] == seeds
+
+
+def test_a_title_says_which_of_two_scores_is_the_submissions():
+    body = "\n\nOn other machines the 3-seed mean is 1.1900.\n"
+    assert extract(f"# Run 1.2000{body}", {"val_bpb": 1.2}).val_bpb == 1.2
+    assert extract(f"# Run{body}", {"val_bpb": 1.2}).val_bpb == 1.19
 
 
 def test_numbers_in_quotes_are_numbers():

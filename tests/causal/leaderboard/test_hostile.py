@@ -222,9 +222,9 @@ def test_what_cannot_be_read_is_named_and_the_rest_goes_on(tmp_path):
         (tmp_path / "track" / name / "submission.json").write_text(json_text)
     (tmp_path / "track" / "c" / "README.md").write_bytes(b"x" * (1024 * 1024 + 1))
     read = extract_leaderboard(tmp_path, keep_going=True)
-    assert [submission.id for submission in read.submissions] == ["track/b"]
-    assert set(read.unreadable) == {"track/a", "track/c"}
-    assert "not valid JSON" in read.unreadable["track/a"]
+    assert [submission.id for submission in read.submissions] == ["track/a", "track/b"]
+    assert "not valid JSON" in read.submissions[0].problems[0]
+    assert set(read.unreadable) == {"track/c"}
     assert "1,048,577 bytes" in read.unreadable["track/c"]
 
 

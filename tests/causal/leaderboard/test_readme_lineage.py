@@ -32,6 +32,7 @@ def read(body, own="1.2000"):
         ("## Credits\n\n- Base: PR #77, PR #78 (@ann)", (77, 78)),
         ("Two changes on top of the PR #77 + PR #78 stack.", (77, 78)),
         ("A CUDA port of the work in PR #77.", (77,)),
+        ("Extends PR #77.\n\nBoth are in `train_gpt.py` (the variant from PR #78).", (77,)),
         # what another pull request builds on
         ("Built on PR #77 (PR #70 base + gates).", (77,)),
         ("PR #77 introduced the quantizer on top of PR #70.", ()),
@@ -125,7 +126,18 @@ def test_what_the_readme_says_goes_before_names_and_blurbs(text, body, parents):
         ),
         # a stage of the run gives way to a baseline, and like is compared with like
         ("TTT gains 0.06 (1.2600 → 1.2000).\n\nIt beats the baseline (1.2244).", 1.2244),
-        ("TTT gains 0.06 (1.2600 → 1.2000).", 1.26),
+        # the run before one of its own stages is nobody else's
+        ("TTT gains 0.06 (1.2600 → 1.2000).", None),
+        ("- Before TTT: 1.2600 bpb\n\nIt improves 1.2600 → 1.2000.", None),
+        ("Rounding costs the baseline little (1.1750 → 1.2070 bpb).", None),
+        ("PR #77 is 1.2500 post-EMA.\n\nBuilt on PR #77 (1.2300).", 1.23),
+        ("| | Sliding | Cache |\n|---|---|---|\n| val_bpb | 1.2300 | 1.2000 |", 1.23),
+        ("| | Pre-quant | Final |\n|---|---|---|\n| val_bpb | 1.2300 | 1.2000 |", None),
+        ("t-test vs current SOTA (ten layers, 1.2748): t=143.", 1.2748),
+        ("Well below the leaderboard #1 (ann: 1.2228), the current one.", 1.2228),
+        ("## What failed\n\nThe first PR #77 try hit 1.2439. Built on PR #77.", None),
+        ("- Naive: 1.2208\n- muon: 1.2000", None),
+        ("| Run | bpb |\n|---|---|\n| PR #77 (prev SOTA) | 1.2231 |\n| x | 1.2000 |", 1.2231),
         (
             "| Run | post bpb | pre bpb |\n|---|---|---|\n| Baseline | 1.2300 | 1.2200 |\n"
             "| Ours | 1.2000 | 1.1900 |",
@@ -177,6 +189,20 @@ def test_submission_json_names_parents_and_bases_in_words():
     assert set(found.parent_prs) == {77, 71, 72}
     assert found.base_bpb == 1.1371
     assert found.sources["base_bpb"].file == "submission.json"
+
+
+@pytest.mark.parametrize(
+    ("fields", "base"),
+    [
+        ('"merged_sota_bpb": 1.3, "parent_val_bpb": 1.4', 1.4),
+        ('"vs": {"previous_sota_bpb": 1.3}, "seeds": {"42": {"baseline_bpb": 1.4}}', 1.3),
+        ('"base_seed42_bpb": 1.3, "delta_vs_base_bpb": 0.1, "naive_baseline_bpb": 1.4', None),
+        ('"ablations_seed42": {"baseline_bpb": 1.3}', None),
+    ],
+)
+def test_fields_of_submission_json_hold_the_base(fields, base):
+    facts = parse_submission_json(f'{{"val_bpb": 1.2, {fields}}}', "x")
+    assert extract_submission("track_10min_16mb/2026-03-25_X", "# Run\n", facts).base_bpb == base
 
 
 def test_numbers_and_comparisons_in_submission_json_are_no_parents():

@@ -1,0 +1,116 @@
+"""The rows, columns and titles of tables that may hold the score of a submission's base."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from scripts.causal.leaderboard.base_clause import MIDWAY, PARENT, ROUNDED, TURNED, Child, in_line
+from scripts.causal.leaderboard.document import Row, Table
+from scripts.causal.leaderboard.tables import Columns, cell, cell_score, columns_of
+
+_BASE_ROW = re.compile(
+    r"\bbaseline|\bbase\b|\bcontrol\b|\bdefault|\b(?:current|merged) sota|"
+    r"\bprev(?:ious)?\b|\bprior|\bstandard|\bparent\b",
+    re.IGNORECASE,
+)
+_OWN_BASE_ROW = re.compile(r"\b(?:baseline|control)\b", re.IGNORECASE)
+_BASE_COLUMN = re.compile(
+    r"\b(?:baseline|base|sota|parent|control|record|without)\b(?! (?:bpb|loss))", re.IGNORECASE
+)
+# "SOTA (1.1428)", "vs control (1.1929)" at the head of a column
+_TITLED = re.compile(
+    r"\b(?:baseline|base|sota|parent|control)\b[^()]{0,20}\((?:val_bpb\W{0,2})?(\d\.\d{3,10})",
+    re.IGNORECASE,
+)
+_BPB_ROW = re.compile(r"\W*(?:val[_ ]?)?bpb\W*$", re.IGNORECASE)
+_PREDICTED = re.compile(r"estimat|expect|predict|project", re.IGNORECASE)
+_SCORE_CELL = re.compile(r"\W{0,3}(\d\.\d{3,10})\W{0,3}(?:bpb)?\W*", re.IGNORECASE)
+
+
+def in_table(table: Table, child: Child) -> Iterator[tuple[float, float, int]]:
+    """What of a table may be the base's score: weight, value and source line."""
+    columns = columns_of(table)
+    if columns.seed == 0:
+        return
+    if len(table.header) == 2 and not columns.bpb:  # a list of facts: "previous | 1.0810"
+        for row in table.rows:
+            for weight, value, _ in in_line(": ".join(row.cells), child):
+                yield weight, value, row.line
+    for title in table.header:
+        titled = _TITLED.search(title)
+        if titled and child.is_other(float(titled.group(1))):
+            yield 3, float(titled.group(1)), table.line
+    yield from _beside_own(table, child)
+    yield from _in_rows(table, columns, child)
+
+
+def own_is_base(table: Table, child: Child) -> bool:
+    """Whether a table names the submission's own run as the baseline or control of others."""
+    columns = columns_of(table)
+    return any(
+        _OWN_BASE_ROW.search(cell(row, columns.label))
+        and any(child.is_own(cell_score(row, index), ROUNDED) for index in columns.bpb)
+        for row in table.rows
+    )
+
+
+def _in_rows(table: Table, columns: Columns, child: Child) -> Iterator[tuple[float, float, int]]:
+    """The score of a parent's or baseline's row, in the column that also holds the own one."""
+    scored = [index for index in columns.bpb if not _PREDICTED.search(table.header[index])]
+    own = _column_of(table, scored, child)
+    hold = not own_is_base(table, child)
+    for row in table.rows:
+        found = {i: score for i in scored if (score := cell_score(row, i)) is not None}
+        if not found and row is table.rows[0]:  # a column of changes starts from the base
+            found = _score_among(row, columns.delta)
+        if not found:
+            continue
+        value = found.get(own, [*found.values()][-1])
+        weight = _row_weight(row, cell(row, columns.label), child)
+        if child.is_other(value) and (weight == PARENT or (weight and hold)):
+            yield weight, value, row.line
+
+
+def _row_weight(row: Row, label: str, child: Child) -> float:
+    text = " ".join(row.cells)
+    if child.names_parent(text):
+        return PARENT
+    if re.search(r"\bnaive\b", text, re.IGNORECASE):
+        return 1
+    if _BASE_ROW.search(label):
+        return 4
+    if re.search(r"(?<!near-)\bbaseline\b", text, re.IGNORECASE):  # in a column of notes
+        return 2
+    return 0
+
+
+def _column_of(table: Table, columns: Sequence[int], child: Child) -> int:
+    """The last of the columns that holds the own score, -1 where none does."""
+    holds = [i for i in columns for row in table.rows if child.is_own(cell_score(row, i))]
+    return max(holds, default=-1)
+
+
+def _score_among(row: Row, columns: Sequence[int]) -> dict[int, float]:
+    """The whole scores, no changes, that stand in these columns."""
+    found = {i: match for i in columns if (match := _SCORE_CELL.fullmatch(cell(row, i)))}
+    return {i: float(match.group(1)) for i, match in found.items() if float(match.group(1)) > 0.5}
+
+
+def _beside_own(table: Table, child: Child) -> Iterator[tuple[float, float, int]]:
+    """The score in a parent's or the baseline's column, in the row that holds the own one."""
+    named = {
+        index: PARENT if child.names_parent(title) else TURNED
+        for index, title in enumerate(table.header)
+        if index and (child.names_parent(title) or _BASE_COLUMN.search(title))
+    }
+    for row in table.rows:
+        scores = [cell_score(row, index) for index in range(len(row.cells))]
+        at = [index for index, value in enumerate(scores) if index and child.is_own(value)][:2]
+        weights = named
+        if len(scores) == 3 and at == [2] and _BPB_ROW.match(row.cells[0]):
+            weights = {1: 2.5, **named} if not MIDWAY.search(table.header[1]) else named
+        for index, weight in weights.items():
+            value = scores[index] if index < len(scores) else None
+            if value is not None and set(at) - {index} and child.is_other(value):
+                yield weight, value, row.line

@@ -1,0 +1,38 @@
+"""Which variable a short text changes: a technique, or one setting of it."""
+
+from __future__ import annotations
+
+import re
+
+from interventions.vocabulary import Value
+from scripts.causal.leaderboard.techniques import variables_in
+
+Named = list[tuple[str, Value | None, int]]
+
+_SETTING = re.compile(
+    r"[\w²^()./-]{0,24}?(?:[ _-](?:LoRA|relu\W?2?|squared|cache|hash|matrix|sgd|adamw?)){0,2}[ _-]"
+    r"(lr|learning[ _-]rate|epochs?|steps|chunk(?:[ _-](?:size|tokens))?|rank|momentum|freeze\w*|"
+    r"order|alpha|lambda|slope|dim|concentration|threshold|weight[ _-]decay|optimizer|batch)\b"
+    r"\s?(?:=|:|→|->|\d|sweep|from\b|to\b|\W*$)",
+    re.IGNORECASE,
+)
+_VARIABLE = re.compile(r"\b[A-Z][A-Z0-9]*_[A-Z][A-Z0-9_]*\b")
+_WITH_SETTINGS = ("ttt", "slot", "ngram_mix", "activation", "bigram_hash", "qat", "gptq")
+
+
+def changes_in(text: str) -> Named:
+    """Return what `variables_in` does, a setting of a technique for the technique: TTT_LR=0.002.
+
+    "TTT (3 epochs)" is test-time training; "TTT epochs 3 → 5" a change of its epochs.
+    """
+    named = variables_in(text)
+    if not named and (match := _VARIABLE.search(text)):  # NUM_LAYERS optimum
+        named = [(name, None, match.start()) for name, _, _ in variables_in(f"{match.group()}=1")]
+    return [(_setting_of(name, text[at:]), value, at) for name, value, at in named]
+
+
+def _setting_of(name: str, text: str) -> str:
+    if name not in _WITH_SETTINGS or not (match := _SETTING.match(text)):
+        return name
+    setting = re.sub(r"[ -]", "_", match.group(1).lower())
+    return f"other:{name.removesuffix('_mix').removesuffix('_hash')}_{setting}"

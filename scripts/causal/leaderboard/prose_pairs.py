@@ -1,0 +1,164 @@
+"""Sentences that state two scores of one change: from one to the other, this against that."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from scripts.causal.leaderboard.changed import changes_in
+from scripts.causal.leaderboard.contrasts import Reading, at_line, slug
+from scripts.causal.leaderboard.document import Block
+from scripts.causal.leaderboard.row_contrasts import TOTAL
+from scripts.causal.leaderboard.schema import Ablation
+from scripts.causal.leaderboard.sentences import (
+    MAX_BLOCK,
+    PENALTY,
+    PRONOUN,
+    REFERS,
+    SUBJECT,
+    line_of,
+)
+from scripts.causal.leaderboard.stages import STAGE_CONTRASTS, stage_of
+from scripts.causal.leaderboard.techniques import variables_in
+
+_TO = re.compile(
+    r"(?<![\w.])(\d\.\d{3,8})\s?(?:bpb\s?)?(?:\([^()\n]{0,30}\)\s?)?(?:->|→)\s?(\d\.\d{3,8})(?![\d%])",
+    re.IGNORECASE,
+)
+_FROM_TO = re.compile(
+    r"\bfrom \W{0,2}(\d\.\d{3,8})\W{0,2}\s?(?:bpb\s?)?(?:\([^()\n]{0,60}\)\s?)?"
+    r"to \W{0,2}(\d\.\d{3,8})(?![\d%])",
+    re.IGNORECASE,
+)
+_MOVES = re.compile(
+    r"\b(?:improv|drop|reduc|lower|degrad|hurt|rais|increas|worsen|takes?\b|mov|bring|cut)[^.;]{0,60}$",
+    re.IGNORECASE,
+)
+_TO_BRIEFLY = re.compile(
+    r"(?<![a-z])bpb\b[^.;\n|]{0,40}?(?<![\w.])(\d\.\d\d)\s?(?:->|→)\s?(\d\.\d\d)(?![\d%])",
+    re.IGNORECASE,
+)
+_AGAINST = re.compile(
+    r"\(\s?(\d\.\d{3,8})(?: bpb)? (?:vs\.?|versus|against|compared to) (\d\.\d{3,8})(?![\d%])",
+    re.IGNORECASE,
+)
+_WITHOUT = re.compile(
+    r"\b(?:without|w/o|minus|removing|disabling)\s([^.;:,\n]{2,40}?)\s"
+    r"(?:gives|gets|scores|scored|reaches|reached|achieves|yields|lands at|is|was|costs?|got)\s"
+    r"(?:val_bpb )?(?:of |at )?(\d\.\d{3,8})(?![\d%])",
+    re.IGNORECASE,
+)
+
+
+def pair_in(text: str) -> re.Match[str] | None:
+    """Return where a sentence says "1.4472 -> 1.4135", unless these are two stages of one run."""
+    match = _TO.search(text) or _from_to(text) or _TO_BRIEFLY.search(text)
+    return None if match and stage_of(text[match.start() : match.end() + 30]) else match
+
+
+def against_in(text: str) -> re.Match[str] | None:
+    """Return where a sentence says "(1.1466 vs 1.1374)"."""
+    return _AGAINST.search(text)
+
+
+def _from_to(text: str) -> re.Match[str] | None:
+    """ "X improves BPB from 1.1923 to 1.1837", of one technique, not of a whole history."""
+    match = _FROM_TO.search(text)
+    if match is None or PENALTY.search(text) or float(match.group(1)) < 0.3:
+        return None
+    if not _MOVES.search(text[: match.start()]) or "#" in text[: match.start()]:
+        return None
+    named = {name for name, _, at in variables_in(text) if at < match.start()}
+    return match if len(named) == 1 else None
+
+
+def against_contrast(
+    reading: Reading, block: Block, start: int, text: str, match: re.Match[str]
+) -> Ablation | None:
+    """A sentence that says "X hurts (1.1466 vs 1.1374)": this against that."""
+    mine, theirs = float(match.group(1)), float(match.group(2))
+    named = [name for name, _, at in variables_in(text) if at < match.start()]
+    if not named or mine == theirs or not (0.3 < mine < 5 and abs(mine - theirs) <= 0.5):
+        return None
+    return at_line(
+        reading,
+        line_of(block, start + match.start()),
+        variable=named[0],
+        control=match.group(2),
+        treatment=match.group(1),
+        delta=mine - theirs,
+        kind="bundle" if len(set(named)) > 2 else "single",
+    )
+
+
+def left_out(
+    reading: Reading, block: Block, start: int, text: str, final: float
+) -> Iterator[Ablation]:
+    """ "The same stack without X gives 1.1459": the submission against itself without X."""
+    match = _WITHOUT.search(text)
+    named = variables_in(match.group(1)) if match else []
+    if match and len(named) == 1 and 0 < abs(final - float(match.group(2))) < 0.2:
+        yield at_line(
+            reading,
+            line_of(block, start + match.start()),
+            variable=named[0][0],
+            control="none",
+            treatment=match.group(1)[:80],
+            delta=final - float(match.group(2)),
+        )
+
+
+def arrow_contrast(
+    reading: Reading, block: Block, start: int, text: str, match: re.Match[str]
+) -> Iterator[Ablation]:
+    """A sentence that says "1.4472 -> 1.4135"."""
+    before, after = float(match.group(1)), float(match.group(2))
+    least = 0.1 if "bpb" in text.lower() else 0.3
+    if not (least < before < 5 and least < after < 5) or abs(after - before) > 2:
+        return
+    if re.search(r"\bloss\b", text[max(0, match.start() - 24) : match.start()], re.IGNORECASE):
+        return
+    named = changes_in(text)
+    if not named and REFERS.match(text) and block.section[1:]:
+        headed = variables_in(block.section[-1])
+        named = headed if len(headed) == 1 else []
+    subject = SUBJECT.match(text)
+    total = bool(TOTAL.match(text)) or not named
+    variable = "other:bundle" if total else named[0][0]
+    if not named and subject and not PRONOUN.match(subject.group(1)):
+        total, variable = False, f"other:{slug(subject.group(1))}"
+    yield at_line(
+        reading,
+        line_of(block, start + match.start()),
+        variable=variable,
+        control=match.group(1),
+        treatment=match.group(2),
+        delta=after - before,
+        kind="bundle" if total or len(named) > 2 else "single",
+    )
+
+
+def stage_arrows(reading: Reading) -> list[Ablation]:
+    """ "1.7579 (pre-quant) → 1.7622 (int8 roundtrip)": two stages of one run."""
+    found = []
+    for block in reading.document.blocks:
+        if block.kind not in ("paragraph", "item", "code") or len(block.text) > MAX_BLOCK:
+            continue
+        if "->" not in block.text and "→" not in block.text:
+            continue
+        for match in _TO.finditer(block.text):
+            stage = stage_of(block.text[match.end(2) : match.end(2) + 30].split("\n")[0])
+            before, after = float(match.group(1)), float(match.group(2))
+            if stage in STAGE_CONTRASTS and 0 < abs(after - before) < 0.5:
+                variable, control, treatment = STAGE_CONTRASTS[stage]
+                found.append(
+                    at_line(
+                        reading,
+                        line_of(block, match.start()),
+                        variable=variable,
+                        control=control,
+                        treatment=treatment,
+                        delta=after - before,
+                    )
+                )
+    return found

@@ -1,0 +1,34 @@
+"""What every reader of sentences shares: who a sentence speaks of, where it stands."""
+
+from __future__ import annotations
+
+import re
+
+from scripts.causal.leaderboard.document import Block
+
+MAX_BLOCK = 4_000  # characters; longer blocks are logs pasted without a fence
+PENALTY = re.compile(
+    r"\b(?:gap|penalty|loss|degradation|cost) (?:from|of|due to|after) (?:[\w-]+ ){0,2}"
+    r"quanti[sz]ation|"
+    r"\b(?:quant\w*|int\d|export|roundtrip|RT)\W{0,3}(?:loss|penalty|gap|degradation|cost)",
+    re.IGNORECASE,
+)
+REFERS = re.compile(
+    r"^\W*(?:this|it|that|their|they|which|these|yields?|gives?|result|effect|impact)\b", re.I
+)
+SUBJECT = re.compile(
+    r"\W*((?:the )?[A-Za-z][\w^()=.-]*(?: [\w^()=.-]+){0,3}?) (?:degrade|hurt|improve|add|give|"
+    r"cost|save|contribute|deliver|yield|provide|reduce|help|regresse|lose)[sd]\b",
+    re.IGNORECASE,
+)
+PRONOUN = re.compile(
+    r"(?:the |a |an |our |all )?(?:this|it|that|which|we|they|these|result|model|run|submission|"
+    r"approach|combination|change|technique|method|baseline|stack|total|seeds?|pr)\b"
+    r"|.*\b(?:that|which|who|also|then|to|it|this|they|we|i)$",
+    re.IGNORECASE,
+)
+
+
+def line_of(block: Block, offset: int) -> int:
+    """The line of the README that a place in a block's text is on."""
+    return block.line + block.text.count("\n", 0, offset)

@@ -1,0 +1,95 @@
+"""The changes in bits or nats that a sentence states, and their sign."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from scripts.causal.leaderboard.contrasts import BETTER, WORSE
+from scripts.causal.leaderboard.document import Block
+
+MAX_DELTAS = 6  # in one sentence; more are a log
+_NUMBER = r"(~|about |roughly )?([+-]|±)?\s?(\d?\.\d{3,8}|0\.\d{2})"
+_DELTA = re.compile(
+    r"(?<![\w.,])(?<!\d-)(?<!\d to )(?<!to [+-])(?<!/)(?<![≥≤<>])(?<![≥≤<>] )"
+    + _NUMBER
+    + r"\$?\s{0,4}(?:val[_ ])?(bp[bp]|bits|nats?)\b",
+    re.IGNORECASE,
+)
+_BY = re.compile(
+    r"(?<![a-z])(bpb)\s(?:by|of|gain of|improvement of)\s(?:an? )?(?:only )?" + _NUMBER
+    + r"(?![\d%])(?!\s?(?:->|→|bpb|nats?|ms|s\b|MB))",
+    re.IGNORECASE,
+)  # fmt: skip
+_SCORE_OF = re.compile(r"(?:#\d{2,5}|\bSOTA|\bbaseline|\brecord)\s?\(\s?$", re.IGNORECASE)
+_GOOD_SECTION = re.compile(
+    r"what (?:worked|helped|stacked)|impact|improvement|contribut|gains?\b", re.I
+)
+_BAD_SECTION = re.compile(r"did ?n[o']t|not work|negative|failed|hurt|dead end", re.IGNORECASE)
+_WORSE_BY = re.compile(
+    r"\W*(?:(?!improv|gain|better|(?:at|an?|the|with|for|but|and|to|no|zero|in|of)\b)[\w-]+ ){0,2}"
+    r"(?:worse|regression|degradation|penalty|cost|"
+    r"damage|hit)\b",
+    re.IGNORECASE,
+)
+_BETTER_BY = re.compile(
+    r"\W*(?:(?!quant|(?:at|an?|the|with|for|but|and|to|no|zero|in|of)\b)[\w-]+ ){0,2}"
+    r"(?:improvement|gain|better|reduction|benefit|win)\b",
+    re.I,
+)
+
+
+@dataclass(frozen=True)
+class StatedDelta:
+    """One number with its unit: offset in the sentence, sign as written ("" when none)."""
+
+    start: int
+    end: int
+    sign: str
+    number: float
+    unit: str
+
+
+def stated_deltas(text: str) -> list[StatedDelta]:
+    """Return the changes a sentence states, in its order, at most six."""
+    found = [
+        StatedDelta(m.start(), m.end(), m.group(2) or "", float(m.group(3)), m.group(4).lower())
+        for m in _DELTA.finditer(text)
+        if m.group(2) or not _SCORE_OF.search(text[max(0, m.start() - 30) : m.start()])
+    ]
+    found += [
+        StatedDelta(m.start(), m.end(), m.group(3) or "", float(m.group(4)), "bpb")
+        for m in _BY.finditer(text)
+        if not any(other.start < m.end() and m.start() < other.end for other in found)
+    ]
+    found = sorted((d for d in found if 0 < d.number <= 0.5), key=lambda delta: delta.start)
+    if len(found) == 2 and {d.unit[:3] for d in found} == {"bpb", "nat"}:
+        found = [delta for delta in found if delta.unit == "bpb"]  # one change in both units
+    return found[:MAX_DELTAS]
+
+
+def signed_by_words(delta: StatedDelta, text: str, block: Block) -> float | None:
+    """Treatment minus control: the sign as written, else what the words say of it."""
+    worse, better = WORSE.search(text), BETTER.search(text)
+    if delta.sign == "-":
+        after = text[delta.end : delta.end + 40]
+        return delta.number if _WORSE_BY.match(after) else -delta.number
+    if delta.sign == "+":
+        return -delta.number if better and not worse else delta.number
+    after = text[delta.end : delta.end + 40]
+    if not delta.sign and _WORSE_BY.match(after):
+        return delta.number
+    if _BETTER_BY.match(after):
+        return -delta.number  # "zero-byte cost, 0.001 BPB improvement"
+    if worse and not BETTER.search(text[: delta.start]):
+        return delta.number
+    if better:
+        return -delta.number
+    if block.kind == "heading" and text[delta.end : delta.end + 1] == ")":
+        return -delta.number  # "### EMA (~0.002 bpb)" is what it brings
+    titles = block.section[-1] if block.section else ""
+    if _BAD_SECTION.search(titles):
+        return delta.number
+    if _GOOD_SECTION.search(titles):
+        return -delta.number
+    return None
