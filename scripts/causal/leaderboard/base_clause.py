@@ -15,7 +15,7 @@ _SAME_SCORE = 6e-4  # bpb: a README rounds to three or four digits
 ROUNDED = 6e-5  # bpb: nearer to the own score, a number is that score again
 
 _SCORE = re.compile(
-    r"(?<![\d.,/#v_+-])(\d\.\d{3,10})(?![\d%]|\.\d)(?!\W{0,3}(?:nats|(?:val_)?loss))|(?<=~)(\d\.\d{2})(?![\d.%x])"
+    r"(?<![\d.,/#v_+-])(\d\.\d{3,10})(?![\d%]|\.\d)(?!\W{0,3}(?:nats|(?:val_)?loss))|(?<=~)(\d\.\d{2})(?![\d%x]|\.\d)"
 )
 # Numbers that are no scores: losses, weights' averages, rates and the like.
 _NO_SCORE = re.compile(
@@ -123,7 +123,7 @@ class Child:
         """Whether a number can be another run's score: of the own one's size, and not it again."""
         own = self.score
         if own is None:
-            return 0.9 < value < 0.99 or 1 < value < 3
+            return 0.9 < value < 0.99 or 1 < value < 5
         if abs(value - own) <= ROUNDED:
             return False
         if own < 0.9:  # a cache beside the model: the base has none, or a lesser one
@@ -171,12 +171,12 @@ def _in_clause(clause: str, child: Child) -> tuple[float, float, int] | None:
         weight = 4.0
     else:
         weight = next((weight for weight, words in _EVIDENCE if words.search(clause)), 0)
-        weight /= 2 if MIDWAY.search(clause) else 1
-        if (named := _BASE_THEN.search(clause)) and weight and named.start(1) in scores:
-            return weight, scores[named.start(1)], named.start(1)
-    if not weight or clause[first - 1] == "~" or (weight < 4 and _THAN_BASE.search(clause)):
-        return None
-    return weight, scores[first], first
+        if (named := _BASE_THEN.search(clause)) and named.start(1) in scores:
+            first = named.start(1)
+        elif clause[first - 1] == "~" or (weight < 4 and _THAN_BASE.search(clause)):
+            return None
+    lead = re.split(r"\d\.\d", clause[:first])[-1]  # since the number before
+    return (weight, scores[first], first) if weight and not MIDWAY.search(lead) else None
 
 
 def _scores(clause: str, child: Child) -> dict[int, float]:

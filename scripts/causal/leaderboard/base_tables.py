@@ -11,9 +11,10 @@ from scripts.causal.leaderboard.tables import Columns, cell, cell_score, columns
 
 _BASE_ROW = re.compile(
     r"\bbaseline|\bbase\b|\bcontrol\b|\bdefault|\b(?:current|merged) sota|"
-    r"\bprev(?:ious)?\b|\bprior|\bstandard|\bparent\b",
+    r"\bprev(?:ious)?\b|\bprior|\bparent\b|^\W*standard\b(?! eval| round)",
     re.IGNORECASE,
 )
+_STAGE_BASE = re.compile(rf"(?:{MIDWAY.pattern})\W(?:\w+\W){{0,2}}baseline", re.IGNORECASE)
 _OWN_BASE_ROW = re.compile(r"\b(?:baseline|control)\b", re.IGNORECASE)
 _BASE_COLUMN = re.compile(
     r"\b(?:baseline|base|sota|parent|control|record|without)\b(?! (?:bpb|loss))", re.IGNORECASE
@@ -76,6 +77,8 @@ def _row_weight(row: Row, label: str, child: Child) -> float:
     text = " ".join(row.cells)
     if child.names_parent(text):
         return PARENT
+    if MIDWAY.search(label) or _STAGE_BASE.search(text):
+        return 0
     if re.search(r"\bnaive\b", text, re.IGNORECASE):
         return 1
     if _BASE_ROW.search(label):
@@ -102,7 +105,10 @@ def _beside_own(table: Table, child: Child) -> Iterator[tuple[float, float, int]
     named = {
         index: PARENT if child.names_parent(title) else TURNED
         for index, title in enumerate(table.header)
-        if index and (child.names_parent(title) or _BASE_COLUMN.search(title))
+        if index
+        and (
+            child.names_parent(title) or (_BASE_COLUMN.search(title) and not MIDWAY.search(title))
+        )
     }
     for row in table.rows:
         scores = [cell_score(row, index) for index in range(len(row.cells))]

@@ -32,9 +32,9 @@ _OBJECT_OF = rf"(?:{_FEW}\s)??(?:current |merged |prior )?[^.;,\n|]{{0,30}}?[(\[
 BUILT = re.compile(
     r"\b(?:buil[dt]s?|building|based|stack(?:s|ed)|fork(?:s|ed)?|derive[sd]?|rebased?|"
     r"(?<!-)start(?:s|ed|ing|(?=\sfrom))|extend(?:s|ed|ing)?|layered|rerun|re-run|follow-?up|"
-    r"reproduc(?:es|tion|ed|ing)|inherit(?:s|ed)?|identical|unchanged|modif(?:y|ies|ied)|variant(?! from)|"
-    r"continu(?:es|ation)|adds|takes|appl(?:y|ies|ied)|ports?(?= [^.;\n|]{0,60}\bon)|"
-    r"(?:cuda|mlx|(?:py)?torch|jax|h100|metal) port)\b"
+    r"reproduc(?:es|tion|ed|ing)|inherit(?:s|ed)?|identical|unchanged|modif(?:y|ies|ied)|"
+    r"variant(?! from)|continu(?:es|ation)|adds|takes|appl(?:y|ies|ied)|"
+    r"ports?(?= [^.;\n|]{0,60}\bon)|(?:cuda|mlx|(?:py)?torch|jax|h100|metal) port)\b"
     rf"{_CLAUSE}{{0,30}}?\b(?:on|upon|from|of|to|as|over|with|directly|onto|off)\b{_CLAUSE}{{0,90}}?"
     + NUMBER,
     re.IGNORECASE,
@@ -67,7 +67,7 @@ BUILT_FIRST = re.compile(
 NAMED = re.compile(
     r"\b(?:base|baseline|parent|foundation|starting point|base (?:stack|model|pr|submission|"
     r"code|architecture|record|branch)|base_pr|lineage base|upstream)"
-    r"(?: stack| and (?:training )?(?:recipe|code|config\w{0,7}))?\b"
+    r"(?: stack| architecture| and (?:training )?(?:recipe|code|config\w{0,7}))?\b"
     r"\s{0,2}(?:\([^()\n]{0,40}\))?\s{0,2}"
     r"(?:is|was|from|[:=|])\s{0,2}[^.;\n|]{0,60}?" + NUMBER,
     re.IGNORECASE,

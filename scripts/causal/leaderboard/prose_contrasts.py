@@ -27,7 +27,12 @@ from scripts.causal.leaderboard.sentences import (
     SUBJECT,
     line_of,
 )
-from scripts.causal.leaderboard.stated_deltas import StatedDelta, signed_by_words, stated_deltas
+from scripts.causal.leaderboard.stated_deltas import (
+    StatedDelta,
+    is_gain,
+    signed_by_words,
+    stated_deltas,
+)
 from scripts.causal.leaderboard.techniques import variables_in
 
 _SPLIT = re.compile(r"(?<=[a-zB)\]0-9%])[.;](?=\s|$)|\n(?=[A-Z•]|-(?![\d.]))")
@@ -156,7 +161,7 @@ def _one(
     named = changes_in(_ASIDE.sub(lambda aside: " " * len(aside.group()), text))
     named = [item for item in named if not _some_layers(item, text)]
     against = _COMPARES.search(text)
-    if PENALTY.search(text):
+    if PENALTY.search(text) and not is_gain(delta, text):
         return at_line(
             reading,
             line_of(block, start + delta.start),

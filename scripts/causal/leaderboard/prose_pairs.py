@@ -30,6 +30,7 @@ _FROM_TO = re.compile(
     r"to \W{0,2}(\d\.\d{3,8})(?![\d%])",
     re.IGNORECASE,
 )
+_FALLS = re.compile(r"\b(?:improv|drop|reduc|lower|cut)[^.;]{0,40}$", re.IGNORECASE)
 _MOVES = re.compile(
     r"\b(?:improv|drop|reduc|lower|degrad|hurt|rais|increas|worsen|takes?\b|mov|bring|cut)[^.;]{0,60}$",
     re.IGNORECASE,
@@ -66,6 +67,9 @@ def _from_to(text: str) -> re.Match[str] | None:
     match = _FROM_TO.search(text)
     if match is None or PENALTY.search(text) or float(match.group(1)) < 0.3:
         return None
+    rises = float(match.group(2)) > float(match.group(1))
+    if rises and _FALLS.search(text[: match.start()]):
+        return None  # the words say one thing and the numbers another
     if not _MOVES.search(text[: match.start()]) or "#" in text[: match.start()]:
         return None
     named = {name for name, _, at in variables_in(text) if at < match.start()}
@@ -78,7 +82,8 @@ def against_contrast(
     """A sentence that says "X hurts (1.1466 vs 1.1374)": this against that."""
     mine, theirs = float(match.group(1)), float(match.group(2))
     named = [name for name, _, at in variables_in(text) if at < match.start()]
-    if not named or mine == theirs or not (0.3 < mine < 5 and abs(mine - theirs) <= 0.5):
+    alike = re.search(r"\b(?:identical|same|similar|matching)\b", text, re.IGNORECASE)
+    if not named or alike or mine == theirs or not (0.3 < mine < 5 and abs(mine - theirs) <= 0.5):
         return None
     return at_line(
         reading,

@@ -50,6 +50,7 @@ _START = re.compile(
     re.IGNORECASE,
 )
 _FINAL = re.compile(r"^\W*final\b(?!.*\d-?gram)", re.IGNORECASE)
+_PLANNED = re.compile(r"\btarget|\bexpect|\bestimat|\bproject(?:ed|ion)", re.IGNORECASE)
 _SPOKEN = (("mixed", r"\b(?:n|\d)-?gram\b|\bPPM\b"), ("ttt", r"\bTTT\b"), ("sliding", r"sliding"))
 _APART = 0.1  # bpb: more than quantization and evaluation make of one run
 _BARE = re.compile(r"^\W*(?:final )?val_?bpb\W*$", re.IGNORECASE)
@@ -305,6 +306,7 @@ def _from_metrics(document: Document) -> Stages:
             if (
                 stage
                 and "bpb" in line.lower()
+                and not _PLANNED.search(line)
                 and not _NO_SCORE.search(label.replace("val_loss", ""))
             ):
                 source = Source(file=document.name, line=block.line + number)
@@ -341,6 +343,8 @@ def _contrasts(document: Document, stages: Stages) -> list[Ablation]:
         variable, control, treatment = STAGE_CONTRASTS[following]
         value, source = stages[following]
         delta = round(value - stages[stage][0], 8)
+        if following == "sliding" and delta > 0 and stage in ("raw", "averaged"):
+            variable, control, treatment = STAGE_CONTRASTS["quantized"]  # "Pre-TTT" of int6
         if abs(delta) > 3:
             continue
         skipped = ORDER.index(following) - ORDER.index(stage) > 1

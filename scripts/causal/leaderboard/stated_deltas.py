@@ -32,6 +32,7 @@ _WORSE_BY = re.compile(
     r"damage|hit)\b",
     re.IGNORECASE,
 )
+_GAINED = re.compile(r"[ *`)-]{0,4}(?:[\w-]+ )?(?:improvement|gain|benefit)\b", re.IGNORECASE)
 _BETTER_BY = re.compile(
     r"\W*(?:(?!quant|(?:at|an?|the|with|for|but|and|to|no|zero|in|of)\b)[\w-]+ ){0,2}"
     r"(?:improvement|gain|better|reduction|benefit|win)\b",
@@ -68,6 +69,16 @@ def stated_deltas(text: str) -> list[StatedDelta]:
     return found[:MAX_DELTAS]
 
 
+def _last(word: re.Pattern[str], text: str) -> int:
+    """Where a word stands last, -1 where it does not."""
+    return max((match.start() for match in word.finditer(text)), default=-1)
+
+
+def is_gain(delta: StatedDelta, text: str) -> bool:
+    """Whether the words right after a change call it an improvement."""
+    return bool(_GAINED.match(text[delta.end : delta.end + 40]))
+
+
 def signed_by_words(delta: StatedDelta, text: str, block: Block) -> float | None:
     """Treatment minus control: the sign as written, else what the words say of it."""
     worse, better = WORSE.search(text), BETTER.search(text)
@@ -81,8 +92,9 @@ def signed_by_words(delta: StatedDelta, text: str, block: Block) -> float | None
         return delta.number
     if _BETTER_BY.match(after):
         return -delta.number  # "zero-byte cost, 0.001 BPB improvement"
-    if worse and not BETTER.search(text[: delta.start]):
-        return delta.number
+    last = _last(WORSE, text[: delta.start]), _last(BETTER, text[: delta.start])
+    if worse and (last[1] < 0 or last[0] > last[1]):
+        return delta.number  # "a small gain but hurt by 0.002 bpb"
     if better:
         return -delta.number
     if block.kind == "heading" and text[delta.end : delta.end + 1] == ")":

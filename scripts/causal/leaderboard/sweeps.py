@@ -47,6 +47,7 @@ _MEASURED = re.compile(
     re.IGNORECASE,
 )
 _ASSIGNS = re.compile(r"\W*[A-Za-z][A-Za-z_]{2,}\s?=")
+_STEPS = 100  # a lesser number counts the rows themselves
 _VARIANTS = re.compile(r"\bvariants?\b|\bsetting\b|\bconfig", re.IGNORECASE)
 SWEPT = re.compile(r"sweep|ablat|\bscan|tuning|\bvs\b", re.IGNORECASE)
 
@@ -65,6 +66,9 @@ def of_something_else(table: Table, columns: Columns) -> bool:
         sum(abs(abs(score - control) - abs(delta)) < 6e-4 for score, delta in pairs)
         for control, _ in pairs
     )
+    scores = [score for row in table.rows if (score := cell_score(row, columns.bpb[-1]))]
+    if all(any(abs(score - delta - other) < 6e-4 for other in scores) for score, delta in pairs):
+        return False  # each row has a control of its own
     if len(pairs) < 3 or max(agreeing) * 2 >= len(pairs):
         return False
     controls = (sorted(score - sign * delta for score, delta in pairs) for sign in (1, -1))
@@ -78,7 +82,8 @@ def score_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Abl
     bare = [cell(row, columns.label) for row, _ in rows]
     base = _control(table, columns, rows)
     labels = _labels(table, columns, [row for row, _ in rows], base or 0)
-    course_of_one = (log or _numbered(table)) and labels != bare and not SWEPT.search(titles)
+    numbered = _numbered(table) and (parse_number(cell(table.rows[-1], 0)) or 0) >= _STEPS
+    course_of_one = (numbered or (log and labels != bare)) and not SWEPT.search(titles)
     if len(rows) < 2 or course_of_one or "seed" in table.header[columns.label].lower():
         return
     varies = all(map(_VALUE.match, bare)) or _CHANGES.match(table.header[columns.label])
@@ -130,9 +135,10 @@ def _stopped_early(
 def _numbered(table: Table) -> bool:
     """Whether rows are numbered by step or time: | 1000 | 2000 | 3000."""
     numbers = [parse_number(cell(row, 0)) for row in table.rows]
-    return is_log(table, 0) and all(
+    rising = all(
         one is not None and other is not None and one < other for one, other in pairwise(numbers)
     )
+    return is_log(table, 0) and rising
 
 
 def _control(table: Table, columns: Columns, rows: list[tuple[Row, float]]) -> int | None:

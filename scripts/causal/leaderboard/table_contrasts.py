@@ -30,9 +30,11 @@ from scripts.causal.leaderboard.table_pairs import (
 )
 from scripts.causal.leaderboard.table_roles import (
     BASELINE,
+    METRIC,
     PLUS,
     PULL_REQUEST,
     VALUE,
+    bpb_row,
     introduced,
     role_of,
     titles_of,
@@ -54,7 +56,8 @@ from scripts.causal.leaderboard.tables import (
 from scripts.causal.leaderboard.techniques import own_column, variables_in
 
 _NOT_A_CHANGE = re.compile(
-    r"\W*(?:val[_ ]loss|loss|artifact|size|bytes|time|steps?|params|std|throughput|memory)\b",
+    r"\W*(?:val[_ ]loss|(?:train(?:ing)? )?loss(?=\W*$|\s?\()|artifact|size|bytes|time|"
+    r"steps?|params|std|throughput|memory)\b",
     re.IGNORECASE,
 )
 _ANOTHER = re.compile(  # a whole submission of somebody, set beside this one
@@ -62,6 +65,8 @@ _ANOTHER = re.compile(  # a whole submission of somebody, set beside this one
     r"(?:PR ?#?\d|#\d|SOTA\b|baseline\b|leaderboard\b|record\b)",
     re.IGNORECASE,
 )
+_LOST = re.compile(r"degradation|penalty|\bgap\b|\bcost\b|\bloss\b", re.IGNORECASE)
+_SAME = 6e-5  # bpb: a closing row that repeats what a row above it says
 _FULL = re.compile(r"\W{0,4}(\d\.\d{4,8})(?!\d)")
 _JOINED = re.compile(r"^\W*(?:both|all|combined|everything)\b", re.IGNORECASE)
 
@@ -75,22 +80,32 @@ def table_contrasts(reading: Reading, listed: Sequence[Table] = ()) -> Iterator[
             if role_of(table, columns) in ("ladder", "sweep"):
                 yield in_nats(list(score_rows(reading, table, columns)))
             continue
-        role = role_of(table, columns)
-        if role == "versus":
-            yield list(paired_columns(reading, table))
-        elif role == "stages" and len(table.header) <= 3 and not columns.bpb:
-            yield list(stage_changes(reading, table, columns))
-        elif role in ("ladder", "leave_one_out", "deltas") and columns.delta:
-            told = columns.bpb and role == "deltas" and of_something_else(table, columns)
-            rows = score_rows if told else _delta_rows
-            yield list(rows(reading, table, columns))
-        elif role == "ladder":
-            yield list(_steps(reading, table, columns))
-        elif role == "sweep":
-            yield list(score_rows(reading, table, columns))
-        elif role == "seeds":
-            yield list(paired_seeds(reading, table, columns))
-        yield list(difference_rows(reading, table, columns))
+        group = list(_by_role(reading, table, columns))
+        yield group
+        yield [
+            difference
+            for difference in difference_rows(reading, table, columns)
+            if not any(abs(abs(one.delta) - abs(difference.delta)) <= _SAME for one in group)
+        ]
+
+
+def _by_role(reading: Reading, table: Table, columns: Columns) -> Iterator[Ablation]:
+    """Yield what a table's rows report, each kind of table read in its own way."""
+    role = role_of(table, columns)
+    if role == "versus":
+        yield from paired_columns(reading, table)
+    elif role == "stages" and len(table.header) <= 3 and not columns.bpb:
+        yield from stage_changes(reading, table, columns)
+    elif role in ("ladder", "leave_one_out", "deltas") and columns.delta:
+        told = columns.bpb and role == "deltas" and of_something_else(table, columns)
+        rows = score_rows if told else _delta_rows
+        yield from rows(reading, table, columns)
+    elif role == "ladder":
+        yield from _steps(reading, table, columns)
+    elif role == "sweep":
+        yield from score_rows(reading, table, columns)
+    elif role == "seeds":
+        yield from paired_seeds(reading, table, columns)
 
 
 def metric_contrasts(reading: Reading) -> Iterator[list[Ablation]]:
@@ -116,6 +131,8 @@ def _delta_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ab
     ladder = ladder and not _restated(table, columns)
     running = _stepwise(table, columns) if ladder else {}
     column_variable = penalty_variable(title) or _between_columns(table, columns)
+    if _LOST.search(title) and re.search("quanti", table.header[columns.label], re.I):
+        column_variable = STAGE_CONTRASTS["quantized"]
     rows = table.rows
     if is_log(table, columns.label) and _between_columns(table, columns):
         rows = rows[-1:]  # two courses side by side: where they end counts
@@ -146,6 +163,10 @@ def _delta_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ab
         kind = "cumulative" if ladder and PLUS.match(label) else "single"
         if VALUE.match(label) and BASELINE.search(label) and _from_ours(table, columns):
             delta, label = -delta, _bare_value(table, columns, label)
+        if METRIC.match(table.header[columns.label]) and len(table.header) > 4:
+            if bpb_row(row):  # submissions side by side, the last two set against each other
+                yield from row_contrast(reading, row, "total", delta, unit, "bundle")
+            continue
         if stated := _stated(reading, row, columns, label, delta, unit):
             yield stated
         else:

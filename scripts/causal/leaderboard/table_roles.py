@@ -159,7 +159,7 @@ def bpb_row(row: Row) -> bool:
 
 def _pairs(table: Table) -> bool:
     """| Metric | Control | Treatment | with a row of scores."""
-    if not 3 <= len(table.header) <= 4 or any(_NO_PAIR.search(t) for t in table.header[1:3]):
+    if not 3 <= len(table.header) <= 4 or any(map(_no_pair, table.header[1:3])):
         return False
     conditions = all(CONDITION.search(title) for title in table.header[1:3])
     return any(
@@ -168,6 +168,12 @@ def _pairs(table: Table) -> bool:
         and cell_score(row, 2) is not None
         for row in table.rows
     )
+
+
+def _no_pair(title: str) -> bool:
+    """Whether a column is no condition; "Baseline seed 42" is one, "Seed 42" is not."""
+    rest = re.sub(r"\W*\bseed \d+\W*", "", title, flags=re.IGNORECASE)
+    return not re.search("[A-Za-z]", rest) or bool(_NO_PAIR.search(rest))
 
 
 def _one_seed_study(table: Table, columns: Columns) -> bool:

@@ -21,7 +21,7 @@ _DELTA = re.compile(
 )
 _NOT_BPB = re.compile(
     r"time|step|loss|nats|ms\b|seconds|\bs\b|mb\b|bytes|size|params|p-value|p value|memory|rank|"
-    r"commit|epoch|\blr\b|tokens|std|count|ppl|accuracy|speed|tok/s",
+    r"commit|ratio|tok(?:en)?s?/|epoch|\blr\b|tokens|std|count|ppl|accuracy|speed|tok/s",
     re.IGNORECASE,
 )
 _BPB_WORD = re.compile(r"bpb|bits.per.byte|score", re.IGNORECASE)

@@ -29,6 +29,7 @@ def read(body, own="1.2000"):
         ("Built on the merged 1.1233 record (PR #77) with more.", (77,)),
         ("## Architecture (from PR #77)\n\n11 layers.", (77,)),
         ("- Base model stack: PR #77 by @ann", (77,)),
+        ("Cache: PR #76 (ann). Base model architecture: PR #77 (bob).", (77,)),
         ("## Credits\n\n- Base: PR #77, PR #78 (@ann)", (77, 78)),
         ("Two changes on top of the PR #77 + PR #78 stack.", (77, 78)),
         ("A CUDA port of the work in PR #77.", (77,)),
@@ -137,6 +138,11 @@ def test_what_the_readme_says_goes_before_names_and_blurbs(text, body, parents):
         ("Well below the leaderboard #1 (ann: 1.2228), the current one.", 1.2228),
         ("## What failed\n\nThe first PR #77 try hit 1.2439. Built on PR #77.", None),
         ("- Naive: 1.2208\n- muon: 1.2000", None),
+        ("It has a pre-quant bpb of 1.2268, not far off the baseline.", None),
+        ("The baseline is at 1.2268 (after the roundtrip).", 1.2268),
+        ("| Run | bpb | |\n|---|---|---|\n| 5200 | 1.2611 | Pre-TTT baseline |", None),
+        ("| Steps | Float base | Final |\n|---|---|---|\n| 9k | 1.2300 | 1.2000 |", None),
+        ("The gap: 1.20 here vs leaderboard best ~1.11. It may need more.", 1.11),
         ("| Run | bpb |\n|---|---|\n| PR #77 (prev SOTA) | 1.2231 |\n| x | 1.2000 |", 1.2231),
         (
             "| Run | post bpb | pre bpb |\n|---|---|---|\n| Baseline | 1.2300 | 1.2200 |\n"
@@ -173,6 +179,11 @@ def test_the_base_of_one_seed_gives_way_to_the_mean_of_its_column():
         "| Configuration | BPB |\n|---|---|\n| Base | 1.2310 |\n| + cache | 1.1990 |"
     )
     assert read(body).base_bpb == 1.232
+
+
+def test_a_base_may_score_far_from_one_where_no_score_is_known():
+    body = "| Mode | BPB | |\n|---|---|---|\n| Neural | 4.5070 | baseline |\n| + Rules | TBD | |"
+    assert read(body, own="null").base_bpb == 4.507
 
 
 def test_a_column_of_changes_starts_from_the_base():
