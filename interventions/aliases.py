@@ -14,6 +14,7 @@ from interventions.vocabulary import load_variables
 from scripts.causal.files import InputError, read_text
 
 ALIASES_FILE = Path(__file__).with_name("aliases.toml")
+SWITCH = "use_"  # with what a setting's name starts that turns on what the rest names
 _BOUNDS = {
     r"\s*": r"\s{0,4}", r"\d+": r"\d{1,12}", r"\d*": r"\d{0,12}", r"\S*": r"\S{0,40}",
     r"\w*": r"\w{0,40}", ")*": "){0,3}", "]*": "]{0,4}", "]+": "]{1,4}",
@@ -92,7 +93,8 @@ def aliases_in(text: Text) -> list[Alias]:
 
 @cache
 def _index() -> Index:
-    return Index(_owners())
+    names = {name for alias in load_aliases().values() for name in (*alias.env, *alias.switches)}
+    return Index(_owners(), lambda token: token in names or token.startswith(SWITCH))
 
 
 @cache

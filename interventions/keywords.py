@@ -10,16 +10,17 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import accumulate, islice
+from itertools import accumulate, chain, compress, islice
 from re import _constants as ops  # type: ignore[attr-defined]  # the parser behind re.compile
 from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any
 
 MAX_REACH = 120  # starts tried per occurrence; beyond that a plain scan is no slower
 MAX_KNOWN, MAX_TOKEN = 1 << 16, 40  # tokens remembered; a longer one is no word, and large
-NUMBER = "0 "  # no run of \w: stands for a digit that no \w stands before
+# No runs of \w: they stand for a digit that no \w stands before, and for a setting's whole name.
+NUMBER, NAME = "0 ", "= "
 _TOKEN = re.compile(r"(\w+)")
 _RUN = re.compile(r"\w+")
 _OPENING = 2  # characters by which a word is looked up
@@ -53,18 +54,23 @@ class Index:
     """The words that many wordings need, to be looked for all at once.
 
     Attributes:
-        everywhere: the wordings that need no word.
+        everywhere: the wordings that need no word, nor a number.
+        numeric: those that need no word, but a number.
         by_word: word → the wordings that need it, or one of several.
         phrases: a run of letters → the words with more than letters ("weight decay") in which it
             is the longest; "" for those with none ("% ").
     """
 
-    def __init__(self, wordings: Iterable[Wording]) -> None:
+    def __init__(
+        self, wordings: Iterable[Wording], is_name: Callable[[str], bool] = lambda token: False
+    ) -> None:
+        self._is_name = is_name
         self.everywhere: set[Wording] = set()
+        self.numeric: set[Wording] = set()
         self.by_word: defaultdict[str, set[Wording]] = defaultdict(set)
         for wording in wordings:
             if wording.needed is None:
-                self.everywhere.add(wording)
+                (self.numeric if wording.numeric else self.everywhere).add(wording)
             for word in wording.needed.words if wording.needed else ():
                 self.by_word[word].add(wording)
         self.phrases: defaultdict[str, list[str]] = defaultdict(list)
@@ -83,7 +89,7 @@ class Index:
     def runs_in(self, tokens: set[str]) -> dict[str, tuple[tuple[str, int], ...]]:
         """Return which tokens hold words, or longest runs of phrases: token → (run, offset).
 
-        A number is a run of its own, NUMBER at offset 0.
+        A token that starts with a digit, or is a name, holds NUMBER or NAME at offset 0.
         """
         if len(self._silent) + len(self._telling) > MAX_KNOWN:
             self._silent.clear()
@@ -97,11 +103,13 @@ class Index:
                 self._telling[token] = inside
             else:
                 self._silent.add(token)
-        return found | {token: runs for token in tokens if (runs := self._telling.get(token))}
+        return found | {token: self._telling[token] for token in self._telling.keys() & tokens}
 
     def _runs_in(self, token: str) -> Iterator[tuple[str, int]]:
         if token[0].isdecimal():
             yield NUMBER, 0
+        if self._is_name(token):
+            yield NAME, 0
         for at in range(len(token) - _OPENING + 1):
             for run in self._openings.get(token[at : at + _OPENING], ()):
                 if token.startswith(run, at):
@@ -114,6 +122,7 @@ class Text:
     Attributes:
         text, folded: as given, and folded.
         numbers: where a digit stands with no \\w before it, ascending.
+        names: where a whole token stands that the index takes for a setting's name, ascending.
         places: word → its offsets, ascending, of every word of the index that the text holds.
         able: the wordings that can match.
     """
@@ -128,17 +137,20 @@ class Text:
         starts = islice(accumulate(map(len, parts)), 0, len(parts) - 1, 2)
         runs_in = index.runs_in(set(tokens))
         found: defaultdict[str, list[int]] = defaultdict(list)
-        for start, token in zip(starts, tokens, strict=True):
-            if token in runs_in:
-                for run, at in runs_in[token]:
-                    found[run].append(start + at)
+        telling = map(runs_in.__contains__, tokens)
+        for start, token in compress(zip(starts, tokens, strict=True), telling):
+            for run, at in runs_in[token]:
+                found[run].append(start + at)
         self.numbers = found.pop(NUMBER, [])
+        self.names = found.pop(NAME, [])
         self.places = {run: places for run, places in found.items() if run in index.by_word}
         for run in ("", *found):
             for phrase in index.phrases.get(run, ()):
                 if places := _places(phrase, folded):
                     self.places[phrase] = places
-        self.able = index.everywhere.union(*(index.by_word[word] for word in self.places))
+        self.able = index.everywhere.union(
+            index.numeric if self.numbers else (), *(index.by_word[word] for word in self.places)
+        )
 
 
 def _places(word: str, text: str) -> list[int]:
@@ -164,37 +176,40 @@ class Wording:
     needed: Needed | None
     numeric: bool
 
-    def finditer(self, text: Text) -> Iterator[re.Match[str]]:
-        """Yield exactly what `pattern.finditer(text.text)` yields."""
+    def find_all(self, text: Text, most: int) -> list[re.Match[str]]:
+        """Return the first matches, at most so many, of `pattern.finditer(text.text)`."""
         if self.needed is None and not self.numeric:
-            return self.pattern.finditer(text.text)
+            return list(islice(self.pattern.finditer(text.text), most))
         starts = self._starts(text, self.needed) if self.needed else text.numbers
-        return self._tried(starts, text.text)
-
-    def _tried(self, starts: Iterable[int], text: str) -> Iterator[re.Match[str]]:
-        reached = 0
-        for start in starts:
-            if start >= reached and (match := self.pattern.match(text, start)):
-                yield match
-                reached = match.end()
+        match, whole = self.pattern.match, text.text
+        found = [one for at in starts if (one := match(whole, at))]
+        return found if len(found) < 2 else list(islice(_apart_from_others(found), most))
 
     def _starts(self, text: Text, needed: Needed) -> Iterable[int]:
         """Every place a match can start at, ascending."""
         places = [text.places[word] for word in needed.words if word in text.places]
         if needed.high == 0:
-            return places[0] if len(places) == 1 else sorted(at for some in places for at in some)
+            return places[0] if len(places) == 1 else sorted(chain.from_iterable(places))
         starts: set[int] = set()
         if self.numeric:
             numbers = text.numbers
-            for some in places:
-                for at in some:
-                    first = bisect_left(numbers, at - needed.high)
-                    starts.update(numbers[first : bisect_right(numbers, at - needed.low, first)])
-            return sorted(starts)
-        for distance in range(needed.low, needed.high + 1):
-            for some in places:
-                starts.update([at - distance for at in some])
-        return sorted(start for start in starts if start >= 0)
+            for at in chain.from_iterable(places):
+                first = bisect_left(numbers, at - needed.high)
+                starts.update(numbers[first : bisect_right(numbers, at - needed.low, first)])
+        else:
+            low, high = needed.low, needed.high
+            for at in chain.from_iterable(places):
+                starts.update(range(max(0, at - high), at - low + 1))
+        return sorted(starts)
+
+
+def _apart_from_others(found: list[re.Match[str]]) -> Iterator[re.Match[str]]:
+    """Yield the matches that begin where no earlier one that was yielded reaches."""
+    reached = 0
+    for match in found:
+        if match.start() >= reached:
+            yield match
+            reached = match.end()
 
 
 @dataclass(frozen=True)

@@ -4,74 +4,18 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Literal, NamedTuple
 from unicodedata import category
 
-from markdown_it import MarkdownIt, rules_block
-from markdown_it.rules_block import StateBlock
-from markdown_it.token import Token
+from scripts.causal.leaderboard.markdown_blocks import TABLE, block_tokens
 
 MAX_LINE = 8_000  # characters of one line that are read: longer lines are data, not prose
 MAX_LINES = 20_000
 MAX_CELLS = 20_000  # of all tables; the widest reports have two thousand
 
 Kind = Literal["heading", "paragraph", "item", "code", "row"]
-
-# With what a line begins that a block rule can be of; other rules have to look at the whole line.
-_BEGIN_WITH = {
-    rules_block.fence: "`~", rules_block.blockquote: ">", rules_block.hr: "*-_",
-    rules_block.list_block: "*+-0123456789", rules_block.reference: "[",
-    rules_block.html_block: "<", rules_block.heading: "#",
-}  # fmt: skip
-BlockRule = Callable[[StateBlock, int, int, bool], bool]
-
-
-def _by_mark(rules: Sequence[BlockRule]) -> BlockRule:
-    """Return one rule that tries of these, in their order, what the line's first mark allows."""
-    able = {
-        mark: [rule for rule in rules if mark in _BEGIN_WITH.get(rule, mark)]
-        for mark in "".join(_BEGIN_WITH.values())
-    }
-    other = [rule for rule in rules if rule not in _BEGIN_WITH]
-
-    def first(state: StateBlock, line: int, end: int, silent: bool) -> bool:
-        at = state.bMarks[line] + state.tShift[line]
-        for rule in able.get(state.src[at : at + 1], other):
-            if rule(state, line, end, silent):
-                return True
-        return False
-
-    return first
-
-
-def _parser() -> MarkdownIt:
-    """Return a parser of blocks: CommonMark and tables.
-
-    Only the block rules run: inline markup is taken off by `plain`, so every block keeps one text
-    line per source line, and a hostile inline sequence costs nothing. Seven of eleven rules cannot
-    be of a line that begins with a letter: they are not asked, which saves a fifth of the time.
-    """
-    parser = MarkdownIt("commonmark", {"maxNesting": 30}).enable("table")
-    parser.core.ruler.enableOnly(["block"])  # `_bounded` already made every line break "\n"
-    ruler = parser.block.ruler
-    enders = ("paragraph", "reference", "blockquote", "list")
-    found = {name: _by_mark(ruler.getRules(name)) for name in ("", *enders)}
-    ruler.at("code", found[""], {"alt": []})  # by this name the parser knows indented code
-    for name in enders:
-        ruler.push(f"ends {name}", found[name], {"alt": [name]})
-    ruler.enableOnly(["code", *(f"ends {name}" for name in enders)])
-    return parser
-
-
-_PARSER = _parser()
-# Two thirds of all tokens; their text comes in an "inline" token.
-_PASSED_OVER = {
-    "td_open", "td_close", "th_open", "th_close", "paragraph_open", "paragraph_close",
-    "tbody_open", "tbody_close", "heading_close",
-}  # fmt: skip
 
 _LINK = re.compile(
     r"!?\[([^\[\]\n]{0,300})\]\([^()\s]{0,500}(?:\([^()\s]{0,100}\))?[^()\n]{0,200}\)"
@@ -80,26 +24,25 @@ _TAG = re.compile(r"</?[a-zA-Z][^<>\n]{0,300}>")
 _UNSEEN = re.compile(r"<!--[^\n]{0,300}?-->")  # a page does not show it: neither do we read it
 _UNSEEN_BLOCK = re.compile(r"\s{0,3}<(?:!--|script\b|style\b|[?!])", re.IGNORECASE)
 _MARKS = re.compile(r"\*\*|__|`|(?<![\w*])\*(?=\S)|(?<=\S)\*(?![\w*])|~~")
-_SPACES = re.compile(r"[ \t\u00a0\u2000-\u200a\u202f]+")
+# Spaces that are not one plain space: a match for every gap between words would cost more.
+_SPACES = re.compile(r"[ \t\u00a0\u2000-\u200a\u202f]{2,}|[\t\u00a0\u2000-\u200a\u202f]")
 _INVISIBLE = {"\x00": " ", **dict.fromkeys("\u200b\u200e\u200f\u2060\ufeff", "")} | dict.fromkeys(
     "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069",
     "",  # these turn the text's direction
 )
 _HIDDEN = {"Cc", "Cf", "Cs", "Co"}  # controls, invisible formatting, lone surrogates
 _SHOWN = str.maketrans(_INVISIBLE)
-_SAME = str.maketrans(
-    {
-        "−": "-", "–": "-", "‑": "-", "‐": "-", "×": "x", "✕": "x", "²": "^2", "≈": "~",
-        "’": "'", "“": '"', "”": '"', **_INVISIBLE,
-    }
-)  # fmt: skip
+_SAME = {
+    "−": "-", "–": "-", "‑": "-", "‐": "-", "×": "x", "✕": "x", "²": "^2", "≈": "~",
+    "’": "'", "“": '"', "”": '"', **_INVISIBLE,
+}  # fmt: skip
+_ALIKE = re.compile(f"[{''.join(_SAME)}]")
 
 
 def plain(text: str) -> str:
     """Take inline markup off one line and write look-alike characters one way."""
     # Most lines have no link and no tag, and their characters are ASCII: to ask costs a fiftieth.
-    if not text.isascii() or "\x00" in text:
-        text = text.translate(_SAME)
+    text = _alike(text)
     if "<" in text:
         text = _UNSEEN.sub(" ", text)
     if "](" in text:
@@ -107,15 +50,31 @@ def plain(text: str) -> str:
     if "<" in text:
         text = _TAG.sub(" ", text)
     if "*" in text or "`" in text or "__" in text or "~~" in text:
-        text = _MARKS.sub("", text)
-    text = text.replace("\\_", "_").replace("\\|", "|")
+        text = _unmarked(text)
+    if "\\" in text:
+        text = text.replace("\\_", "_").replace("\\|", "|")
     if not text.isascii() or "  " in text or "\t" in text:
         text = _SPACES.sub(" ", text)
     return text.strip()
 
 
-@dataclass(frozen=True)
-class Block:
+def _alike(text: str) -> str:
+    """Write look-alike characters one way, and invisible ones not at all."""
+    if text.isascii() and "\x00" not in text:
+        return text
+    return _ALIKE.sub(lambda found: _SAME[found.group()], text)
+
+
+def _unmarked(text: str) -> str:
+    """Take off the marks of emphasis and code."""
+    if "__" not in text and "~~" not in text:
+        unpaired = text.replace("**", "")
+        if "*" not in unpaired:  # as nearly always
+            return unpaired.replace("`", "")
+    return _MARKS.sub("", text)
+
+
+class Block(NamedTuple):  # a README has a hundred, and a tuple is made four times as fast
     """One piece of text.
 
     Attributes:
@@ -178,12 +137,10 @@ class Document:
             at += len(block.text) + 1
         return starts
 
-    def block_at(self, offset: int) -> tuple[Block, int]:
-        """Return the block that holds `offset` of `text`, and the 1-based source line there."""
+    def place_of(self, offset: int) -> tuple[int, int]:
+        """Return which block holds `offset` of `text`, by index, and in which of its lines."""
         index = bisect_right(self._starts, offset) - 1
-        block = self.blocks[index]
-        inside = self.text.count("\n", self._starts[index], offset)
-        return block, block.line + (inside if block.kind != "row" else 0)
+        return index, self.text.count("\n", self._starts[index], offset)
 
 
 def parse_document(text: str, name: str = "README.md") -> Document:
@@ -192,55 +149,46 @@ def parse_document(text: str, name: str = "README.md") -> Document:
     blocks: list[Block] = []
     tables: list[Table] = []
     headings: list[tuple[int, str]] = []
-    header: tuple[str, ...] = ()
-    rows: list[Row] = []
-    cells: list[str] = []
-    items = 0
-
-    def section() -> tuple[str, ...]:
-        return tuple(title for _, title in headings)
-
-    tokens = _PARSER.parse("\n".join(lines).replace("\x00", "\ufffd"))
-    for index, token in enumerate(tokens):
-        if token.type in _PASSED_OVER:
-            continue
+    section: tuple[str, ...] = ()
+    level = items = 0
+    before = ""
+    for token in block_tokens("\n".join(lines).replace("\x00", "\ufffd")):
+        kind, before_it, before = token.type, before, token.type
         line = token.map[0] + 1 if token.map else 0
-        if token.type in ("list_item_open", "list_item_close"):
-            items += token.nesting
-        elif token.type == "heading_open":
+        if kind == "inline" and before_it == "paragraph_open":
+            content = _plain_lines(token.content)
+            blocks.append(Block("item" if items else "paragraph", content, line, section))
+        elif kind == "inline" and before_it == "heading_open":
+            title = plain(token.content.split("\n", 1)[0])
+            blocks.append(Block("heading", title, line, section))
+            headings.append((level, title))
+            section = tuple(title for _, title in headings)
+        elif kind == "heading_open":
             level = int(token.tag[1])
             while headings and headings[-1][0] >= level:
                 headings.pop()
-            title = plain(_first_line(tokens[index + 1]))
-            blocks.append(Block("heading", title, line, section()))
-            headings.append((level, title))
-        elif token.type == "inline" and tokens[index - 1].type == "paragraph_open":
-            content = "\n".join(plain(part) for part in token.content.split("\n"))
-            blocks.append(Block("item" if items else "paragraph", content, line, section()))
-        elif token.type in ("fence", "code_block"):
-            first = line + (token.type == "fence")
-            content = token.content.rstrip("\n").translate(_SAME)
-            blocks.append(Block("code", content, first, section()))
-        elif token.type == "html_block" and not _UNSEEN_BLOCK.match(token.content):
-            content = "\n".join(plain(part) for part in token.content.rstrip("\n").split("\n"))
-            blocks.append(Block("paragraph", content, line, section()))
-        elif token.type == "table_open":
-            header, rows = (), []
-        elif token.type == "tr_open":
-            cells = []
-        elif token.type == "inline" and tokens[index - 1].type in ("th_open", "td_open"):
-            cells.append(plain(token.content))
-        elif token.type == "tr_close":
-            row_line = _row_line(tokens, index)
-            blocks.append(Block("row", " | ".join(cells), row_line, section()))
-            if header:
-                rows.append(Row(tuple(cells), row_line))
-            else:
-                header = tuple(cells)
-        elif token.type == "table_close" and header:
-            first = rows[0].line - 2 if rows else 0
-            tables.append(Table(header, tuple(rows), max(first, 1), section()))
+            section = tuple(title for _, title in headings)
+        elif kind in ("list_item_open", "list_item_close"):
+            items += token.nesting
+        elif kind in ("fence", "code_block"):
+            content = _alike(token.content.rstrip("\n"))
+            blocks.append(Block("code", content, line + (kind == "fence"), section))
+        elif kind == "html_block" and not _UNSEEN_BLOCK.match(token.content):
+            content = _plain_lines(token.content.rstrip("\n"))
+            blocks.append(Block("paragraph", content, line, section))
+        elif kind == TABLE:
+            header, *rows = (
+                Row(tuple(map(plain, cells)), at + 1) for at, cells in token.meta["rows"]
+            )
+            blocks += [
+                Block("row", " | ".join(row.cells), row.line, section) for row in (header, *rows)
+            ]
+            tables.append(Table(header.cells, tuple(rows), line, section))
     return Document(name, lines, tuple(blocks), tuple(tables), cut)
+
+
+def _plain_lines(text: str) -> str:
+    return "\n".join(map(plain, text.split("\n")))
 
 
 def visible(text: str) -> str:
@@ -278,18 +226,3 @@ def _bounded(text: str) -> tuple[tuple[str, ...], str]:
     if long:
         cut.append(f"{long:,} lines read only to their first {MAX_LINE:,} characters")
     return tuple(lines), "; ".join(cut)
-
-
-def _first_line(token: Token) -> str:
-    return token.content.split("\n", 1)[0]
-
-
-def _row_line(tokens: list[Token], close: int) -> int:
-    """Return the 1-based line of the row that `tokens[close]` ends."""
-    for index in range(close - 1, -1, -1):
-        token = tokens[index]
-        if token.map and token.type in ("tr_open", "inline"):
-            return token.map[0] + 1
-        if token.type == "tr_open":
-            break
-    return 1

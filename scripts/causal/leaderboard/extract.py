@@ -17,7 +17,7 @@ from scripts.causal.leaderboard.outcomes import final_bpb
 from scripts.causal.leaderboard.schema import Source, Submission
 from scripts.causal.leaderboard.seeds import seed_results, settle_final
 from scripts.causal.leaderboard.submission_json import Fact
-from scripts.causal.leaderboard.techniques import read_techniques
+from scripts.causal.leaderboard.technique_reading import read_techniques
 
 _DATE = re.compile(r"(?<!\d)(20\d\d-[01]\d-[0-3]\d)(?!\d)")
 _TRACKS = ("track_10min_16mb", "track_non_record_16mb")

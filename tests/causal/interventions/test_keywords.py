@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from interventions import keywords
 from interventions.aliases import aliases_in, load_aliases, words_of
 from interventions.keywords import Guarded, Index, Text, compile_wording, fold, guarded
-from scripts.causal.leaderboard import techniques
+from scripts.causal.leaderboard import denials, sections, technique_evidence
 
 PIECES = [
     "11L", " 512d ", "3x MLP", "MLP 3x", "muon ", "momentum=0.99", "weight decay ", "0.04 ", "WD=",
@@ -39,7 +39,7 @@ def test_what_a_pattern_needs_and_where(pattern, words, low, high):
 def test_a_pattern_without_a_word_is_tried_everywhere(pattern):
     wording = compile_wording(pattern)
     assert wording.needed is None
-    found = [m.span() for m in wording.finditer(Text("3L muon xx", Index([wording])))]
+    found = [m.span() for m in wording.find_all(Text("3L muon xx", Index([wording])), 99)]
     assert found == [m.span() for m in wording.pattern.finditer("3L muon xx")]
 
 
@@ -51,7 +51,9 @@ def test_every_alias_finds_what_a_plain_scan_finds(text):
     for alias in load_aliases().values():
         for wording in alias.wordings:
             plain = [match.span() for match in wording.pattern.finditer(text)]
-            assert [match.span() for match in wording.finditer(words)] == plain
+            for most in (1, 200):
+                found = [match.span() for match in wording.find_all(words, most)]
+                assert found == plain[:most]
             assert not plain or alias.variable in able
 
 
@@ -67,6 +69,19 @@ def test_words_and_numbers_are_where_a_plain_search_finds_them(text):
     }
     assert words.places == {word: places for word, places in plain.items() if places}
     assert words.numbers == [match.start() for match in re.finditer(r"(?<!\w)\d", text)]
+
+
+@given(
+    TEXTS | st.lists(st.sampled_from(["USE_EMA", "num_layers", "=1 ", "xuse_", " "])).map("".join)
+)
+def test_names_of_settings_are_where_whole_words_of_them_stand(text):
+    names = {name for a in load_aliases().values() for name in (*a.env, *a.switches)}
+    whole = [
+        match.start()
+        for match in re.finditer(r"\w+", fold(text))
+        if match.group() in names or match.group().startswith("use_")
+    ]
+    assert words_of(text).names == whole
 
 
 def test_what_is_remembered_of_tokens_stays_bounded(monkeypatch):
@@ -99,7 +114,12 @@ def test_a_guarded_pattern_is_tried_only_beside_its_words():
         guarded(r"\d+|none")
 
 
-GUARDED = {name: value for name, value in vars(techniques).items() if isinstance(value, Guarded)}
+GUARDED = {
+    name: value
+    for module in (denials, sections, technique_evidence)
+    for name, value in vars(module).items()
+    if isinstance(value, Guarded)
+}
 
 
 @pytest.mark.parametrize("name", GUARDED)

@@ -2,7 +2,8 @@ import pytest
 
 from scripts.causal.leaderboard.document import parse_document
 from scripts.causal.leaderboard.submission_json import Fact
-from scripts.causal.leaderboard.techniques import read_techniques, variables_in
+from scripts.causal.leaderboard.technique_reading import read_techniques
+from scripts.causal.leaderboard.techniques import variables_in
 
 
 def read(text, *facts):
