@@ -45,6 +45,7 @@ _CLOSING = re.compile(
 
 
 _ASIDE = re.compile(r"\([^()]*\)")
+_CODE_NAME = re.compile(r"\W*[A-Za-z0-9]+(?:_[A-Za-z0-9.]+)+\W*$")
 
 
 def _several(label: str) -> bool:
@@ -78,28 +79,48 @@ def row_contrast(
     unit: str,
     kind: str,
     ends: Ends | None = None,
+    control: str = "",
 ) -> Iterator[Ablation]:
-    """Yield the contrast that a row with this label reports; nothing where it names no change."""
+    """Yield the contrast that a row with this label reports; nothing where it names no change.
+
+    Args:
+        control: the label of the row it is set against.
+    """
     if not re.search(r"[A-Za-z]", label) or re.search(r"\bpr\b.{0,4}#?\d+\s{0,4}$", label, re.I):
         return
     named = _subjects(label) or (changes_in(f"{label} = {ends[1]}") if ends and ends[1] else [])
+    if (apart := _told_apart(label, control) if not named else None) is not None:
+        named = apart
     if TOTAL.match(label) or (len(named) > 1 and re.search(r"\s[+&]\s|\band\b", label)):
         kind = "bundle"
     if TOTAL.match(label) or len(named) > 2 or (len(named) > 1 and _several(label)):
         variable, kind = "other:bundle", "bundle"
     else:
         variable = named[0][0] if named else f"other:{slug(PLUS.sub('', label))}"
-    control, treatment = ends or _ends(label, named)
+    before, after = ends or _ends(label, named)
     yield at_line(
         reading,
         row.line,
         variable=variable,
-        control=control,
-        treatment=treatment,
+        control=before,
+        treatment=after,
         delta=delta,
         unit=unit,
         kind=kind,
     )
+
+
+def _told_apart(label: str, control: str) -> Named | None:
+    """What tells two runs' code names apart: deep_12L_512d is 12 layers beside base_9L_512d.
+
+    None where the names are of another kind, or have no setting in common.
+    """
+    if not (_CODE_NAME.match(label) and _CODE_NAME.match(control)):
+        return None
+    mine, other = (changes_in(name.replace("_", " ")) for name in (label, control))
+    known = {(name, value) for name, value, _ in other}
+    differing = [item for item in mine if item[:2] not in known]
+    return differing if len(differing) < len(mine) else None
 
 
 def beyond(label: str, before: str) -> str:

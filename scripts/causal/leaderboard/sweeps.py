@@ -113,7 +113,8 @@ def score_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Abl
         onto = rows[before][1] if follows else rows[base][1]
         kind = "cumulative" if follows and before != base else "single"
         if abs(value - onto) < 1:
-            yield from row_contrast(reading, row, label, value - onto, "bpb", kind)
+            control = bare[before if follows else base]
+            yield from row_contrast(reading, row, label, value - onto, "bpb", kind, None, control)
     yield from _stopped_early(reading, table, columns, rows[base][0])
 
 
