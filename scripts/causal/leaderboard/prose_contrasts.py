@@ -35,7 +35,7 @@ from scripts.causal.leaderboard.stated_deltas import (
 )
 from scripts.causal.leaderboard.techniques import variables_in
 
-_SPLIT = re.compile(r"(?<=[a-zB)\]0-9%])[.;](?=\s|$)|\n(?=[A-Z•]|-(?![\d.]))")
+_SPLIT = re.compile(r"(?<=[A-Za-z)\]0-9%])[.;](?=\s|$)|\n(?=[A-Z•]|-(?![\d.]))")
 _HYPOTHETICAL = re.compile(
     r"\b(?:would|should|could|might|expect\w*|estimat\w*|predict\w*|projected|potential\w*|"
     r"if these|target\w*|aim(?:s|ing)?)\b",
@@ -50,6 +50,7 @@ _FRACTION = re.compile(r"\.\d\d")  # in every delta and every score: most senten
 _DELTA_ONLY = re.compile(r"\W*(?:delta|improvement|gain|difference|Δ)\b", re.IGNORECASE)
 _HEADED = re.compile(r"\W*(?:\d{1,2}[.)] )?([A-Za-z][\w /-]{3,60}?)\s?(?:\(|—|–|: | - )")
 _ITEM_TITLE = re.compile(r"\W*([A-Za-z][^—:\n]{2,60}?)(?:\s?—|:| - )")
+_BOLD = re.compile(r"\W{0,8}(?:\d{1,2}[.)]\s{1,3})?\*\*([^*\n]{3,80})\*\*")
 _HEADLINE = re.compile(r"\W*(?:improvement|delta|Δ|gain)\b[^.]{0,40}:", re.IGNORECASE)
 _TOGETHER = re.compile(r"\b(?:together|combined|jointly|in total|all three)\b", re.IGNORECASE)
 _STATED_ITEM = re.compile(
@@ -67,7 +68,7 @@ _ASIDE = re.compile(  # describes what is compared with, not what was changed
 )
 _FOREIGN = re.compile(r"#\d|\bPR\b|baseline|SOTA|reference|record", re.IGNORECASE)
 _QUOTED = re.compile(
-    r"\b(?:confirmed|showed|shows|reported|reports|measured|found|ablat\w*|validated)\b",
+    r"\b(?:confirmed|showed|shows|reported|reports|measured|found|ablat\w*|validated|shown|proven)\b",
     re.IGNORECASE,
 )
 _WHERE = re.compile(r"\b(?:all|last|first|every|on|to|over)\s(?:the )?\W{0,3}$", re.IGNORECASE)
@@ -92,9 +93,13 @@ _CLAUSE = re.compile(r"[,;:(]|\band\b|\bwhile\b|\bbut\b", re.IGNORECASE)
 
 def prose_contrasts(reading: Reading, final: float | None = None) -> Iterator[list[Ablation]]:
     """Yield each block's contrasts; `final` is the score the submission claims."""
+    above = ""
     for block in reading.document.blocks:
         if block.kind not in ("paragraph", "item", "heading") or len(block.text) > MAX_BLOCK:
             continue
+        lead = "" if block.kind == "heading" else _lead(reading, block)
+        if block.kind == "heading" or lead:
+            above = lead if lead and len(lead) + 12 > len(block.text) else ""
         if not _FRACTION.search(in_bits(block.text)) or (
             block.kind == "heading" and not block.section
         ):
@@ -111,7 +116,7 @@ def prose_contrasts(reading: Reading, final: float | None = None) -> Iterator[li
             if whole is not None:
                 yield [_as_a_whole(reading, block, start, whole)]
             elif not (told and _DELTA_ONLY.match(text)):
-                yield list(_sentence(reading, block, start, text, topic))
+                yield list(_sentence(reading, block, start, text, topic, lead or above))
             told = whole is not None
             if final is not None:
                 yield list(left_out(reading, block, start, text, final))
@@ -132,7 +137,7 @@ def _as_a_whole(reading: Reading, block: Block, start: int, found: Against) -> A
 
 
 def _sentence(
-    reading: Reading, block: Block, start: int, text: str, topic: str
+    reading: Reading, block: Block, start: int, text: str, topic: str, lead: str
 ) -> Iterator[Ablation]:
     if pair := pair_in(text):
         yield from arrow_contrast(reading, block, start, text, pair)
@@ -148,7 +153,7 @@ def _sentence(
     if not deltas or (_NOT_A_CHANGE.search(text) and not _HEADLINE.match(text)):
         return
     if len(deltas) == 1:
-        found = _one(reading, block, start, text, deltas[0], topic)
+        found = _one(reading, block, start, text, deltas[0], topic, lead)
         if found is not None:
             yield found
         return
@@ -156,7 +161,13 @@ def _sentence(
 
 
 def _one(
-    reading: Reading, block: Block, start: int, text: str, delta: StatedDelta, topic: str
+    reading: Reading,
+    block: Block,
+    start: int,
+    text: str,
+    delta: StatedDelta,
+    topic: str,
+    lead: str,
 ) -> Ablation | None:
     named = changes_in(_ASIDE.sub(lambda aside: " " * len(aside.group()), text))
     named = [item for item in named if not _some_layers(item, text)]
@@ -189,7 +200,7 @@ def _one(
         variable = f"other:{slug(subject.group(1))}"
     elif named:
         variable = named[0][0]
-    elif topics := _topics(block, topic, text):
+    elif topics := _topics(block, topic, text, lead):
         variable, named = topics[0][0], topics
     elif block.kind == "heading" and (titled := _HEADED.match(text)):
         variable = f"other:{slug(titled.group(1))}"
@@ -215,23 +226,37 @@ def _some_layers(named: tuple[str, Value | None, int], text: str) -> bool:
     return named[0] == "num_layers" and bool(_WHERE.search(text[: named[2]]))
 
 
-def _topics(block: Block, topic: str, text: str) -> list[tuple[str, Value | None, int]]:
+def _topics(
+    block: Block, topic: str, text: str, lead: str
+) -> list[tuple[str, Value | None, int]]:
     """What "this was a free -0.0016 bpb" is about: the block's opening or the heading above."""
     refers = REFERS.match(text)
     if refers and topic and (named := variables_in(topic)) and len(named) <= 2:
         return named
     title = _ITEM_TITLE.match(topic) if block.kind == "item" else None
-    named = variables_in(title.group(1)) if title else []
-    named = [one for one in named if title and not _some_layers(one, title.group(1))]
-    if len(named) == 1 and not _FOREIGN.search(text):
-        return named  # "MuonEq-R — normalizes rows. Costs no bytes, ~0.001 BPB improvement."
-    headed = variables_in(block.section[-1]) if block.section[1:] else []
+    quoted = _QUOTED.search(text)  # "#413 showed -0.015 in a dev ablation"
+    for words in (title.group(1) if title else "", lead):
+        named = _subject_of(words)
+        if len(named) == 1 and (quoted or not _FOREIGN.search(text)):
+            return named  # "MuonEq-R — normalizes rows. Costs no bytes, ~0.001 BPB improvement."
+    headed = _subject_of(block.section[-1]) if block.section[1:] else []
     if len(headed) != 1:
         return []
-    if refers or _QUOTED.search(text):  # "#413 showed -0.015 in a dev ablation"
+    if refers or quoted:
         return headed
     opens = not topic or (_BARE.match(text) and not _elsewhere(topic, headed[0][0]))
     return headed if opens and not _FOREIGN.search(text) else []
+
+
+def _lead(reading: Reading, block: Block) -> str:
+    """The words in bold that a block opens with: its title."""
+    line = reading.document.lines[block.line - 1]
+    match = _BOLD.match(line) if "**" in line[:24] else None
+    return match.group(1) if match else ""
+
+
+def _subject_of(title: str) -> list[tuple[str, Value | None, int]]:
+    return [one for one in variables_in(title) if not _some_layers(one, title)] if title else []
 
 
 def _elsewhere(topic: str, variable: str) -> bool:
