@@ -16,6 +16,11 @@ _SETTING = re.compile(
     r"\s?(?:=|:|→|->|\d|sweep|from\b|to\b|\W*$)",
     re.IGNORECASE,
 )
+_TITLED = re.compile(  # "TTT variant = Full-weight SGD": which of several ways of it
+    r"[\w-]{0,12} (variant|setting|config\w*|recipe|mode|method|T|temp\w*|schedule)s? = "
+    r"(?!\W*(?:(?:no|none|off|on|yes|without|w/o|baseline|default)\b|LoRA))",
+    re.IGNORECASE,
+)
 _VARIABLE = re.compile(r"\b[A-Z][A-Z0-9]*_[A-Z][A-Z0-9_]*\b")
 _WITH_SETTINGS = ("ttt", "slot", "ngram_mix", "activation", "bigram_hash", "qat", "gptq")
 
@@ -32,7 +37,10 @@ def changes_in(text: str) -> Named:
 
 
 def _setting_of(name: str, text: str) -> str:
-    if name not in _WITH_SETTINGS or not (match := _SETTING.match(text)):
+    if name not in _WITH_SETTINGS:
+        return name
+    match = _SETTING.match(text) or _TITLED.match(text)
+    if match is None:
         return name
     setting = re.sub(r"[ -]", "_", match.group(1).lower())
     return f"other:{name.removesuffix('_mix').removesuffix('_hash')}_{setting}"

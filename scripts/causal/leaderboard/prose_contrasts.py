@@ -38,7 +38,7 @@ from scripts.causal.leaderboard.techniques import variables_in
 _SPLIT = re.compile(r"(?<=[A-Za-z)\]0-9%])[.;](?=\s|$)|\n(?=[A-Z•]|-(?![\d.]))")
 _HYPOTHETICAL = re.compile(
     r"\b(?:would|should|could|might|expect\w*|estimat\w*|predict\w*|projected|potential\w*|"
-    r"if these|target\w*|aim(?:s|ing)?)\b",
+    r"if these|target\w*|aim(?:s|ing)?|typically|usually)\b",
     re.IGNORECASE,
 )
 _NOT_A_CHANGE = re.compile(
@@ -68,7 +68,7 @@ _ASIDE = re.compile(  # describes what is compared with, not what was changed
 )
 _FOREIGN = re.compile(r"#\d|\bPR\b|baseline|SOTA|reference|record", re.IGNORECASE)
 _QUOTED = re.compile(
-    r"\b(?:confirmed|showed|shows|reported|reports|measured|found|ablat\w*|validated|shown|proven)\b",
+    r"\b(?:confirmed|showed|shows|reported|reports|measured|found|ablat\w*|validated|shown|proven|documented)\b",
     re.IGNORECASE,
 )
 _WHERE = re.compile(r"\b(?:all|last|first|every|on|to|over)\s(?:the )?\W{0,3}$", re.IGNORECASE)
@@ -208,6 +208,8 @@ def _one(
         variable = "other:bundle"
     else:
         return None
+    if variable == "other:bundle" and delta.unit.startswith("nat"):
+        return None  # a margin by the rules, not beside a score in bits
     value = next((str(v) for name, v, _ in named if name == variable and v is not None), None)
     return at_line(
         reading,

@@ -30,6 +30,11 @@ _FROM_TO = re.compile(
     r"to \W{0,2}(\d\.\d{3,8})(?![\d%])",
     re.IGNORECASE,
 )
+_OF_A_SETTING = re.compile(
+    r"(?<![a-z])(?:decay|momentum|betas?|lr|rate|threshold|slope|alpha|clip\w*|dropout|wd)\W{0,4}"
+    r"(?:from )?$",
+    re.IGNORECASE,
+)
 _FALLS = re.compile(r"\b(?:improv|drop|reduc|lower|cut)[^.;]{0,40}$", re.IGNORECASE)
 _MOVES = re.compile(
     r"\b(?:improv|drop|reduc|lower|degrad|hurt|rais|increas|worsen|takes?\b|mov|bring|cut)[^.;]{0,60}$",
@@ -54,7 +59,9 @@ _WITHOUT = re.compile(
 def pair_in(text: str) -> re.Match[str] | None:
     """Return where a sentence says "1.4472 -> 1.4135", unless these are two stages of one run."""
     match = _TO.search(text) or _from_to(text) or _TO_BRIEFLY.search(text)
-    return None if match and stage_of(text[match.start() : match.end() + 30]) else match
+    if match is None or _OF_A_SETTING.search(text[: match.start()]):
+        return None
+    return None if stage_of(text[match.start() : match.end() + 30]) else match
 
 
 def against_in(text: str) -> re.Match[str] | None:
@@ -154,7 +161,8 @@ def stage_arrows(reading: Reading) -> list[Ablation]:
         for match in _TO.finditer(block.text):
             stage = stage_of(block.text[match.end(2) : match.end(2) + 30].split("\n")[0])
             before, after = float(match.group(1)), float(match.group(2))
-            if stage in STAGE_CONTRASTS and 0 < abs(after - before) < 0.5:
+            least = min(before, after)
+            if stage in STAGE_CONTRASTS and 0 < abs(after - before) < 0.5 and least > 0.05:
                 variable, control, treatment = STAGE_CONTRASTS[stage]
                 found.append(
                     at_line(

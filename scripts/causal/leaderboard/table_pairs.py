@@ -40,6 +40,7 @@ _COMPARES = re.compile(
 _UNIT = re.compile(r"\W*(?:val_?)?\bbp[bp]\b\W*", re.IGNORECASE)
 _SAME = 6e-4  # bpb: what rounding leaves between a difference and the column that states it
 _WITH = re.compile(r"^(?:with|\+)\s", re.IGNORECASE)
+_NATS = re.compile(r"^(?!.*\bbp[bp]\b).*\bnats?\b", re.IGNORECASE | re.DOTALL)
 _DIFFERENCE = re.compile(
     r"\W*(?:Δ|delta|difference|improvement|change|gain)\W*(?:$|vs|over|from|against)", re.I
 )
@@ -172,7 +173,7 @@ def metric_rows(reading: Reading, table: Table) -> Iterator[Ablation]:
                 control=None,
                 treatment=None,
                 delta=signed(delta, text, label, reading.positive_is_better),
-                unit="nats" if re.search(r"\bnats?\b", f"{label} {text}") else "bpb",
+                unit="nats" if _NATS.search(f"{label} {text}") else "bpb",
                 kind="single" if named else "bundle",
             )
 
