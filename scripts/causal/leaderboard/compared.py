@@ -12,7 +12,7 @@ _SCORE = re.compile(
 )
 _WORD = re.compile(
     r"\bvs\.?(?=\W)|\bversus\b|\bbeat|\bimprov|\bbetter\b|\bworse\b|\bbelow\b|\babove\b|\bover\b|"
-    r"\bthan\b|\bsurpass|\boutperform|\bdelta\b|Δ|\bgap\b|\bdown from\b|\bcompared\b|\bagainst\b|"
+    r"\bthan\b|\bsurpass|\boutperform|\bdelta\b|Δ|\bdown from\b|\bcompared\b|\bagainst\b|"
     r"\bhigher\b|\blower\b",
     re.IGNORECASE,
 )

@@ -66,7 +66,8 @@ def pair_in(text: str) -> re.Match[str] | None:
 
 def against_in(text: str) -> re.Match[str] | None:
     """Return where a sentence says "(1.1466 vs 1.1374)"."""
-    return _AGAINST.search(text)
+    match = _AGAINST.search(text)
+    return None if match and _OF_A_SETTING.search(text[: match.start()]) else match
 
 
 def _from_to(text: str) -> re.Match[str] | None:
