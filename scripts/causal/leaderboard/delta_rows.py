@@ -191,7 +191,7 @@ def _between_columns(table: Table, columns: Columns) -> tuple[str, str, str] | N
         return None
     title = table.header[second]
     stage = stage_of(title)
-    if stage in STAGE_CONTRASTS and stage_of(table.header[first]):
+    if stage in STAGE_CONTRASTS and (stage == "mixed" or stage_of(table.header[first])):
         return STAGE_CONTRASTS[stage]
     named = variables_in(title)
     variable = named[0][0] if named else f"other:{slug(title)}"

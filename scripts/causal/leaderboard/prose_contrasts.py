@@ -204,7 +204,7 @@ def _one(
         variable, named = topics[0][0], topics
     elif block.kind == "heading" and (titled := _HEADED.match(text)):
         variable = f"other:{slug(titled.group(1))}"
-    elif against:
+    elif against or (REFERS.match(text) and _FOREIGN.search(topic)):
         variable = "other:bundle"
     else:
         return None

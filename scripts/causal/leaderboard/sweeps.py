@@ -122,7 +122,7 @@ def score_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Abl
         if abs(value - onto) < 1:
             control = bare[before if follows else base]
             if former or (ours and MINUS.match(label)):
-                label = bare[base] if former else MINUS.sub("", label)
+                label = bare[base] if former else MINUS.sub("", label).strip()
                 yield from row_contrast(reading, row, label, onto - value, "bpb", kind)
                 continue
             yield from row_contrast(reading, row, label, value - onto, "bpb", kind, None, control)
