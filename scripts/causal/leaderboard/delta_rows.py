@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from interventions.vocabulary import load_variables
+from scripts.causal.leaderboard.changed import changes_in
 from scripts.causal.leaderboard.contrasts import (
     NOT_RUN,
     Reading,
@@ -193,7 +194,7 @@ def _between_columns(table: Table, columns: Columns) -> tuple[str, str, str] | N
     stage = stage_of(title)
     if stage in STAGE_CONTRASTS and (stage == "mixed" or stage_of(table.header[first])):
         return STAGE_CONTRASTS[stage]
-    named = variables_in(title)
+    named = changes_in(title)
     variable = named[0][0] if named else f"other:{slug(title)}"
     return variable, table.header[first][:80], title[:80]
 

@@ -20,6 +20,7 @@ from scripts.causal.leaderboard.prose_pairs import (
 )
 from scripts.causal.leaderboard.schema import Ablation
 from scripts.causal.leaderboard.sentences import (
+    BROUGHT,
     MAX_BLOCK,
     PENALTY,
     PRONOUN,
@@ -189,8 +190,11 @@ def _one(
         return None
     before = [name for name, _, at in named if at < delta.start]
     subject = SUBJECT.match(text)
+    brought = _topics(block, topic, text, lead) if BROUGHT.match(text) else []
     if _TOGETHER.search(text[: delta.end]):
         variable = "other:bundle"
+    elif len(brought) == 1 and not before:
+        variable, named = brought[0][0], brought
     elif stated and not variables_in(stated.group(1)):
         compares = _COMPARED.search(stated.group(1))
         variable = "other:bundle" if compares else f"other:{slug(stated.group(1))}"
@@ -244,7 +248,7 @@ def _topics(
     headed = _subject_of(block.section[-1]) if block.section[1:] else []
     if len(headed) != 1:
         return []
-    if refers or quoted:
+    if refers or quoted or (BROUGHT.match(text) and not _FOREIGN.search(text)):
         return headed
     opens = not topic or (_BARE.match(text) and not _elsewhere(topic, headed[0][0]))
     return headed if opens and not _FOREIGN.search(text) else []

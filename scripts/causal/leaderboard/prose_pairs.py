@@ -11,6 +11,7 @@ from scripts.causal.leaderboard.document import Block
 from scripts.causal.leaderboard.row_contrasts import TOTAL
 from scripts.causal.leaderboard.schema import Ablation
 from scripts.causal.leaderboard.sentences import (
+    BROUGHT,
     MAX_BLOCK,
     PENALTY,
     PRONOUN,
@@ -28,6 +29,11 @@ _TO = re.compile(
 _FROM_TO = re.compile(
     r"\bfrom \W{0,2}(\d\.\d{3,8})\W{0,2}\s?(?:bpb\s?)?(?:\([^()\n]{0,60}\)\s?)?"
     r"to \W{0,2}(\d\.\d{3,8})(?![\d%])",
+    re.IGNORECASE,
+)
+_ASIDE = re.compile(  # what is compared with, and the stage that both scores are of
+    r"\b(?:over|vs\.?|versus|than|compared (?:to|with)|relative to|against)\s[^.;:(]{0,60}|"
+    r"\b(?:pre|post)[- ]?(?:TTT|quant(?:i[sz]\w+)?|EMA|SWA|GPTQ|SLOT)\b",
     re.IGNORECASE,
 )
 _OF_A_SETTING = re.compile(
@@ -131,8 +137,8 @@ def arrow_contrast(
         return
     if re.search(r"\bloss\b", text[max(0, match.start() - 24) : match.start()], re.IGNORECASE):
         return
-    named = changes_in(text)
-    if not named and REFERS.match(text) and block.section[1:]:
+    named = changes_in(_ASIDE.sub(lambda aside: " " * len(aside.group()), text))
+    if not named and (REFERS.match(text) or BROUGHT.match(text)) and block.section[1:]:
         headed = variables_in(block.section[-1])
         named = headed if len(headed) == 1 else []
     subject = SUBJECT.match(text)

@@ -45,6 +45,7 @@ _CLOSING = re.compile(
 
 
 _ASIDE = re.compile(r"\([^()]*\)")
+_WITHOUT = re.compile(r"\((?:no|without|w/o)\b[^()]*\)", re.IGNORECASE)
 _CODE_NAME = re.compile(r"\W*[A-Za-z0-9]+(?:_[A-Za-z0-9.]+)+\W*$")
 
 
@@ -134,7 +135,7 @@ def beyond(label: str, before: str) -> str:
 
 def _subjects(label: str) -> Named:
     """The techniques a row is about; one named only in an aside is not its subject."""
-    named = changes_in(label)
+    named = changes_in(_WITHOUT.sub("", label))
     head = re.split(r"[,;]", PLUS.sub("", label), maxsplit=1)[0].strip()
     start = label.find(head) + len(head) if head else 0
     if (
