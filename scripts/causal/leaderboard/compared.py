@@ -104,12 +104,12 @@ def set_against(text: str, following: str, final: float) -> Against | None:
         for match in _SCORE.finditer(text)
         if 0.2 * final < float(match.group(1)) < 5 * final and float(match.group(1)) >= 0.05
     ]
-    foreign = [m for m in found if abs(float(m.group(1)) - final) > 6e-4]
+    own = _own(found, final, text)
+    foreign = [m for m in found if m not in own]
     if not foreign and (match := _BEATS.search(text)):
         return Against(match.start(1), "", f"{final:g}", -float(match.group(1)))
     if len(found) > 4 or _OF_ONE_RUN.search(text):
         return None
-    own = [m for m in found if abs(float(m.group(1)) - final) <= 6e-4]
     others = {m.group(1): m for m in foreign}
     if len(others) != 1:
         return None if own else _two_others(text)
@@ -132,6 +132,20 @@ def set_against(text: str, following: str, final: float) -> Against | None:
         delta = in_bits[0] if delta > 0 else -in_bits[0]
     mine = own[0].group(1) if own else f"{final:g}"
     return Against(other.start(), other.group(1), mine, round(delta, 8))
+
+
+def _own(found: list[re.Match[str]], final: float, text: str) -> list[re.Match[str]]:
+    """The scores that are the submission's: to its last digit, else nearly so.
+
+    A score that is apart by just what the sentence states is another run's: "0.0004 over 1.0655".
+    """
+    near = [m for m in found if abs(float(m.group(1)) - final) <= 6e-4]
+    exact = [m for m in near if abs(float(m.group(1)) - final) <= 1.2e-4]
+    if exact or not near:
+        return exact
+    apart = abs(float(near[0].group(1)) - final)
+    stated = [float(parts[0]) for m in _STATES.finditer(text) if (parts := _given(m))]
+    return [] if any(abs(value - apart) < 2e-5 for value in stated) else near
 
 
 def _between(at: int, other: str, own: str) -> Against | None:

@@ -39,7 +39,7 @@ from scripts.causal.leaderboard.techniques import variables_in
 _SPLIT = re.compile(r"(?<=[A-Za-z)\]0-9%])[.;](?=\s|$)|\n(?=[A-Z•]|-(?![\d.]))")
 _HYPOTHETICAL = re.compile(
     r"\b(?:would|should|could|might|expect\w*|estimat\w*|predict\w*|projected|potential\w*|"
-    r"if these|target\w*|aim(?:s|ing)?|typically|usually)\b",
+    r"if these|target\w*|aim(?:s|ing)?|typically|usually|can't|cannot)\b",
     re.IGNORECASE,
 )
 _NOT_A_CHANGE = re.compile(
@@ -52,7 +52,19 @@ _DELTA_ONLY = re.compile(r"\W*(?:delta|improvement|gain|difference|Δ)\b", re.IG
 _HEADED = re.compile(r"\W*(?:\d{1,2}[.)] )?([A-Za-z][\w /-]{3,60}?)\s?(?:\(|—|–|: | - )")
 _ITEM_TITLE = re.compile(r"\W*([A-Za-z][^—:\n]{2,60}?)(?:\s?—|:| - )")
 _BOLD = re.compile(r"\W{0,8}(?:\d{1,2}[.)]\s{1,3})?\*\*([^*\n]{3,80})\*\*")
-_HEADLINE = re.compile(r"\W*(?:improvement|delta|Δ|gain)\b[^.]{0,40}:", re.IGNORECASE)
+_NAMES = re.compile(r"[A-Za-z0-9][\w:./=²^-]*(?: [\w()./=²^%-]+){0,4}\W*$")
+_REMARK = re.compile(  # a title in bold that says something, or announces a remark
+    r"\b(?:is|are|was|were|has|had|gave|gives|made|hurts?|loses?|helps?|wins?|matters?|beats?|"
+    r"notes?|caveats?|conclusion|confidence|results?|findings?|improvements?|gains?|summary|"
+    r"decomposition|weakness(?:es)?|strengths?|convention|cost|returns|tl|hardening|navigate|"
+    r"reduction|impact|effect|key|score|submission|why|what|how|hardware|limitations?|status|"
+    r"important|insight|takeaway|reading|interpretation|baseline|bpb|delta)\b",
+    re.IGNORECASE,
+)
+_HEADLINE = re.compile(
+    r"\W*(?:(?:\d-seed|mean|net|total|overall) ){0,2}(?:improvement|delta|Δ|gain)\b[^.]{0,40}:",
+    re.IGNORECASE,
+)
 _TOGETHER = re.compile(r"\b(?:together|combined|jointly|in total|all three)\b", re.IGNORECASE)
 _STATED_ITEM = re.compile(
     r"\W*(?:\d{1,2}[.)] )?([A-Za-z][^:\n]{2,60}): ?(?:~|about |roughly )?[+-]?\d?\.\d{2,8} ?bpb\b",
@@ -208,6 +220,10 @@ def _one(
         variable, named = topics[0][0], topics
     elif block.kind == "heading" and (titled := _HEADED.match(text)):
         variable = f"other:{slug(titled.group(1))}"
+    elif against and _FOREIGN.search(text):
+        variable = "other:bundle"
+    elif _NAMES.match(lead) and not _REMARK.search(lead) and delta.unit.startswith("bp"):
+        variable = f"other:{slug(lead)}"
     elif against or (REFERS.match(text) and _FOREIGN.search(topic)):
         variable = "other:bundle"
     else:
@@ -232,9 +248,7 @@ def _some_layers(named: tuple[str, Value | None, int], text: str) -> bool:
     return named[0] == "num_layers" and bool(_WHERE.search(text[: named[2]]))
 
 
-def _topics(
-    block: Block, topic: str, text: str, lead: str
-) -> list[tuple[str, Value | None, int]]:
+def _topics(block: Block, topic: str, text: str, lead: str) -> list[tuple[str, Value | None, int]]:
     """What "this was a free -0.0016 bpb" is about: the block's opening or the heading above."""
     refers = REFERS.match(text)
     if refers and topic and (named := variables_in(topic)) and len(named) <= 2:

@@ -36,6 +36,7 @@ _ASIDE = re.compile(  # what is compared with, and the stage that both scores ar
     r"\b(?:pre|post)[- ]?(?:TTT|quant(?:i[sz]\w+)?|EMA|SWA|GPTQ|SLOT)\b",
     re.IGNORECASE,
 )
+_STARTS = re.compile(r"\W{0,4}\d?\.\d")  # "-0.037 BPB improvement (1.1408 → 1.1046)"
 _OF_A_SETTING = re.compile(
     r"(?<![a-z])(?:decay|momentum|betas?|lr|rate|threshold|slope|alpha|clip\w*|dropout|wd)\W{0,4}"
     r"(?:from )?$",
@@ -138,7 +139,11 @@ def arrow_contrast(
     if re.search(r"\bloss\b", text[max(0, match.start() - 24) : match.start()], re.IGNORECASE):
         return
     named = changes_in(_ASIDE.sub(lambda aside: " " * len(aside.group()), text))
-    if not named and (REFERS.match(text) or BROUGHT.match(text)) and block.section[1:]:
+    if (
+        not named
+        and (REFERS.match(text) or BROUGHT.match(text) or _STARTS.match(text))
+        and block.section[1:]
+    ):
         headed = variables_in(block.section[-1])
         named = headed if len(headed) == 1 else []
     subject = SUBJECT.match(text)

@@ -10,7 +10,7 @@ MAX_BLOCK = 4_000  # characters; longer blocks are logs pasted without a fence
 PENALTY = re.compile(
     r"\b(?:gap|penalty|loss|degradation|cost) (?:from|of|due to|after) (?:[\w-]+ ){0,2}"
     r"quanti[sz]ation|"
-    r"\b(?:quant\w*|int\d|export|roundtrip|RT)\W{0,3}(?:loss|penalty|gap|degradation|cost)",
+    r"\b(?:quant\w*|gptq|int\d|export|roundtrip|RT)\W{0,3}(?:loss|penalty|gap|degradation|cost)",
     re.IGNORECASE,
 )
 REFERS = re.compile(

@@ -40,6 +40,7 @@ _COMPARES = re.compile(
 _UNIT = re.compile(r"\W*(?:val_?)?\bbp[bp]\b\W*", re.IGNORECASE)
 _SAME = 6e-4  # bpb: what rounding leaves between a difference and the column that states it
 _WITH = re.compile(r"^(?:with|\+)\s", re.IGNORECASE)
+_THOUSANDTHS = re.compile(r"\bm-?bp[bp]\b", re.IGNORECASE)
 _NATS = re.compile(r"^(?!.*\bbp[bp]\b).*\bnats?\b", re.IGNORECASE | re.DOTALL)
 _DIFFERENCE = re.compile(
     r"\W*(?:Δ|delta|difference|improvement|change|gain)\W*(?:$|vs|over|from|against)", re.I
@@ -103,6 +104,7 @@ def paired_seeds(reading: Reading, table: Table, columns: Columns) -> Iterator[A
         return
     first, second = columns.bpb
     gains = GAIN.search(table.header[columns.delta[0]])
+    thousandths = 1000 if _THOUSANDTHS.search(table.header[columns.delta[0]]) else 1
     rows, turned, apart = [], 0, 0
     for row in table.rows:
         one, other, delta = (
@@ -112,6 +114,7 @@ def paired_seeds(reading: Reading, table: Table, columns: Columns) -> Iterator[A
         )
         if one is None or other is None or delta is None:
             continue
+        delta /= thousandths
         rows.append((row, one, other))
         apart += abs(other - one - delta) < _SAME
         turned += abs(one - other - delta) < _SAME
