@@ -28,6 +28,10 @@ _MIX = re.compile(
     r"\bn-?gram oracle",
     re.IGNORECASE,
 )
+_ACTIVATION = re.compile(
+    r"^\W*(?:MLP[ _-])?(?:activation\W{1,3})?(?:\w{0,6}relu|silu|mish|swish|selu|softplus)[\w²^]*\W*$",
+    re.IGNORECASE,
+)
 _WITH_SETTINGS = ("ttt", "slot", "ngram_mix", "activation", "bigram_hash", "qat", "gptq")
 
 
@@ -42,6 +46,8 @@ def changes_in(text: str) -> Named:
     if not named and any(part in text for part in ("ram", "ache", "ixer", "edge")):
         mix = _MIX.search(text)
         named = [("ngram_mix", None, mix.start())] if mix else []
+    if not named and _ACTIVATION.match(text):
+        named = [("activation", None, 0)]
     return [(_setting_of(name, text[at:]), value, at) for name, value, at in named]
 
 
