@@ -38,6 +38,7 @@ _STATES = re.compile(
     rf"[\d)]\s?=\s?{_NUMBER}|(?<![\w.])(?=[+-]){_NUMBER}",
     re.IGNORECASE,
 )
+_BY = re.compile(r"\bby \W{0,3}(?:about |roughly )?\d?\.\d{3,8}\W{0,3}bp[bp]\b", re.IGNORECASE)
 _ORDERED = re.compile(
     r"(?<![\d.,/#v_+-])(?<![A-Z]=)(\d\.\d{3,8})(?![\d%])[^.;\d]{0,60}?"
     r"(?i:\b(worse|higher|behind|better|lower|ahead)\b[^.;\d]{0,8}|\b(beats?|beating|trails?|vs\.?)\s)"
@@ -99,10 +100,12 @@ def set_against(text: str, following: str, final: float) -> Against | None:
         return _between(match.start(), match.group(2), match.group(1))
     if match := _THEIRS_OURS.search(text):
         return _between(match.start(), match.group(1), match.group(2))
+    differences = [match.span() for match in _BY.finditer(text)]
     found = [
         match
         for match in _SCORE.finditer(text)
-        if 0.2 * final < float(match.group(1)) < 5 * final and float(match.group(1)) >= 0.05
+        if not any(start <= match.start() < end for start, end in differences)
+        and 0.2 * final < float(match.group(1)) < 5 * final and float(match.group(1)) >= 0.05
     ]
     own = _own(found, final, text)
     foreign = [m for m in found if m not in own]

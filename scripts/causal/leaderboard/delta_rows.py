@@ -204,6 +204,13 @@ def _restated(table: Table, columns: Columns) -> bool:
     rows = [cell(row, columns.label) for row in table.rows]
     if any(_JOINED.match(PLUS.sub("", row)) for row in rows if PLUS.match(row)):
         return True
+    added = [PLUS.sub("", row).strip().lower() for row in rows if PLUS.match(row)]
+    if any(
+        later.startswith(f"{earlier} +")
+        for at, earlier in enumerate(added)
+        for later in added[at + 2 :]
+    ):
+        return True
     named = [{name for name, _, _ in variables_in(row)} for row in rows if PLUS.match(row)]
     return any(earlier and earlier < later for earlier, later in pairwise(named)) or any(
         earlier and earlier < later for earlier, later in zip(named, named[2:], strict=False)
