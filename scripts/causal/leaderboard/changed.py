@@ -23,13 +23,14 @@ _TITLED = re.compile(  # "TTT variant = Full-weight SGD": which of several ways 
 )
 _VARIABLE = re.compile(r"\b[A-Z][A-Z0-9]*_[A-Z][A-Z0-9_]*\b")
 _MIX = re.compile(
-    r"(?:(?<![A-Za-z])n|\d)-?gram\b[^|;.]{0,30}\b(?:cache|back-?off|mix\w*|blend\w*|oracle|interpolat)|"
-    r"\bhedge(?: ?mixer)?\b|^\W*(?:post[- ])?(?:cache|mixer)\b(?! (?:size|order|alpha|warm|refresh))|"
-    r"\bn-?gram oracle",
+    r"(?:(?<![A-Za-z])n|\d)-?gram\b[^|;.]{0,30}"
+    r"\b(?:cache|back-?off|mix\w*|blend\w*|oracle|interpolat)|\bhedge(?: ?mixer)?\b|"
+    r"^\W*(?:post[- ])?(?:cache|mixer)\b(?! (?:LM|size|order|alpha|warm|refresh))",
     re.IGNORECASE,
 )
 _ACTIVATION = re.compile(
-    r"^\W*(?:MLP[ _-])?(?:activation\W{1,3})?(?:\w{0,6}relu|silu|mish|swish|selu|softplus)[\w²^]*\W*$",
+    r"^\W*(?:MLP[ _-])?(?:activation\W{1,3})?"
+    r"(?:\w{0,6}relu|silu|mish|swish|selu|softplus)[\w²^]*\W*$",
     re.IGNORECASE,
 )
 _WITH_SETTINGS = ("ttt", "slot", "ngram_mix", "activation", "bigram_hash", "qat", "gptq")

@@ -65,6 +65,12 @@ _BEATS = re.compile(
     r"\b(?:by|of|=|:)\W{0,3}(?:~|about )?-?(\d?\.\d{3,8})\s?bp[bp]\b",
     re.IGNORECASE,
 )
+_FROM = re.compile(  # "1.0687 (3-seed mean), -0.01228 from SOTA"
+    r"(?<![\w.\"“])-\s?(\d?\.\d{3,8})\s?(?:bp[bp] )?(?:from|vs\.?|below|under|over|against) "
+    r"(?:(?:the|current|merged|prior|previous|naive|official) )*"
+    r"(?:SOTA|baseline|record|PR ?#\d|#\d)",
+    re.IGNORECASE,
+)
 _MINUS = re.compile(
     r"(?<![\w.])(\d\.\d{3,8})\s?-\s?(\d\.\d{3,8})\s?(?:=|~)\s?[+-]?(\d?\.\d{3,8})(?![\d%])"
 )
@@ -105,11 +111,12 @@ def set_against(text: str, following: str, final: float) -> Against | None:
         match
         for match in _SCORE.finditer(text)
         if not any(start <= match.start() < end for start, end in differences)
-        and 0.2 * final < float(match.group(1)) < 5 * final and float(match.group(1)) >= 0.05
+        and 0.2 * final < float(match.group(1)) < 5 * final
+        and float(match.group(1)) >= 0.05
     ]
     own = _own(found, final, text)
     foreign = [m for m in found if m not in own]
-    if not foreign and (match := _BEATS.search(text)):
+    if not foreign and (match := _BEATS.search(text) or _FROM.search(text)):
         return Against(match.start(1), "", f"{final:g}", -float(match.group(1)))
     if len(found) > 4 or _OF_ONE_RUN.search(text):
         return None

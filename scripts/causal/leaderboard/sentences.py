@@ -18,7 +18,8 @@ REFERS = re.compile(
 )
 BROUGHT = re.compile(  # "Observed improvement: ~0.003 bpb" of what the heading names
     r"\W*(?:(?:observed|measured|isolated|solo|individual|standalone|net|total|typical|the) )?"
-    r"(?:improvements?|impact|effect|gain|benefit|contribution|result|delta|Δ ?(?:val_)?(?:bpb)?)\b"
+    r"(?:improvements?|impact|effect|gain|benefit|contribution|result|delta|"
+    r"Δ ?(?:val_)?(?:bpb)?)\b"
     r"(?! (?:vs|over|on|from|to|against)\b)[^:;.\d]{0,24}[:=]",
     re.IGNORECASE,
 )
