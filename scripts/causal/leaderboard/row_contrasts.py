@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from interventions.vocabulary import load_variables
 from scripts.causal.leaderboard.changed import Named, changes_in
 from scripts.causal.leaderboard.contrasts import (
     Reading,
@@ -45,6 +46,7 @@ _CLOSING = re.compile(
 
 
 _ASIDE = re.compile(r"\([^()]*\)")
+_REPLACED = re.compile(r"(?:→|->)\s?(?!(?:Full|None|Last|Late|Only)\b)[A-Z][\w-]*[a-z]{3}[\w-]*")
 _WITHOUT = re.compile(r"\((?:no|without|w/o)\b[^()]*\)", re.IGNORECASE)
 _CODE_NAME = re.compile(r"\W*[A-Za-z0-9]+(?:_[A-Za-z0-9.]+)+\W*$")
 
@@ -136,6 +138,8 @@ def beyond(label: str, before: str) -> str:
 def _subjects(label: str) -> Named:
     """The techniques a row is about; one named only in an aside is not its subject."""
     named = changes_in(_WITHOUT.sub("", label))
+    if _replaced(label, named):
+        return []  # "BigramHash(1536) → EngramLite(3072)" is about what came new
     head = re.split(r"[,;]", PLUS.sub("", label), maxsplit=1)[0].strip()
     start = label.find(head) + len(head) if head else 0
     if (
@@ -147,6 +151,18 @@ def _subjects(label: str) -> Named:
     ):
         return []
     return named
+
+
+def _replaced(label: str, named: Named) -> bool:
+    """Whether a technique gives way to another that the vocabulary does not know."""
+    match = _REPLACED.search(label) if "→" in label or "->" in label else None
+    if match is None or not named or max(at for _, _, at in named) > match.start():
+        return False
+    return all(
+        load_variables()[name].kind != "categorical"
+        for name, _, _ in named
+        if name in load_variables()
+    )
 
 
 def _ends(label: str, named: Named) -> Ends:

@@ -83,6 +83,8 @@ def metric_contrasts(reading: Reading) -> Iterator[list[Ablation]]:
     """Yield what two-column tables of metrics say of gains and penalties."""
     for table in reading.document.tables:
         columns = columns_of(table)
+        if len(table.header) != 2 and (columns.bpb or columns.delta):
+            continue
         role = role_of(table, columns)
         if role == "metrics":
             yield list(metric_rows(reading, table))
