@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from interventions.vocabulary import Value
 from scripts.causal.leaderboard.changed import changes_in
 from scripts.causal.leaderboard.compared import Against, set_against
 from scripts.causal.leaderboard.contrasts import NOT_RUN, Reading, at_line, slug
@@ -35,6 +34,13 @@ from scripts.causal.leaderboard.stated_deltas import (
     stated_deltas,
 )
 from scripts.causal.leaderboard.techniques import variables_in
+from scripts.causal.leaderboard.topics import (
+    FOREIGN,
+    lead_of,
+    names_a_change,
+    some_layers,
+    topics_of,
+)
 
 _SPLIT = re.compile(r"(?<=[A-Za-z)\]0-9%])[.;](?=\s|$)|\n(?=[A-Z•]|-(?![\d.]))")
 _HYPOTHETICAL = re.compile(
@@ -50,17 +56,6 @@ _NOT_A_CHANGE = re.compile(
 _FRACTION = re.compile(r"\.\d\d")  # in every delta and every score: most sentences have neither
 _DELTA_ONLY = re.compile(r"\W*(?:delta|improvement|gain|difference|Δ)\b", re.IGNORECASE)
 _HEADED = re.compile(r"\W*(?:\d{1,2}[.)] )?([A-Za-z][\w /-]{3,60}?)\s?(?:\(|—|–|: | - )")
-_ITEM_TITLE = re.compile(r"\W*([A-Za-z][^—:\n]{2,60}?)(?:\s?—|:| - )")
-_BOLD = re.compile(r"\W{0,8}(?:\d{1,2}[.)]\s{1,3})?\*\*([^*\n]{3,80})\*\*")
-_NAMES = re.compile(r"[A-Za-z0-9][\w:./=²^-]*(?: [\w()./=²^%-]+){0,4}\W*$")
-_REMARK = re.compile(  # a title in bold that says something, or announces a remark
-    r"\b(?:is|are|was|were|has|had|gave|gives|made|hurts?|loses?|helps?|wins?|matters?|beats?|"
-    r"notes?|caveats?|conclusion|confidence|results?|findings?|improvements?|gains?|summary|"
-    r"decomposition|weakness(?:es)?|strengths?|convention|cost|returns|tl|hardening|navigate|"
-    r"reduction|impact|effect|key|score|submission|why|what|how|hardware|limitations?|status|"
-    r"important|insight|takeaway|reading|interpretation|baseline|bpb|delta)\b",
-    re.IGNORECASE,
-)
 _HEADLINE = re.compile(
     r"\W*(?:(?:\d-seed|mean|net|total|overall) ){0,2}(?:improvement|delta|Δ|gain)\b[^.]{0,40}:",
     re.IGNORECASE,
@@ -79,21 +74,9 @@ _ASIDE = re.compile(  # describes what is compared with, not what was changed
     r"|\b(?:more|less|better|worse|larger|bigger|greater) than\b[^.;()]{0,80}",
     re.IGNORECASE,
 )
-_FOREIGN = re.compile(r"#\d|\bPR\b|baseline|SOTA|reference|record", re.IGNORECASE)
-_QUOTED = re.compile(
-    r"\b(?:confirmed|showed|shows|reported|reports|measured|found|ablat\w*|validated|shown|proven|documented)\b",
-    re.IGNORECASE,
-)
-_WHERE = re.compile(r"\b(?:all|last|first|every|on|to|over)\s(?:the )?\W{0,3}$", re.IGNORECASE)
 _GENERIC = re.compile(
     r"\W*(?:(?:our|the|this|final|mean|best)\b.{0,20}\b(?:score|result|run|submission|mean|bpb)|"
     r"result|note|net|impact|effect|status|score|finding|summary|outcome|change|cost)s?\W*$",
-    re.IGNORECASE,
-)
-_BARE = re.compile(  # "Provides -0.003 BPB on top", "Solo improvement: ...", "-0.006 BPB"
-    r"\W*(?:(?:provid|contribut|deliver|giv|sav|cost|yield|recover|add|improv)\w*|[+-]\d|~?\d?\.\d|"
-    r"(?:a |an |the )?(?:consistent|solo|total|net|small|measured|free|observed|typical)\b|"
-    r"(?:contribution|improvement|impact|effect|gain|benefit|delta|penalty)\b)",
     re.IGNORECASE,
 )
 _COMPARED = re.compile(
@@ -110,7 +93,7 @@ def prose_contrasts(reading: Reading, final: float | None = None) -> Iterator[li
     for block in reading.document.blocks:
         if block.kind not in ("paragraph", "item", "heading") or len(block.text) > MAX_BLOCK:
             continue
-        lead = "" if block.kind == "heading" else _lead(reading, block)
+        lead = "" if block.kind == "heading" else lead_of(reading, block)
         if block.kind == "heading" or lead:
             above = lead if lead and len(lead) + 12 > len(block.text) else ""
         if not _FRACTION.search(in_bits(block.text)) or (
@@ -183,7 +166,7 @@ def _one(
     lead: str,
 ) -> Ablation | None:
     named = changes_in(_ASIDE.sub(lambda aside: " " * len(aside.group()), text))
-    named = [item for item in named if not _some_layers(item, text)]
+    named = [item for item in named if not some_layers(item, text)]
     against = _COMPARES.search(text)
     if PENALTY.search(text) and not is_gain(delta, text):
         return at_line(
@@ -202,7 +185,7 @@ def _one(
         return None
     before = [name for name, _, at in named if at < delta.start]
     subject = SUBJECT.match(text)
-    brought = _topics(block, topic, text, lead) if BROUGHT.match(text) else []
+    brought = topics_of(block, topic, text, lead) if BROUGHT.match(text) else []
     if _TOGETHER.search(text[: delta.end]):
         variable = "other:bundle"
     elif len(brought) == 1 and not before:
@@ -216,15 +199,15 @@ def _one(
         variable = f"other:{slug(subject.group(1))}"
     elif named:
         variable = named[0][0]
-    elif topics := _topics(block, topic, text, lead):
+    elif topics := topics_of(block, topic, text, lead):
         variable, named = topics[0][0], topics
     elif block.kind == "heading" and (titled := _HEADED.match(text)):
         variable = f"other:{slug(titled.group(1))}"
-    elif against and _FOREIGN.search(text):
+    elif against and FOREIGN.search(text):
         variable = "other:bundle"
-    elif _NAMES.match(lead) and not _REMARK.search(lead) and delta.unit.startswith("bp"):
+    elif names_a_change(lead) and delta.unit.startswith("bp"):
         variable = f"other:{slug(lead)}"
-    elif against or (REFERS.match(text) and _FOREIGN.search(topic)):
+    elif against or (REFERS.match(text) and FOREIGN.search(topic)):
         variable = "other:bundle"
     else:
         return None
@@ -241,48 +224,6 @@ def _one(
         unit="nats" if delta.unit.startswith("nat") else "bpb",
         kind="bundle" if len(named) > 2 or variable == "other:bundle" else "single",
     )
-
-
-def _some_layers(named: tuple[str, Value | None, int], text: str) -> bool:
-    """Whether "11 layers" says where a technique is applied: on all 11 layers."""
-    return named[0] == "num_layers" and bool(_WHERE.search(text[: named[2]]))
-
-
-def _topics(block: Block, topic: str, text: str, lead: str) -> list[tuple[str, Value | None, int]]:
-    """What "this was a free -0.0016 bpb" is about: the block's opening or the heading above."""
-    refers = REFERS.match(text)
-    if refers and topic and (named := variables_in(topic)) and len(named) <= 2:
-        return named
-    title = _ITEM_TITLE.match(topic) if block.kind == "item" else None
-    quoted = _QUOTED.search(text)  # "#413 showed -0.015 in a dev ablation"
-    for words in (title.group(1) if title else "", lead):
-        named = _subject_of(words)
-        if len(named) == 1 and (quoted or not _FOREIGN.search(text)):
-            return named  # "MuonEq-R — normalizes rows. Costs no bytes, ~0.001 BPB improvement."
-    headed = _subject_of(block.section[-1]) if block.section[1:] else []
-    if len(headed) != 1:
-        return []
-    if refers or quoted or (BROUGHT.match(text) and not _FOREIGN.search(text)):
-        return headed
-    opens = not topic or (_BARE.match(text) and not _elsewhere(topic, headed[0][0]))
-    return headed if opens and not _FOREIGN.search(text) else []
-
-
-def _lead(reading: Reading, block: Block) -> str:
-    """The words in bold that a block opens with: its title."""
-    line = reading.document.lines[block.line - 1]
-    match = _BOLD.match(line) if "**" in line[:24] else None
-    return match.group(1) if match else ""
-
-
-def _subject_of(title: str) -> list[tuple[str, Value | None, int]]:
-    return [one for one in variables_in(title) if not _some_layers(one, title)] if title else []
-
-
-def _elsewhere(topic: str, variable: str) -> bool:
-    """Whether a block opens with another technique than the one in the heading above it."""
-    named = {name for name, _, _ in variables_in(topic)}
-    return bool(named) and variable not in named
 
 
 def _several(
