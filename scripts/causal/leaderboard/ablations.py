@@ -60,11 +60,12 @@ def _same(one: Ablation, other: Ablation) -> bool:
     """Whether two places report one contrast, one of them perhaps rounded."""
     if one.variable != other.variable:
         exact = min(_decimals(one), _decimals(other)) > 3 and one.delta == other.delta
-        if exact and one.variable == "other:bundle":
+        if one.variable == "other:bundle" and _decimals(one) >= 3 and one.delta == other.delta:
             return True  # "this combination yields -0.0165" of what a row names
         return exact and _one_named_shorter(one.variable, other.variable)
     gap = abs(one.delta - other.delta)
-    if gap <= max(6e-5, 0.03 * abs(other.delta)):
+    exact = min(_decimals(one), _decimals(other)) > 3
+    if gap <= max(6e-5, (2e-3 if exact else 0.03) * abs(other.delta)):
         return True
     rounded = min(_decimals(one), _decimals(other)) <= 3
     return gap <= 5.5e-4 and (rounded or (abs(one.delta) > 0.004 and one.source != other.source))

@@ -16,7 +16,23 @@ _SETTING = re.compile(
     r"\s?(?:=|:|→|->|\d|sweep|from\b|to\b|\W*$)",
     re.IGNORECASE,
 )
+_TITLED = re.compile(  # "TTT variant = Full-weight SGD": which of several ways of it
+    r"[\w-]{0,12} (variant|setting|config\w*|recipe|mode|method|T|temp\w*|schedule)s? = "
+    r"(?!\W*(?:(?:no|none|off|on|yes|without|w/o|baseline|default)\b|LoRA))",
+    re.IGNORECASE,
+)
 _VARIABLE = re.compile(r"\b[A-Z][A-Z0-9]*_[A-Z][A-Z0-9_]*\b")
+_MIX = re.compile(
+    r"(?:(?<![A-Za-z])n|\d)-?gram\b[^|;.]{0,30}"
+    r"\b(?:cache|back-?off|mix\w*|blend\w*|oracle|interpolat)|\bhedge(?: ?mixer)?\b|"
+    r"^\W*(?:post[- ])?(?:cache|mixer)\b(?! (?:LM|size|order|alpha|warm|refresh))",
+    re.IGNORECASE,
+)
+_ACTIVATION = re.compile(
+    r"^\W*(?:MLP[ _-])?(?:activation\W{1,3})?"
+    r"(?:\w{0,6}relu|silu|mish|swish|selu|softplus)[\w²^]*\W*$",
+    re.IGNORECASE,
+)
 _WITH_SETTINGS = ("ttt", "slot", "ngram_mix", "activation", "bigram_hash", "qat", "gptq")
 
 
@@ -28,11 +44,19 @@ def changes_in(text: str) -> Named:
     named = variables_in(text)
     if not named and (match := _VARIABLE.search(text)):  # NUM_LAYERS optimum
         named = [(name, None, match.start()) for name, _, _ in variables_in(f"{match.group()}=1")]
+    if not named and any(part in text for part in ("ram", "ache", "ixer", "edge")):
+        mix = _MIX.search(text)
+        named = [("ngram_mix", None, mix.start())] if mix else []
+    if not named and _ACTIVATION.match(text):
+        named = [("activation", None, 0)]
     return [(_setting_of(name, text[at:]), value, at) for name, value, at in named]
 
 
 def _setting_of(name: str, text: str) -> str:
-    if name not in _WITH_SETTINGS or not (match := _SETTING.match(text)):
+    if name not in _WITH_SETTINGS:
+        return name
+    match = _SETTING.match(text) or _TITLED.match(text)
+    if match is None:
         return name
     setting = re.sub(r"[ -]", "_", match.group(1).lower())
     return f"other:{name.removesuffix('_mix').removesuffix('_hash')}_{setting}"

@@ -12,7 +12,7 @@ _SCORE = re.compile(
 )
 _WORD = re.compile(
     r"\bvs\.?(?=\W)|\bversus\b|\bbeat|\bimprov|\bbetter\b|\bworse\b|\bbelow\b|\babove\b|\bover\b|"
-    r"\bthan\b|\bsurpass|\boutperform|\bdelta\b|Δ|\bgap\b|\bdown from\b|\bcompared\b|\bagainst\b|"
+    r"\bthan\b|\bsurpass|\boutperform|\bdelta\b|Δ|\bdown from\b|\bcompared\b|\bagainst\b|"
     r"\bhigher\b|\blower\b",
     re.IGNORECASE,
 )
@@ -38,6 +38,7 @@ _STATES = re.compile(
     rf"[\d)]\s?=\s?{_NUMBER}|(?<![\w.])(?=[+-]){_NUMBER}",
     re.IGNORECASE,
 )
+_BY = re.compile(r"\bby \W{0,3}(?:about |roughly )?\d?\.\d{3,8}\W{0,3}bp[bp]\b", re.IGNORECASE)
 _ORDERED = re.compile(
     r"(?<![\d.,/#v_+-])(?<![A-Z]=)(\d\.\d{3,8})(?![\d%])[^.;\d]{0,60}?"
     r"(?i:\b(worse|higher|behind|better|lower|ahead)\b[^.;\d]{0,8}|\b(beats?|beating|trails?|vs\.?)\s)"
@@ -62,6 +63,12 @@ _BEATS = re.compile(
     r"(?:(?:beat|surpass|outperform)(?:e?s|ing)?|improv(?:es|ing|ement) (?:on|over|upon))\b"
     r"[^.;|\d]{0,40}(?:#\d{2,5}|\bSOTA\b|\bbaseline\b|\brecord\b)[^.;|\d]{0,40}"
     r"\b(?:by|of|=|:)\W{0,3}(?:~|about )?-?(\d?\.\d{3,8})\s?bp[bp]\b",
+    re.IGNORECASE,
+)
+_FROM = re.compile(  # "1.0687 (3-seed mean), -0.01228 from SOTA"
+    r"(?<![\w.\"“])-\s?(\d?\.\d{3,8})\s?(?:bp[bp] )?(?:from|vs\.?|below|under|over|against) "
+    r"(?:(?:the|current|merged|prior|previous|naive|official) )*"
+    r"(?:SOTA|baseline|record|PR ?#\d|#\d)",
     re.IGNORECASE,
 )
 _MINUS = re.compile(
@@ -99,17 +106,20 @@ def set_against(text: str, following: str, final: float) -> Against | None:
         return _between(match.start(), match.group(2), match.group(1))
     if match := _THEIRS_OURS.search(text):
         return _between(match.start(), match.group(1), match.group(2))
+    differences = [match.span() for match in _BY.finditer(text)]
     found = [
         match
         for match in _SCORE.finditer(text)
-        if 0.2 * final < float(match.group(1)) < 5 * final and float(match.group(1)) >= 0.05
+        if not any(start <= match.start() < end for start, end in differences)
+        and 0.2 * final < float(match.group(1)) < 5 * final
+        and float(match.group(1)) >= 0.05
     ]
-    foreign = [m for m in found if abs(float(m.group(1)) - final) > 6e-4]
-    if not foreign and (match := _BEATS.search(text)):
+    own = _own(found, final, text)
+    foreign = [m for m in found if m not in own]
+    if not foreign and (match := _BEATS.search(text) or _FROM.search(text)):
         return Against(match.start(1), "", f"{final:g}", -float(match.group(1)))
     if len(found) > 4 or _OF_ONE_RUN.search(text):
         return None
-    own = [m for m in found if abs(float(m.group(1)) - final) <= 6e-4]
     others = {m.group(1): m for m in foreign}
     if len(others) != 1:
         return None if own else _two_others(text)
@@ -132,6 +142,20 @@ def set_against(text: str, following: str, final: float) -> Against | None:
         delta = in_bits[0] if delta > 0 else -in_bits[0]
     mine = own[0].group(1) if own else f"{final:g}"
     return Against(other.start(), other.group(1), mine, round(delta, 8))
+
+
+def _own(found: list[re.Match[str]], final: float, text: str) -> list[re.Match[str]]:
+    """The scores that are the submission's: to its last digit, else nearly so.
+
+    A score that is apart by just what the sentence states is another run's: "0.0004 over 1.0655".
+    """
+    near = [m for m in found if abs(float(m.group(1)) - final) <= 6e-4]
+    exact = [m for m in near if abs(float(m.group(1)) - final) <= 1.2e-4]
+    if exact or not near:
+        return exact
+    apart = abs(float(near[0].group(1)) - final)
+    stated = [float(parts[0]) for m in _STATES.finditer(text) if (parts := _given(m))]
+    return [] if any(abs(value - apart) < 2e-5 for value in stated) else near
 
 
 def _between(at: int, other: str, own: str) -> Against | None:

@@ -26,7 +26,8 @@ GAIN = re.compile(r"gain|improve|benefit|reduction|saving|recover", re.IGNORECAS
 """Titles of columns in which good is positive, whatever the author writes elsewhere."""
 NOT_RUN = re.compile(
     r"\bexpected|\bproject(?:ed|ion)|\bestimat|\bplanned|\bfuture|\bnext (?:step|up|experiment)|"
-    r"\broadmap|\best\.|\bto ?do\b|\bextrapolat|\bhypothes",
+    r"\broadmap|\best\.|\bto ?do\b|\bextrapolat|\bhypothes|\b(?:we|i)(?:'d| would)\b|"
+    r"\bwith more (?:compute|time)\b",
     re.IGNORECASE,
 )
 _VALUE = re.compile(r"\s?=\s?[~+-]?\d[\w.%-]*|\s\d[\d.,]*(?:e-?\d+)?[km%x]?\s*$")

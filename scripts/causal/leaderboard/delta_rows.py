@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from interventions.vocabulary import load_variables
+from scripts.causal.leaderboard.changed import changes_in
 from scripts.causal.leaderboard.contrasts import (
     NOT_RUN,
     Reading,
@@ -191,9 +192,9 @@ def _between_columns(table: Table, columns: Columns) -> tuple[str, str, str] | N
         return None
     title = table.header[second]
     stage = stage_of(title)
-    if stage in STAGE_CONTRASTS and stage_of(table.header[first]):
+    if stage in STAGE_CONTRASTS and (stage == "mixed" or stage_of(table.header[first])):
         return STAGE_CONTRASTS[stage]
-    named = variables_in(title)
+    named = changes_in(title)
     variable = named[0][0] if named else f"other:{slug(title)}"
     return variable, table.header[first][:80], title[:80]
 
@@ -202,6 +203,13 @@ def _restated(table: Table, columns: Columns) -> bool:
     """Whether a later row names what an earlier one added: each row then stands alone."""
     rows = [cell(row, columns.label) for row in table.rows]
     if any(_JOINED.match(PLUS.sub("", row)) for row in rows if PLUS.match(row)):
+        return True
+    added = [PLUS.sub("", row).strip().lower() for row in rows if PLUS.match(row)]
+    if any(
+        later.startswith(f"{earlier} +")
+        for at, earlier in enumerate(added)
+        for later in added[at + 2 :]
+    ):
         return True
     named = [{name for name, _, _ in variables_in(row)} for row in rows if PLUS.match(row)]
     return any(earlier and earlier < later for earlier, later in pairwise(named)) or any(

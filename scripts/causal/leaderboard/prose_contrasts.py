@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from interventions.vocabulary import Value
 from scripts.causal.leaderboard.changed import changes_in
 from scripts.causal.leaderboard.compared import Against, set_against
 from scripts.causal.leaderboard.contrasts import NOT_RUN, Reading, at_line, slug
@@ -20,6 +19,7 @@ from scripts.causal.leaderboard.prose_pairs import (
 )
 from scripts.causal.leaderboard.schema import Ablation
 from scripts.causal.leaderboard.sentences import (
+    BROUGHT,
     MAX_BLOCK,
     PENALTY,
     PRONOUN,
@@ -34,11 +34,18 @@ from scripts.causal.leaderboard.stated_deltas import (
     stated_deltas,
 )
 from scripts.causal.leaderboard.techniques import variables_in
+from scripts.causal.leaderboard.topics import (
+    FOREIGN,
+    lead_of,
+    names_a_change,
+    some_layers,
+    topics_of,
+)
 
-_SPLIT = re.compile(r"(?<=[a-zB)\]0-9%])[.;](?=\s|$)|\n(?=[A-Z•]|-(?![\d.]))")
+_SPLIT = re.compile(r"(?<=[A-Za-z)\]0-9%])[.;](?=\s|$)|\n(?=[A-Z•]|-(?![\d.]))")
 _HYPOTHETICAL = re.compile(
     r"\b(?:would|should|could|might|expect\w*|estimat\w*|predict\w*|projected|potential\w*|"
-    r"if these|target\w*|aim(?:s|ing)?)\b",
+    r"if these|target\w*|aim(?:s|ing)?|typically|usually|can't|cannot)\b",
     re.IGNORECASE,
 )
 _NOT_A_CHANGE = re.compile(
@@ -49,8 +56,10 @@ _NOT_A_CHANGE = re.compile(
 _FRACTION = re.compile(r"\.\d\d")  # in every delta and every score: most sentences have neither
 _DELTA_ONLY = re.compile(r"\W*(?:delta|improvement|gain|difference|Δ)\b", re.IGNORECASE)
 _HEADED = re.compile(r"\W*(?:\d{1,2}[.)] )?([A-Za-z][\w /-]{3,60}?)\s?(?:\(|—|–|: | - )")
-_ITEM_TITLE = re.compile(r"\W*([A-Za-z][^—:\n]{2,60}?)(?:\s?—|:| - )")
-_HEADLINE = re.compile(r"\W*(?:improvement|delta|Δ|gain)\b[^.]{0,40}:", re.IGNORECASE)
+_HEADLINE = re.compile(
+    r"\W*(?:(?:\d-seed|mean|net|total|overall) ){0,2}(?:improvement|delta|Δ|gain)\b[^.]{0,40}:",
+    re.IGNORECASE,
+)
 _TOGETHER = re.compile(r"\b(?:together|combined|jointly|in total|all three)\b", re.IGNORECASE)
 _STATED_ITEM = re.compile(
     r"\W*(?:\d{1,2}[.)] )?([A-Za-z][^:\n]{2,60}): ?(?:~|about |roughly )?[+-]?\d?\.\d{2,8} ?bpb\b",
@@ -65,21 +74,9 @@ _ASIDE = re.compile(  # describes what is compared with, not what was changed
     r"|\b(?:more|less|better|worse|larger|bigger|greater) than\b[^.;()]{0,80}",
     re.IGNORECASE,
 )
-_FOREIGN = re.compile(r"#\d|\bPR\b|baseline|SOTA|reference|record", re.IGNORECASE)
-_QUOTED = re.compile(
-    r"\b(?:confirmed|showed|shows|reported|reports|measured|found|ablat\w*|validated)\b",
-    re.IGNORECASE,
-)
-_WHERE = re.compile(r"\b(?:all|last|first|every|on|to|over)\s(?:the )?\W{0,3}$", re.IGNORECASE)
 _GENERIC = re.compile(
     r"\W*(?:(?:our|the|this|final|mean|best)\b.{0,20}\b(?:score|result|run|submission|mean|bpb)|"
     r"result|note|net|impact|effect|status|score|finding|summary|outcome|change|cost)s?\W*$",
-    re.IGNORECASE,
-)
-_BARE = re.compile(  # "Provides -0.003 BPB on top", "Solo improvement: ...", "-0.006 BPB"
-    r"\W*(?:(?:provid|contribut|deliver|giv|sav|cost|yield|recover|add|improv)\w*|[+-]\d|~?\d?\.\d|"
-    r"(?:a |an |the )?(?:consistent|solo|total|net|small|measured|free|observed|typical)\b|"
-    r"(?:contribution|improvement|impact|effect|gain|benefit|delta|penalty)\b)",
     re.IGNORECASE,
 )
 _COMPARED = re.compile(
@@ -92,9 +89,13 @@ _CLAUSE = re.compile(r"[,;:(]|\band\b|\bwhile\b|\bbut\b", re.IGNORECASE)
 
 def prose_contrasts(reading: Reading, final: float | None = None) -> Iterator[list[Ablation]]:
     """Yield each block's contrasts; `final` is the score the submission claims."""
+    above = ""
     for block in reading.document.blocks:
         if block.kind not in ("paragraph", "item", "heading") or len(block.text) > MAX_BLOCK:
             continue
+        lead = "" if block.kind == "heading" else lead_of(reading, block)
+        if block.kind == "heading" or lead:
+            above = lead if lead and len(lead) + 12 > len(block.text) else ""
         if not _FRACTION.search(in_bits(block.text)) or (
             block.kind == "heading" and not block.section
         ):
@@ -111,7 +112,7 @@ def prose_contrasts(reading: Reading, final: float | None = None) -> Iterator[li
             if whole is not None:
                 yield [_as_a_whole(reading, block, start, whole)]
             elif not (told and _DELTA_ONLY.match(text)):
-                yield list(_sentence(reading, block, start, text, topic))
+                yield list(_sentence(reading, block, start, text, topic, lead or above))
             told = whole is not None
             if final is not None:
                 yield list(left_out(reading, block, start, text, final))
@@ -132,7 +133,7 @@ def _as_a_whole(reading: Reading, block: Block, start: int, found: Against) -> A
 
 
 def _sentence(
-    reading: Reading, block: Block, start: int, text: str, topic: str
+    reading: Reading, block: Block, start: int, text: str, topic: str, lead: str
 ) -> Iterator[Ablation]:
     if pair := pair_in(text):
         yield from arrow_contrast(reading, block, start, text, pair)
@@ -148,7 +149,7 @@ def _sentence(
     if not deltas or (_NOT_A_CHANGE.search(text) and not _HEADLINE.match(text)):
         return
     if len(deltas) == 1:
-        found = _one(reading, block, start, text, deltas[0], topic)
+        found = _one(reading, block, start, text, deltas[0], topic, lead)
         if found is not None:
             yield found
         return
@@ -156,10 +157,16 @@ def _sentence(
 
 
 def _one(
-    reading: Reading, block: Block, start: int, text: str, delta: StatedDelta, topic: str
+    reading: Reading,
+    block: Block,
+    start: int,
+    text: str,
+    delta: StatedDelta,
+    topic: str,
+    lead: str,
 ) -> Ablation | None:
     named = changes_in(_ASIDE.sub(lambda aside: " " * len(aside.group()), text))
-    named = [item for item in named if not _some_layers(item, text)]
+    named = [item for item in named if not some_layers(item, text)]
     against = _COMPARES.search(text)
     if PENALTY.search(text) and not is_gain(delta, text):
         return at_line(
@@ -178,8 +185,11 @@ def _one(
         return None
     before = [name for name, _, at in named if at < delta.start]
     subject = SUBJECT.match(text)
+    brought = topics_of(block, topic, text, lead) if BROUGHT.match(text) else []
     if _TOGETHER.search(text[: delta.end]):
         variable = "other:bundle"
+    elif len(brought) == 1 and not before:
+        variable, named = brought[0][0], brought
     elif stated and not variables_in(stated.group(1)):
         compares = _COMPARED.search(stated.group(1))
         variable = "other:bundle" if compares else f"other:{slug(stated.group(1))}"
@@ -189,14 +199,20 @@ def _one(
         variable = f"other:{slug(subject.group(1))}"
     elif named:
         variable = named[0][0]
-    elif topics := _topics(block, topic, text):
+    elif topics := topics_of(block, topic, text, lead):
         variable, named = topics[0][0], topics
     elif block.kind == "heading" and (titled := _HEADED.match(text)):
         variable = f"other:{slug(titled.group(1))}"
-    elif against:
+    elif against and FOREIGN.search(text):
+        variable = "other:bundle"
+    elif names_a_change(lead) and delta.unit.startswith("bp"):
+        variable = f"other:{slug(lead)}"
+    elif against or (REFERS.match(text) and FOREIGN.search(topic)):
         variable = "other:bundle"
     else:
         return None
+    if variable == "other:bundle" and delta.unit.startswith("nat"):
+        return None  # a margin by the rules, not beside a score in bits
     value = next((str(v) for name, v, _ in named if name == variable and v is not None), None)
     return at_line(
         reading,
@@ -208,36 +224,6 @@ def _one(
         unit="nats" if delta.unit.startswith("nat") else "bpb",
         kind="bundle" if len(named) > 2 or variable == "other:bundle" else "single",
     )
-
-
-def _some_layers(named: tuple[str, Value | None, int], text: str) -> bool:
-    """Whether "11 layers" says where a technique is applied: on all 11 layers."""
-    return named[0] == "num_layers" and bool(_WHERE.search(text[: named[2]]))
-
-
-def _topics(block: Block, topic: str, text: str) -> list[tuple[str, Value | None, int]]:
-    """What "this was a free -0.0016 bpb" is about: the block's opening or the heading above."""
-    refers = REFERS.match(text)
-    if refers and topic and (named := variables_in(topic)) and len(named) <= 2:
-        return named
-    title = _ITEM_TITLE.match(topic) if block.kind == "item" else None
-    named = variables_in(title.group(1)) if title else []
-    named = [one for one in named if title and not _some_layers(one, title.group(1))]
-    if len(named) == 1 and not _FOREIGN.search(text):
-        return named  # "MuonEq-R — normalizes rows. Costs no bytes, ~0.001 BPB improvement."
-    headed = variables_in(block.section[-1]) if block.section[1:] else []
-    if len(headed) != 1:
-        return []
-    if refers or _QUOTED.search(text):  # "#413 showed -0.015 in a dev ablation"
-        return headed
-    opens = not topic or (_BARE.match(text) and not _elsewhere(topic, headed[0][0]))
-    return headed if opens and not _FOREIGN.search(text) else []
-
-
-def _elsewhere(topic: str, variable: str) -> bool:
-    """Whether a block opens with another technique than the one in the heading above it."""
-    named = {name for name, _, _ in variables_in(topic)}
-    return bool(named) and variable not in named
 
 
 def _several(

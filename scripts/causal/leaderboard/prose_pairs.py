@@ -11,6 +11,7 @@ from scripts.causal.leaderboard.document import Block
 from scripts.causal.leaderboard.row_contrasts import TOTAL
 from scripts.causal.leaderboard.schema import Ablation
 from scripts.causal.leaderboard.sentences import (
+    BROUGHT,
     MAX_BLOCK,
     PENALTY,
     PRONOUN,
@@ -28,6 +29,17 @@ _TO = re.compile(
 _FROM_TO = re.compile(
     r"\bfrom \W{0,2}(\d\.\d{3,8})\W{0,2}\s?(?:bpb\s?)?(?:\([^()\n]{0,60}\)\s?)?"
     r"to \W{0,2}(\d\.\d{3,8})(?![\d%])",
+    re.IGNORECASE,
+)
+_ASIDE = re.compile(  # what is compared with, and the stage that both scores are of
+    r"\b(?:over|vs\.?|versus|than|compared (?:to|with)|relative to|against)\s[^.;:(]{0,60}|"
+    r"\b(?:pre|post)[- ]?(?:TTT|quant(?:i[sz]\w+)?|EMA|SWA|GPTQ|SLOT)\b",
+    re.IGNORECASE,
+)
+_STARTS = re.compile(r"\W{0,4}\d?\.\d")  # "-0.037 BPB improvement (1.1408 → 1.1046)"
+_OF_A_SETTING = re.compile(
+    r"(?<![a-z])(?:decay|momentum|betas?|lr|rate|threshold|slope|alpha|clip\w*|dropout|wd)\W{0,4}"
+    r"(?:from )?$",
     re.IGNORECASE,
 )
 _FALLS = re.compile(r"\b(?:improv|drop|reduc|lower|cut)[^.;]{0,40}$", re.IGNORECASE)
@@ -55,12 +67,15 @@ _STANDARD = re.compile(r"\W{0,3}(?:standard|non-)", re.IGNORECASE)
 def pair_in(text: str) -> re.Match[str] | None:
     """Return where a sentence says "1.4472 -> 1.4135", unless these are two stages of one run."""
     match = _TO.search(text) or _from_to(text) or _TO_BRIEFLY.search(text)
-    return None if match and stage_of(text[match.start() : match.end() + 30]) else match
+    if match is None or _OF_A_SETTING.search(text[: match.start()]):
+        return None
+    return None if stage_of(text[match.start() : match.end() + 30]) else match
 
 
 def against_in(text: str) -> re.Match[str] | None:
     """Return where a sentence says "(1.1466 vs 1.1374)"."""
-    return _AGAINST.search(text)
+    match = _AGAINST.search(text)
+    return None if match and _OF_A_SETTING.search(text[: match.start()]) else match
 
 
 def _from_to(text: str) -> re.Match[str] | None:
@@ -124,8 +139,12 @@ def arrow_contrast(
         return
     if re.search(r"\bloss\b", text[max(0, match.start() - 24) : match.start()], re.IGNORECASE):
         return
-    named = changes_in(text)
-    if not named and REFERS.match(text) and block.section[1:]:
+    named = changes_in(_ASIDE.sub(lambda aside: " " * len(aside.group()), text))
+    if (
+        not named
+        and (REFERS.match(text) or BROUGHT.match(text) or _STARTS.match(text))
+        and block.section[1:]
+    ):
         headed = variables_in(block.section[-1])
         named = headed if len(headed) == 1 else []
     subject = SUBJECT.match(text)
@@ -157,7 +176,8 @@ def stage_arrows(reading: Reading) -> list[Ablation]:
             before, after = float(match.group(1)), float(match.group(2))
             if _STANDARD.match(block.text, match.end(2)):
                 continue  # of which both are
-            if stage in STAGE_CONTRASTS and 0 < abs(after - before) < 0.5:
+            least = min(before, after)
+            if stage in STAGE_CONTRASTS and 0 < abs(after - before) < 0.5 and least > 0.05:
                 variable, control, treatment = STAGE_CONTRASTS[stage]
                 found.append(
                     at_line(

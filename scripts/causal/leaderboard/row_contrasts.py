@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from interventions.vocabulary import load_variables
 from scripts.causal.leaderboard.changed import Named, changes_in
 from scripts.causal.leaderboard.contrasts import (
     Reading,
@@ -45,6 +46,9 @@ _CLOSING = re.compile(
 
 
 _ASIDE = re.compile(r"\([^()]*\)")
+_REPLACED = re.compile(r"(?:→|->)\s?(?!(?:Full|None|Last|Late|Only)\b)[A-Z][\w-]*[a-z]{3}[\w-]*")
+_WITHOUT = re.compile(r"\((?:no|without|w/o)\b[^()]*\)", re.IGNORECASE)
+_CODE_NAME = re.compile(r"\W*[A-Za-z0-9]+(?:_[A-Za-z0-9.]+)+\W*$")
 
 
 def _several(label: str) -> bool:
@@ -78,28 +82,48 @@ def row_contrast(
     unit: str,
     kind: str,
     ends: Ends | None = None,
+    control: str = "",
 ) -> Iterator[Ablation]:
-    """Yield the contrast that a row with this label reports; nothing where it names no change."""
+    """Yield the contrast that a row with this label reports; nothing where it names no change.
+
+    Args:
+        control: the label of the row it is set against.
+    """
     if not re.search(r"[A-Za-z]", label) or re.search(r"\bpr\b.{0,4}#?\d+\s{0,4}$", label, re.I):
         return
     named = _subjects(label) or (changes_in(f"{label} = {ends[1]}") if ends and ends[1] else [])
+    if (apart := _told_apart(label, control) if not named else None) is not None:
+        named = apart
     if TOTAL.match(label) or (len(named) > 1 and re.search(r"\s[+&]\s|\band\b", label)):
         kind = "bundle"
     if TOTAL.match(label) or len(named) > 2 or (len(named) > 1 and _several(label)):
         variable, kind = "other:bundle", "bundle"
     else:
         variable = named[0][0] if named else f"other:{slug(PLUS.sub('', label))}"
-    control, treatment = ends or _ends(label, named)
+    before, after = ends or _ends(label, named)
     yield at_line(
         reading,
         row.line,
         variable=variable,
-        control=control,
-        treatment=treatment,
+        control=before,
+        treatment=after,
         delta=delta,
         unit=unit,
         kind=kind,
     )
+
+
+def _told_apart(label: str, control: str) -> Named | None:
+    """What tells two runs' code names apart: deep_12L_512d is 12 layers beside base_9L_512d.
+
+    None where the names are of another kind, or have no setting in common.
+    """
+    if not (_CODE_NAME.match(label) and _CODE_NAME.match(control)):
+        return None
+    mine, other = (changes_in(name.replace("_", " ")) for name in (label, control))
+    known = {(name, value) for name, value, _ in other}
+    differing = [item for item in mine if item[:2] not in known]
+    return differing if len(differing) < len(mine) else None
 
 
 def beyond(label: str, before: str) -> str:
@@ -113,7 +137,9 @@ def beyond(label: str, before: str) -> str:
 
 def _subjects(label: str) -> Named:
     """The techniques a row is about; one named only in an aside is not its subject."""
-    named = changes_in(label)
+    named = changes_in(_WITHOUT.sub("", label))
+    if _replaced(label, named):
+        return []  # "BigramHash(1536) → EngramLite(3072)" is about what came new
     head = re.split(r"[,;]", PLUS.sub("", label), maxsplit=1)[0].strip()
     start = label.find(head) + len(head) if head else 0
     if (
@@ -125,6 +151,18 @@ def _subjects(label: str) -> Named:
     ):
         return []
     return named
+
+
+def _replaced(label: str, named: Named) -> bool:
+    """Whether a technique gives way to another that the vocabulary does not know."""
+    match = _REPLACED.search(label) if "→" in label or "->" in label else None
+    if match is None or not named or max(at for _, _, at in named) > match.start():
+        return False
+    return all(
+        load_variables()[name].kind != "categorical"
+        for name, _, _ in named
+        if name in load_variables()
+    )
 
 
 def _ends(label: str, named: Named) -> Ends:

@@ -10,11 +10,18 @@ MAX_BLOCK = 4_000  # characters; longer blocks are logs pasted without a fence
 PENALTY = re.compile(
     r"\b(?:gap|penalty|loss|degradation|cost) (?:from|of|due to|after) (?:[\w-]+ ){0,2}"
     r"quanti[sz]ation|"
-    r"\b(?:quant\w*|int\d|export|roundtrip|RT)\W{0,3}(?:loss|penalty|gap|degradation|cost)",
+    r"\b(?:quant\w*|gptq|int\d|export|roundtrip|RT)\W{0,3}(?:loss|penalty|gap|degradation|cost)",
     re.IGNORECASE,
 )
 REFERS = re.compile(
     r"^\W*(?:this|it|that|their|they|which|these|yields?|gives?|result|effect|impact)\b", re.I
+)
+BROUGHT = re.compile(  # "Observed improvement: ~0.003 bpb" of what the heading names
+    r"\W*(?:(?:observed|measured|isolated|solo|individual|standalone|net|total|typical|the) )?"
+    r"(?:improvements?|impact|effect|gain|benefit|contribution|result|delta|"
+    r"Δ ?(?:val_)?(?:bpb)?)\b"
+    r"(?! (?:vs|over|on|from|to|against)\b)[^:;.\d]{0,24}[:=]",
+    re.IGNORECASE,
 )
 SUBJECT = re.compile(
     r"\W*((?:the )?[A-Za-z][\w^()=.-]*(?: [\w^()=.-]+){0,3}?) (?:degrade|hurt|improve|add|give|"

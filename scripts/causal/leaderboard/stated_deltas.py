@@ -64,10 +64,16 @@ def stated_deltas(text: str) -> list[StatedDelta]:
         for m in _BY.finditer(text)
         if not any(other.start < m.end() and m.start() < other.end for other in found)
     ]
-    found = sorted((d for d in found if 0 < d.number <= 0.5), key=lambda delta: delta.start)
+    found = sorted((d for d in found if _may_be(d)), key=lambda delta: delta.start)
     if len(found) == 2 and {d.unit[:3] for d in found} == {"bpb", "nat"}:
         found = [delta for delta in found if delta.unit == "bpb"]  # one change in both units
     return found[:MAX_DELTAS]
+
+
+def _may_be(delta: StatedDelta) -> bool:
+    """Whether a number is a change, not a score: more than half a bit only with its sign."""
+    sure = delta.sign in ("+", "-") and not delta.unit.startswith("nat")
+    return 0 < delta.number <= (1.5 if sure else 0.5)
 
 
 def _last(word: re.Pattern[str], text: str) -> int:

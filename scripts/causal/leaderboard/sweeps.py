@@ -15,6 +15,7 @@ from scripts.causal.leaderboard.row_contrasts import row_contrast, scored
 from scripts.causal.leaderboard.schema import Ablation
 from scripts.causal.leaderboard.table_roles import (
     BASELINE,
+    MINUS,
     PLUS,
     PULL_REQUEST,
     comparable,
@@ -39,6 +40,7 @@ _VARIED = re.compile(r"sweep|ablat|\bscan\b|\bgrid\b", re.IGNORECASE)
 _CODE_NAME = re.compile(r"\W*(?=\w*[A-Za-z])\w*[_\d]\w*\W*$")  # AB3_011: says nothing of the run
 _VALUE = re.compile(r"\W*\d[\w.,%]{0,9}\W*(?:\([^()\n]{0,60}\)\W*)?$")
 _CHANGES = re.compile(r"\W*(?:changes?|modification|variation|difference|what changed)\b", re.I)
+_CONTROL = re.compile(r"\bbaseline|\bcontrol\b|\breference\b|\bdefaults?\b", re.IGNORECASE)
 _CALLED = re.compile(r"\W*(?:naive |the )?(?:baseline|control|default|none)\b", re.IGNORECASE)
 _BARE_CODE = re.compile(r"\W*[A-Za-z]{1,3}[-_ ]?\d{1,3}[a-z]?\W*$")  # R2, exp 12
 _MEASURED = re.compile(
@@ -47,6 +49,8 @@ _MEASURED = re.compile(
     re.IGNORECASE,
 )
 _ASSIGNS = re.compile(r"\W*[A-Za-z][A-Za-z_]{2,}\s?=")
+_THIS = re.compile(r"\W*(?:this|ours?|full|final)\b", re.IGNORECASE)
+_EARLIER = re.compile(r"\((?:the |our )?(?:prev\w*|prior|first|old|earlier)\b", re.IGNORECASE)
 _STEPS = 100  # a lesser number counts the rows themselves
 _VARIANTS = re.compile(r"\bvariants?\b|\bsetting\b|\bconfig", re.IGNORECASE)
 SWEPT = re.compile(r"sweep|ablat|\bscan|tuning|\bvs\b", re.IGNORECASE)
@@ -92,10 +96,14 @@ def score_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Abl
     if base == len(rows) - 1 > 2 and re.search(r"\bSOTA\b", labels[base]):
         return  # the leaderboard's best, for orientation
     grid = _is_grid(bare)
+    ours = bool(_THIS.match(bare[base]))
     course = base == 0 and _is_course(table, [value for _, value in rows])
     for position, (row, value) in enumerate(rows):
         label = labels[position]
-        if position == base or PULL_REQUEST.search(label) or _BARE_CODE.match(label):
+        former = ours and bool(_EARLIER.search(label))
+        if position == base or _BARE_CODE.match(label):
+            continue
+        if PULL_REQUEST.search(label) and not former:
             continue
         if grid:
             label, onto_row, one = _nearest(
@@ -113,7 +121,12 @@ def score_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Abl
         onto = rows[before][1] if follows else rows[base][1]
         kind = "cumulative" if follows and before != base else "single"
         if abs(value - onto) < 1:
-            yield from row_contrast(reading, row, label, value - onto, "bpb", kind)
+            control = bare[before if follows else base]
+            if former or (ours and MINUS.match(label)):
+                label = bare[base] if former else MINUS.sub("", label).strip()
+                yield from row_contrast(reading, row, label, onto - value, "bpb", kind)
+                continue
+            yield from row_contrast(reading, row, label, value - onto, "bpb", kind, None, control)
     yield from _stopped_early(reading, table, columns, rows[base][0])
 
 
@@ -161,6 +174,11 @@ def _control(table: Table, columns: Columns, rows: list[tuple[Row, float]]) -> i
     called = next((i for i, text in enumerate(bare) if _CALLED.match(text)), None)
     if called is not None:
         return called
+    if bare and _THIS.match(bare[0]) and re.search("ablat", titles_of(table), re.IGNORECASE):
+        return 0  # and what it would be without each of its parts
+    named = next((i for i, text in enumerate(bare) if _CONTROL.search(text)), None)
+    if named is not None:
+        return named
     for texts in (bare, [" ".join(row.cells).replace("_", " ") for row, _ in rows]):
         base = next((i for i, text in enumerate(texts) if BASELINE.search(text)), None)
         if base is not None:

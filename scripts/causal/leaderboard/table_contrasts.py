@@ -14,6 +14,7 @@ from scripts.causal.leaderboard.document import Table
 from scripts.causal.leaderboard.nats import in_nats, loss_columns
 from scripts.causal.leaderboard.row_contrasts import TOTAL, beyond, row_contrast, scored
 from scripts.causal.leaderboard.schema import Ablation
+from scripts.causal.leaderboard.stages import stage_of
 from scripts.causal.leaderboard.sweeps import of_something_else, score_rows
 from scripts.causal.leaderboard.table_pairs import (
     difference_rows,
@@ -71,6 +72,9 @@ def _by_role(reading: Reading, table: Table, columns: Columns) -> Iterator[Ablat
         yield from _steps(reading, table, columns)
     elif role == "sweep":
         yield from score_rows(reading, table, columns)
+        for last, index in enumerate(columns.bpb[:-1], 1):
+            if all(stage_of(table.header[at]) for at in (index, columns.bpb[-1])):
+                yield from score_rows(reading, table, replace(columns, bpb=columns.bpb[:last]))
     elif role == "seeds":
         yield from paired_seeds(reading, table, columns)
 
@@ -79,6 +83,8 @@ def metric_contrasts(reading: Reading) -> Iterator[list[Ablation]]:
     """Yield what two-column tables of metrics say of gains and penalties."""
     for table in reading.document.tables:
         columns = columns_of(table)
+        if len(table.header) != 2 and (columns.bpb or columns.delta):
+            continue
         role = role_of(table, columns)
         if role == "metrics":
             yield list(metric_rows(reading, table))

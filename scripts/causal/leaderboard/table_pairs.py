@@ -40,6 +40,8 @@ _COMPARES = re.compile(
 _UNIT = re.compile(r"\W*(?:val_?)?\bbp[bp]\b\W*", re.IGNORECASE)
 _SAME = 6e-4  # bpb: what rounding leaves between a difference and the column that states it
 _WITH = re.compile(r"^(?:with|\+)\s", re.IGNORECASE)
+_THOUSANDTHS = re.compile(r"\bm-?bp[bp]\b", re.IGNORECASE)
+_NATS = re.compile(r"^(?!.*\bbp[bp]\b).*\bnats?\b", re.IGNORECASE | re.DOTALL)
 _DIFFERENCE = re.compile(
     r"\W*(?:Δ|delta|difference|improvement|change|gain)\W*(?:$|vs|over|from|against)", re.I
 )
@@ -102,6 +104,7 @@ def paired_seeds(reading: Reading, table: Table, columns: Columns) -> Iterator[A
         return
     first, second = columns.bpb
     gains = GAIN.search(table.header[columns.delta[0]])
+    thousandths = 1000 if _THOUSANDTHS.search(table.header[columns.delta[0]]) else 1
     rows, turned, apart = [], 0, 0
     for row in table.rows:
         one, other, delta = (
@@ -111,6 +114,7 @@ def paired_seeds(reading: Reading, table: Table, columns: Columns) -> Iterator[A
         )
         if one is None or other is None or delta is None:
             continue
+        delta /= thousandths
         rows.append((row, one, other))
         apart += abs(other - one - delta) < _SAME
         turned += abs(one - other - delta) < _SAME
@@ -172,7 +176,7 @@ def metric_rows(reading: Reading, table: Table) -> Iterator[Ablation]:
                 control=None,
                 treatment=None,
                 delta=signed(delta, text, label, reading.positive_is_better),
-                unit="nats" if re.search(r"\bnats?\b", f"{label} {text}") else "bpb",
+                unit="nats" if _NATS.search(f"{label} {text}") else "bpb",
                 kind="single" if named else "bundle",
             )
 

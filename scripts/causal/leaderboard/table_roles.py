@@ -177,7 +177,7 @@ def _pairs(table: Table) -> bool:
 
 def _no_pair(title: str) -> bool:
     """Whether a column is no condition; "Baseline seed 42" is one, "Seed 42" is not."""
-    rest = re.sub(r"\W*\bseed \d+\W*", "", title, flags=re.IGNORECASE)
+    rest = re.sub(r"\W*\bseed \d+\W*|(?<=[A-Za-z\d] )mean$", "", title, flags=re.IGNORECASE)
     return not re.search("[A-Za-z]", rest) or bool(_NO_PAIR.search(rest))
 
 
