@@ -98,3 +98,22 @@ def test_a_size_in_the_headline_counts_before_the_score_does():
 def test_a_fence_around_pasted_json_is_no_part_of_it():
     (fact,) = parse_submission_json('```json\n{"bytes_total": 3596880}\n```\n', "x")
     assert (fact.path, fact.value, fact.line) == (("bytes_total",), 3_596_880, 2)
+
+
+def test_a_mean_in_the_json_goes_before_its_best_seed_as_exactly_as_it_is_written():
+    assert read("# X\n", val_bpb=1.0992244, val_bpb_mean=1.1027).val_bpb == 1.1027
+    assert read("# X\n", val_bpb=1.12345678, mean_val_bpb=1.1235).val_bpb == 1.12345678
+
+
+def test_a_score_that_is_still_to_be_determined_is_none():
+    told = "- EMA (decay=0.997)\n- 1.3004 bpb on one shard\n"
+    assert read(f"# X\n\n**val_bpb: TBD** (mean of 3 seeds)\n\n{told}").val_bpb is None
+    assert read(f"# X\n\n{told}").val_bpb == 1.3004
+
+
+def test_the_last_line_of_a_quoted_log_goes_before_a_json_of_another_run():
+    line = "`final_int8_zlib_roundtrip_exact val_loss:2.4 val_bpb:1.20473575`\n"
+    readme = "# X\n\n" + 12 * "A model.\n\n" + f"## Run\n\n* {line}"
+    assert read(readme, val_bpb=1.1986).val_bpb == 1.20473575
+    two = f"{readme}* {line.replace('1.2047', '1.2147')}"
+    assert read(two, val_bpb=1.1986).val_bpb == 1.1986
