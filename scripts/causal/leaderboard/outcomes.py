@@ -118,7 +118,7 @@ def _none_stated(document: Document) -> bool:
 
 def _last_line(document: Document) -> Found | None:
     """The one score that a README quotes from the end of its logs."""
-    found = {}
+    found: dict[float, Source] = {}
     for block in document.blocks if "val_bpb:" in document.text else ():
         for match in _LAST_LINE.finditer(block.text):
             line = block.line + block.text.count("\n", 0, match.start())
