@@ -47,6 +47,8 @@ class Needed:
 
 def fold(text: str) -> str:
     """Lower the case, character by character, as `re.IGNORECASE` compares ASCII letters."""
+    if text.isascii():
+        return text.lower()
     return text.replace("İ", "i").lower().replace("ſ", "s").replace("ı", "i")
 
 

@@ -39,28 +39,27 @@ _NOT_STORED = re.compile(r"uncompress|pre-?compress|before compress|headroom|mar
 _CODE = 200_000  # bytes that a training script may have
 
 
-def artifact_bytes(document: Document, facts: Sequence[Fact]) -> Found | None:
+def artifact_bytes(document: Document, facts: Sequence[Fact], final: Found | None) -> Found | None:
     """Bytes of the largest artifact reported: code plus compressed model.
 
     submission.json's count, unless the README counts a little more (another seed's), or states
-    a total to the byte and never mentions that of submission.json.
+    a total to the byte and never mentions that of submission.json, or scores another run.
     """
     written = _size_in_json(facts)
-    if written is None:
-        return _size_in_readme(document)
-    if scores_another_run(document, facts) and (stated := _size_in_readme(document)) is not None:
-        return stated
+    blocks = [block for block in _measured(document) if _SIZE_LINE.may_match(fold(block.text))]
+    if written is None or scores_another_run(facts, final):
+        return _size_in_readme(document, blocks) or written
     seeds = _largest_of_seeds(document)
     if seeds is not None and written.value < seeds.value < 1.05 * written.value:
         return seeds
     count = int(written.value)
-    total = _size_in_lines(document, _TOTAL)
+    total = _size_in_lines(document, blocks, _TOTAL)
     if total is not None and 0 < total.value - written.value < _CODE:
         return total  # submission.json leaves the code out
     if f"{count:,}" in document.text or str(count) in document.text:
         return written
     for words, slack in ((_TOTAL, 0), (_ARTIFACT, _CODE)):  # an artifact may leave the code out
-        stated = _size_in_lines(document, words)
+        stated = _size_in_lines(document, blocks, words)
         if stated is not None and 0.8 < stated.value / written.value < 1.2:
             return stated if not 0 < written.value - stated.value < slack else written
     return written
@@ -102,8 +101,8 @@ def _largest_of_seeds(document: Document) -> Found | None:
     return None
 
 
-def _size_in_readme(document: Document) -> Found | None:
-    if (largest := _largest_of_seeds(document) or _size_in_lines(document)) is not None:
+def _size_in_readme(document: Document, blocks: Sequence[Block]) -> Found | None:
+    if (largest := _largest_of_seeds(document) or _size_in_lines(document, blocks)) is not None:
         return largest
     for block in _measured(document, document.blocks[:6]):
         counts = byte_counts(block.text)
@@ -112,11 +111,13 @@ def _size_in_readme(document: Document) -> Found | None:
     return None
 
 
-def _size_in_lines(document: Document, words: re.Pattern[str] | None = None) -> Found | None:
+def _size_in_lines(
+    document: Document, blocks: Sequence[Block], words: re.Pattern[str] | None = None
+) -> Found | None:
     """The first line that states the size; with `words`, one that says these and counts bytes."""
     not_this = _NOT_STORED if words else _SIZE_NOT
-    for block in _measured(document):
-        if (block.kind == "code" and words) or not _SIZE_LINE.may_match(fold(block.text)):
+    for block in blocks:
+        if block.kind == "code" and words:
             continue
         for number, line in enumerate(block.text.split("\n")):
             if not _SIZE_LINE.pattern.search(line) or not_this.search(line):

@@ -60,7 +60,7 @@ def extract_submission(
         final = settle_final(final, seeds, seed_source)
     parents, parent_source = parent_prs(document, facts, pr)
     base = _a_score(base_bpb(document, facts, final, parents))
-    size = artifact_bytes(document, facts)
+    size = artifact_bytes(document, facts, final)
     techniques = read_techniques(document, facts)
     ablations = read_ablations(document, facts, final.value if final else None)
     unknown = stated_techniques(ablations)
