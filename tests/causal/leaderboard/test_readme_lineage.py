@@ -36,8 +36,6 @@ def read(body, own="1.2000"):
         ("Extends PR #77.\n\nBoth are in `train_gpt.py` (the variant from PR #78).", (77,)),
         # what another pull request builds on
         ("Built on PR #77 (PR #70 base + gates).", (77,)),
-        ("PR #77 introduced the quantizer on top of PR #70.", ()),
-        ("- PR #77 by @ann - gates on the PR #70 base", ()),
         # one part of the submission, and what is learnt rather than taken
         ("The TTT was implemented based on PR #77.", ()),
         ("Quantization as in the same class of bug as PR #77.", ()),
@@ -49,8 +47,10 @@ def read(body, own="1.2000"):
         ("## Credits\n\n- PR #77: Triton fusion baseline", ()),
         ("## Credits\n\n- @ann - PR #77: the base stack", (77,)),
         ("Built on PR #80.\n\n## Credits\n\n- @ann - PR #77: the base stack", (80,)),
-        ("Two changes on top of PR #80:\n\nPR #77 (ann base) -> PR #80 (bob)", (80,)),
         ("This follows the rules of Issue #77 on top of issue #78.", ()),
+        ("**Comparison baseline:** PR #77 (ann, 1.2473 bpb)", ()),
+        # a history opens with the base
+        (f"Built on PR #77, {', '.join(f'PR #{number}' for number in range(10, 21))}.", (77,)),
         ("Expected values are based on studies from related PRs (#77, #78).", ()),
         ("PR #77 in a different base did help.", ()),
         # a list that its opening line makes one
@@ -72,7 +72,6 @@ def read(body, own="1.2000"):
         ("Beats PR #77 (1.2247) by 0.02 BPB.\n\n## Credits\n\nPR #77, PR #76", (77,)),
         ("## Improvements over Previous Submission (PR #77, 1.5633 bpb)\n\n- loops", (77,)),
         ("## Attribution\n\n- Trunk forked from\n  [`records/x`](../x/)\n  (Ann, PR #77).", (77,)),
-        ("## Credits\n\n- Current SOTA base (PR #77): @ann\n- gates (PR #78)", (77,)),
     ],
 )
 def test_parents_are_built_on_not_credited_or_beaten(body, parents):
