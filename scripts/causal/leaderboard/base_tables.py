@@ -38,7 +38,6 @@ _PREDICTED = re.compile(r"\best\b|estimat|expect|predict|project", re.IGNORECASE
 _NO_CHANGE = re.compile(r"\W*(?:n/?a|ref(?:erence)?|start)?\W*", re.IGNORECASE)
 # A column of what the own run scores before its cache or its training at test time.
 _BASE_SCORE = re.compile(r"\W*base\W(?:val[_ ]?)?(?:bpb|score)\W*", re.IGNORECASE)
-_SCORE_CELL = re.compile(r"\W{0,3}(\d\.\d{3,10})\W{0,3}(?:bpb)?\W*", re.IGNORECASE)
 
 
 def in_table(table: Table, child: Child) -> Iterator[tuple[float, float, int]]:
@@ -76,8 +75,6 @@ def _in_rows(table: Table, columns: Columns, child: Child) -> Iterator[tuple[flo
     hold = not own_is_base(table, child)
     for row in table.rows:
         found = {i: score for i in scored if (score := cell_score(row, i)) is not None}
-        if not found and row is table.rows[0]:  # a column of changes starts from the base
-            found = _score_among(row, columns.delta)
         if not found:
             continue
         value = found.get(own, [*found.values()][-1])
@@ -132,12 +129,6 @@ def _column_of(table: Table, columns: Sequence[int], child: Child) -> int:
     """The last of the columns that holds the own score, -1 where none does."""
     holds = [i for i in columns for row in table.rows if child.is_own(cell_score(row, i))]
     return max(holds, default=-1)
-
-
-def _score_among(row: Row, columns: Sequence[int]) -> dict[int, float]:
-    """The whole scores, no changes, that stand in these columns."""
-    found = {i: match for i in columns if (match := _SCORE_CELL.fullmatch(cell(row, i)))}
-    return {i: float(match.group(1)) for i, match in found.items() if float(match.group(1)) > 0.5}
 
 
 def _beside_own(table: Table, child: Child) -> Iterator[tuple[float, float, int]]:

@@ -19,29 +19,27 @@ def unwrap(text: str) -> str:
 
 # What a whole submission is made of, as against one of its parts.
 _WHOLE = (
-    r"(?:stack|architecture|code(?:base)?|config(?:uration)?s?|setup|base|baseline|model|backbone|"
-    r"script|train_gpt(?:\.py)?|recipe|hyper-?parameters|hparams|pipeline|everything|submission|"
-    r"record|trunk|settings|network|transformer|trainer|snapshot|foundation)"
+    r"(?:stack|architecture|code(?:base)?|config(?:uration)?s?|setup|base|baseline|model|trunk|"
+    r"backbone|script|train_gpt(?:\.py)?|recipe|hyper-?parameters|pipeline|submission|foundation)"
 )
 _CLAUSE = r"(?:[^.;\n|→]|\.\d)"  # a character of the same clause; a number keeps its point
 _FEW = r"[^.;\n|]{0,40}?"
-_OBJECT_OF = rf"(?:{_FEW}\s)??(?:current |merged |prior )?[^.;,\n|]{{0,30}}?[(\[]{{0,2}}"
+_OBJECT_OF = rf"(?:{_FEW}\s)??[^.;,\n|]{{0,30}}?[(\[]{{0,2}}"
 
 # The verb, then the PR within the same clause.
 BUILT = re.compile(
-    r"\b(?:buil[dt]s?|building|based|stack(?:s|ed)|fork(?:s|ed)?|derive[sd]?|rebased?|"
-    r"(?<!-)start(?:s|ed|ing|(?=\sfrom))|extend(?:s|ed|ing)?|layered|rerun|re-run|follow-?up|"
-    r"reproduc(?:es|tion|ed|ing)|inherit(?:s|ed)?|identical|unchanged|modif(?:y|ies|ied)|"
-    r"variant(?! from)|continu(?:es|ation)|adds|takes|appl(?:y|ies|ied)|"
-    r"ports?(?= [^.;\n|]{0,60}\bon)|(?:cuda|mlx|(?:py)?torch|jax|h100|metal) port)\b"
+    r"\b(?:buil[dt]s?|building|based|stack(?:s|ed)|fork(?:s|ed)?|derive[sd]?|"
+    r"(?<!-)start(?:s|ed|ing|(?=\sfrom))|extend(?:s|ed|ing)?|reproduc(?:es|tion|ed|ing)|"
+    r"inherit(?:s|ed)?|identical|unchanged|modif(?:y|ies|ied)|variant(?! from)|continu(?:es|ation)|"
+    r"appl(?:y|ies|ied)|follow-?up|ports?(?= of| [^.;\n|]{0,60}\bon))\b"
     rf"{_CLAUSE}{{0,30}}?\b(?:on|upon|from|of|to|onto)\b{_CLAUSE}{{0,90}}?" + NUMBER,
     re.IGNORECASE,
 )
 ON_TOP = re.compile(rf"\bon top of\b{_CLAUSE}{{0,90}}?" + NUMBER, re.IGNORECASE)
 # The verb takes the PR as its object: "Extends PR #1", "Takes PR #1 and adds".
 TAKES = re.compile(
-    r"(?:^|[.:;]\s|\bthis (?:submission|work|record|pr|run)\s)(?:extends|takes|forks|reproduces|"
-    rf"modifies|keeps|applies)\s{_OBJECT_OF}" + NUMBER,
+    r"(?:^|\bthis (?:submission|work|record|pr|run)\s)(?:extends|takes|forks|reproduces)\s"
+    rf"{_OBJECT_OF}" + NUMBER,
     re.IGNORECASE | re.MULTILINE,
 )
 # "Uses the configuration from PR #1", "hyperparameters sourced from PR #1", "same code as PR #1".
@@ -63,9 +61,8 @@ BUILT_FIRST = re.compile(
 )
 # The base as it is named: "Base: PR #1", "base PR #1".
 NAMED = re.compile(
-    r"\b(?<!comparison )(?:base|baseline|parent|foundation|starting point|base (?:stack|model|pr|submission|"
-    r"code|architecture|record|branch)|base_pr|lineage base|upstream)"
-    r"(?: stack| architecture| and (?:training )?(?:recipe|code|config\w{0,7}))?\b"
+    r"\b(?<!comparison )(?:base(?:line)?|parent|foundation|base (?:model|submission|architecture))"
+    r"(?: stack| architecture| and (?:training )?(?:recipe|code))?\b"
     r"\s{0,2}(?:\([^()\n]{0,40}\))?\s{0,2}"
     r"(?:is|was|from|[:=|])\s{0,2}[^.;\n|]{0,60}?" + NUMBER,
     re.IGNORECASE,

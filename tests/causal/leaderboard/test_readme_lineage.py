@@ -124,7 +124,6 @@ def test_what_the_readme_says_goes_before_names_and_blurbs(text, body, parents):
             "- vs merged PR #77 (1.2600)\n- vs open PR #78 (1.2300)\n\nBuilt on PR #78, #77.",
             1.23,
         ),
-        ("PR #70 (@ann). Improved results (1.2000 vs 1.2409).", 1.2409),
         ("Final 1.2000 vs 1.2409.\n\nBefore TTT: 1.2409.", None),
         ("The base carryover result was:\n\n- `1.2005`\n- `15,963,300` bytes", 1.2005),
         ("Baseline:\n\n- Naive, 2000 s: `val_bpb 1.3600`", None),
