@@ -14,6 +14,7 @@ _FAR = 120  # characters between a pull request and its score
 _SAME_SCORE = 6e-4  # bpb: a README rounds to three or four digits
 ROUNDED = 6e-5  # bpb: nearer to the own score, a number is that score again
 
+DECIMAL = re.compile(r"\d\.\d\d")  # asked first: most texts hold no score
 _SCORE = re.compile(
     r"(?<![\d.,/#v_+-])(\d\.\d{3,10})(?![\d%]|\.\d)(?!\W{0,3}(?:nats|(?:val_)?loss))|(?<=~)(\d\.\d{2})(?![\d%x]|\.\d)"
 )
@@ -160,7 +161,7 @@ def in_line(line: str, child: Child) -> Iterator[tuple[float, float, int]]:
         yield TURNED, float(arrow.group(1)), arrow.start()
     start = 0
     for clause in _CLAUSE_END.split(line):
-        if read := _in_clause(clause, child):
+        if DECIMAL.search(clause) and (read := _in_clause(clause, child)):
             weight, value, at = read
             yield weight, value, start + at
         start += len(clause) + 1

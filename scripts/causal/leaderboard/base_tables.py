@@ -72,7 +72,7 @@ def _in_rows(table: Table, columns: Columns, child: Child) -> Iterator[tuple[flo
     """The score of a parent's or baseline's row, in the column that also holds the own one."""
     scored = [index for index in columns.bpb if not _PREDICTED.search(table.header[index])]
     own = _column_of(table, scored, child)
-    hold = not own_is_base(table, child)
+    hold: bool | None = None  # whether another run can be the base
     for row in table.rows:
         found = {i: score for i in scored if (score := cell_score(row, i)) is not None}
         if not found:
@@ -81,7 +81,11 @@ def _in_rows(table: Table, columns: Columns, child: Child) -> Iterator[tuple[flo
         weight = _row_weight(row, cell(row, columns.label), child)
         if not weight and own >= 0 and row is table.rows[0] and _opens_ladder(row, columns):
             weight = 3
-        if child.is_other(value) and (weight == PARENT or (weight and hold)):
+        if not weight or not child.is_other(value):
+            continue
+        if weight != PARENT and hold is None:
+            hold = not own_is_base(table, child)
+        if weight == PARENT or hold:
             yield weight, value, row.line
 
 
@@ -141,7 +145,7 @@ def _beside_own(table: Table, child: Child) -> Iterator[tuple[float, float, int]
             child.names_parent(title) or (_BASE_COLUMN.search(title) and not MIDWAY.search(title))
         )
     }
-    for row in table.rows:
+    for row in table.rows if named or len(table.header) == 3 else ():
         scores = [cell_score(row, index) for index in range(len(row.cells))]
         at = [index for index, value in enumerate(scores) if index and child.is_own(value)][:2]
         weights = named

@@ -54,10 +54,10 @@ def parent_prs(
         take(_in_words(facts), "submission.json")
     if not found:
         take(_in_fields(facts, credits=True), "submission.json")
-        for block in blocks:
+        among = [block for block in blocks if block.kind == "row" or _is_credit(block)]
+        for block in among:
             take(_in_block(block, credits=1))
-    if not found:
-        for block in blocks:
+        for block in () if found else among:
             take(_in_block(block, credits=2))
     if not found and not say.OWN_BEFORE.search(document.text[:_MAX_TEXT]):
         take(_in_fields(facts, say.LAST_KEYS, credits=True), "submission.json")
@@ -75,11 +75,11 @@ def parent_prs(
 
 def _credited(number: int, blocks: Iterable[Block]) -> bool:
     """Whether the credits name a pull request: a record that is beaten need be no parent."""
-    return any(
-        re.search(rf"#{number}\b", block.text)
-        for block in blocks
-        if any(say.CREDIT_SECTION.search(title) for title in block.section)
-    )
+    return any(re.search(rf"#{number}\b", block.text) for block in blocks if _is_credit(block))
+
+
+def _is_credit(block: Block) -> bool:
+    return any(say.CREDIT_SECTION.search(title) for title in block.section)
 
 
 def _mentions(text: str) -> bool:
@@ -169,7 +169,7 @@ def _in_block(block: Block, *, credits: int = 0) -> list[tuple[int, int]]:
     named: tuple[re.Pattern[str], ...] = (say.NAMED,)
     if block.kind == "row" and not credits:  # among the sources of its parts
         named = ()
-    if any(say.CREDIT_SECTION.search(title) for title in block.section):
+    if _is_credit(block):
         patterns = (say.BUILT_FIRST,)
         named = named if credits else ()
         stacks = stacks if credits > 1 else ()

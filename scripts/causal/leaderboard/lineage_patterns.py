@@ -30,8 +30,8 @@ _OBJECT_OF = rf"(?:{_FEW}\s)??[^.;,\n|]{{0,30}}?[(\[]{{0,2}}"
 BUILT = re.compile(
     r"\b(?:buil[dt]s?|building|based|stack(?:s|ed)|fork(?:s|ed)?|derive[sd]?|"
     r"(?<!-)start(?:s|ed|ing|(?=\sfrom))|extend(?:s|ed|ing)?|reproduc(?:es|tion|ed|ing)|"
-    r"inherit(?:s|ed)?|identical|unchanged|modif(?:y|ies|ied)|variant(?! from)|continu(?:es|ation)|"
-    r"appl(?:y|ies|ied)|follow-?up|ports?(?= of| [^.;\n|]{0,60}\bon))\b"
+    r"inherit(?:s|ed)?|identical|unchanged|modif(?:y|ies|ied)|variant(?! from)|"
+    r"continu(?:es|ation)|appl(?:y|ies|ied)|follow-?up|ports?(?= of| [^.;\n|]{0,60}\bon))\b"
     rf"{_CLAUSE}{{0,30}}?\b(?:on|upon|from|of|to|onto)\b{_CLAUSE}{{0,90}}?" + NUMBER,
     re.IGNORECASE,
 )
