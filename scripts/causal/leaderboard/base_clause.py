@@ -77,7 +77,7 @@ _EVIDENCE = tuple(
             3,
             r"\b(?:over|vs\.?|versus|than|compar(?:ed|ison|ing) (?:to|with|against)|against|"
             r"improv\w+ (?:on|over|upon))\b[^.;|]{0,60}#\d{2,4}|"
-            r"\b(?:improv\w+|extends?)\b[^.;]{0,50}\b(?:prior|previous|earlier)\b",
+            r"\b(?:improv\w+|extends?|over|vs)\b[^.;]{0,50}\b(?:prior|previous|earlier)\b",
         ),
         # the leader of the day
         (

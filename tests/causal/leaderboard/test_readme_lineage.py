@@ -118,6 +118,9 @@ def test_what_the_readme_says_goes_before_names_and_blurbs(text, body, parents):
             None,
         ),
         ("| Seed | Base val_bpb | TTT val_bpb |\n|---|---|---|\n| 42 | 1.2476 | 1.2000 |", 1.2476),
+        ("| Seed | Sliding bpb | Cache bpb |\n|---|---|---|\n| 42 | 1.2876 | 1.2000 |", 1.2876),
+        ("| Seed | Sliding bpb | TTT bpb |\n|---|---|---|\n| 42 | 1.2043 | 1.2000 |", None),
+        ("## New Over Previous MixedQAT Submission (1.2478 bpb)\n\n- depth", 1.2478),
         ("| Run | BPB (est.) |\n|---|---|\n| Baseline | 1.2200 |", None),
         (
             "Keeps the PR #78 stack of the #77 lineage.\n\n"
