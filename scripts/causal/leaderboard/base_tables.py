@@ -49,7 +49,7 @@ def in_table(table: Table, child: Child) -> Iterator[tuple[float, float, int]]:
             for weight, value, _ in in_line(": ".join(row.cells), child):
                 yield weight, value, row.line
     for title in table.header:
-        titled = _TITLED.search(title)
+        titled = _TITLED.search(title) if "(" in title else None
         if titled and child.is_other(float(titled.group(1))):
             yield 3, float(titled.group(1)), table.line
     yield from _beside_own(table, child)
