@@ -14,6 +14,7 @@ _FAR = 120  # characters between a pull request and its score
 _SAME_SCORE = 6e-4  # bpb: a README rounds to three or four digits
 ROUNDED = 6e-5  # bpb: nearer to the own score, a number is that score again
 
+DECIMAL = re.compile(r"\d\.\d\d")  # asked first: most texts hold no score
 _SCORE = re.compile(
     r"(?<![\d.,/#v_+-])(\d\.\d{3,10})(?![\d%]|\.\d)(?!\W{0,3}(?:nats|(?:val_)?loss))|(?<=~)(\d\.\d{2})(?![\d%x]|\.\d)"
 )
@@ -25,10 +26,6 @@ _NO_SCORE = re.compile(
 )
 _ARROW = re.compile(
     r"(?<![\w.])(\d\.\d{3,10})(?: ?bpb)?\s?(?:->|→)\s?(\d\.\d{2,10})(?![\d%])", re.IGNORECASE
-)
-_VERSUS = re.compile(
-    r"(?<![\w.])(\d\.\d{3,10})(?: ?bpb)? vs\.? (?:[a-z]{1,12} ){0,2}(\d\.\d{3,10})(?![\d%])",
-    re.IGNORECASE,
 )
 # One run's stages: its score before one of them is no other's.
 STAGE = re.compile(
@@ -80,7 +77,7 @@ _EVIDENCE = tuple(
             3,
             r"\b(?:over|vs\.?|versus|than|compar(?:ed|ison|ing) (?:to|with|against)|against|"
             r"improv\w+ (?:on|over|upon))\b[^.;|]{0,60}#\d{2,4}|"
-            r"\b(?:improv\w+|extends?)\b[^.;]{0,50}\b(?:prior|previous|earlier)\b",
+            r"\b(?:improv\w+|extends?|over|vs)\b[^.;]{0,50}\b(?:prior|previous|earlier)\b",
         ),
         # the leader of the day
         (
@@ -89,7 +86,6 @@ _EVIDENCE = tuple(
             r"prev(?:ious)?|prior|vs|target|over|compared|against|beat\w*)\b|"
             r".*\bleaderboard top \(|.*\bsota\W{0,3}\((?:val_bpb|~?\d))",
         ),
-        (1, r"\bnaive baseline\b"),
         (2, r"\bbaseline\b"),
         (0.5, r"^\W*(?:\w+ ){0,2}control\b"),
     )
@@ -163,26 +159,12 @@ def in_line(line: str, child: Child) -> Iterator[tuple[float, float, int]]:
     """The scores of one line that may be the base's: weight, value and where it stands."""
     if arrow := _turned(line, child):
         yield TURNED, float(arrow.group(1)), arrow.start()
-    if beside := _beside_own(line, child):
-        yield 3.5, float(beside.group(2)), beside.start(2)
     start = 0
     for clause in _CLAUSE_END.split(line):
-        if read := _in_clause(clause, child):
+        if DECIMAL.search(clause) and (read := _in_clause(clause, child)):
             weight, value, at = read
             yield weight, value, start + at
         start += len(clause) + 1
-
-
-def _beside_own(line: str, child: Child) -> re.Match[str] | None:
-    """`1.2000 vs 1.2472`, the first of which is the own score, unless the other is a stage's."""
-    beside = _VERSUS.search(line) if " vs" in line else None
-    if beside is None or not child.is_own(float(beside.group(1))):
-        return None
-    other = float(beside.group(2))
-    if not child.is_near(other) or not child.is_other(other):
-        return None
-    lines = [line, *child.readme.split("\n")]
-    return None if any(beside.group(2) in at and STAGE.search(at) for at in lines) else beside
 
 
 def _turned(line: str, child: Child) -> re.Match[str] | None:

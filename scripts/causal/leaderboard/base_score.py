@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from scripts.causal.leaderboard.base_clause import Child, in_line
+from scripts.causal.leaderboard.base_clause import DECIMAL, Child, in_line
 from scripts.causal.leaderboard.base_tables import in_table, own_is_base
 from scripts.causal.leaderboard.document import Block, Document
 from scripts.causal.leaderboard.found import Found, json_score, json_source
@@ -34,7 +34,6 @@ _TEXTS = (
     "base",
     "based_on",
 )
-_DECIMAL = re.compile(r"\d\.\d\d")  # asked first: most blocks hold no score
 # A line whose list holds the results of the base.
 _OF_BASE = re.compile(
     r"\b(?:base|baseline|parent|control|reference|published|original)\b", re.IGNORECASE
@@ -57,8 +56,9 @@ def base_bpb(
         (weight, Found(value, Source(file=document.name, line=line)))
         for weight, value, line in _in_readme(document, child)
     ]
-    if any(own_is_base(table, child) for table in document.tables):
-        candidates = [(weight, found) for weight, found in candidates if weight >= 3]
+    strong = [(weight, found) for weight, found in candidates if weight >= 3]
+    if len(strong) < len(candidates) and any(own_is_base(t, child) for t in document.tables):
+        candidates = strong
     candidates = candidates or list(_in_texts(facts, child))
     if not candidates:
         return None
@@ -93,7 +93,7 @@ def _in_readme(document: Document, child: Child) -> Iterator[tuple[float, float,
         yield from in_table(table, child)
     lead = ""
     for block in document.blocks:
-        told = block.kind not in ("code", "row") and _DECIMAL.search(block.text)
+        told = block.kind not in ("code", "row") and DECIMAL.search(block.text)
         if told and not any(_FAILED.search(title) for title in block.section[1:]):
             yield from _in_block(block, child)
             if lead and block.kind == "item":  # "The base PR #1 scored:", and its list

@@ -36,9 +36,6 @@ _BPB_ROW = re.compile(r"\W*(?:val[_ ]?)?bpb\W*$", re.IGNORECASE)
 _PREDICTED = re.compile(r"\best\b|estimat|expect|predict|project", re.IGNORECASE)
 # In a column of changes: the row that the others change.
 _NO_CHANGE = re.compile(r"\W*(?:n/?a|ref(?:erence)?|start)?\W*", re.IGNORECASE)
-# A column of what the own run scores before its cache or its training at test time.
-_BASE_SCORE = re.compile(r"\W*base\W(?:val[_ ]?)?(?:bpb|score)\W*", re.IGNORECASE)
-_SCORE_CELL = re.compile(r"\W{0,3}(\d\.\d{3,10})\W{0,3}(?:bpb)?\W*", re.IGNORECASE)
 
 
 def in_table(table: Table, child: Child) -> Iterator[tuple[float, float, int]]:
@@ -52,7 +49,7 @@ def in_table(table: Table, child: Child) -> Iterator[tuple[float, float, int]]:
             for weight, value, _ in in_line(": ".join(row.cells), child):
                 yield weight, value, row.line
     for title in table.header:
-        titled = _TITLED.search(title)
+        titled = _TITLED.search(title) if "(" in title else None
         if titled and child.is_other(float(titled.group(1))):
             yield 3, float(titled.group(1)), table.line
     yield from _beside_own(table, child)
@@ -73,18 +70,20 @@ def _in_rows(table: Table, columns: Columns, child: Child) -> Iterator[tuple[flo
     """The score of a parent's or baseline's row, in the column that also holds the own one."""
     scored = [index for index in columns.bpb if not _PREDICTED.search(table.header[index])]
     own = _column_of(table, scored, child)
-    hold = not own_is_base(table, child)
+    hold: bool | None = None  # whether another run can be the base
     for row in table.rows:
         found = {i: score for i in scored if (score := cell_score(row, i)) is not None}
-        if not found and row is table.rows[0]:  # a column of changes starts from the base
-            found = _score_among(row, columns.delta)
         if not found:
             continue
         value = found.get(own, [*found.values()][-1])
         weight = _row_weight(row, cell(row, columns.label), child)
         if not weight and own >= 0 and row is table.rows[0] and _opens_ladder(row, columns):
             weight = 3
-        if child.is_other(value) and (weight == PARENT or (weight and hold)):
+        if not weight or not child.is_other(value):
+            continue
+        if weight != PARENT and hold is None:
+            hold = not own_is_base(table, child)
+        if weight == PARENT or hold:
             yield weight, value, row.line
 
 
@@ -118,26 +117,21 @@ def _opens_ladder(row: Row, columns: Columns) -> bool:
 def _without_its_last_stage(
     table: Table, columns: Columns, child: Child
 ) -> Iterator[tuple[float, float, int]]:
-    """Of a table of seeds that calls the score before the last stage the base's, that score."""
+    """Of a table of seeds, what the model alone scores: before a cache, a mixture, slots.
+
+    These take more than a fortieth off a score, an ordinary stage takes less.
+    """
     own = _column_of(table, columns.bpb, child)
-    row = table.rows[mean_row(table) or 0] if table.rows else None
-    for index in columns.bpb if row and own >= 0 else ():
-        value = cell_score(row, index) if row else None
-        base = _BASE_SCORE.fullmatch(table.header[index])
-        if base and row and value is not None and child.is_other(value):
-            yield 2.5, value, row.line
+    row = table.rows[mean_row(table) or 0]
+    before = [score for i in columns.bpb if i < own and (score := cell_score(row, i)) is not None]
+    if child.score and len(before) == 1 and before[0] > 1.025 * child.score:
+        yield 0.5, before[0], row.line
 
 
 def _column_of(table: Table, columns: Sequence[int], child: Child) -> int:
     """The last of the columns that holds the own score, -1 where none does."""
     holds = [i for i in columns for row in table.rows if child.is_own(cell_score(row, i))]
     return max(holds, default=-1)
-
-
-def _score_among(row: Row, columns: Sequence[int]) -> dict[int, float]:
-    """The whole scores, no changes, that stand in these columns."""
-    found = {i: match for i in columns if (match := _SCORE_CELL.fullmatch(cell(row, i)))}
-    return {i: float(match.group(1)) for i, match in found.items() if float(match.group(1)) > 0.5}
 
 
 def _beside_own(table: Table, child: Child) -> Iterator[tuple[float, float, int]]:
@@ -150,7 +144,7 @@ def _beside_own(table: Table, child: Child) -> Iterator[tuple[float, float, int]
             child.names_parent(title) or (_BASE_COLUMN.search(title) and not MIDWAY.search(title))
         )
     }
-    for row in table.rows:
+    for row in table.rows if named or len(table.header) == 3 else ():
         scores = [cell_score(row, index) for index in range(len(row.cells))]
         at = [index for index, value in enumerate(scores) if index and child.is_own(value)][:2]
         weights = named

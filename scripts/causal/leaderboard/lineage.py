@@ -13,6 +13,7 @@ from scripts.causal.leaderboard.submission_json import Fact
 PR = say.PR
 _MAX_TEXT = 20_000  # characters of one block, and of one field of submission.json below
 _MAX_FIELD = 2_000
+_MOST = 10  # pull requests of one list: a longer one tells a history, and opens with the base
 _BARE = re.compile(r"\s{0,9}#?(\d{2,5})\s{0,9}")
 _IN_LIST = (
     say.BUILT,
@@ -25,7 +26,6 @@ _IN_LIST = (
 )
 _CREDITED = (say.BUILT, say.BUILT_FIRST, say.ON_TOP, say.TAKES, say.WHOLE_FROM)
 _VERBS = (say.BUILT, say.WHOLE_FROM)
-_STACKS = (say.STACK, say.JSON_STACK)
 
 
 def parent_prs(
@@ -41,7 +41,6 @@ def parent_prs(
                 found.setdefault(number, Source(file=file, line=line))
 
     blocks = [block for block in document.blocks if block.kind != "code" and _mentions(block.text)]
-    texts = [_own_numbers(block.text) for block in blocks]
     take(_in_fields(facts), "submission.json")
     told = len(found)
     for block in blocks:
@@ -55,32 +54,32 @@ def parent_prs(
         take(_in_words(facts), "submission.json")
     if not found:
         take(_in_fields(facts, credits=True), "submission.json")
-        for block in blocks:
+        among = [block for block in blocks if block.kind == "row" or _is_credit(block)]
+        for block in among:
             take(_in_block(block, credits=1))
-    if not found:
-        for block in blocks:
+        for block in () if found else among:
             take(_in_block(block, credits=2))
     if not found and not say.OWN_BEFORE.search(document.text[:_MAX_TEXT]):
         take(_in_fields(facts, say.LAST_KEYS, credits=True), "submission.json")
     if not found:
         take(_in_title(document, facts))
     for pattern in (say.CHANGES, say.MEASURED):
-        for block, text in () if found else zip(blocks, texts, strict=True):
-            near = pattern.search(text)
+        for block in () if found else blocks:
+            near = pattern.search(block.text)
             if near and not found:
                 number = next(int(group) for group in near.groups() if group)
                 if pattern is say.CHANGES or _credited(number, blocks):
-                    take([(number, block.line + text.count("\n", 0, near.start()))])
+                    take([(number, block.line + block.text.count("\n", 0, near.start()))])
     return tuple(found), next(iter(found.values()), None)
 
 
 def _credited(number: int, blocks: Iterable[Block]) -> bool:
     """Whether the credits name a pull request: a record that is beaten need be no parent."""
-    return any(
-        re.search(rf"#{number}\b", block.text)
-        for block in blocks
-        if any(say.CREDIT_SECTION.search(title) for title in block.section)
-    )
+    return any(re.search(rf"#{number}\b", block.text) for block in blocks if _is_credit(block))
+
+
+def _is_credit(block: Block) -> bool:
+    return any(say.CREDIT_SECTION.search(title) for title in block.section)
 
 
 def _mentions(text: str) -> bool:
@@ -111,7 +110,7 @@ def _in_fields(
             continue
         named = any(keys.match(part) for part in path)
         if isinstance(value, str):
-            text = _own_numbers(value[:500])
+            text = value[:500]
             first = say.JSON_BASE.match(text)
             if named:
                 first = _BARE.fullmatch(text) or PR.search(text)
@@ -127,8 +126,8 @@ def _in_words(facts: Iterable[Fact]) -> Iterator[tuple[int, int]]:
     """The parents that submission.json's texts name (its blurb, its summary)."""
     for fact in facts:
         if isinstance(fact.value, str) and len(fact.path) == 1:
-            text = _own_numbers(fact.value[:_MAX_FIELD])
-            for number, _ in _matches(text, (say.BUILT, say.ON_TOP, say.TAKES, say.JSON_STACK)):
+            text = fact.value[:_MAX_FIELD]
+            for number, _ in _matches(text, (say.BUILT, say.ON_TOP, say.TAKES, say.STACK)):
                 yield number, fact.line
 
 
@@ -139,7 +138,7 @@ def _in_title(document: Document, facts: Iterable[Fact]) -> Iterator[tuple[int, 
         if fact.path == ("name",) and isinstance(fact.value, str):
             titles.append((fact.value[:_MAX_FIELD], fact.line))
     for text, line in titles:
-        for match in PR.finditer(_own_numbers(text)):
+        for match in PR.finditer(text):
             if not say.LEARNT.match(text, match.end(1)):
                 yield int(match.group(1)), line
 
@@ -151,14 +150,9 @@ def _in_opened_lists(blocks: Iterable[Block]) -> Iterator[tuple[int, int]]:
         if block.kind != "item":
             opened = block.kind == "paragraph" and bool(say.OPENS_LIST.search(block.text[-120:]))
         elif opened:
-            text = _own_numbers(block.text[:_MAX_TEXT])
+            text = block.text[:_MAX_TEXT]
             for match in PR.finditer(text):
                 yield int(match.group(1)), block.line + text.count("\n", 0, match.start())
-
-
-def _own_numbers(text: str) -> str:
-    """Blank out issues and another repository's pull requests, so that offsets stay true."""
-    return say.OTHER_NUMBER.sub(lambda match: " " * len(match.group(0)), text)
 
 
 def _in_block(block: Block, *, credits: int = 0) -> list[tuple[int, int]]:
@@ -167,29 +161,26 @@ def _in_block(block: Block, *, credits: int = 0) -> list[tuple[int, int]]:
     Among credits, `Base: PR #1` counts only on request, and `PR #1: its stack` on a second one:
     where nothing else names a parent.
     """
-    text = _own_numbers(block.text[:_MAX_TEXT])
+    text = block.text[:_MAX_TEXT]
     text = text.replace("\n", " ") if block.kind == "item" else say.unwrap(text)
     patterns: tuple[re.Pattern[str], ...]
     patterns = (say.BUILT, say.ON_TOP, say.TAKES, say.WHOLE_FROM, say.HEADED)
     stacks: tuple[re.Pattern[str], ...] = (say.STACK,)
-    named: tuple[re.Pattern[str], ...] = (say.NAMED, say.HEAD_NAMED)
+    named: tuple[re.Pattern[str], ...] = (say.NAMED,)
     if block.kind == "row" and not credits:  # among the sources of its parts
         named = ()
-    if any(say.CREDIT_SECTION.search(title) for title in block.section):
+    if _is_credit(block):
         patterns = (say.BUILT_FIRST,)
         named = named if credits else ()
         stacks = stacks if credits > 1 else ()
     elif len(block.section) > 1 and _on_a_part(block.section[-1]):
         patterns = (say.ON_TOP,)
-    if credits > 1 and block.kind != "row":
-        stacks = (*stacks, say.NAMED_AFTER)
     patterns = (*patterns, *named, *stacks)
     if block.kind == "heading":
         patterns = (*patterns, say.CHANGED)
-    lists = block.kind in ("item", "row")
     return [
         (number, block.line + block.text.count("\n", 0, at))
-        for number, at in _matches(text, patterns, lists=lists)
+        for number, at in _matches(text, patterns)
     ]
 
 
@@ -197,33 +188,26 @@ def _on_a_part(title: str) -> bool:
     return bool(say.PART_SECTION.search(title)) and not say.WHOLE.search(title)
 
 
-def _matches(
-    text: str, patterns: Iterable[re.Pattern[str]], *, lists: bool = False
-) -> Iterator[tuple[int, int]]:
-    """Every parent named in a text, with where it stands; `lists` tells an item or a row."""
+def _matches(text: str, patterns: Iterable[re.Pattern[str]]) -> Iterator[tuple[int, int]]:
+    """Every parent named in a text, with where it stands."""
     for pattern in patterns:
         for match in pattern.finditer(text):
             if pattern in _CREDITED and say.CREDIT.search(match.group(0)):
                 continue
-            if pattern in _STACKS and (
-                say.AGAINST.search(text[: match.start()][-60:])
-                or say.NEXT.match(text, match.end())
-            ):
+            if pattern is say.STACK and say.AGAINST.search(text[: match.start()][-60:]):
                 continue
             if pattern in _VERBS and say.PART_BEFORE.search(_same_line(text, match.start())):
                 continue
             if pattern is say.TAKES and say.PART.search(match.group(0)):
                 continue
-            if pattern is say.BUILT and say.ADDED.search(match.group(0)):
-                continue  # TAKES reads the former, and the latter where it joins it whole
-            if say.LEARNT.match(text, match.end(1)) or _of_another(text, match, lists=lists):
+            if say.LEARNT.match(text, match.end(1)) or _of_another(text, match):
                 continue
             if pattern in _IN_LIST:
                 yield from _listed(text, match)
             else:
                 yield int(match.group(1)), match.start(1)
-            if pattern in (*_STACKS, say.ON_TOP):
-                yield from _before(text, match.start() if pattern in _STACKS else match.start(1))
+            if pattern is say.STACK:
+                yield from _before(text, match.start())
 
 
 def _same_line(text: str, end: int) -> str:
@@ -231,41 +215,24 @@ def _same_line(text: str, end: int) -> str:
     return text[max(0, end - 80) : end].rpartition("\n")[2]
 
 
-def _of_another(text: str, match: re.Match[str], *, lists: bool) -> bool:
-    """Whether the match speaks of what another pull request builds on.
-
-    Three forms: in brackets behind a pull request (`PR #2 (PR #1 base + gates)`); in a sentence
-    whose subject is one (`PR #2 put gates on the PR #1 base`); in lists, on a line that opens with
-    one (`PR #2 by @ann - gates on the PR #1 base`).
-    """
-    start = text.rfind("\n", 0, match.start(1)) + 1
-    line = text[start : match.start(1)]
-    open_at = line.rfind("(")
-    if open_at > line.rfind(")") and PR.search(line[:open_at]) and match.start() > start + open_at:
-        return True
-    stops = [line.rfind(stop) + 2 for stop in (". ", "; ") if stop in line]
-    sentence = 0 if lists else max(stops, default=0)
-    head = (say.OF_ANOTHER if lists else say.ANOTHER_DOES).match(line, sentence)
-    return (
-        head is not None
-        and head.group(1) != match.group(1)
-        and (
-            match.start() > start + head.end()
-            and not say.BEFORE.search(line[: match.start() - start])
-        )
-    )
+def _of_another(text: str, match: re.Match[str]) -> bool:
+    """Whether what another builds on is told in brackets: `PR #2 (PR #1 base + gates)`."""
+    before = text[: match.start()].rpartition("\n")[2]
+    before, opens, inside = before.rpartition("(")
+    return bool(opens) and ")" not in inside and PR.search(before) is not None
 
 
 def _listed(text: str, match: re.Match[str]) -> list[tuple[int, int]]:
     """The PR matched and those listed after it; of a chain of arrows the last alone."""
     found = [(int(match.group(1)), match.start(1))]
+    first = found[0]
     end = match.end(1)
     while more := say.MORE.match(text, end):
         if more.group(1) in ("->", "→"):
             found.clear()
         found.append((int(more.group(2)), more.start(2)))
         end = more.end(2)
-    return found
+    return found if len(found) <= _MOST else [first]
 
 
 def _before(text: str, end: int) -> Iterator[tuple[int, int]]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 
 # A pull request as it is written; ISSUE is not one.
-NUMBER = r"(?:(?<![\w-])PRs?\s?#?\s?|pull/|#)(\d{2,5})\b"
+NUMBER = r"(?:(?<![\w-])PRs?\s?#?\s?|pull/|(?<!issue )(?<!issues )#)(\d{2,5})\b"
 PR = re.compile(NUMBER, re.IGNORECASE)
-OTHER_NUMBER = re.compile(r"\b(?:nanogpt PR\s?#?|issues?\s?#?|pytorch#)\d+", re.IGNORECASE)
 
 # A line break inside a sentence: after a long line that ends with no stop.
 _WRAP = re.compile(r"(?<=[^\n]{50})(?<![.:;|!?])\n(?=[a-z(#@\d]|PRs?\b)")
@@ -20,30 +19,27 @@ def unwrap(text: str) -> str:
 
 # What a whole submission is made of, as against one of its parts.
 _WHOLE = (
-    r"(?:stack|architecture|code(?:base)?|config(?:uration)?s?|setup|base|baseline|model|backbone|"
-    r"script|train_gpt(?:\.py)?|recipe|hyper-?parameters|hparams|pipeline|everything|submission|"
-    r"record|trunk|settings|network|transformer|trainer|snapshot|foundation)"
+    r"(?:stack|architecture|code(?:base)?|config(?:uration)?s?|setup|base|baseline|model|trunk|"
+    r"backbone|script|train_gpt(?:\.py)?|recipe|hyper-?parameters|pipeline|submission|foundation)"
 )
 _CLAUSE = r"(?:[^.;\n|→]|\.\d)"  # a character of the same clause; a number keeps its point
 _FEW = r"[^.;\n|]{0,40}?"
-_OBJECT_OF = rf"(?:{_FEW}\s)??(?:current |merged |prior )?[^.;,\n|]{{0,30}}?[(\[]{{0,2}}"
+_OBJECT_OF = rf"(?:{_FEW}\s)??[^.;,\n|]{{0,30}}?[(\[]{{0,2}}"
 
 # The verb, then the PR within the same clause.
 BUILT = re.compile(
-    r"\b(?:buil[dt]s?|building|based|stack(?:s|ed)|fork(?:s|ed)?|derive[sd]?|rebased?|"
-    r"(?<!-)start(?:s|ed|ing|(?=\sfrom))|extend(?:s|ed|ing)?|layered|rerun|re-run|follow-?up|"
-    r"reproduc(?:es|tion|ed|ing)|inherit(?:s|ed)?|identical|unchanged|modif(?:y|ies|ied)|"
-    r"variant(?! from)|continu(?:es|ation)|adds|takes|appl(?:y|ies|ied)|"
-    r"ports?(?= [^.;\n|]{0,60}\bon)|(?:cuda|mlx|(?:py)?torch|jax|h100|metal) port)\b"
-    rf"{_CLAUSE}{{0,30}}?\b(?:on|upon|from|of|to|as|over|with|directly|onto|off)\b{_CLAUSE}{{0,90}}?"
-    + NUMBER,
+    r"\b(?:buil[dt]s?|building|based|stack(?:s|ed)|fork(?:s|ed)?|derive[sd]?|"
+    r"(?<!-)start(?:s|ed|ing|(?=\sfrom))|extend(?:s|ed|ing)?|reproduc(?:es|tion|ed|ing)|"
+    r"inherit(?:s|ed)?|identical|unchanged|modif(?:y|ies|ied)|variant(?! from)|"
+    r"continu(?:es|ation)|appl(?:y|ies|ied)|follow-?up|ports?(?= of| [^.;\n|]{0,60}\bon))\b"
+    rf"{_CLAUSE}{{0,30}}?\b(?:on|upon|from|of|to|onto)\b{_CLAUSE}{{0,90}}?" + NUMBER,
     re.IGNORECASE,
 )
 ON_TOP = re.compile(rf"\bon top of\b{_CLAUSE}{{0,90}}?" + NUMBER, re.IGNORECASE)
 # The verb takes the PR as its object: "Extends PR #1", "Takes PR #1 and adds".
 TAKES = re.compile(
-    r"(?:^|[.:;]\s|\bthis (?:submission|work|record|pr|run)\s)(?:extends|takes|forks|reproduces|"
-    rf"modifies|keeps|applies)\s{_OBJECT_OF}" + NUMBER,
+    r"(?:^|\bthis (?:submission|work|record|pr|run)\s)(?:extends|takes|forks|reproduces)\s"
+    rf"{_OBJECT_OF}" + NUMBER,
     re.IGNORECASE | re.MULTILINE,
 )
 # "Uses the configuration from PR #1", "hyperparameters sourced from PR #1", "same code as PR #1".
@@ -65,26 +61,10 @@ BUILT_FIRST = re.compile(
 )
 # The base as it is named: "Base: PR #1", "base PR #1".
 NAMED = re.compile(
-    r"\b(?:base|baseline|parent|foundation|starting point|base (?:stack|model|pr|submission|"
-    r"code|architecture|record|branch)|base_pr|lineage base|upstream)"
-    r"(?: stack| architecture| and (?:training )?(?:recipe|code|config\w{0,7}))?\b"
+    r"\b(?<!comparison )(?:base(?:line)?|parent|foundation|base (?:model|submission|architecture))"
+    r"(?: stack| architecture| and (?:training )?(?:recipe|code))?\b"
     r"\s{0,2}(?:\([^()\n]{0,40}\))?\s{0,2}"
     r"(?:is|was|from|[:=|])\s{0,2}[^.;\n|]{0,60}?" + NUMBER,
-    re.IGNORECASE,
-)
-# "Base architecture (PR #1)", "Current SOTA base (PR #1)", at the head of a line.
-HEAD_NAMED = re.compile(
-    r"(?m)^[^\w\n]{0,9}(?:\w{1,30} ){0,3}"
-    r"(?:base|base (?:\w+ ){0,2}(?:architecture|stack|model|submission))\s"
-    r"\(\[?" + NUMBER,
-    re.IGNORECASE,
-)
-# "PR #1 (base approach)", "PR #1 by @ann: gates, base stack", at the head of a credit.
-NAMED_AFTER = re.compile(
-    r"(?m)^(?:[^\n#]{0,80}?[\s(\[:])?"
-    + NUMBER
-    + r"[^\n#]{0,100}?\b(?:base (?:approach|stack|submission|code\w*|model|architecture)|"
-    r"architectural base|parent (?:stack|submission|pr))\b",
     re.IGNORECASE,
 )
 # A sentence that opens a list of what the work is built on: "Built on the work of:".
@@ -95,8 +75,7 @@ OPENS_LIST = re.compile(
 )
 # "Architecture (from PR #1)", as a heading or at the head of a line.
 HEADED = re.compile(
-    r"(?m)^(?:[^\w\n]|\d){0,12}(?:\w+ ){0,2}"
-    r"(?:architecture|stack|model|base|training stack)\s?[:(-]\s?"
+    r"(?m)^(?:[^\w\n]|\d){0,12}(?:\w+ ){0,2}(?:architecture|stack|model|base)\s?[:(-]\s?"
     r"[^()\n]{0,40}?\bfrom\s(?:the )?\[?" + NUMBER,
     re.IGNORECASE,
 )
@@ -105,10 +84,6 @@ STACK = re.compile(
     r"(?! (?:in|on|with|from|to|at|under|hparams?|hyper-?param\w*)\b)[^.:#;\n|,]{0,20}?\s"
     r"(?:stack|base|baseline|codebase|submission stack|foundation|record folder|scaffold)\b"
     r"(?! audit)",
-    re.IGNORECASE,
-)
-JSON_STACK = re.compile(
-    NUMBER + r"(?: \([^()\n]{0,60}\))?\s(?:stack|base|baseline|codebase|sp\d{4} stack)\b",
     re.IGNORECASE,
 )
 # Weaker: whom the author measures the changes from.
@@ -142,10 +117,6 @@ MORE = re.compile(
     r"(?:the )?(?:@?[\w-]{2,40}\s\()?\[?" + NUMBER,
     re.IGNORECASE,
 )
-# "Extends PR #1 with PR #2": the latter joins, or lends a part of it.
-ADDED = re.compile(NUMBER + r"[^\n]{0,120}\bwith\b[^\n]{0,40}?" + NUMBER, re.IGNORECASE)
-# What makes it an earlier link of a chain.
-NEXT = re.compile(r"[^\S\n]?\)?\s?(?:->|→)")
 # The one before, in a bare list that shares one noun: "PR #1 + PR #2 stack".
 BEFORE = re.compile(NUMBER + r"\s?(?:/|\+|&|and)\s?\[?$", re.IGNORECASE)
 
@@ -198,13 +169,6 @@ CREDIT_KEYS = re.compile(r"credit|attribution|acknowledg|lineage|reference")
 OWN_BEFORE = re.compile(
     r"\bbuil(?:ds?|t|ding) (?:directly )?(?:up)?on (?:top of )?(?:our|my) "
     r"(?:own |previous |prior |earlier |last )",
-    re.IGNORECASE,
-)
-# A line on another pull request: "PR #2 by @ann - gates on the PR #1 base".
-OF_ANOTHER = re.compile(r"\W*(?:@[\w-]+\W{1,5})?" + NUMBER, re.IGNORECASE)
-ANOTHER_DOES = re.compile(
-    r"\W*(?:@[\w-]+\W{1,5})?(?:our )?" + NUMBER + r"\s?(?:\([^()\n]{0,60}\)\s)?"
-    r"(?:\w+ed|uses|is|was|has|adds|builds|put|takes|showed|gets)\b",
     re.IGNORECASE,
 )
 # A text in submission.json, at any depth, that opens with the base.
