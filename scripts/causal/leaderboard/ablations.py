@@ -39,6 +39,11 @@ def read_ablations(
         known = len(found)
         for ablation in group:
             twin = next((i for i, o in enumerate(found[:known]) if _same(ablation, o)), None)
+            if twin is None:
+                twin = next((i for i in range(known) if _named_now(ablation, found[i])), None)
+                if twin is not None:
+                    found[twin] = ablation
+                    continue
             if twin is not None and _decimals(found[twin]) <= 3 < _decimals(ablation):
                 found[twin] = ablation
             elif twin is None and len(found) < MAX_ABLATIONS:
@@ -64,11 +69,22 @@ def _same(one: Ablation, other: Ablation) -> bool:
             return True  # "this combination yields -0.0165" of what a row names
         return exact and _one_named_shorter(one.variable, other.variable)
     gap = abs(one.delta - other.delta)
+    coarse, fine = sorted(map(_decimals, (one, other)))
+    if coarse <= 2 < fine and gap <= 5.1e-3 and gap < 0.3 * abs(other.delta):
+        return True  # "free ~0.03 bpb" beside the two scores
+    if one.source.line == other.source.line and abs(one.delta + other.delta) <= 5.1e-4:
+        return gap > 2e-3  # one row's difference, told backwards
     exact = min(_decimals(one), _decimals(other)) > 3
     if gap <= max(6e-5, (2e-3 if exact else 0.03) * abs(other.delta)):
         return True
     rounded = min(_decimals(one), _decimals(other)) <= 3
     return gap <= 5.5e-4 and (rounded or (abs(one.delta) > 0.004 and one.source != other.source))
+
+
+def _named_now(one: Ablation, other: Ablation) -> bool:
+    """Whether `one` names the stage that an exact difference of unnamed things is of."""
+    exact = other.variable == "other:bundle" and _decimals(other) > 3
+    return exact and one.delta == other.delta and not one.variable.startswith("other:")
 
 
 def _one_named_shorter(one: str, other: str) -> bool:

@@ -28,9 +28,23 @@ _MIX = re.compile(
     r"^\W*(?:post[- ])?(?:cache|mixer)\b(?! (?:LM|size|order|alpha|warm|refresh))",
     re.IGNORECASE,
 )
+_RECUR = re.compile(
+    r"\b(?:block|layers?|hinge|depth)[ -]recur\w*|\brecur(?:rence|s)? (?:on |of )?(?:layers? )?\d",
+    re.I,
+)
 _ACTIVATION = re.compile(
     r"^\W*(?:MLP[ _-])?(?:activation\W{1,3})?"
     r"(?:\w{0,6}relu|silu|mish|swish|selu|softplus)[\w²^]*\W*$",
+    re.IGNORECASE,
+)
+_OF_TWO = re.compile(  # "0.9 beats 0.5", "slope=0.9 is 0.0054 BPB worse than 0.5"
+    r"(?<![\d.])\d?\.\d{1,2} (?:beats|over|vs\.?|(?:is |was )?(?:[\d.]+ bpb )?(?:worse|better) than) "
+    r"\d?\.\d{1,2}(?![\d])",
+    re.IGNORECASE,
+)
+_OPTIMIZER = re.compile(
+    r"\b(?:SGD|AdamW?|Muon) (?:optimi[sz]er|not|over|vs\.?|instead of|hurts|beats|replac\w+|->|→|"
+    r"(?:is|was) (?:worse|better))|_OPTIMIZER\b",
     re.IGNORECASE,
 )
 _WITH_SETTINGS = ("ttt", "slot", "ngram_mix", "activation", "bigram_hash", "qat", "gptq")
@@ -47,6 +61,8 @@ def changes_in(text: str) -> Named:
     if not named and any(part in text for part in ("ram", "ache", "ixer", "edge")):
         mix = _MIX.search(text)
         named = [("ngram_mix", None, mix.start())] if mix else []
+    if not named and "ecur" in text and (recur := _RECUR.search(text)):
+        named = [("depth_recurrence", None, recur.start())]
     if not named and _ACTIVATION.match(text):
         named = [("activation", None, 0)]
     return [(_setting_of(name, text[at:]), value, at) for name, value, at in named]
@@ -60,3 +76,12 @@ def _setting_of(name: str, text: str) -> str:
         return name
     setting = re.sub(r"[ -]", "_", match.group(1).lower())
     return f"other:{name.removesuffix('_mix').removesuffix('_hash')}_{setting}"
+
+
+def setting_told(variable: str, text: str) -> str:
+    """The setting that a sentence compares, for the technique it is of: "0.9 beats 0.5"."""
+    if variable == "ttt" and _OPTIMIZER.search(text):
+        return "other:ttt_optimizer"
+    if _OF_TWO.search(text) and (variable == "activation" or "slope" in text.lower()):
+        return "other:activation_slope"
+    return variable

@@ -148,6 +148,8 @@ def arrow_contrast(
         headed = variables_in(block.section[-1])
         named = headed if len(headed) == 1 else []
     subject = SUBJECT.match(text)
+    if not named and PENALTY.search(text):
+        named = [(STAGE_CONTRASTS["quantized"][0], None, 0)]
     total = bool(TOTAL.match(text)) or not named
     variable = "other:bundle" if total else named[0][0]
     if not named and subject and not PRONOUN.match(subject.group(1)):

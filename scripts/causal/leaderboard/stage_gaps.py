@@ -46,7 +46,9 @@ def stated_gaps(document: Document) -> Iterator[Ablation]:
                 if _UNSURE.search(line[begun : match.end()]):
                     continue
                 other = _AGAINST.match(line, match.end())
-                gaps = [(next(filter(None, match.groups())), treatment)]
+                at = next(index for index, group in enumerate(match.groups(), 1) if group)
+                sign = "-" if re.search(r"[\s:~]-$", line[: match.start(at)]) else ""
+                gaps = [(sign + match.group(at), treatment)]
                 if other:
                     run = (other.group(2) or "then").strip()
                     gaps.append((other.group(1) or other.group(3), f"{treatment} ({run})"))
