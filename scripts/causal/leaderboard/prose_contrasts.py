@@ -86,6 +86,9 @@ _COMPARED = re.compile(
     r"|#\d|Δ",
     re.IGNORECASE,
 )
+_ENV = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
+_LACKS = re.compile(r"\b(?:no|without)\s\W?$", re.IGNORECASE)
+_BELOW = re.compile(r"\b(?:gap|penalty|degradation):? -\d?\.\d", re.IGNORECASE)
 _NEAR = 30  # characters: what stands further behind a change is not what made it
 _CLAUSE = re.compile(r"[,;:(]|\band\b|\bwhile\b|\bbut\b", re.IGNORECASE)
 
@@ -178,7 +181,7 @@ def _one(
             variable="quant_bits",
             control="before quantization",
             treatment="quantized",
-            delta=delta.number,
+            delta=-delta.number if _BELOW.search(text) else delta.number,
         )
     stated = _STATED_ITEM.match(text)
     if stated and _GENERIC.match(stated.group(1)):
@@ -200,7 +203,7 @@ def _one(
         variable = before[0] if len(set(before)) == 1 else "other:bundle"
     elif subject and not PRONOUN.match(subject.group(1)) and subject.end() < delta.end:
         variable = f"other:{slug(subject.group(1))}"
-    elif named and named[0][2] < delta.end + _NEAR:
+    elif named and named[0][2] < delta.end + _NEAR and not _LACKS.search(text[: named[0][2]]):
         variable = named[0][0]
     elif topics := topics_of(block, topic, text, lead):
         variable, named = topics[0][0], topics
@@ -210,6 +213,10 @@ def _one(
         variable = "other:bundle"
     elif names_a_change(lead) and delta.unit.startswith("bp"):
         variable = f"other:{slug(lead)}"
+    elif delta.sign == "-" and (
+        setting := _ENV.search(text, 0, delta.start) or _ENV.search(topic)
+    ):
+        variable = f"other:{slug(setting.group())}"
     elif against or (REFERS.match(text) and FOREIGN.search(topic)):
         variable = "other:bundle"
     else:

@@ -43,7 +43,9 @@ _CHANGES = re.compile(r"\W*(?:changes?|modification|variation|difference|what ch
 _CONTROL = re.compile(
     r"\bbaseline|\bcontrol\b(?!-|\s?\+)|\breference\b|\bdefaults?\b", re.IGNORECASE
 )
-_CALLED = re.compile(r"\W*(?:naive |the )?(?:baseline|control|default|none)\b", re.IGNORECASE)
+_CALLED = re.compile(
+    r"\W*(?:naive |the )?(?:baseline|control|default|none)\b(?!-\w|\s?\+)", re.IGNORECASE
+)
 _BARE_CODE = re.compile(r"\W*[A-Za-z]{1,3}[-_ ]?\d{1,3}[a-z]?\W*$")  # R2, exp 12
 _MEASURED = re.compile(
     r"time|\bsteps?\b|gpus?\b|hardware|params|\bms\b|size|memory|note|status|\bvs\b|date|delta|Δ|loss|speed|"
