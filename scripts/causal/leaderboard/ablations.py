@@ -18,6 +18,7 @@ from scripts.causal.leaderboard.table_contrasts import metric_contrasts, table_c
 
 MAX_ABLATIONS = 200
 _STAGES = {variable for variable, _, _ in STAGE_CONTRASTS.values()}
+_LARGE = 0.01  # bpb: so much, twice, is one thing
 _ROUNDED = 5.1e-4  # bpb: three decimals
 
 
@@ -73,6 +74,8 @@ def _same(one: Ablation, other: Ablation) -> bool:
         exact = min(_decimals(one), _decimals(other)) > 3 and one.delta == other.delta
         if one.variable == "other:bundle" and _decimals(one) >= 3 and one.delta == other.delta:
             return True  # "this combination yields -0.0165" of what a row names
+        if _rounded_whole(one, other) or _rounded_whole(other, one):
+            return True
         return exact and _one_named_shorter(one.variable, other.variable)
     gap = abs(one.delta - other.delta)
     coarse, fine = sorted(map(_decimals, (one, other)))
@@ -83,6 +86,13 @@ def _same(one: Ablation, other: Ablation) -> bool:
         return True
     rounded = min(_decimals(one), _decimals(other)) <= 3
     return gap <= 5.5e-4 and (rounded or (abs(one.delta) > 0.004 and one.source != other.source))
+
+
+def _rounded_whole(one: Ablation, other: Ablation) -> bool:
+    """Whether "0.041 better in all" is the rounded delta of what the vocabulary does not know."""
+    rounded = one.variable == "other:bundle" and _decimals(one) <= 3 and abs(one.delta) >= _LARGE
+    gap = abs(one.delta - other.delta)
+    return rounded and other.variable.startswith("other:") and gap <= 2 * _ROUNDED
 
 
 def _backwards(one: Ablation, other: Ablation) -> bool:

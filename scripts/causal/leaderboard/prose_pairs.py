@@ -61,6 +61,11 @@ _WITHOUT = re.compile(
     r"(?:val_bpb )?(?:of |at )?(\d\.\d{3,8})(?![\d%])",
     re.IGNORECASE,
 )
+_SCORE_MOVES = re.compile(  # a score over a course, which no one change made
+    r"\W*(?:\d{1,2}[.)] )?(?:[\w-]+ ){0,3}(?:bp[bp]|val_bpb|base|score)\s"
+    r"(?:improves|drops|falls|rises|goes|decreases)\b",
+    re.IGNORECASE,
+)
 _STANDARD = re.compile(r"\W{0,3}(?:standard|non-)", re.IGNORECASE)
 
 
@@ -136,6 +141,8 @@ def arrow_contrast(
     before, after = float(match.group(1)), float(match.group(2))
     least = 0.1 if "bpb" in text.lower() else 0.3
     if not (least < before < 5 and least < after < 5) or abs(after - before) > 2:
+        return
+    if _SCORE_MOVES.match(text):
         return
     if re.search(r"\bloss\b", text[max(0, match.start() - 24) : match.start()], re.IGNORECASE):
         return
