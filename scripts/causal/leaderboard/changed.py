@@ -24,12 +24,13 @@ _TITLED = re.compile(  # "TTT variant = Full-weight SGD": which of several ways 
 _VARIABLE = re.compile(r"\b[A-Z][A-Z0-9]*_[A-Z][A-Z0-9_]*\b")
 _MIX = re.compile(
     r"(?:(?<![A-Za-z])n|\d)-?gram\b[^|;.]{0,30}"
-    r"\b(?:cache|back-?off|mix\w*|blend\w*|oracle|interpolat)|\bhedge(?: ?mixer)?\b|"
+    r"\b(?:cache|back-?off|mix\w*|blend\w*|oracle|interpolat)|\bhedge(?: ?mixer)?\b|\bCTW\b|"
     r"^\W*(?:post[- ])?(?:cache|mixer)\b(?! (?:LM|size|order|alpha|warm|refresh))",
     re.IGNORECASE,
 )
 _RECUR = re.compile(
-    r"\b(?:block|layers?|hinge|depth)[ -]recur\w*|\brecur(?:rence|s)? (?:on |of )?(?:layers? )?\d",
+    r"\b(?:block|layers?|hinge|depth)[ -]recur\w*|"
+    r"\brecur(?:rence|s)? (?:on |of )?(?:layers? )?\d",
     re.I,
 )
 _ACTIVATION = re.compile(
@@ -38,7 +39,8 @@ _ACTIVATION = re.compile(
     re.IGNORECASE,
 )
 _OF_TWO = re.compile(  # "0.9 beats 0.5", "slope=0.9 is 0.0054 BPB worse than 0.5"
-    r"(?<![\d.])\d?\.\d{1,2} (?:beats|over|vs\.?|(?:is |was )?(?:[\d.]+ bpb )?(?:worse|better) than) "
+    r"(?<![\d.])\d?\.\d{1,2} "
+    r"(?:beats|over|vs\.?|(?:is |was )?(?:[\d.]+ bpb )?(?:worse|better) than) "
     r"\d?\.\d{1,2}(?![\d])",
     re.IGNORECASE,
 )
@@ -58,7 +60,7 @@ def changes_in(text: str) -> Named:
     named = variables_in(text)
     if not named and (match := _VARIABLE.search(text)):  # NUM_LAYERS optimum
         named = [(name, None, match.start()) for name, _, _ in variables_in(f"{match.group()}=1")]
-    if not named and any(part in text for part in ("ram", "ache", "ixer", "edge")):
+    if not named and any(part in text for part in ("ram", "ache", "ixer", "edge", "CTW")):
         mix = _MIX.search(text)
         named = [("ngram_mix", None, mix.start())] if mix else []
     if not named and "ecur" in text and (recur := _RECUR.search(text)):

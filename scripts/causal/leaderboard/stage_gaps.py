@@ -21,7 +21,8 @@ _GAP = re.compile(
     re.IGNORECASE,
 )
 _CHANGED = re.compile(  # what a change made of the gap is a contrast of that change
-    r"\b(?:quant\w*|q|round-?trip|int\d)[ -](?:\w+ )?(?:gap|penalty|degradation|cost|damage|loss|error)\b"
+    r"\b(?:quant\w*|q|round-?trip|int\d)[ -](?:\w+ )?"
+    r"(?:gap|penalty|degradation|cost|damage|loss|error)\b"
     r"[^\d\n.;|]{0,24}?(?:\bfrom |\()[~+]{0,2}(0?\.\d{2,6})(?: bpb)?(?: \([^()]{0,30}\))?"
     r" ?(?:to|->|→) ?[~+]{0,2}(0?\.\d{2,6})(?![\d%])",
     re.IGNORECASE,

@@ -70,7 +70,8 @@ def stage_of(label: str) -> str | None:
     if re.search(r"ttt\b|test[ -]time", text):
         return "adapted" if re.search(r"pre[ -]?quant", text) else "ttt"
     if re.search(
-        r"\bnon-?(?:overlap|sliding)|\bstandard (?:eval|round)|bpb \(standard\)|\bchunked\b|\(full\)",
+        r"\bnon-?(?:overlap|sliding)|\bstandard (?:eval|round)|"
+        r"bpb \(standard\)|\bchunked\b|\(full\)",
         text,
     ):
         return "quantized"
@@ -83,7 +84,8 @@ def stage_of(label: str) -> str | None:
     if re.search(
         r"\bpre[ -]?(?:quant|q\b|gptq|export|round-?trip)|\bstep[ :]{0,2}\d+|"
         r"\b(?:final|last) step|\btrain-time|"
-        r"\bstop[ -]time|^\W*\d+/\d+ |\bbefore (?:export|quant)|\bpre[ -]?ema|bpb \((?:train|live)\)|"
+        r"\bstop[ -]time|^\W*\d+/\d+ |\bbefore (?:export|quant)|\bpre[ -]?ema|"
+        r"bpb \((?:train|live)\)|"
         r"\bunquantized|\b(?:at|wallclock)[ -]stop|\bfull precision|\bfp32|\bfloat",
         text,
     ):

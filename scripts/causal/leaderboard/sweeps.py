@@ -44,7 +44,10 @@ _CONTROL = re.compile(
     r"\bbaseline|\bcontrol\b(?!-|\s?\+)|\breference\b|\bdefaults?\b", re.IGNORECASE
 )
 _CALLED = re.compile(
-    r"\W*(?:naive |the )?(?:baseline|control|default|none)\b(?!-\w|\s?\+)", re.IGNORECASE
+    r"\W*(?:naive |the )?(?:baseline|control|default|none|"
+    r"(?:neural|NN|model|LM)[ -](?:only|alone))\b"
+    r"(?!-\w|\s?\+)",
+    re.IGNORECASE,
 )
 _BARE_CODE = re.compile(r"\W*[A-Za-z]{1,3}[-_ ]?\d{1,3}[a-z]?\W*$")  # R2, exp 12
 _MEASURED = re.compile(

@@ -20,7 +20,8 @@ _DELTA = re.compile(
     re.IGNORECASE,
 )
 _NOT_BPB = re.compile(
-    r"time|step|loss|nats|\bce\b|ms\b|seconds|\bs\b|mb\b|bytes|size|params|p-value|p value|memory|rank|"
+    r"time|step|loss|nats|\bce\b|ms\b|seconds|\bs\b|mb\b|bytes|size|params|p-value|p value|memory|"
+    r"rank|"
     r"commit|ratio|tok(?:en)?s?/|epoch|\blr\b|tokens|std|count|ppl|accuracy|speed|tok/s",
     re.IGNORECASE,
 )
