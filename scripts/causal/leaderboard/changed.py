@@ -24,13 +24,29 @@ _TITLED = re.compile(  # "TTT variant = Full-weight SGD": which of several ways 
 _VARIABLE = re.compile(r"\b[A-Z][A-Z0-9]*_[A-Z][A-Z0-9_]*\b")
 _MIX = re.compile(
     r"(?:(?<![A-Za-z])n|\d)-?gram\b[^|;.]{0,30}"
-    r"\b(?:cache|back-?off|mix\w*|blend\w*|oracle|interpolat)|\bhedge(?: ?mixer)?\b|"
+    r"\b(?:cache|back-?off|mix\w*|blend\w*|oracle|interpolat)|\bhedge(?: ?mixer)?\b|\bCTW\b|"
     r"^\W*(?:post[- ])?(?:cache|mixer)\b(?! (?:LM|size|order|alpha|warm|refresh))",
     re.IGNORECASE,
+)
+_RECUR = re.compile(
+    r"\b(?:block|layers?|hinge|depth)[ -]recur\w*|"
+    r"\brecur(?:rence|s)? (?:on |of )?(?:layers? )?\d",
+    re.I,
 )
 _ACTIVATION = re.compile(
     r"^\W*(?:MLP[ _-])?(?:activation\W{1,3})?"
     r"(?:\w{0,6}relu|silu|mish|swish|selu|softplus)[\w²^]*\W*$",
+    re.IGNORECASE,
+)
+_OF_TWO = re.compile(  # "0.9 beats 0.5", "slope=0.9 is 0.0054 BPB worse than 0.5"
+    r"(?<![\d.])\d?\.\d{1,2} "
+    r"(?:beats|over|vs\.?|(?:is |was )?(?:[\d.]+ bpb )?(?:worse|better) than) "
+    r"\d?\.\d{1,2}(?![\d])",
+    re.IGNORECASE,
+)
+_OPTIMIZER = re.compile(
+    r"\b(?:SGD|AdamW?|Muon) (?:optimi[sz]er|not|over|vs\.?|instead of|hurts|beats|replac\w+|->|→|"
+    r"(?:is|was) (?:worse|better))|_OPTIMIZER\b",
     re.IGNORECASE,
 )
 _WITH_SETTINGS = ("ttt", "slot", "ngram_mix", "activation", "bigram_hash", "qat", "gptq")
@@ -44,9 +60,11 @@ def changes_in(text: str) -> Named:
     named = variables_in(text)
     if not named and (match := _VARIABLE.search(text)):  # NUM_LAYERS optimum
         named = [(name, None, match.start()) for name, _, _ in variables_in(f"{match.group()}=1")]
-    if not named and any(part in text for part in ("ram", "ache", "ixer", "edge")):
+    if not named and any(part in text for part in ("ram", "ache", "ixer", "edge", "CTW")):
         mix = _MIX.search(text)
         named = [("ngram_mix", None, mix.start())] if mix else []
+    if not named and "ecur" in text and (recur := _RECUR.search(text)):
+        named = [("depth_recurrence", None, recur.start())]
     if not named and _ACTIVATION.match(text):
         named = [("activation", None, 0)]
     return [(_setting_of(name, text[at:]), value, at) for name, value, at in named]
@@ -60,3 +78,12 @@ def _setting_of(name: str, text: str) -> str:
         return name
     setting = re.sub(r"[ -]", "_", match.group(1).lower())
     return f"other:{name.removesuffix('_mix').removesuffix('_hash')}_{setting}"
+
+
+def setting_told(variable: str, text: str) -> str:
+    """The setting that a sentence compares, for the technique it is of: "0.9 beats 0.5"."""
+    if variable == "ttt" and _OPTIMIZER.search(text):
+        return "other:ttt_optimizer"
+    if _OF_TWO.search(text) and (variable == "activation" or "slope" in text.lower()):
+        return "other:activation_slope"
+    return variable

@@ -138,10 +138,19 @@ def set_against(text: str, following: str, final: float) -> Against | None:
         return None  # the number is of a third run
     if own:
         delta = float(own[0].group(1)) - float(other.group(1))
-    elif in_bits := [value for value, unit in close if not unit.lower().startswith("nat")]:
+    elif in_bits := [
+        value
+        for value, unit in close
+        if not unit.lower().startswith("nat") and not _rounds_to(abs(delta), value)
+    ]:
         delta = in_bits[0] if delta > 0 else -in_bits[0]
     mine = own[0].group(1) if own else f"{final:g}"
     return Against(other.start(), other.group(1), mine, round(delta, 8))
+
+
+def _rounds_to(exact: float, stated: float) -> bool:
+    decimals = len(f"{stated:.8f}".rstrip("0").partition(".")[2])
+    return decimals < 4 and abs(exact - stated) <= 0.51 * 10**-decimals
 
 
 def _own(found: list[re.Match[str]], final: float, text: str) -> list[re.Match[str]]:

@@ -54,6 +54,11 @@ ANOTHER = re.compile(  # a whole submission of somebody, set beside this one
     re.IGNORECASE,
 )
 _LOST = re.compile(r"degradation|penalty|\bgap\b|\bcost\b|\bloss\b", re.IGNORECASE)
+_ONLY_GAP = re.compile(r"\W*gap\W*$", re.IGNORECASE)
+_QUANTIZED = re.compile(r"quant|int\d|round-?trip|\bRT\b|\bpost\b|gptq|\bq\b|float", re.IGNORECASE)
+_REMOVED = re.compile(  # what the row is without is what it tells of: none, then the thing
+    r"\W{0,4}(?:without|w/o|no|remov(?:e|ed|ing)|disabl(?:e|ed|ing))\s(?!change)", re.IGNORECASE
+)
 _FULL = re.compile(r"\W{0,4}(\d\.\d{4,8})(?!\d)")
 _JOINED = re.compile(r"^\W*(?:both|all|combined|everything)\b", re.IGNORECASE)
 
@@ -71,6 +76,12 @@ def delta_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Abl
     ladder = ladder and not _restated(table, columns)
     running = _stepwise(table, columns) if ladder else {}
     column_variable = penalty_variable(title) or _between_columns(table, columns)
+    if _ONLY_GAP.match(title) and not _QUANTIZED.search(
+        " ".join((*table.header, *table.section[1:]))
+    ):
+        column_variable = _between_columns(table, columns)
+        if column_variable is None:
+            return
     if _LOST.search(title) and re.search("quanti", table.header[columns.label], re.I):
         column_variable = STAGE_CONTRASTS["quantized"]
     rows = table.rows
@@ -103,6 +114,8 @@ def delta_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Abl
         if abs(delta) > 2:
             continue
         kind = "cumulative" if ladder and PLUS.match(label) else "single"
+        if (taken := _REMOVED.match(label)) and not _stays(label):
+            delta, label = -delta, label[taken.end() :]
         if VALUE.match(label) and BASELINE.search(label) and _from_ours(table, columns):
             delta, label = -delta, _bare_value(table, columns, label)
         if METRIC.match(table.header[columns.label]) and len(table.header) > 4:
@@ -269,3 +282,8 @@ def _stated(
         unit=unit,
         kind=kind if kind in ("single", "cumulative", "bundle") else "single",
     )
+
+
+def _stays(label: str) -> bool:
+    """Whether a row's name sets the thing that is left out against another: "No X, Y only"."""
+    return bool(re.search(r"\bonly\b|->|→|\bbaseline\b", label, re.IGNORECASE))

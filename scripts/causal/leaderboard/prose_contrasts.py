@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from scripts.causal.leaderboard.changed import changes_in
+from scripts.causal.leaderboard.changed import changes_in, setting_told
 from scripts.causal.leaderboard.compared import Against, set_against
 from scripts.causal.leaderboard.contrasts import NOT_RUN, Reading, at_line, slug
 from scripts.causal.leaderboard.document import Block
@@ -60,7 +60,9 @@ _HEADLINE = re.compile(
     r"\W*(?:(?:\d-seed|mean|net|total|overall) ){0,2}(?:improvement|delta|Δ|gain)\b[^.]{0,40}:",
     re.IGNORECASE,
 )
-_TOGETHER = re.compile(r"\b(?:together|combined|jointly|in total|all three)\b", re.IGNORECASE)
+_TOGETHER = re.compile(
+    r"\b(?:together|combined(?! with)|jointly|in total|all three)\b", re.IGNORECASE
+)
 _STATED_ITEM = re.compile(
     r"\W*(?:\d{1,2}[.)] )?([A-Za-z][^:\n]{2,60}): ?(?:~|about |roughly )?[+-]?\d?\.\d{2,8} ?bpb\b",
     re.IGNORECASE,
@@ -84,6 +86,10 @@ _COMPARED = re.compile(
     r"|#\d|Δ",
     re.IGNORECASE,
 )
+_ENV = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
+_LACKS = re.compile(r"\b(?:no|without)\s\W?$", re.IGNORECASE)
+_BELOW = re.compile(r"\b(?:gap|penalty|degradation):? -\d?\.\d", re.IGNORECASE)
+_NEAR = 30  # characters: what stands further behind a change is not what made it
 _CLAUSE = re.compile(r"[,;:(]|\band\b|\bwhile\b|\bbut\b", re.IGNORECASE)
 
 
@@ -175,7 +181,7 @@ def _one(
             variable="quant_bits",
             control="before quantization",
             treatment="quantized",
-            delta=delta.number,
+            delta=-delta.number if _BELOW.search(text) else delta.number,
         )
     stated = _STATED_ITEM.match(text)
     if stated and _GENERIC.match(stated.group(1)):
@@ -194,10 +200,10 @@ def _one(
         compares = _COMPARED.search(stated.group(1))
         variable = "other:bundle" if compares else f"other:{slug(stated.group(1))}"
     elif before:
-        variable = before[0]
+        variable = before[0] if len(set(before)) == 1 else "other:bundle"
     elif subject and not PRONOUN.match(subject.group(1)) and subject.end() < delta.end:
         variable = f"other:{slug(subject.group(1))}"
-    elif named:
+    elif named and named[0][2] < delta.end + _NEAR and not _LACKS.search(text[: named[0][2]]):
         variable = named[0][0]
     elif topics := topics_of(block, topic, text, lead):
         variable, named = topics[0][0], topics
@@ -207,12 +213,17 @@ def _one(
         variable = "other:bundle"
     elif names_a_change(lead) and delta.unit.startswith("bp"):
         variable = f"other:{slug(lead)}"
+    elif delta.sign == "-" and (
+        setting := _ENV.search(text, 0, delta.start) or _ENV.search(topic)
+    ):
+        variable = f"other:{slug(setting.group())}"
     elif against or (REFERS.match(text) and FOREIGN.search(topic)):
         variable = "other:bundle"
     else:
         return None
     if variable == "other:bundle" and delta.unit.startswith("nat"):
         return None  # a margin by the rules, not beside a score in bits
+    variable = setting_told(variable, text)
     value = next((str(v) for name, v, _ in named if name == variable and v is not None), None)
     return at_line(
         reading,

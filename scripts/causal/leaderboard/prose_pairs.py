@@ -61,6 +61,11 @@ _WITHOUT = re.compile(
     r"(?:val_bpb )?(?:of |at )?(\d\.\d{3,8})(?![\d%])",
     re.IGNORECASE,
 )
+_SCORE_MOVES = re.compile(  # a score over a course, which no one change made
+    r"\W*(?:\d{1,2}[.)] )?(?:[\w-]+ ){0,3}(?:bp[bp]|val_bpb|base|score)\s"
+    r"(?:improves|drops|falls|rises|goes|decreases)\b",
+    re.IGNORECASE,
+)
 _STANDARD = re.compile(r"\W{0,3}(?:standard|non-)", re.IGNORECASE)
 
 
@@ -137,6 +142,8 @@ def arrow_contrast(
     least = 0.1 if "bpb" in text.lower() else 0.3
     if not (least < before < 5 and least < after < 5) or abs(after - before) > 2:
         return
+    if _SCORE_MOVES.match(text):
+        return
     if re.search(r"\bloss\b", text[max(0, match.start() - 24) : match.start()], re.IGNORECASE):
         return
     named = changes_in(_ASIDE.sub(lambda aside: " " * len(aside.group()), text))
@@ -148,6 +155,8 @@ def arrow_contrast(
         headed = variables_in(block.section[-1])
         named = headed if len(headed) == 1 else []
     subject = SUBJECT.match(text)
+    if not named and PENALTY.search(text):
+        named = [(STAGE_CONTRASTS["quantized"][0], None, 0)]
     total = bool(TOTAL.match(text)) or not named
     variable = "other:bundle" if total else named[0][0]
     if not named and subject and not PRONOUN.match(subject.group(1)):

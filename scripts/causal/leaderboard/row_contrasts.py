@@ -48,13 +48,18 @@ _CLOSING = re.compile(
 _ASIDE = re.compile(r"\([^()]*\)")
 _REPLACED = re.compile(r"(?:→|->)\s?(?!(?:Full|None|Last|Late|Only)\b)[A-Z][\w-]*[a-z]{3}[\w-]*")
 _WITHOUT = re.compile(r"\((?:no|without|w/o)\b[^()]*\)", re.IGNORECASE)
+_EXPORTED = re.compile(r"\bround-?trip|\bexport|\bpost-?quant", re.IGNORECASE)
 _CODE_NAME = re.compile(r"\W*[A-Za-z0-9]+(?:_[A-Za-z0-9.]+)+\W*$")
 
 
 def _several(label: str) -> bool:
     """Whether a row lists changes, "XSA, U-Net skips", and is about no one of them first."""
-    parts = [part for part in _ASIDE.sub(" ", PLUS.sub("", label)).split(",") if part.strip()]
-    return len(parts) > 1 and sum(bool(variables_in(part)) for part in parts) > 1
+    text = _ASIDE.sub(" ", PLUS.sub("", label))
+    for parts, least in ((text.split(","), 2), (re.split(r"\s[+&]\s", text), 3)):
+        told = [part for part in parts if part.strip()]
+        if len(told) >= least and sum(bool(variables_in(part)) for part in told) > 1:
+            return True
+    return False
 
 
 def closes(label: str) -> bool:
@@ -100,6 +105,8 @@ def row_contrast(
         variable, kind = "other:bundle", "bundle"
     else:
         variable = named[0][0] if named else f"other:{slug(PLUS.sub('', label))}"
+    if variable == "gptq" and delta > 0 and _EXPORTED.search(label):
+        variable = "quant_bits"
     before, after = ends or _ends(label, named)
     yield at_line(
         reading,

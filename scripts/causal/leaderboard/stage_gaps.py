@@ -9,6 +9,7 @@ from scripts.causal.leaderboard.contrasts import contrast
 from scripts.causal.leaderboard.document import Document
 from scripts.causal.leaderboard.schema import Ablation, Source
 from scripts.causal.leaderboard.stages import STAGE_CONTRASTS
+from scripts.causal.leaderboard.techniques import variables_in
 
 _NUMBER = r"\+?(0?\.\d{2,6})(?![\d%]|\.\d|\s?(?:-(?!>)|to)\s?[+~]?\d?\.\d|\s?(?:nats|MB|M\b))"
 _GAP = re.compile(
@@ -18,6 +19,16 @@ _GAP = re.compile(
     rf"\bquanti[sz]ation(?: round-?trip)? (?:causes|costs|adds|loses)"
     rf"(?: only)?(?: about)? ~?{_NUMBER}",
     re.IGNORECASE,
+)
+_CHANGED = re.compile(  # what a change made of the gap is a contrast of that change
+    r"\b(?:quant\w*|q|round-?trip|int\d)[ -](?:\w+ )?"
+    r"(?:gap|penalty|degradation|cost|damage|loss|error)\b"
+    r"[^\d\n.;|]{0,24}?(?:\bfrom |\()[~+]{0,2}(0?\.\d{2,6})(?: bpb)?(?: \([^()]{0,30}\))?"
+    r" ?(?:to|->|→) ?[~+]{0,2}(0?\.\d{2,6})(?![\d%])",
+    re.IGNORECASE,
+)
+_HOPED = re.compile(
+    r"\bwould|\bcould|\bshould|\bexpect|\bestimat|\btarget|\bproject(?:ed|ion)", re.I
 )
 _SPOKEN = re.compile(r"quant|q-gap|trip gap", re.IGNORECASE)
 _AGAINST = re.compile(
@@ -41,12 +52,27 @@ def stated_gaps(document: Document) -> Iterator[Ablation]:
         if block.kind not in ("paragraph", "item") or not _SPOKEN.search(block.text):
             continue
         for number, line in enumerate(block.text.split("\n")):
+            if (changed := _CHANGED.search(line[:2000])) and not _HOPED.search(line[:2000]):
+                before, after = float(changed.group(1)), float(changed.group(2))
+                named = {name for name, _, at in variables_in(line[: changed.start()])}
+                named -= {variable, "gptq", "tied_embeddings"}  # what was quantized, and how
+                yield contrast(
+                    variable=named.pop() if len(named) == 1 else "other:quantization_gap",
+                    control=f"quantization gap {before:g}",
+                    treatment=f"quantization gap {after:g}",
+                    delta=after - before,
+                    quote=document.quote(block.line + number),
+                    source=Source(file=document.name, line=block.line + number),
+                )
+                continue
             for match in _GAP.finditer(line[:2000]):
                 begun = max(line.rfind(". ", 0, match.start()), match.start() - 60, 0)
                 if _UNSURE.search(line[begun : match.end()]):
                     continue
                 other = _AGAINST.match(line, match.end())
-                gaps = [(next(filter(None, match.groups())), treatment)]
+                at = next(index for index, group in enumerate(match.groups(), 1) if group)
+                sign = "-" if re.search(r"[\s:~]-$", line[: match.start(at)]) else ""
+                gaps = [(sign + match.group(at), treatment)]
                 if other:
                     run = (other.group(2) or "then").strip()
                     gaps.append((other.group(1) or other.group(3), f"{treatment} ({run})"))

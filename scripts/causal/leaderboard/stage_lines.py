@@ -44,6 +44,7 @@ def stages_of_lines(document: Document) -> Stages:
             stage is None
             or not ("bpb" in line.lower() or (kind == "row" and _metric(stage, line)))
             or _PLANNED.search(line)
+            or re.search(r"[<≤]\W*$", label)
             or _OTHER_RUN.search(label)
             or NO_SCORE.search(label.replace("val_loss", ""))
         ):

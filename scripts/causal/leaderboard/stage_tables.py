@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from statistics import fmean
 
 from scripts.causal.leaderboard.contrasts import contrast, slug
@@ -121,7 +122,10 @@ def _of_seeds(document: Document, table: Table, columns: Columns, seed: int) -> 
     """One column per stage, one row per seed: the mean row, else the mean over the rows."""
     stages: Stages = {}
     mean = mean_row(table)
-    for index, stage in _staged(document, table, columns).items():
+    staged = _staged(document, table, columns)
+    if whole := _common(table, list(staged), seed, mean):
+        table, mean = replace(table, rows=whole), None
+    for index, stage in staged.items():
         each = [
             v
             for row in table.rows
@@ -140,6 +144,15 @@ def _of_seeds(document: Document, table: Table, columns: Columns, seed: int) -> 
         source = Source(file=document.name, line=line)
         stages.setdefault(stage, Score(value, source, table.header[index]))
     return stages
+
+
+def _common(table: Table, columns: Sequence[int], seed: int, mean: int | None) -> tuple[Row, ...]:
+    """The seeds that ran every stage, where others did not and no mean is told of all stages."""
+    if mean is not None and all(cell_score(table.rows[mean], i) is not None for i in columns):
+        return ()
+    rows = [row for row in table.rows if parse_seed(cell(row, seed)) is not None]
+    whole = [row for row in rows if all(cell_score(row, i) is not None for i in columns)]
+    return tuple(whole) if len(whole) < len(rows) else ()
 
 
 def _staged(
@@ -230,7 +243,7 @@ def before_and_after(document: Document) -> list[Ablation]:
         for title, index in titles.items():
             match = re.match(r"\W*pre[- ]([a-z0-9-]+)", title)
             after = next((t for t in titles if match and f"post-{match.group(1)}" in t), None)
-            if match is None or after is None or not table.rows:
+            if match is None or match.group(1) == "eval" or after is None or not table.rows:
                 continue
             if stage_of(title) or (stage_of(after) and _START.search(title)):
                 continue

@@ -70,7 +70,9 @@ def stage_of(label: str) -> str | None:
     if re.search(r"ttt\b|test[ -]time", text):
         return "adapted" if re.search(r"pre[ -]?quant", text) else "ttt"
     if re.search(
-        r"\bnon-?(?:overlap|sliding)|\bstandard (?:eval|round)|\bchunked\b|\(full\)", text
+        r"\bnon-?(?:overlap|sliding)|\bstandard (?:eval|round)|"
+        r"bpb \(standard\)|\bchunked\b|\(full\)",
+        text,
     ):
         return "quantized"
     if re.search(r"\bslid|\bstride|\bs64\b|\bsw\b", text):
@@ -82,7 +84,8 @@ def stage_of(label: str) -> str | None:
     if re.search(
         r"\bpre[ -]?(?:quant|q\b|gptq|export|round-?trip)|\bstep[ :]{0,2}\d+|"
         r"\b(?:final|last) step|\btrain-time|"
-        r"\bstop[ -]time|^\W*\d+/\d+ |\bbefore (?:export|quant)|\bpre[ -]?ema|bpb \(train\)|"
+        r"\bstop[ -]time|^\W*\d+/\d+ |\bbefore (?:export|quant)|\bpre[ -]?ema|"
+        r"bpb \((?:train|live)\)|"
         r"\bunquantized|\b(?:at|wallclock)[ -]stop|\bfull precision|\bfp32|\bfloat",
         text,
     ):

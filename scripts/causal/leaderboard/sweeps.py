@@ -40,8 +40,15 @@ _VARIED = re.compile(r"sweep|ablat|\bscan\b|\bgrid\b", re.IGNORECASE)
 _CODE_NAME = re.compile(r"\W*(?=\w*[A-Za-z])\w*[_\d]\w*\W*$")  # AB3_011: says nothing of the run
 _VALUE = re.compile(r"\W*\d[\w.,%]{0,9}\W*(?:\([^()\n]{0,60}\)\W*)?$")
 _CHANGES = re.compile(r"\W*(?:changes?|modification|variation|difference|what changed)\b", re.I)
-_CONTROL = re.compile(r"\bbaseline|\bcontrol\b|\breference\b|\bdefaults?\b", re.IGNORECASE)
-_CALLED = re.compile(r"\W*(?:naive |the )?(?:baseline|control|default|none)\b", re.IGNORECASE)
+_CONTROL = re.compile(
+    r"\bbaseline|\bcontrol\b(?!-|\s?\+)|\breference\b|\bdefaults?\b", re.IGNORECASE
+)
+_CALLED = re.compile(
+    r"\W*(?:naive |the )?(?:baseline|control|default|none|"
+    r"(?:neural|NN|model|LM)[ -](?:only|alone))\b"
+    r"(?!-\w|\s?\+)",
+    re.IGNORECASE,
+)
 _BARE_CODE = re.compile(r"\W*[A-Za-z]{1,3}[-_ ]?\d{1,3}[a-z]?\W*$")  # R2, exp 12
 _MEASURED = re.compile(
     r"time|\bsteps?\b|gpus?\b|hardware|params|\bms\b|size|memory|note|status|\bvs\b|date|delta|Δ|loss|speed|"

@@ -38,6 +38,8 @@ _COMPARES = re.compile(
     re.IGNORECASE,
 )
 _UNIT = re.compile(r"\W*(?:val_?)?\bbp[bp]\b\W*", re.IGNORECASE)
+_MEAN_OF = re.compile(r"\bmean|\baverage|\bavg", re.IGNORECASE)
+_SINGLE = re.compile(r"\bbest\b|\bworst\b|\bseed \d", re.IGNORECASE)
 _SAME = 6e-4  # bpb: what rounding leaves between a difference and the column that states it
 _WITH = re.compile(r"^(?:with|\+)\s", re.IGNORECASE)
 _THOUSANDTHS = re.compile(r"\bm-?bp[bp]\b", re.IGNORECASE)
@@ -58,7 +60,10 @@ def paired_columns(reading: Reading, table: Table) -> Iterator[Ablation]:
     )
     control, treatment = (2, 1) if turned else (1, 2)
     stages = [stage_of(title) for title in titles]
+    means = [row for row in table.rows if bpb_row(row) and _MEAN_OF.search(cell(row, 0))]
     for row in table.rows:
+        if means and row not in means and _SINGLE.search(cell(row, 0)):
+            continue
         before, after = cell_score(row, control), cell_score(row, treatment)
         if (
             not (bpb_row(row) or stage_row(row))
@@ -67,7 +72,7 @@ def paired_columns(reading: Reading, table: Table) -> Iterator[Ablation]:
             or abs(after - before) > 1
         ):
             continue
-        if all(stages) and stages[1] in STAGE_CONTRASTS:
+        if all(stages) and stages[0] != stages[1] and stages[1] in STAGE_CONTRASTS:
             variable, kind = STAGE_CONTRASTS[stages[1]][0], "single"
         else:
             variable, kind = _difference_of(table, control, treatment)
@@ -86,8 +91,8 @@ def _difference_of(table: Table, control: int, treatment: int) -> tuple[str, str
     """Return the variable two columns differ in, as their titles tell, and the contrast's kind."""
     title = table.header[treatment]
     absent = ABSENT.search(table.header[control])
-    known = set() if absent else {name for name, _, _ in variables_in(table.header[control])}
-    named = [name for name, _, _ in variables_in(title) if name not in known]
+    known = set() if absent else {item[:2] for item in variables_in(table.header[control])}
+    named = list(dict.fromkeys(item[0] for item in variables_in(title) if item[:2] not in known))
     if len(named) == 1:
         return named[0], "single"
     if named or (not absent and _whole(title, table)):

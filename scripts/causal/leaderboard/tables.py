@@ -20,7 +20,8 @@ _DELTA = re.compile(
     re.IGNORECASE,
 )
 _NOT_BPB = re.compile(
-    r"time|step|loss|nats|ms\b|seconds|\bs\b|mb\b|bytes|size|params|p-value|p value|memory|rank|"
+    r"time|step|loss|nats|\bce\b|ms\b|seconds|\bs\b|mb\b|bytes|size|params|p-value|p value|memory|"
+    r"rank|"
     r"commit|ratio|tok(?:en)?s?/|epoch|\blr\b|tokens|std|count|ppl|accuracy|speed|tok/s",
     re.IGNORECASE,
 )
@@ -91,6 +92,8 @@ def columns_of(table: Table) -> Columns:
         ):
             size.append(index)
     taken = {seed, *bpb, *delta, *size}
+    if bpb and not any(cell_delta(row, i) is not None for row in table.rows for i in delta):
+        delta = []  # of percentages only
     label = _label(table, [i for i in range(len(table.header)) if i not in taken])
     control, treatment, kind = (
         next((i for i, title in enumerate(table.header) if role.match(title)), None)

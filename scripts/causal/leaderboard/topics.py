@@ -27,7 +27,7 @@ _QUOTED = re.compile(
     r"proven|documented)\b",
     re.IGNORECASE,
 )
-_WHERE = re.compile(r"\b(?:all|last|first|every|on|to|over)\s(?:the )?\W{0,3}$", re.IGNORECASE)
+_WHERE = re.compile(r"\b(?:all|last|first|every|on|to|over|at)\s(?:the )?\W{0,3}$", re.IGNORECASE)
 _BARE = re.compile(  # "Provides -0.003 BPB on top", "Solo improvement: ...", "-0.006 BPB"
     r"\W*(?:(?:provid|contribut|deliver|giv|sav|cost|yield|recover|add|improv)\w*|[+-]\d|~?\d?\.\d|"
     r"(?:a |an |the )?(?:consistent|solo|total|net|small|measured|free|observed|typical)\b|"
