@@ -24,7 +24,7 @@ _TITLED = re.compile(  # "TTT variant = Full-weight SGD": which of several ways 
 _VARIABLE = re.compile(r"\b[A-Z][A-Z0-9]*_[A-Z][A-Z0-9_]*\b")
 _MIX = re.compile(
     r"(?:(?<![A-Za-z])n|\d)-?gram\b[^|;.]{0,30}"
-    r"\b(?:cache|back-?off|mix\w*|blend\w*|oracle|interpolat)|\bhedge(?: ?mixer)?\b|\bCTW\b|"
+    r"\b(?:cache|back-?off|mix\w*|blend\w*|oracle|interpolat)|\bhedge(?: ?mixer)?\b|"
     r"^\W*(?:post[- ])?(?:cache|mixer)\b(?! (?:LM|size|order|alpha|warm|refresh))",
     re.IGNORECASE,
 )
@@ -60,7 +60,7 @@ def changes_in(text: str) -> Named:
     named = variables_in(text)
     if not named and (match := _VARIABLE.search(text)):  # NUM_LAYERS optimum
         named = [(name, None, match.start()) for name, _, _ in variables_in(f"{match.group()}=1")]
-    if not named and any(part in text for part in ("ram", "ache", "ixer", "edge", "CTW")):
+    if not named and any(part in text for part in ("ram", "ache", "ixer", "edge")):
         mix = _MIX.search(text)
         named = [("ngram_mix", None, mix.start())] if mix else []
     if not named and "ecur" in text and (recur := _RECUR.search(text)):

@@ -48,6 +48,7 @@ _CLOSING = re.compile(
 _ASIDE = re.compile(r"\([^()]*\)")
 _REPLACED = re.compile(r"(?:→|->)\s?(?!(?:Full|None|Last|Late|Only)\b)[A-Z][\w-]*[a-z]{3}[\w-]*")
 _WITHOUT = re.compile(r"\((?:no|without|w/o)\b[^()]*\)", re.IGNORECASE)
+_LOOPS = re.compile(r"\b(\d+) (?:passes|loops)\b", re.IGNORECASE)
 _EXPORTED = re.compile(r"\bround-?trip|\bexport|\bpost-?quant", re.IGNORECASE)
 _CODE_NAME = re.compile(r"\W*[A-Za-z0-9]+(?:_[A-Za-z0-9.]+)+\W*$")
 
@@ -99,6 +100,11 @@ def row_contrast(
     named = _subjects(label) or (changes_in(f"{label} = {ends[1]}") if ends and ends[1] else [])
     if (apart := _told_apart(label, control) if not named else None) is not None:
         named = apart
+    elif control and len(named) > 0:
+        shared = {(name, v) for name, v, _ in changes_in(control) if isinstance(v, (int, float))}
+        named = [item for item in named if item[:2] not in shared]
+    if not named and (loops := _LOOPS.search(label)) and loops.group() not in control:
+        named = [("depth_recurrence", loops.group(1), loops.start())]
     if TOTAL.match(label) or (len(named) > 1 and re.search(r"\s[+&]\s|\band\b", label)):
         kind = "bundle"
     if TOTAL.match(label) or len(named) > 2 or (len(named) > 1 and _several(label)):

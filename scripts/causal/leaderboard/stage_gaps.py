@@ -28,7 +28,8 @@ _CHANGED = re.compile(  # what a change made of the gap is a contrast of that ch
     re.IGNORECASE,
 )
 _HOPED = re.compile(
-    r"\bwould|\bcould|\bshould|\bexpect|\bestimat|\btarget|\bproject(?:ed|ion)", re.I
+    r"\bwould|\bcould|\bshould|\bexpect|\bestimat(?:e|ed|es|ion)\b|\btarget|\bproject(?:ed|ion)",
+    re.I,
 )
 _SPOKEN = re.compile(r"quant|q-gap|trip gap", re.IGNORECASE)
 _AGAINST = re.compile(
@@ -39,7 +40,7 @@ _AGAINST = re.compile(
     re.IGNORECASE,
 )
 _UNSURE = re.compile(
-    r"\bwould|\bcould|\bexpect|\bestimat|\bproject(?:ed|ion)|\btarget|\btypical|\bshould|\bif\b|"
+    r"\bwould|\bcould|\bexpect|\bestimat(?:e|ed|es|ion)\b|\bproject(?:ed|ion)|\btarget|\btypical|\bshould|\bif\b|"
     r"\bwithout|\bhelp|\breduc|\bclos|\brecover",
     re.IGNORECASE,
 )

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from statistics import fmean
 
+from scripts.causal.leaderboard.changed import changes_in
 from scripts.causal.leaderboard.contrasts import contrast, slug
 from scripts.causal.leaderboard.document import Document, Row, Table
 from scripts.causal.leaderboard.numbers import parse_number
@@ -282,7 +283,7 @@ def last_column(document: Document, table: Table) -> list[Ablation]:
         or value is None
     ):
         return []
-    named = variables_in(title)
+    named = changes_in(title)
     line = table.rows[mean].line
     return [
         contrast(

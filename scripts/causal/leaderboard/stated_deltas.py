@@ -21,6 +21,7 @@ _BY = re.compile(
     + r"(?![\d%])(?!\s?(?:->|→|bpb|nats?|ms|s\b|MB))",
     re.IGNORECASE,
 )  # fmt: skip
+_WORDED = re.compile(r"(?<![\w.,])([+-])(\d?\.\d{3,8})(?= (?:worse|better)\b)", re.IGNORECASE)
 _SCORE_OF = re.compile(r"(?:#\d{2,5}|\bSOTA|\bbaseline|\brecord)\s?\(\s?$", re.IGNORECASE)
 _GOOD_SECTION = re.compile(
     r"what (?:worked|helped|stacked)|impact|improvement|contribut|gains?\b", re.I
@@ -63,6 +64,10 @@ def stated_deltas(text: str) -> list[StatedDelta]:
         StatedDelta(m.start(), m.end(), m.group(3) or "", float(m.group(4)), "bpb")
         for m in _BY.finditer(text)
         if not any(other.start < m.end() and m.start() < other.end for other in found)
+    ]
+    found += [
+        StatedDelta(m.start(), m.end(), m.group(1), float(m.group(2)), "bpb")
+        for m in _WORDED.finditer(text)
     ]
     found = sorted((d for d in found if _may_be(d)), key=lambda delta: delta.start)
     if len(found) == 2 and {d.unit[:3] for d in found} == {"bpb", "nat"}:

@@ -25,6 +25,7 @@ _NOT_BPB = re.compile(
     r"commit|ratio|tok(?:en)?s?/|epoch|\blr\b|tokens|std|count|ppl|accuracy|speed|tok/s",
     re.IGNORECASE,
 )
+_VERSUS = re.compile(r"\W*vs\.?\s", re.IGNORECASE)
 _BPB_WORD = re.compile(r"bpb|bits.per.byte|score", re.IGNORECASE)
 _FROM = re.compile(r"^(?:from|control|before|old|default)$", re.IGNORECASE)
 _TO = re.compile(r"^(?:to|treatment|after|new|ours)$", re.IGNORECASE)
@@ -183,8 +184,9 @@ def _wordy(table: Table, index: int, least: int = 2) -> bool:
 def _is_delta(title: str, cells: list[str]) -> bool:
     signed = sum(bool(SIGNED.match(text.lstrip("~ (*"))) for text in cells if text[:1] != "±")
     numeric = sum(bool(re.search(r"\d", text)) for text in cells)
+    versus = _VERSUS.match(title) and signed
     if re.search(r"time|step|ms|mb|bytes|loss|%|size|params", title, re.I) and not (
-        _BPB_WORD.search(title)
+        versus or _BPB_WORD.search(title)
     ):
         return False
     beside = sum(bool(_BESIDE.search(text)) for text in cells)
