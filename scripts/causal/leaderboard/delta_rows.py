@@ -92,7 +92,9 @@ def delta_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Abl
         delta = cell_delta(row, index)
         if delta is None or closes(label) or NOT_RUN.search(label):
             continue
-        if _NOT_A_CHANGE.match(label) or _of_settings(row, index, delta):
+        if _NOT_A_CHANGE.match(label) or (
+            columns.kind is None and _of_settings(row, index, delta)
+        ):
             continue
         if any(NOT_RUN.search(cell(row, at)) for at in (index, *columns.bpb)):
             continue

@@ -17,7 +17,6 @@ _BEGIN_WITH = {
 }  # fmt: skip
 TABLE = "table"  # the one token of a table; its meta: rows, of (0-based line, cells), header first
 _PIPE = re.compile(r"(?<!\\)\|")
-_SPACES = "\t\n\v\f\r "  # as CommonMark has it
 BlockRule = Callable[[StateBlock, int, int, bool], bool]
 
 
@@ -71,7 +70,7 @@ def _table(state: StateBlock, start: int, end: int, silent: bool) -> bool:
 
 
 def _line(state: StateBlock, line: int) -> str:
-    return state.src[state.bMarks[line] + state.tShift[line] : state.eMarks[line]].strip(_SPACES)
+    return state.src[state.bMarks[line] + state.tShift[line] : state.eMarks[line]].strip()
 
 
 def _cells(text: str) -> list[str]:

@@ -60,7 +60,9 @@ def table_contrasts(reading: Reading, listed: Sequence[Table] = ()) -> Iterator[
 def _by_role(reading: Reading, table: Table, columns: Columns) -> Iterator[Ablation]:
     """Yield what a table's rows report, each kind of table read in its own way."""
     role = role_of(table, columns)
-    if role == "versus":
+    if columns.kind is not None and columns.delta:  # a table that says itself what its rows are
+        yield from delta_rows(reading, table, columns)
+    elif role == "versus":
         yield from paired_columns(reading, table)
     elif role == "stages" and len(table.header) <= 3 and not columns.bpb:
         yield from stage_changes(reading, table, columns)

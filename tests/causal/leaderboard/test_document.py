@@ -117,7 +117,7 @@ def _told(token):
         token.markup,
         token.info,
         token.hidden,
-        [(at, [cell.strip("\t\n\v\f\r ") for cell in cells]) for at, cells in token.meta["rows"]]
+        [(at, [cell.strip() for cell in cells]) for at, cells in token.meta["rows"]]
         if token.type == TABLE
         else [],
     )
