@@ -51,3 +51,14 @@ class Engine(Protocol):
     def weights(self) -> Weights:
         """Every weight by name, float32."""
         ...
+
+    def average(self, name: str, share: float) -> None:
+        """Move the average of this name towards the weights, 1 being all the way.
+
+        An average begins at its first call, at the weights, and ends with the next `load`.
+        """
+        ...
+
+    def averages(self) -> dict[str, Weights]:
+        """The averages by name, each as `weights`."""
+        ...

@@ -1,17 +1,16 @@
-"""The one training loop and the one evaluation, for any Engine."""
+"""The one training loop, for any Engine."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-from numpy.typing import NDArray
-
-from trainers.data import Batches, TokenBytes, bits_per_byte, validation_batches
+from trainers.averaging import Average, checkpoint_steps
+from trainers.data import Batches
 from trainers.engine import Engine, StepSettings, Weights
+from trainers.evaluation import Validation, evaluate
 
 
 class Diverged(Exception):
@@ -51,37 +50,14 @@ class Schedule:
             muon_momentum=(1 - warm) * self.momentum_start + warm * self.momentum,
         )
 
+    def lr_scales(self) -> list[float]:
+        """The learning-rate factor of every step."""
+        return [self.settings(step).lr_scale for step in range(self.iterations)]
+
     def validation_steps(self) -> frozenset[int]:
         """Numbers of finished steps after which the validation subset is looked at."""
         points = min(self.val_points, self.iterations)
         return frozenset(self.iterations * (i + 1) // points for i in range(points))
-
-
-@dataclass(frozen=True)
-class Validation:
-    """Tokens to be predicted and the bytes they stand for.
-
-    Attributes:
-        tokens: shape (tokens,).
-        table: bytes of every token.
-        seq_len: targets per sequence; each is predicted from its own sequence alone.
-        batch_sequences: sequences given to the engine at once.
-        max_sequences: only the first so many sequences; None for all of them.
-    """
-
-    tokens: NDArray[np.uint16]
-    table: TokenBytes
-    seq_len: int
-    batch_sequences: int
-    max_sequences: int | None = None
-
-
-@dataclass(frozen=True)
-class Score:
-    """How well tokens were predicted: bits per byte of text, and nats per token."""
-
-    bpb: float
-    loss: float
 
 
 @dataclass
@@ -109,14 +85,19 @@ def train(
     schedule: Schedule,
     validation: Validation,
     progress: Callable[[float], None] | None = None,
+    averages: Sequence[Average] = (),
 ) -> TrainingCurve:
     """Train from these weights to the end of the schedule; the engine then holds the result.
+
+    Args:
+        averages: averages of the weights to keep on the way; off the clock, as validation is.
 
     Raises:
         Diverged: a loss is NaN or infinite; the message names the step.
     """
     engine.load(weights)
     curve, looks = TrainingCurve(), schedule.validation_steps()
+    checkpoints = checkpoint_steps(schedule.lr_scales()) if averages else frozenset()
     for step in range(schedule.iterations):
         started = time.perf_counter()
         loss = engine.step(batches.batch(step), schedule.settings(step))
@@ -124,6 +105,9 @@ def train(
         if not math.isfinite(loss):
             raise Diverged(f"the training loss is {loss} at step {step + 1}")
         curve.train_loss.append(loss)
+        for average in averages:
+            if share := average.share(step + 1, checkpoints):
+                engine.average(average.name, share)
         if step + 1 in looks:
             bpb = evaluate(engine, validation).bpb
             if not math.isfinite(bpb):
@@ -133,22 +117,3 @@ def train(
         if progress is not None:
             progress((step + 1) / schedule.iterations)
     return curve
-
-
-def evaluate(
-    engine: Engine, validation: Validation, progress: Callable[[float], None] | None = None
-) -> Score:
-    """Σ nats / ln 2 / Σ bytes and Σ nats / targets, over the same targets, summed in float64."""
-    nats, byte_count, targets = 0.0, 0, 0
-    for rows in validation_batches(
-        validation.tokens,
-        validation.seq_len,
-        validation.batch_sequences,
-        max_sequences=validation.max_sequences,
-    ):
-        nats += float(engine.losses(rows).sum(dtype=np.float64))
-        byte_count += int(validation.table.count_bytes(rows[:, :-1], rows[:, 1:]).sum())
-        targets += rows.shape[0] * validation.seq_len
-        if progress is not None:
-            progress(min(1.0, targets / len(validation.tokens)))
-    return Score(bpb=bits_per_byte(nats, byte_count), loss=nats / targets)

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from scripts.causal.files import InputError
+from trainers.averaging import EMA_DECAYS, SWA, ema
 
 ACTIVATIONS = ("relu_sq", "leaky_relu_sq", "gelu", "silu", "sin", "sin_sq")
 QUANT_BITS = ("int8",)
@@ -26,8 +27,8 @@ def _field(default: Any, role: str, stage: str = "train") -> Any:
 class GPTConfig:
     """One run of the parameter-golf GPT, complete.
 
-    Each field's metadata says which stage reads it first (``stage``: train, quantize, evaluate)
-    and what a change of it costs (``role``): "architecture" changes the compiled step,
+    Each field's metadata says which stage reads it first (``stage``: train, average, quantize,
+    evaluate) and what a change of it costs (``role``): "architecture" changes the compiled step,
     "hyperparameter" reaches the compiled step as a tensor, "schedule" is read by the loop alone.
 
     Attributes:
@@ -36,6 +37,10 @@ class GPTConfig:
             steps of its script only compile).
         val_tokens: size of the validation subset that the trajectory is measured on.
         val_points: evaluations on that subset, evenly spaced, the last one at the end.
+        ema: decay of the exponential average of the weights that takes their place, one of
+            EMA_DECAYS; 0 for none.
+        swa: the mean of checkpoints late in the warmdown takes the weights' place.
+        sliding_window_eval: stride in tokens; 0 for sequences side by side.
     """
 
     # Architecture (equal architectures share one engine and its compiled step).
@@ -77,8 +82,11 @@ class GPTConfig:
     val_points: int = _field(20, SCHEDULE)
 
     # What happens to the trained weights.
+    ema: float = _field(0.0, SCHEDULE, stage="average")
+    swa: bool = _field(False, SCHEDULE, stage="average")
     quant_bits: str = _field("int8", SCHEDULE, stage="quantize")
     compressor: str = _field("zlib", SCHEDULE, stage="quantize")
+    sliding_window_eval: int = _field(0, SCHEDULE, stage="evaluate")
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -104,6 +112,13 @@ class GPTConfig:
     def num_skips(self) -> int:
         """U-Net skip connections: one for each pair of an encoder and a decoder block."""
         return self.encoder_layers if self.unet_skips else 0
+
+    @property
+    def averaged(self) -> str:
+        """Name of the average that takes the weights' place (`trainers.averaging`), or none."""
+        if self.ema:
+            return ema(self.ema).name
+        return SWA if self.swa else ""
 
     @property
     def batch_sequences(self) -> int:
@@ -197,6 +212,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "muon_momentum_warmup_steps": (0, 10**8),
     "val_tokens": (1, 2**34),
     "val_points": (1, 10000),
+    "sliding_window_eval": (0, 131072),
 }
 
 
@@ -209,8 +225,9 @@ def _check_rules(config: GPTConfig) -> None:
         ("activation", ACTIVATIONS),
         ("quant_bits", QUANT_BITS),
         ("compressor", COMPRESSORS),
+        ("ema", (0.0, *EMA_DECAYS)),
     ):
-        known = f"{name} in {{{', '.join(levels)}}}"
+        known = f"{name} in {{{', '.join(map(str, levels))}}}"
         _require(getattr(config, name) in levels, known, config, name)
     _require(config.tied_embeddings, "tied_embeddings", config, "tied_embeddings")
     for rule, holds, names in (
@@ -233,6 +250,12 @@ def _check_rules(config: GPTConfig) -> None:
             "val_points <= iterations",
             config.val_points <= config.iterations,
             ("val_points", "iterations"),
+        ),
+        ("ema == 0 or not swa", config.ema == 0 or not config.swa, ("ema", "swa")),
+        (
+            "sliding_window_eval <= train_seq_len",
+            config.sliding_window_eval <= config.train_seq_len,
+            ("sliding_window_eval", "train_seq_len"),
         ),
     ):
         _require(holds, rule, config, *names)

@@ -104,6 +104,7 @@ class MlxEngine:
         self._micro = sequences
         self._weights: Arrays = {}
         self._state: OptimizerState = {}
+        self._averages: dict[str, Arrays] = {}
         self._hyper: Arrays = {}
         self.configure(vars(config))
 
@@ -146,6 +147,7 @@ class MlxEngine:
             names = parameter_shapes(self._config)  # in model order
             self._weights = {name: mx.array(weights[name], mx.float32) for name in names}
             self._state = optimizer_state(self._weights)
+            self._averages = {}
             mx.eval(self._weights, self._state)
 
     def step(self, tokens: Tokens, settings: StepSettings) -> float:
@@ -188,6 +190,22 @@ class MlxEngine:
     def weights(self) -> Weights:
         """Every weight by name, float32."""
         return {name: np.array(value) for name, value in self._weights.items()}
+
+    def average(self, name: str, share: float) -> None:
+        """Move the average of this name towards the weights, 1 being all the way."""
+        with self._here():
+            old = self._averages.get(name, self._weights)
+            self._averages[name] = {
+                key: value + share * (self._weights[key] - value) for key, value in old.items()
+            }
+            mx.eval(self._averages[name])
+
+    def averages(self) -> dict[str, Weights]:
+        """The averages by name, each as `weights`."""
+        return {
+            name: {key: np.array(value) for key, value in values.items()}
+            for name, values in self._averages.items()
+        }
 
     def _here(self) -> mx.StreamContext:
         """The engine's device, as a context; on any other thread than its own, a refusal."""

@@ -10,7 +10,7 @@ import contextlib
 import ctypes
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import torch
@@ -123,6 +123,7 @@ class TorchEngine:
         stream = dtype if kind == "cuda" else torch.float32
         self._model = GPT(config, dtype, stream).to(self._device)
         self._parameters: dict[str, Tensor] = dict(self._model.named_parameters())
+        self._averages: dict[str, list[Tensor]] = {}
         # bfloat16 is enough for an iteration that ends within 0.7 to 1.2 (Jordan et al. 2024).
         self._optimizer = Optimizer(self._parameters, ns_steps=config.muon_ns_steps, dtype=dtype)
         if kind == "cuda":
@@ -156,6 +157,7 @@ class TorchEngine:
         for name, parameter in self._parameters.items():
             parameter.copy_(torch.from_numpy(np.ascontiguousarray(weights[name])))
         self._optimizer.reset()
+        self._averages.clear()
 
     def step(self, tokens: Tokens, settings: StepSettings) -> float:
         """One optimizer step on the global batch (sequences, time + 1); the mean loss in nats."""
@@ -186,10 +188,23 @@ class TorchEngine:
 
     def weights(self) -> Weights:
         """Every weight by name, float32."""
-        return {
-            name: value.detach().float().cpu().numpy().copy()
-            for name, value in self._parameters.items()
-        }
+        return self._named(self._parameters.values())
+
+    @torch.no_grad()
+    def average(self, name: str, share: float) -> None:
+        """Move the average of this name towards the weights, 1 being all the way."""
+        now = list(self._parameters.values())
+        if name not in self._averages:
+            self._averages[name] = [value.detach().clone() for value in now]
+        torch._foreach_lerp_(self._averages[name], now, share)
+
+    def averages(self) -> dict[str, Weights]:
+        """The averages by name, each as `weights`."""
+        return {name: self._named(values) for name, values in self._averages.items()}
+
+    def _named(self, values: Iterable[Tensor]) -> Weights:
+        arrays = (value.detach().float().cpu().numpy().copy() for value in values)
+        return dict(zip(self._parameters, arrays, strict=True))
 
     def _padded_losses(self, tokens: Tokens) -> Tensor:
         """A short last batch is filled up on CUDA, so that no second shape is compiled."""

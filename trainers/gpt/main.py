@@ -34,12 +34,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.causal.files import InputError, atomic_path, canonical_json, read_json
+from trainers.averaging import TRACKED
 from trainers.data import Batches, DataSet, open_dataset
 from trainers.engine import Engine, StepSettings, Tokens, Weights
+from trainers.evaluation import evaluate
 from trainers.gpt.config import GPTConfig, config_values, gpt_config
 from trainers.gpt.init import initial_weights, parameter_count
 from trainers.gpt.run import batches_of, schedule_of, validation_of
-from trainers.loop import Diverged, Schedule, TrainingCurve, evaluate, train, warm_up
+from trainers.loop import Diverged, Schedule, TrainingCurve, train, warm_up
 from trainers.quantize.int8 import ArtifactError, dequantize, quantize
 
 ARTIFACT_NAME = "model.int8.zlib"
@@ -157,8 +159,11 @@ def _train_and_evaluate(job: Job, output: Path) -> None:
             batches,
             schedule,
             validation_of(config, job.data, config.val_tokens),
+            averages=[average for average in TRACKED if average.name == config.averaged],
         )
         _log_curve(curve, log)
+        if config.averaged:
+            engine.load(engine.averages()[config.averaged])
         everything = validation_of(config, job.data)
         log(f"pre_quant val_bpb:{evaluate(engine, everything).bpb:.8f}")
 
@@ -168,7 +173,7 @@ def _train_and_evaluate(job: Job, output: Path) -> None:
             with atomic_path(output / ARTIFACT_NAME) as temporary:
                 temporary.write_bytes(artifact)
         engine.load(dequantize(artifact))
-        final = evaluate(engine, everything)
+        final = evaluate(engine, validation_of(config, job.data, final=True))
         log(f"final_int8_zlib_roundtrip_exact val_loss:{final.loss:.8f} val_bpb:{final.bpb:.8f}")
 
 
@@ -236,7 +241,7 @@ def _evaluate_artifact(job: Job, artifact: Path, *, counts_code: bool) -> None:
         raise InputError(f"cannot be read: {error.strerror}", where=artifact) from error
     engine = _make_run_engine(job.config, job.backend)
     engine.load(dequantize(packed))
-    score = evaluate(engine, validation_of(job.config, job.data))
+    score = evaluate(engine, validation_of(job.config, job.data, final=True))
     result = {"val_bpb": score.bpb, "val_loss": score.loss, "bytes_model": size}
     if counts_code:
         result["bytes_code"] = Path(__file__).stat().st_size
@@ -300,6 +305,14 @@ class LoggedEngine:
     def weights(self) -> Weights:
         """As the engine's own."""
         return self._engine.weights()
+
+    def average(self, name: str, share: float) -> None:
+        """As the engine's own."""
+        self._engine.average(name, share)
+
+    def averages(self) -> dict[str, Weights]:
+        """As the engine's own."""
+        return self._engine.averages()
 
 
 def _log_curve(curve: TrainingCurve, log: RunLog) -> None:

@@ -6,8 +6,9 @@ Shared by the trainer and by the program inside a submission, so that both run t
 from __future__ import annotations
 
 from trainers.data import Batches, DataSet, token_bytes
+from trainers.evaluation import Validation
 from trainers.gpt.config import GPTConfig
-from trainers.loop import Schedule, Validation
+from trainers.loop import Schedule
 
 EVAL_BATCH_TOKENS = 65536
 
@@ -36,8 +37,15 @@ def batches_of(config: GPTConfig, data: DataSet, seed: int) -> Batches:
     )
 
 
-def validation_of(config: GPTConfig, data: DataSet, max_tokens: int | None = None) -> Validation:
-    """All validation tokens, or the first `max_tokens` in whole sequences."""
+def validation_of(
+    config: GPTConfig, data: DataSet, max_tokens: int | None = None, *, final: bool = False
+) -> Validation:
+    """All validation tokens, or the first `max_tokens` in whole sequences.
+
+    Args:
+        final: as the evaluation stage has it; otherwise sequences side by side, whatever the
+            configuration says, so that what training gave is measured alike in every run.
+    """
     seq_len = config.train_seq_len
     return Validation(
         tokens=data.val_tokens(),
@@ -45,4 +53,5 @@ def validation_of(config: GPTConfig, data: DataSet, max_tokens: int | None = Non
         seq_len=seq_len,
         batch_sequences=max(1, EVAL_BATCH_TOKENS // seq_len),
         max_sequences=None if max_tokens is None else max(1, max_tokens // seq_len),
+        stride=config.sliding_window_eval if final else 0,
     )

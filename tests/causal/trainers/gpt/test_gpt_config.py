@@ -63,7 +63,8 @@ def test_flops_of_the_baseline():
 
 
 def test_every_field_has_a_stage_and_a_role():
-    assert {item.metadata["stage"] for item in fields(GPTConfig)} == {"train", "quantize"}
+    stages = {item.metadata["stage"] for item in fields(GPTConfig)}
+    assert stages == {"train", "average", "quantize", "evaluate"}
     roles = {
         role: fields_with(role=role) for role in ("architecture", "hyperparameter", "schedule")
     }
