@@ -14,6 +14,7 @@ from scripts.causal.files import InputError
 from trainers.averaging import EMA_DECAYS, SWA, ema
 
 ACTIVATIONS = ("relu_sq", "leaky_relu_sq", "gelu", "silu", "sin", "sin_sq")
+OPTIMIZERS = ("muon", "muoneq_r", "adamw")
 QUANT_BITS = ("int8",)
 COMPRESSORS = ("zlib",)
 ARCHITECTURE, HYPERPARAMETER, SCHEDULE = "architecture", "hyperparameter", "schedule"
@@ -55,6 +56,7 @@ class GPTConfig:
     activation: str = _field("relu_sq", ARCHITECTURE)
     unet_skips: bool = _field(True, ARCHITECTURE)
     tied_embeddings: bool = _field(True, ARCHITECTURE)
+    optimizer: str = _field("muon", ARCHITECTURE)
     muon_ns_steps: int = _field(5, ARCHITECTURE)
 
     # Hyperparameters of the model and the optimizer.
@@ -226,6 +228,7 @@ def _check_rules(config: GPTConfig) -> None:
         ("quant_bits", QUANT_BITS),
         ("compressor", COMPRESSORS),
         ("ema", (0.0, *EMA_DECAYS)),
+        ("optimizer", OPTIMIZERS),
     ):
         known = f"{name} in {{{', '.join(map(str, levels))}}}"
         _require(getattr(config, name) in levels, known, config, name)

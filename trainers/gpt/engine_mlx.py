@@ -68,7 +68,14 @@ def _compiled(architecture: GPTConfig, device: str, thread: int) -> _Compiled:
         weights: Arrays, state: OptimizerState, grads: Arrays, hyper: Arrays
     ) -> tuple[Arrays, OptimizerState]:
         traces.append("update")
-        return optimizer_step(weights, state, grads, hyper, ns_steps=architecture.muon_ns_steps)
+        return optimizer_step(
+            weights,
+            state,
+            grads,
+            hyper,
+            ns_steps=architecture.muon_ns_steps,
+            rule=architecture.optimizer,
+        )
 
     def losses(weights: Arrays, hyper: Arrays, tokens: mx.array) -> mx.array:
         traces.append("losses")
@@ -146,7 +153,7 @@ class MlxEngine:
         with self._here():
             names = parameter_shapes(self._config)  # in model order
             self._weights = {name: mx.array(weights[name], mx.float32) for name in names}
-            self._state = optimizer_state(self._weights)
+            self._state = optimizer_state(self._weights, self._config.optimizer)
             self._averages = {}
             mx.eval(self._weights, self._state)
 

@@ -125,7 +125,9 @@ class TorchEngine:
         self._parameters: dict[str, Tensor] = dict(self._model.named_parameters())
         self._averages: dict[str, list[Tensor]] = {}
         # bfloat16 is enough for an iteration that ends within 0.7 to 1.2 (Jordan et al. 2024).
-        self._optimizer = Optimizer(self._parameters, ns_steps=config.muon_ns_steps, dtype=dtype)
+        self._optimizer = Optimizer(
+            self._parameters, ns_steps=config.muon_ns_steps, dtype=dtype, rule=config.optimizer
+        )
         if kind == "cuda":
             self._model.compile_regions()
         self.configure(vars(config))

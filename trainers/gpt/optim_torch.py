@@ -1,4 +1,4 @@
-"""Muon for the matrices inside the blocks, Adam for the embedding and for scales and gains."""
+"""Muon (or AdamW) for the matrices inside the blocks, Adam for embedding, scales and gains."""
 
 from __future__ import annotations
 
@@ -34,10 +34,21 @@ class Muon:
     """Nesterov momentum, each matrix's update orthogonalized (Jordan et al. 2024).
 
     Matrices that have one shape, up to transposition, go through Newton–Schulz together.
+
+    Args:
+        equal_rows: each row of an update is first brought to length 1, so that no output channel
+            is heard more than another (MuonEq-R, PR 1260).
     """
 
-    def __init__(self, parameters: Iterable[Tensor], *, ns_steps: int, dtype: torch.dtype):
-        self._ns_steps, self._dtype = ns_steps, dtype
+    def __init__(
+        self,
+        parameters: Iterable[Tensor],
+        *,
+        ns_steps: int,
+        dtype: torch.dtype,
+        equal_rows: bool = False,
+    ):
+        self._ns_steps, self._dtype, self._equal_rows = ns_steps, dtype, equal_rows
         self._parameters = list(parameters)
         self._momentum = [torch.zeros_like(parameter) for parameter in self._parameters]
         self._groups: dict[tuple[int, int], list[int]] = {}
@@ -61,6 +72,9 @@ class Muon:
         torch._foreach_mul_(self._momentum, momentum)
         torch._foreach_add_(self._momentum, grads)
         updates = torch._foreach_add(grads, self._momentum, alpha=momentum)
+        if self._equal_rows:
+            lengths = [update.norm(dim=1, keepdim=True) + NS_EPS for update in updates]
+            torch._foreach_div_(updates, lengths)
         if weight_decay:
             torch._foreach_mul_(self._parameters, 1 - lr * weight_decay)
         for members in self._groups.values():
@@ -75,7 +89,7 @@ class Muon:
 
 
 class Adam:
-    """Adam (Kingma & Ba 2015) without weight decay."""
+    """Adam (Kingma & Ba 2015); with weight decay it is AdamW (Loshchilov & Hutter 2019)."""
 
     def __init__(self, parameters: Iterable[Tensor]):
         self._parameters = list(parameters)
@@ -90,9 +104,13 @@ class Adam:
         self._steps = 0
 
     @torch.no_grad()
-    def step(self, *, lr: float, beta1: float, beta2: float, eps: float) -> None:
+    def step(
+        self, *, lr: float, beta1: float, beta2: float, eps: float, weight_decay: float = 0.0
+    ) -> None:
         """Move every parameter along its gradient."""
         self._steps += 1
+        if weight_decay:
+            torch._foreach_mul_(self._parameters, 1 - lr * weight_decay)
         grads = [_gradient(parameter) for parameter in self._parameters]
         torch._foreach_lerp_(self._mean, grads, 1 - beta1)
         torch._foreach_mul_(self._square, beta2)
@@ -106,37 +124,50 @@ class Adam:
 
 
 class Optimizer:
-    """Moves each group of a model's parameters by its own rule and learning rate."""
+    """Moves each group of a model's parameters by its own rule and learning rate.
 
-    def __init__(self, parameters: dict[str, Tensor], *, ns_steps: int, dtype: torch.dtype):
+    Args:
+        rule: for the matrices: muon, muoneq_r or adamw.
+    """
+
+    def __init__(
+        self,
+        parameters: dict[str, Tensor],
+        *,
+        ns_steps: int,
+        dtype: torch.dtype,
+        rule: str = "muon",
+    ):
         group = {
             kind: [value for name, value in parameters.items() if parameter_group(name) == kind]
             for kind in (MATRIX, EMBEDDING, SCALAR)
         }
         self._all = list(parameters.values())
-        self._muon = Muon(group[MATRIX], ns_steps=ns_steps, dtype=dtype)
+        self._matrices = (
+            Adam(group[MATRIX])
+            if rule == "adamw"
+            else Muon(group[MATRIX], ns_steps=ns_steps, dtype=dtype, equal_rows=rule == "muoneq_r")
+        )
         self._embedding, self._scalars = Adam(group[EMBEDDING]), Adam(group[SCALAR])
 
     def reset(self) -> None:
         """Forget everything that past steps left behind."""
-        for part in (self._muon, self._embedding, self._scalars):
+        for part in (self._matrices, self._embedding, self._scalars):
             part.reset()
 
     def step(self, config: GPTConfig, settings: StepSettings) -> None:
         """One step on the gradients that the parameters hold."""
         if config.grad_clip:
             self._clip(config.grad_clip)
-        scale = settings.lr_scale
-        self._muon.step(
-            lr=config.matrix_lr * scale,
-            momentum=settings.muon_momentum,
-            weight_decay=config.weight_decay,
-        )
-        for part, lr in (
-            (self._embedding, config.tied_embed_lr),
-            (self._scalars, config.scalar_lr),
-        ):
-            part.step(lr=lr * scale, beta1=config.beta1, beta2=config.beta2, eps=config.adam_eps)
+        scale, decay = settings.lr_scale, config.weight_decay
+        adam = {"beta1": config.beta1, "beta2": config.beta2, "eps": config.adam_eps}
+        lr = config.matrix_lr * scale
+        if isinstance(self._matrices, Muon):
+            self._matrices.step(lr=lr, momentum=settings.muon_momentum, weight_decay=decay)
+        else:
+            self._matrices.step(lr=lr, weight_decay=decay, **adam)
+        self._embedding.step(lr=config.tied_embed_lr * scale, **adam)
+        self._scalars.step(lr=config.scalar_lr * scale, **adam)
 
     @torch.no_grad()
     def _clip(self, limit: float) -> None:

@@ -9,6 +9,7 @@ from scripts.causal.files import InputError
 from trainers.gpt.config import (
     ACTIVATIONS,
     COMPRESSORS,
+    OPTIMIZERS,
     QUANT_BITS,
     GPTConfig,
     config_values,
@@ -50,6 +51,7 @@ def test_levels_are_levels_of_the_vocabulary():
     variables = load_variables()
     assert set(ACTIVATIONS) <= set(variables["activation"].levels)
     assert set(QUANT_BITS) <= set(variables["quant_bits"].levels)
+    assert set(OPTIMIZERS) <= set(variables["optimizer"].levels)
     assert set(COMPRESSORS) <= set(variables["compressor"].levels)
 
 
