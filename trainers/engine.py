@@ -20,10 +20,13 @@ class StepSettings:
     Attributes:
         lr_scale: factor on every learning rate (warm-up, warmdown).
         muon_momentum: momentum of this step (it warms up).
+        recurrent: depth recurrence is on, where the architecture has it. The one choice between
+            two graphs: a tensor would mean computing the repeated layers before they are wanted.
     """
 
     lr_scale: float
     muon_momentum: float
+    recurrent: bool = True
 
 
 class Engine(Protocol):

@@ -29,6 +29,7 @@ class Schedule:
         momentum_start: Muon's momentum at the first step.
         momentum_steps: steps over which it rises linearly.
         val_points: looks at the validation subset, evenly spaced, the last one at the end.
+        recurrence_start: share of the steps before depth recurrence; the last step has it always.
     """
 
     iterations: int
@@ -38,6 +39,7 @@ class Schedule:
     momentum_start: float
     momentum_steps: int
     val_points: int
+    recurrence_start: float = 0.0
 
     def settings(self, step: int) -> StepSettings:
         """Learning-rate factor and momentum of a step, counted from 0."""
@@ -48,6 +50,7 @@ class Schedule:
         return StepSettings(
             lr_scale=min(1.0, rising, falling),
             muon_momentum=(1 - warm) * self.momentum_start + warm * self.momentum,
+            recurrent=step >= min(self.recurrence_start * self.iterations, self.iterations - 1),
         )
 
     def lr_scales(self) -> list[float]:
@@ -70,12 +73,19 @@ class TrainingCurve:
     seconds: float = 0.0
 
 
-def warm_up(engine: Engine, weights: Weights, batches: Batches) -> None:
-    """Let the engine compile before the clock starts; `Engine.load` then undoes the step."""
+def warm_up(
+    engine: Engine, weights: Weights, batches: Batches, schedule: Schedule | None = None
+) -> None:
+    """Let the engine compile before the clock starts; `Engine.load` then undoes the steps.
+
+    Args:
+        schedule: of the run to come; if it switches depth recurrence on, both graphs are made.
+    """
     engine.load(weights)
     tokens = batches.batch(0)
-    engine.step(tokens, StepSettings(lr_scale=0.0, muon_momentum=0.0))
-    engine.losses(tokens)
+    for recurrent in (False, True) if schedule and schedule.recurrence_start else (True,):
+        engine.step(tokens, StepSettings(0.0, 0.0, recurrent))
+        engine.losses(tokens)
 
 
 def train(

@@ -14,6 +14,17 @@ from scripts.causal.files import InputError
 from trainers.averaging import EMA_DECAYS, SWA, ema
 
 ACTIVATIONS = ("relu_sq", "leaky_relu_sq", "gelu", "silu", "sin", "sin_sq")
+# Levels of `activation` that are MLPs of their own shape: `trainers.gpt.mlp_shapes`.
+MLP_KINDS = (
+    "swiglu",
+    "fan",
+    "dml_gated",
+    "dml_orth",
+    "fan_dml",
+    "causal_wide",
+    "dml_causal_wide",
+)
+ROPE_DIMS = ("full", "partial")
 OPTIMIZERS = ("muon", "muoneq_r", "adamw")
 QUANT_BITS = ("int8",)
 COMPRESSORS = ("zlib",)
@@ -33,6 +44,13 @@ class GPTConfig:
     "hyperparameter" reaches the compiled step as a tensor, "schedule" is read by the loop alone.
 
     Attributes:
+        bigram_hash, bigram_dim: buckets and channels of the hashed bigram table; 0 buckets: none.
+        xsa_layers: the last so many layers have exclusive self-attention.
+        value_embedding_layers: the last so many layers take the value embedding.
+        parallel_layers: the last so many layers are parallel under `parallel_residuals`.
+        recurrence_layers, recurrence_passes, recurrence_start: under `depth_recurrence` so many
+            layers in the middle run so many times, from this fraction of the training on.
+        barlow_weight: of the loss that decorrelates the paths of an MLP that has several.
         iterations: optimizer steps.
         warmup_iters: steps of linear learning-rate warm-up (upstream has none; the warm-up
             steps of its script only compile).
@@ -54,6 +72,21 @@ class GPTConfig:
     train_seq_len: int = _field(1024, ARCHITECTURE)
     train_batch_tokens: int = _field(524288, ARCHITECTURE)
     activation: str = _field("relu_sq", ARCHITECTURE)
+    bigram_hash: int = _field(0, ARCHITECTURE)
+    bigram_dim: int = _field(112, ARCHITECTURE)
+    smear_gate: bool = _field(False, ARCHITECTURE)
+    xsa_layers: int = _field(0, ARCHITECTURE)
+    value_residual: bool = _field(False, ARCHITECTURE)
+    value_embedding: bool = _field(False, ARCHITECTURE)
+    value_embedding_dim: int = _field(128, ARCHITECTURE)
+    value_embedding_layers: int = _field(2, ARCHITECTURE)
+    gated_attention: bool = _field(False, ARCHITECTURE)
+    ln_scale: bool = _field(False, ARCHITECTURE)
+    parallel_residuals: bool = _field(False, ARCHITECTURE)
+    parallel_layers: int = _field(4, ARCHITECTURE)
+    depth_recurrence: bool = _field(False, ARCHITECTURE)
+    recurrence_layers: int = _field(3, ARCHITECTURE)
+    recurrence_passes: int = _field(2, ARCHITECTURE)
     unet_skips: bool = _field(True, ARCHITECTURE)
     tied_embeddings: bool = _field(True, ARCHITECTURE)
     optimizer: str = _field("muon", ARCHITECTURE)
@@ -61,6 +94,8 @@ class GPTConfig:
 
     # Hyperparameters of the model and the optimizer.
     rope_base: float = _field(10000.0, HYPERPARAMETER)
+    rope_dims: str = _field("full", HYPERPARAMETER)
+    barlow_weight: float = _field(0.01, HYPERPARAMETER)
     logit_softcap: float = _field(30.0, HYPERPARAMETER)
     qk_gain: float = _field(1.5, HYPERPARAMETER)
     embed_init_std: float = _field(0.005, HYPERPARAMETER)
@@ -80,6 +115,7 @@ class GPTConfig:
     warmdown_iters: int = _field(1200, SCHEDULE)
     muon_momentum_warmup_start: float = _field(0.85, SCHEDULE)
     muon_momentum_warmup_steps: int = _field(500, SCHEDULE)
+    recurrence_start: float = _field(0.35, SCHEDULE)
     val_tokens: int = _field(1048576, SCHEDULE)
     val_points: int = _field(20, SCHEDULE)
 
@@ -113,7 +149,21 @@ class GPTConfig:
     @property
     def num_skips(self) -> int:
         """U-Net skip connections: one for each pair of an encoder and a decoder block."""
-        return self.encoder_layers if self.unet_skips else 0
+        return len(self.layer_order(recurrent=True)) // 2 if self.unet_skips else 0
+
+    def layer_order(self, *, recurrent: bool) -> tuple[int, ...]:
+        """The layers in the order they run: each once, or with the middle span repeated.
+
+        Args:
+            recurrent: the recurrence is switched on; without `depth_recurrence` it is nothing.
+        """
+        layers = tuple(range(self.num_layers))
+        if not (recurrent and self.depth_recurrence):
+            return layers
+        span = min(self.recurrence_layers, self.num_layers)
+        first = (self.num_layers - span) // 2
+        again = layers[first : first + span] * self.recurrence_passes
+        return layers[:first] + again + layers[first + span :]
 
     @property
     def averaged(self) -> str:
@@ -191,6 +241,16 @@ _RANGES: dict[str, tuple[float, float]] = {
     "num_heads": (1, 256),
     "num_kv_heads": (1, 256),
     "vocab_size": (2, 65536),
+    "bigram_hash": (0, 2**22),
+    "bigram_dim": (1, 16384),
+    "xsa_layers": (0, 256),
+    "value_embedding_dim": (1, 16384),
+    "value_embedding_layers": (1, 256),
+    "parallel_layers": (1, 256),
+    "recurrence_layers": (1, 256),
+    "recurrence_passes": (2, 16),
+    "recurrence_start": (0, 0.9),
+    "barlow_weight": (0, 1e3),
     "train_seq_len": (1, 131072),
     "train_batch_tokens": (1, 2**26),
     "muon_ns_steps": (1, 20),
@@ -224,7 +284,8 @@ def _check_rules(config: GPTConfig) -> None:
             low <= getattr(config, name) <= high, f"{low:g} <= {name} <= {high:g}", config, name
         )
     for name, levels in (
-        ("activation", ACTIVATIONS),
+        ("activation", (*ACTIVATIONS, *MLP_KINDS)),
+        ("rope_dims", ROPE_DIMS),
         ("quant_bits", QUANT_BITS),
         ("compressor", COMPRESSORS),
         ("ema", (0.0, *EMA_DECAYS)),
@@ -248,6 +309,16 @@ def _check_rules(config: GPTConfig) -> None:
             "train_batch_tokens % train_seq_len == 0",
             config.train_batch_tokens % config.train_seq_len == 0,
             ("train_batch_tokens", "train_seq_len"),
+        ),
+        (
+            "xsa_layers <= num_layers",
+            config.xsa_layers <= config.num_layers,
+            ("xsa_layers", "num_layers"),
+        ),
+        (
+            "bigram_hash != 1",  # one bucket is for the first position alone
+            config.bigram_hash != 1,
+            ("bigram_hash",),
         ),
         (
             "val_points <= iterations",

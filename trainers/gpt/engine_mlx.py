@@ -24,7 +24,8 @@ from scripts.causal.files import InputError
 from trainers.engine import StepSettings, Tokens, Weights
 from trainers.gpt.config import GPTConfig, fields_with, gpt_config
 from trainers.gpt.init import parameter_shapes, require_fit, rotary_table
-from trainers.gpt.model_mlx import Arrays, token_losses
+from trainers.gpt.kernels_mlx import Arrays
+from trainers.gpt.model_mlx import token_losses, training_loss
 from trainers.gpt.optim_mlx import OptimizerState, optimizer_state, optimizer_step
 
 MLX_BACKENDS = ("mlx-gpu-float32", "mlx-cpu-float32")
@@ -44,9 +45,9 @@ def mlx_backends() -> list[str]:
 class _Compiled:
     """The compiled functions of one architecture; `traces` grows by one line for every trace."""
 
-    gradient: Callable[[Arrays, Arrays, mx.array], tuple[mx.array, Arrays]]
+    gradient: Callable[[Arrays, Arrays, mx.array, bool], tuple[mx.array, Arrays]]
     update: Callable[[Arrays, OptimizerState, Arrays, Arrays], tuple[Arrays, OptimizerState]]
-    losses: Callable[[Arrays, Arrays, mx.array], mx.array]
+    losses: Callable[[Arrays, Arrays, mx.array, bool], mx.array]
     traces: list[str]
 
 
@@ -55,11 +56,15 @@ def _compiled(architecture: GPTConfig, device: str, thread: int) -> _Compiled:
     """Compile an architecture, once per device and thread, for the life of the process."""
     traces: list[str] = []
 
-    def gradient(weights: Arrays, hyper: Arrays, tokens: mx.array) -> tuple[mx.array, Arrays]:
+    # The only plain value among the inputs, `recurrent`, has a graph for each of its two values.
+    def gradient(
+        weights: Arrays, hyper: Arrays, tokens: mx.array, recurrent: bool
+    ) -> tuple[mx.array, Arrays]:
         traces.append("gradient")
 
         def loss(weights: Arrays) -> mx.array:
-            return hyper["share"] * token_losses(architecture, weights, hyper, tokens).mean()
+            value = training_loss(architecture, weights, hyper, tokens, recurrent=recurrent)
+            return hyper["share"] * value
 
         value, grads = mx.value_and_grad(loss)(weights)
         return value, grads
@@ -77,9 +82,9 @@ def _compiled(architecture: GPTConfig, device: str, thread: int) -> _Compiled:
             rule=architecture.optimizer,
         )
 
-    def losses(weights: Arrays, hyper: Arrays, tokens: mx.array) -> mx.array:
+    def losses(weights: Arrays, hyper: Arrays, tokens: mx.array, recurrent: bool) -> mx.array:
         traces.append("losses")
-        return token_losses(architecture, weights, hyper, tokens)
+        return token_losses(architecture, weights, hyper, tokens, recurrent=recurrent)
 
     return _Compiled(mx.compile(gradient), mx.compile(update), mx.compile(losses), traces)
 
@@ -112,6 +117,7 @@ class MlxEngine:
         self._weights: Arrays = {}
         self._state: OptimizerState = {}
         self._averages: dict[str, Arrays] = {}
+        self._recurrent = False  # as the last step had it; loaded weights are finished ones
         self._hyper: Arrays = {}
         self.configure(vars(config))
 
@@ -138,6 +144,7 @@ class MlxEngine:
             cos, sin = rotary_table(new)
             self._hyper = {
                 "softcap": mx.array(new.logit_softcap),
+                "barlow_weight": mx.array(new.barlow_weight),
                 "cos": mx.array(cos),
                 "sin": mx.array(sin),
                 **{name: mx.array(getattr(new, name)) for name in _SCALARS},
@@ -155,10 +162,12 @@ class MlxEngine:
             self._weights = {name: mx.array(weights[name], mx.float32) for name in names}
             self._state = optimizer_state(self._weights, self._config.optimizer)
             self._averages = {}
+            self._recurrent = self._config.depth_recurrence
             mx.eval(self._weights, self._state)
 
     def step(self, tokens: Tokens, settings: StepSettings) -> float:
         """One optimizer step on tokens (sequences, time + 1); returns the mean loss in nats."""
+        self._recurrent = settings.recurrent and self._config.depth_recurrence
         with self._here():
             hyper = self._hyper | {
                 name: mx.array(getattr(self._config, name) * settings.lr_scale) for name in _RATES
@@ -170,7 +179,7 @@ class MlxEngine:
                 part = tokens[start : start + self._micro]
                 hyper["share"] = mx.array(len(part) / len(tokens))
                 loss, more = self._functions.gradient(
-                    self._weights, hyper, mx.array(part.astype(np.int32))
+                    self._weights, hyper, mx.array(part.astype(np.int32)), self._recurrent
                 )
                 grads = {name: grads[name] + more[name] for name in grads} or more
                 mx.eval(loss, grads)  # now, so that no two parts lie in memory
@@ -190,7 +199,9 @@ class MlxEngine:
                 # A short last part is filled up, so that no second shape is traced.
                 full = np.zeros((self._micro, tokens.shape[1]), dtype=np.int32)
                 full[: len(part)] = part
-                values = self._functions.losses(self._weights, self._hyper, mx.array(full))
+                values = self._functions.losses(
+                    self._weights, self._hyper, mx.array(full), self._recurrent
+                )
                 out[start : start + len(part)] = np.array(values)[: len(part)]
         return out
 

@@ -124,6 +124,7 @@ class TorchEngine:
         self._model = GPT(config, dtype, stream).to(self._device)
         self._parameters: dict[str, Tensor] = dict(self._model.named_parameters())
         self._averages: dict[str, list[Tensor]] = {}
+        self._recurrent = True  # as the last step had it; loaded weights are finished ones
         # bfloat16 is enough for an iteration that ends within 0.7 to 1.2 (Jordan et al. 2024).
         self._optimizer = Optimizer(
             self._parameters, ns_steps=config.muon_ns_steps, dtype=dtype, rule=config.optimizer
@@ -160,15 +161,17 @@ class TorchEngine:
             parameter.copy_(torch.from_numpy(np.ascontiguousarray(weights[name])))
         self._optimizer.reset()
         self._averages.clear()
+        self._recurrent = True
 
     def step(self, tokens: Tokens, settings: StepSettings) -> float:
         """One optimizer step on the global batch (sequences, time + 1); the mean loss in nats."""
+        self._recurrent = settings.recurrent
         mine = self._to_device(np.array_split(tokens, self._world)[self._rank])
         for parameter in self._parameters.values():
             parameter.grad = None
         total = torch.zeros((), device=self._device)
         for part in torch.split(mine, self._micro):
-            loss = self._model(part) * (len(part) / len(tokens))
+            loss = self._model(part, self._recurrent) * (len(part) / len(tokens))
             loss.backward()
             total += loss.detach()
         if self._world > 1:
@@ -215,7 +218,7 @@ class TorchEngine:
             tokens = np.concatenate(
                 [tokens, np.zeros_like(tokens, shape=(self._micro - count, tokens.shape[1]))]
             )
-        return self._model.losses(self._to_device(tokens))[:count]
+        return self._model.losses(self._to_device(tokens), self._recurrent)[:count]
 
     def _to_device(self, tokens: Tokens) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(tokens)).to(self._device, non_blocking=True)

@@ -148,7 +148,7 @@ def _train_and_evaluate(job: Job, output: Path) -> None:
     with _open_log(output, job.seed) as file:
         log = RunLog(file)
         log.head(job)
-        warm_up(engine, weights, batches)
+        warm_up(engine, weights, batches, schedule)
         if cap is not None:
             steps = _steps_within(cap, engine, batches, schedule)
             schedule = dataclasses.replace(schedule, iterations=steps)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import mlx.core as mx
 
 from trainers.gpt.init import EMBEDDING, MATRIX, SCALAR, parameter_group
-from trainers.gpt.model_mlx import Arrays
+from trainers.gpt.kernels_mlx import Arrays
 
 OptimizerState = dict[str, Arrays]
 NS_COEFFICIENTS = (3.4445, -4.7750, 2.0315)

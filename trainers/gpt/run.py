@@ -23,6 +23,7 @@ def schedule_of(config: GPTConfig) -> Schedule:
         momentum_start=config.muon_momentum_warmup_start,
         momentum_steps=config.muon_momentum_warmup_steps,
         val_points=config.val_points,
+        recurrence_start=config.recurrence_start if config.depth_recurrence else 0.0,
     )
 
 

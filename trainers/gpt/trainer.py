@@ -47,17 +47,29 @@ _SHARED_MODULES = (
     "trainers.averaging",
     "trainers.evaluation",
     "trainers.gpt.config",
+    "trainers.gpt.mlp_shapes",
     "trainers.gpt.init",
 )
 _ENGINE_MODULES = {
     "torch": (
         "trainers.gpt.kernels_torch",
         "trainers.gpt.loss_torch",
+        "trainers.gpt.attention_torch",
+        "trainers.gpt.embedding_torch",
+        "trainers.gpt.mlp_torch",
         "trainers.gpt.model_torch",
         "trainers.gpt.optim_torch",
         "trainers.gpt.engine_torch",
     ),
-    "mlx": ("trainers.gpt.model_mlx", "trainers.gpt.optim_mlx", "trainers.gpt.engine_mlx"),
+    "mlx": (
+        "trainers.gpt.kernels_mlx",
+        "trainers.gpt.attention_mlx",
+        "trainers.gpt.embedding_mlx",
+        "trainers.gpt.mlp_mlx",
+        "trainers.gpt.model_mlx",
+        "trainers.gpt.optim_mlx",
+        "trainers.gpt.engine_mlx",
+    ),
 }
 _QUANTIZE_MODULES = ("trainers.quantize.int8",)
 
@@ -73,9 +85,9 @@ class GptTrainer:
     def resolve(self, scale: str, overrides: Config) -> dict[str, ConfigValue]:
         """The complete configuration at a scale, with the overrides on top.
 
-        Three fields are fitted: model_dim goes to the nearest multiple of 2 · num_heads (a head
-        has an even number of channels), val_points to at most iterations, and the stride of a
-        sliding window to at most half the sequence.
+        Four fields are fitted: model_dim goes to the nearest multiple of 2 · num_heads (a head
+        has an even number of channels), val_points to at most iterations, the stride of a
+        sliding window to at most half the sequence, and xsa_layers to at most num_layers.
 
         Raises:
             InputError: unknown scale or field, a value out of its range, or fields at odds.
@@ -87,6 +99,9 @@ class GptTrainer:
         if _is_number(dim) and _is_number(heads) and heads >= 1:
             unit = 2 * int(heads)
             wanted["model_dim"] = max(1, int(dim / unit + 0.5)) * unit
+        exclusive, layers = wanted["xsa_layers"], wanted["num_layers"]
+        if _is_number(exclusive) and _is_number(layers):
+            wanted["xsa_layers"] = min(exclusive, layers)
         points, iterations = wanted["val_points"], wanted["iterations"]
         stride, seq_len = wanted["sliding_window_eval"], wanted["train_seq_len"]
         if _is_number(stride) and _is_number(seq_len) and stride:
@@ -200,7 +215,7 @@ class GptTrainer:
         batches = batches_of(config, data, spec.seed)
         engine, is_new = self._engine(config, spec.backend)
         if is_new:
-            warm_up(engine, weights, batches)
+            warm_up(engine, weights, batches, schedule_of(config))
         curve = train(
             engine,
             weights,

@@ -9,8 +9,10 @@ from scripts.causal.files import InputError
 from trainers.gpt.config import (
     ACTIVATIONS,
     COMPRESSORS,
+    MLP_KINDS,
     OPTIMIZERS,
     QUANT_BITS,
+    ROPE_DIMS,
     GPTConfig,
     config_values,
     fields_with,
@@ -36,6 +38,14 @@ def test_fields_outside_the_vocabulary_are_the_known_ones():
         "muon_momentum_warmup_start",
         "muon_momentum_warmup_steps",
         "muon_ns_steps",
+        "bigram_dim",
+        "value_embedding_dim",
+        "value_embedding_layers",
+        "parallel_layers",
+        "recurrence_layers",
+        "recurrence_passes",
+        "recurrence_start",
+        "barlow_weight",
         "tied_embed_lr",
         "scalar_lr",
         "beta1",
@@ -49,7 +59,8 @@ def test_fields_outside_the_vocabulary_are_the_known_ones():
 
 def test_levels_are_levels_of_the_vocabulary():
     variables = load_variables()
-    assert set(ACTIVATIONS) <= set(variables["activation"].levels)
+    assert {*ACTIVATIONS, *MLP_KINDS} <= set(variables["activation"].levels)
+    assert set(ROPE_DIMS) == set(variables["rope_dims"].levels)
     assert set(QUANT_BITS) <= set(variables["quant_bits"].levels)
     assert set(OPTIMIZERS) <= set(variables["optimizer"].levels)
     assert set(COMPRESSORS) <= set(variables["compressor"].levels)
@@ -87,7 +98,10 @@ def test_every_field_has_a_stage_and_a_role():
             {"model_dim": 520},
             "`model_dim % (2 * num_heads) == 0` must hold, but got model_dim=520, num_heads=8",
         ),
-        ({"activation": "swiglu"}, "got activation='swiglu'"),
+        ({"activation": "reglu"}, "got activation='reglu'"),
+        ({"xsa_layers": 10}, "`xsa_layers <= num_layers` must hold"),
+        ({"bigram_hash": 1}, "`bigram_hash != 1` must hold"),
+        ({"rope_dims": "half"}, "`rope_dims in {full, partial}` must hold"),
         ({"tied_embeddings": False}, "`tied_embeddings` must hold"),
         ({"train_seq_len": 1000}, "`train_batch_tokens % train_seq_len == 0` must hold"),
         ({"num_layers": 0}, "`1 <= num_layers <= 256` must hold, but got num_layers=0"),
