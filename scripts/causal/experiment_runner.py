@@ -104,7 +104,8 @@ def _runs(
     found = {key: read_chain(trainer, spec, ledger) for key, spec in specs.items()}
     runs = {key: run for key, run in found.items() if run is not None}
     missing = {key: spec for key, spec in specs.items() if key not in runs}
-    cost = {key: run_flops(trainer, spec.config) for key, spec in missing.items()}
+    # A trainer that cannot tell FLOPs runs for a fixed time: its runs cost the same.
+    cost = {key: run_flops(trainer, spec.config) or 1.0 for key, spec in missing.items()}
     done = dict.fromkeys(missing, 0.0)
 
     def show(key: str, fraction: float) -> None:

@@ -148,8 +148,8 @@ def specs_of(contrast: Contrast, seed: int, platform: Platform) -> tuple[RunSpec
 
 
 def run_flops(trainer: Trainer, config: Config) -> float:
-    """Training FLOPs of one run of a configuration."""
-    return trainer.flops_per_step(config) * float(config[STEPS])
+    """Training FLOPs of one run of a configuration; 0 where the trainer cannot tell."""
+    return trainer.flops_per_step(config) * float(config.get(STEPS, 0))
 
 
 def first_difference(trainer: Trainer, control: RunSpec, treatment: RunSpec) -> StageKind | None:
@@ -214,6 +214,10 @@ def _match_flops(
     intervention: Intervention,
 ) -> dict[str, Value]:
     ours, theirs = trainer.flops_per_step(control), trainer.flops_per_step(treatment)
+    if not ours or not theirs:
+        raise InputError(
+            f"trainer {trainer.name!r} cannot tell the FLOPs of a step", mend="match by steps"
+        )
     budget = int(control[STEPS])
     if treatment[STEPS] != budget:
         raise InputError(
