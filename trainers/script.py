@@ -9,10 +9,8 @@ run is one stage, keyed by the script's content, what the environment says, seed
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 import time
-from collections.abc import Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,7 +35,7 @@ from trainers.script_env import (
     unread,
 )
 from trainers.script_log import LOG_FORMAT, RunLog
-from trainers.script_process import Limits, watch
+from trainers.script_process import Limits, command_line, keep_small_files, watch
 from trainers.script_source import content_hash, imported, read_source
 
 CAP = "MAX_WALLCLOCK_SECONDS"
@@ -45,8 +43,8 @@ CAP_SECONDS = 600.0  # the competition's, for training; evaluation may take as l
 GRACE_SECONDS = 1800.0  # start-up and compiling, quantization, evaluation
 SILENCE_SECONDS = 900.0  # the slowest records evaluate for ten minutes without a word
 LOG_FILE, SOURCE_FILE = "console.log", "train_gpt.py"
+RUN_ID = "run"  # scripts name their log files by it
 MAX_LOG_BYTES = 16 * 1024 * 1024
-MAX_KEPT_BYTES = 16_000_000  # a submission's cap: whatever is larger is no artifact
 DEFAULT_DATA = "data/datasets"  # the competition's layout, below the script's folder or this one
 SCALES: dict[str, dict[str, ConfigValue]] = {
     "record": {CAP: CAP_SECONDS},
@@ -169,7 +167,19 @@ class ScriptTrainer:
 
     def environment(self, config: Config, seed: int) -> dict[str, str]:
         """What the environment says of a run, without the paths of its data."""
-        return {**environment(self.settings(), config), "SEED": str(seed)}
+        return {**environment(self.settings(), config), "SEED": str(seed), "RUN_ID": RUN_ID}
+
+    def paths(self, data: str) -> dict[str, str]:
+        """What the environment says of a data set.
+
+        Raises:
+            InputError: it cannot be opened.
+        """
+        opened = _dataset(data)
+        return {
+            "DATA_PATH": str(opened.folder.absolute()),
+            "TOKENIZER_PATH": str(opened.tokenizer.absolute()),
+        }
 
     def execute(
         self,
@@ -191,7 +201,11 @@ class ScriptTrainer:
         log, started = RunLog(), time.monotonic()
         write_text(output / SOURCE_FILE, read_source(self.script))
         with (output / LOG_FILE).open("w", encoding="utf-8") as file:
-            said = {**self._paths(spec), **self.environment(spec.config, spec.seed)}
+            said = {
+                **self.paths(spec.data),
+                "RUN_ID": RUN_ID,
+                **self.environment(spec.config, spec.seed),
+            }
             command = self.command(spec.backend)
             print(command_line(said, command), file=file)
             written = 0
@@ -213,7 +227,7 @@ class ScriptTrainer:
                 hear=hear,
             )
         result = log.result(time.monotonic() - started, _cap(spec.config))
-        _keep_small_files(output)
+        keep_small_files(output)
         return result
 
     def flops_per_step(self, config: Config) -> float:
@@ -228,14 +242,6 @@ class ScriptTrainer:
         """None of this project's: the script is complete in itself."""
         return ()
 
-    def _paths(self, spec: RunSpec) -> dict[str, str]:
-        data = _dataset(spec.data)
-        return {
-            "DATA_PATH": str(data.folder.absolute()),
-            "TOKENIZER_PATH": str(data.tokenizer.absolute()),
-            "RUN_ID": "run",
-        }
-
     def _inherited(self) -> dict[str, str]:
         """This process's environment without what would tell the script something unrecorded."""
         ours = {known.env for known in self.settings().values()} | (
@@ -243,11 +249,6 @@ class ScriptTrainer:
         )
         kept = {name: value for name, value in os.environ.items() if name not in ours}
         return {**kept, "PYTHONUNBUFFERED": "1"}
-
-
-def command_line(said: Config, command: Sequence[str]) -> str:
-    """A command with what the environment says, to be pasted into a shell."""
-    return shlex.join([*(f"{name}={value}" for name, value in said.items()), *command])
 
 
 def _parts(backend: str) -> tuple[str, str, int]:
@@ -272,13 +273,6 @@ def _cap(config: Config) -> float | None:
 def _done(log: RunLog, cap: float) -> float:
     by_steps = log.step / log.steps if log.steps else 0.0
     return min(1.0, max(by_steps, (log.train_seconds or 0.0) / cap))
-
-
-def _keep_small_files(folder: Path) -> None:
-    """Remove what is no artifact: raw weights above a submission's size, links."""
-    for path in folder.rglob("*"):
-        if path.is_symlink() or (path.is_file() and path.stat().st_size > MAX_KEPT_BYTES):
-            path.unlink()
 
 
 @cache

@@ -7,6 +7,7 @@ change nothing, silently, and a contrast would become an A/A test: so only what 
 from __future__ import annotations
 
 import ast
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ RESERVED = frozenset(
     )
 )
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 Kind = Literal["bool", "int", "float", "text"]
 
 
@@ -220,7 +222,7 @@ def _read(
     """Yield the variable that an expression reads, with its literal default."""
     if isinstance(node, ast.Call) and node.args:
         own = isinstance(node.func, ast.Name) and node.func.id in readers
-        if (own or _is_get(node.func)) and (name := _string(node.args[0])):
+        if (own or _is_get(node.func)) and (name := _name(node.args[0])):
             typed = readers[node.func.id] if own and isinstance(node.func, ast.Name) else None
             literal = _literal(node.args[1]) if len(node.args) > 1 else None
             yield name, literal, typed or _kind_of(literal)
@@ -228,7 +230,7 @@ def _read(
         isinstance(node, ast.Subscript)
         and isinstance(node.ctx, ast.Load)
         and _dotted(node.value) == "os.environ"
-        and (name := _string(node.slice))
+        and (name := _name(node.slice))
     ):
         yield name, None, None
 
@@ -244,8 +246,10 @@ def _dotted(node: ast.expr) -> str:
     return ".".join([node.id, *names]) if isinstance(node, ast.Name) else ""
 
 
-def _string(node: ast.expr) -> str | None:
-    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
+def _name(node: ast.expr) -> str | None:
+    """A literal that can be the name of a variable, and nothing else a shell might take."""
+    literal = node.value if isinstance(node, ast.Constant) else None
+    return literal if isinstance(literal, str) and _NAME.fullmatch(literal) else None
 
 
 def _literal(node: ast.expr) -> ConfigValue | None:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import selectors
+import shlex
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from trainers.api import RunFailed
 MAX_LINE_BYTES = 4096
 TAIL_LINES = 200
 MAX_REASON = 300
+MAX_KEPT_BYTES = 16_000_000  # a submission's cap: whatever is larger is no artifact
 READ_BYTES = 1 << 16
 CLOSE_SECONDS = 20.0
 GUARD = Path(__file__).with_name("script_guard.py")
@@ -169,3 +171,15 @@ def printable(line: str) -> str:
     text = "".join(mark if mark.isprintable() else " " for mark in line[: 2 * MAX_REASON])
     text = " ".join(text.split())
     return text if len(text) <= MAX_REASON else f"{text[:MAX_REASON]}…"
+
+
+def command_line(said: Mapping[str, str], command: Sequence[str]) -> str:
+    """A command with what the environment says, to be pasted into a shell."""
+    return " ".join([*(f"{k}={shlex.quote(v)}" for k, v in said.items()), shlex.join(command)])
+
+
+def keep_small_files(folder: Path) -> None:
+    """Remove what is no artifact: raw weights above a submission's size, links."""
+    for path in folder.rglob("*"):
+        if path.is_symlink() or (path.is_file() and path.stat().st_size > MAX_KEPT_BYTES):
+            path.unlink()

@@ -55,6 +55,8 @@ from scripts.causal.statistical_analysis import (
 )
 from scripts.causal.submission.referee import RefereeError
 from scripts.causal.submission_assembly import assemble, confirmed_effects
+from scripts.causal.validate_at_scale import SEEDS as VALIDATION_SEEDS
+from scripts.causal.validate_at_scale import main as validate_at_scale
 from trainers.api import Trainer, load_trainer
 from trainers.data import open_dataset
 from trainers.keys import code_version
@@ -433,11 +435,39 @@ def main(
     workers: Annotated[int | None, typer.Option(help="worker processes", min=0)] = None,
     cooldown: Annotated[float, typer.Option(min=0, help="seconds of rest between runs")] = 0.0,
     ledger: Annotated[str | None, typer.Option(help="path or database URL")] = None,
+    validate: Annotated[
+        bool, typer.Option("--validate", help="run what the campaign confirmed at full scale")
+    ] = False,
+    script: Annotated[Path | None, typer.Option(help="--validate: a train_gpt.py")] = None,
+    record: Annotated[
+        str | None, typer.Option(help="--validate: bpb or id to beat (default: the best)")
+    ] = None,
+    validation_seeds: Annotated[
+        str, typer.Option(help="--validate: three or more fresh seeds")
+    ] = VALIDATION_SEEDS,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="print the plan and cost")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="print nothing but errors")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print the results as JSON")] = False,
 ) -> None:
     """Run the whole campaign: README claims in, tested effects and a verified submission out."""
+    if validate:
+        if resume_from is None and name is None:
+            raise InputError("needs a campaign", where="--validate", mend="give --resume-from")
+        if script is None:
+            raise InputError("needs a training script", where="--validate", mend="give --script")
+        validate_at_scale(
+            campaign=resume_from or output / str(name),
+            script=script,
+            data=data,
+            record=record,
+            validation_seeds=validation_seeds,
+            platform=platform,
+            ledger=ledger,
+            dry_run=dry_run,
+            quiet=quiet,
+            as_json=as_json,
+        )
+        return
     trainer = load_trainer("gpt")
     if resume_from is not None:
         plan, folder = resume(resume_from), resume_from

@@ -117,9 +117,14 @@ def full_scale_limits(
     if campaign.plan is not None:
         setting.append(f"scale “{campaign.plan.scale}”")
     at = f" ({', '.join(setting)})" if setting else ""
+    there = (
+        "nothing here was measured there"
+        if campaign.validation is None
+        else "what was tried towards that stands under “At full scale”"
+    )
     lines = [
         f"A verdict holds where it was measured{at}. The competition trains about 17 million "
-        "parameters for ten minutes on eight H100 GPUs; nothing here was measured there. "
+        f"parameters for ten minutes on eight H100 GPUs; {there}. "
         "An effect can shrink, vanish or change its sign on the way."
     ]
     found = ("confirmed_better", "confirmed_worse", "equivalent")
