@@ -14,7 +14,7 @@ def test_the_shipped_catalog_holds_the_promised_interventions():
     by_variable = {}
     for intervention in catalog.values():
         by_variable.setdefault(intervention.variable, []).append(intervention)
-    assert len(by_variable["activation"]) == 5
+    assert len(by_variable["activation"]) == 13
     for variable in ("logit_softcap", "model_dim", "num_layers", "num_kv_heads", "muon_momentum"):
         assert len(by_variable[variable]) >= 2
     assert len(by_variable["mlp_mult"]) == 3
