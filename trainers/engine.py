@@ -55,6 +55,15 @@ class Engine(Protocol):
         """Every weight by name, float32."""
         ...
 
+    def gradient(self, tokens: Tokens, shares: NDArray[np.float32]) -> Weights:
+        """The gradient by every weight of Σ shares · losses / Σ shares, by name.
+
+        Args:
+            tokens: shape (sequences, time + 1).
+            shares: how much each target counts, shape (sequences, time).
+        """
+        ...
+
     def average(self, name: str, share: float) -> None:
         """Move the average of this name towards the weights, 1 being all the way.
 

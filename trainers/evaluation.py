@@ -56,16 +56,15 @@ class Tally:
         validation: Validation,
         rows: NDArray[np.int64],
         losses: NDArray[np.float32],
-        last: NDArray[np.int64] | None = None,
+        scored: NDArray[np.bool_] | None = None,
     ) -> None:
         """Count the losses of sequences: rows (n, time + 1), losses (n, time).
 
         Args:
-            last: how many targets at the end of each row count, shape (n,); None for all.
+            scored: which targets count, shape (n, time); None for all.
         """
         counts = validation.table.count_bytes(rows[:, :-1], rows[:, 1:])
-        if last is not None:
-            scored = np.arange(losses.shape[1])[::-1] < last[:, None]
+        if scored is not None:
             losses, counts = losses[scored], counts[scored]
         self.nats += float(losses.sum(dtype=np.float64))
         self.byte_count += int(counts.sum())
@@ -82,8 +81,8 @@ def evaluate(
 ) -> Score:
     """Score the targets of whole sequences, with or without a sliding window the same ones."""
     tally = Tally()
-    for rows, last in scored_windows(validation):
-        tally.add(validation, rows, engine.losses(rows), last)
+    for rows, scored in scored_windows(validation):
+        tally.add(validation, rows, engine.losses(rows), scored)
         if progress is not None:
             progress(min(1.0, tally.targets / len(validation.tokens)))
     return tally.score()
@@ -91,8 +90,8 @@ def evaluate(
 
 def scored_windows(
     validation: Validation,
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64] | None]]:
-    """Sequences (n, seq_len + 1) in order, and how many targets at each one's end to score (n,).
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.bool_] | None]]:
+    """Sequences (n, seq_len + 1) in order, and which of their targets to score (n, seq_len).
 
     Raises:
         InputError: the tokens fill no sequence.
@@ -112,7 +111,7 @@ def scored_windows(
         here = slice(start, start + validation.batch_sequences)
         first = ends[here] - validation.seq_len
         rows = validation.tokens[first[:, None] + np.arange(validation.seq_len + 1)]
-        yield rows.astype(np.int64), last[here]
+        yield rows.astype(np.int64), np.arange(validation.seq_len)[::-1] < last[here, None]
 
 
 def target_count(validation: Validation) -> int:

@@ -25,6 +25,7 @@ MLP_KINDS = (
     "dml_causal_wide",
 )
 ROPE_DIMS = ("full", "partial")
+TTT = ("none", "score_first", "lora")
 OPTIMIZERS = ("muon", "muoneq_r", "adamw")
 QUANT_BITS = ("int8",)
 COMPRESSORS = ("zlib",)
@@ -60,6 +61,8 @@ class GPTConfig:
             EMA_DECAYS; 0 for none.
         swa: the mean of checkpoints late in the warmdown takes the weights' place.
         sliding_window_eval: stride in tokens; 0 for sequences side by side.
+        ttt: how the model goes on learning from text it has scored (`trainers.adaptation`), with
+            the settings ttt_… for score_first and lora_… for lora.
     """
 
     # Architecture (equal architectures share one engine and its compiled step).
@@ -125,6 +128,13 @@ class GPTConfig:
     quant_bits: str = _field("int8", SCHEDULE, stage="quantize")
     compressor: str = _field("zlib", SCHEDULE, stage="quantize")
     sliding_window_eval: int = _field(0, SCHEDULE, stage="evaluate")
+    ttt: str = _field("none", SCHEDULE, stage="evaluate")
+    ttt_lr: float = _field(0.002, SCHEDULE, stage="evaluate")
+    ttt_epochs: int = _field(3, SCHEDULE, stage="evaluate")
+    ttt_chunk_tokens: int = _field(32768, SCHEDULE, stage="evaluate")
+    lora_lr: float = _field(0.01, SCHEDULE, stage="evaluate")
+    lora_rank: int = _field(8, SCHEDULE, stage="evaluate")
+    lora_chunk_tokens: int = _field(256, SCHEDULE, stage="evaluate")
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -275,6 +285,12 @@ _RANGES: dict[str, tuple[float, float]] = {
     "val_tokens": (1, 2**34),
     "val_points": (1, 10000),
     "sliding_window_eval": (0, 131072),
+    "ttt_lr": (0, 10),
+    "ttt_epochs": (1, 100),
+    "ttt_chunk_tokens": (1, 2**34),
+    "lora_lr": (0, 10),
+    "lora_rank": (1, 1024),
+    "lora_chunk_tokens": (1, 131072),
 }
 
 
@@ -290,6 +306,7 @@ def _check_rules(config: GPTConfig) -> None:
         ("compressor", COMPRESSORS),
         ("ema", (0.0, *EMA_DECAYS)),
         ("optimizer", OPTIMIZERS),
+        ("ttt", TTT),
     ):
         known = f"{name} in {{{', '.join(map(str, levels))}}}"
         _require(getattr(config, name) in levels, known, config, name)
@@ -326,6 +343,11 @@ def _check_rules(config: GPTConfig) -> None:
             ("val_points", "iterations"),
         ),
         ("ema == 0 or not swa", config.ema == 0 or not config.swa, ("ema", "swa")),
+        (
+            "ttt != lora or not sliding_window_eval",  # its windows follow the documents
+            config.ttt != "lora" or not config.sliding_window_eval,
+            ("ttt", "sliding_window_eval"),
+        ),
         (
             "sliding_window_eval <= train_seq_len",
             config.sliding_window_eval <= config.train_seq_len,

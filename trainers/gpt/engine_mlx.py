@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import mlx.core as mx
 import numpy as np
@@ -48,6 +49,7 @@ class _Compiled:
     gradient: Callable[[Arrays, Arrays, mx.array, bool], tuple[mx.array, Arrays]]
     update: Callable[[Arrays, OptimizerState, Arrays, Arrays], tuple[Arrays, OptimizerState]]
     losses: Callable[[Arrays, Arrays, mx.array, bool], mx.array]
+    weighted: Callable[[Arrays, Arrays, mx.array, mx.array], Arrays]
     traces: list[str]
 
 
@@ -86,7 +88,22 @@ def _compiled(architecture: GPTConfig, device: str, thread: int) -> _Compiled:
         traces.append("losses")
         return token_losses(architecture, weights, hyper, tokens, recurrent=recurrent)
 
-    return _Compiled(mx.compile(gradient), mx.compile(update), mx.compile(losses), traces)
+    def weighted(weights: Arrays, hyper: Arrays, tokens: mx.array, shares: mx.array) -> Arrays:
+        traces.append("weighted")
+
+        def loss(weights: Arrays) -> mx.array:
+            return (shares * token_losses(architecture, weights, hyper, tokens)).sum()
+
+        _, grads = mx.value_and_grad(loss)(weights)
+        return dict(grads)
+
+    return _Compiled(
+        gradient=mx.compile(gradient),
+        update=mx.compile(update),
+        losses=mx.compile(losses),
+        weighted=mx.compile(weighted),
+        traces=traces,
+    )
 
 
 class MlxEngine:
@@ -196,11 +213,8 @@ class MlxEngine:
         with self._here():
             for start in range(0, len(tokens), self._micro):
                 part = tokens[start : start + self._micro]
-                # A short last part is filled up, so that no second shape is traced.
-                full = np.zeros((self._micro, tokens.shape[1]), dtype=np.int32)
-                full[: len(part)] = part
                 values = self._functions.losses(
-                    self._weights, self._hyper, mx.array(full), self._recurrent
+                    self._weights, self._hyper, mx.array(self._filled(part)), self._recurrent
                 )
                 out[start : start + len(part)] = np.array(values)[: len(part)]
         return out
@@ -208,6 +222,20 @@ class MlxEngine:
     def weights(self) -> Weights:
         """Every weight by name, float32."""
         return {name: np.array(value) for name, value in self._weights.items()}
+
+    def gradient(self, tokens: Tokens, shares: NDArray[np.float32]) -> Weights:
+        """The gradient by every weight of Σ shares · losses / Σ shares, by name."""
+        grads: Arrays = {}
+        with self._here():
+            for start in range(0, len(tokens), self._micro):
+                part = slice(start, start + self._micro)
+                rows, counts = self._filled(tokens[part]), self._filled(shares[part])
+                more = self._functions.weighted(
+                    self._weights, self._hyper, mx.array(rows), mx.array(counts / shares.sum())
+                )
+                grads = {name: grads[name] + more[name] for name in grads} or more
+                mx.eval(grads)
+        return {name: np.array(value) for name, value in grads.items()}
 
     def average(self, name: str, share: float) -> None:
         """Move the average of this name towards the weights, 1 being all the way."""
@@ -224,6 +252,15 @@ class MlxEngine:
             name: {key: np.array(value) for key, value in values.items()}
             for name, values in self._averages.items()
         }
+
+    def _filled(self, part: NDArray[Any]) -> NDArray[Any]:
+        """A short part filled up with zeros, so that no further shape is traced.
+
+        But for a single sequence, of which test-time training gives many.
+        """
+        full = np.zeros((1 if len(part) == 1 else self._micro, *part.shape[1:]), part.dtype)
+        full[: len(part)] = part
+        return full.astype(np.int32) if part.dtype == np.int64 else full
 
     def _here(self) -> mx.StreamContext:
         """The engine's device, as a context; on any other thread than its own, a refusal."""

@@ -11,6 +11,7 @@ import ctypes
 import os
 import sys
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from trainers.engine import StepSettings, Tokens, Weights
 from trainers.gpt.config import GPTConfig, fields_with, gpt_config
 from trainers.gpt.init import require_fit
 from trainers.gpt.model_torch import GPT
-from trainers.gpt.optim_torch import Optimizer
+from trainers.gpt.optim_torch import Optimizer, gradient_of
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # as in malloc.h
 TORCH_BACKENDS = ("torch-cuda-bfloat16", "torch-cpu-bfloat16", "torch-cpu-float32")
@@ -195,6 +196,25 @@ class TorchEngine:
         """Every weight by name, float32."""
         return self._named(self._parameters.values())
 
+    def gradient(self, tokens: Tokens, shares: NDArray[np.float32]) -> Weights:
+        """The gradient by every weight of Σ shares · losses / Σ shares, by name."""
+        mine = np.array_split(tokens, self._world)[self._rank]
+        own = np.array_split(shares, self._world)[self._rank]
+        for parameter in self._parameters.values():
+            parameter.grad = torch.zeros_like(parameter)
+        shared = self._to_device(own / shares.sum(dtype=np.float32))
+        for part, share in zip(
+            torch.split(self._to_device(mine), self._micro),
+            torch.split(shared, self._micro),
+            strict=True,
+        ):
+            if len(part):
+                self._model.weighted_loss(part, share).backward()  # type: ignore[no-untyped-call]
+        grads = [gradient_of(parameter) for parameter in self._parameters.values()]
+        if self._world > 1:
+            self._sum_over_processes(grads)
+        return self._named(grads)
+
     @torch.no_grad()
     def average(self, name: str, share: float) -> None:
         """Move the average of this name towards the weights, 1 being all the way."""
@@ -214,14 +234,14 @@ class TorchEngine:
     def _padded_losses(self, tokens: Tokens) -> Tensor:
         """A short last batch is filled up on CUDA, so that no second shape is compiled."""
         count = len(tokens)
-        if self._device.type == "cuda" and count < self._micro:
+        if self._device.type == "cuda" and 1 < count < self._micro:
             tokens = np.concatenate(
                 [tokens, np.zeros_like(tokens, shape=(self._micro - count, tokens.shape[1]))]
             )
         return self._model.losses(self._to_device(tokens), self._recurrent)[:count]
 
-    def _to_device(self, tokens: Tokens) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(tokens)).to(self._device, non_blocking=True)
+    def _to_device(self, values: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(values)).to(self._device, non_blocking=True)
 
     def _sum_over_processes(self, tensors: list[Tensor]) -> None:
         flat = torch.cat([tensor.reshape(-1) for tensor in tensors])

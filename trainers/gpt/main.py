@@ -40,7 +40,7 @@ from trainers.engine import Engine, StepSettings, Tokens, Weights
 from trainers.evaluation import evaluate
 from trainers.gpt.config import GPTConfig, config_values, gpt_config
 from trainers.gpt.init import initial_weights, parameter_count
-from trainers.gpt.run import batches_of, schedule_of, validation_of
+from trainers.gpt.run import batches_of, final_score, schedule_of, validation_of
 from trainers.loop import Diverged, Schedule, TrainingCurve, train, warm_up
 from trainers.quantize.int8 import ArtifactError, dequantize, quantize
 
@@ -173,7 +173,7 @@ def _train_and_evaluate(job: Job, output: Path) -> None:
             with atomic_path(output / ARTIFACT_NAME) as temporary:
                 temporary.write_bytes(artifact)
         engine.load(dequantize(artifact))
-        final = evaluate(engine, validation_of(config, job.data, final=True))
+        final = final_score(engine, config, job.data)
         log(f"final_int8_zlib_roundtrip_exact val_loss:{final.loss:.8f} val_bpb:{final.bpb:.8f}")
 
 
@@ -241,7 +241,7 @@ def _evaluate_artifact(job: Job, artifact: Path, *, counts_code: bool) -> None:
         raise InputError(f"cannot be read: {error.strerror}", where=artifact) from error
     engine = _make_run_engine(job.config, job.backend)
     engine.load(dequantize(packed))
-    score = evaluate(engine, validation_of(job.config, job.data, final=True))
+    score = final_score(engine, job.config, job.data)
     result = {"val_bpb": score.bpb, "val_loss": score.loss, "bytes_model": size}
     if counts_code:
         result["bytes_code"] = Path(__file__).stat().st_size
@@ -305,6 +305,10 @@ class LoggedEngine:
     def weights(self) -> Weights:
         """As the engine's own."""
         return self._engine.weights()
+
+    def gradient(self, tokens: Tokens, shares: NDArray[np.float32]) -> Weights:
+        """As the engine's own."""
+        return self._engine.gradient(tokens, shares)
 
     def average(self, name: str, share: float) -> None:
         """As the engine's own."""

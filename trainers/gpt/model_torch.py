@@ -17,7 +17,7 @@ from trainers.gpt.config import GPTConfig
 from trainers.gpt.embedding_torch import BigramHash, SmearGate, ValueEmbedding
 from trainers.gpt.init import rotary_table
 from trainers.gpt.kernels_torch import COMPILE_OPTIONS, rms_norm
-from trainers.gpt.loss_torch import capped_cross_entropy, capped_losses
+from trainers.gpt.loss_torch import capped_cross_entropy, capped_losses, weighted_cross_entropy
 from trainers.gpt.mlp_torch import MLP
 
 
@@ -186,6 +186,14 @@ class GPT(nn.Module):
             hidden.flatten(0, 1), self.embed, tokens[:, 1:].flatten(), self.softcap
         )
         return loss if auxiliary is None else loss + self.barlow_weight * auxiliary
+
+    def weighted_loss(self, tokens: Tensor, shares: Tensor) -> Tensor:
+        """Σ shares · losses: tokens (batch, time + 1), shares (batch, time)."""
+        hidden, _ = self.hidden(tokens[:, :-1])
+        targets = tokens[:, 1:]
+        return weighted_cross_entropy(
+            hidden.flatten(0, 1), self.embed, targets.flatten(), self.softcap, shares.flatten()
+        )
 
     @torch.no_grad()
     def losses(self, tokens: Tensor, recurrent: bool = True) -> Tensor:

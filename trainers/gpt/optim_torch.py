@@ -68,7 +68,7 @@ class Muon:
     @torch.no_grad()
     def step(self, *, lr: float, momentum: float, weight_decay: float) -> None:
         """Move every parameter along its gradient."""
-        grads = [_gradient(parameter) for parameter in self._parameters]
+        grads = [gradient_of(parameter) for parameter in self._parameters]
         torch._foreach_mul_(self._momentum, momentum)
         torch._foreach_add_(self._momentum, grads)
         updates = torch._foreach_add(grads, self._momentum, alpha=momentum)
@@ -111,7 +111,7 @@ class Adam:
         self._steps += 1
         if weight_decay:
             torch._foreach_mul_(self._parameters, 1 - lr * weight_decay)
-        grads = [_gradient(parameter) for parameter in self._parameters]
+        grads = [gradient_of(parameter) for parameter in self._parameters]
         torch._foreach_lerp_(self._mean, grads, 1 - beta1)
         torch._foreach_mul_(self._square, beta2)
         torch._foreach_addcmul_(self._square, grads, grads, value=1 - beta2)
@@ -171,12 +171,13 @@ class Optimizer:
 
     @torch.no_grad()
     def _clip(self, limit: float) -> None:
-        grads = [_gradient(parameter) for parameter in self._all]
+        grads = [gradient_of(parameter) for parameter in self._all]
         norm = torch.stack(torch._foreach_norm(grads)).norm()
         torch._foreach_mul_(grads, (limit / (norm + 1e-6)).clamp(max=1.0))
 
 
-def _gradient(parameter: Tensor) -> Tensor:
+def gradient_of(parameter: Tensor) -> Tensor:
+    """The gradient that the last backward pass left at a parameter."""
     assert parameter.grad is not None, "a parameter took no part in the loss"
     return parameter.grad
 

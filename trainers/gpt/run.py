@@ -5,12 +5,23 @@ Shared by the trainer and by the program inside a submission, so that both run t
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
+
+from trainers.adaptation import (
+    DocumentAdapters,
+    ScoreFirst,
+    evaluate_documents,
+    evaluate_score_first,
+)
 from trainers.data import Batches, DataSet, token_bytes
-from trainers.evaluation import Validation
+from trainers.engine import Engine
+from trainers.evaluation import Score, Validation, evaluate
 from trainers.gpt.config import GPTConfig
 from trainers.loop import Schedule
 
 EVAL_BATCH_TOKENS = 65536
+Progress = Callable[[float], None]
 
 
 def schedule_of(config: GPTConfig) -> Schedule:
@@ -38,14 +49,41 @@ def batches_of(config: GPTConfig, data: DataSet, seed: int) -> Batches:
     )
 
 
-def validation_of(
-    config: GPTConfig, data: DataSet, max_tokens: int | None = None, *, final: bool = False
-) -> Validation:
-    """All validation tokens, or the first `max_tokens` in whole sequences.
+def final_score(
+    engine: Engine, config: GPTConfig, data: DataSet, progress: Progress | None = None
+) -> Score:
+    """The evaluation that the configuration asks for, on all of validation.
 
-    Args:
-        final: as the evaluation stage has it; otherwise sequences side by side, whatever the
-            configuration says, so that what training gave is measured alike in every run.
+    The engine's weights may end up adapted.
+    """
+    plain = validation_of(config, data)
+    validation = dataclasses.replace(plain, stride=config.sliding_window_eval)
+    if config.ttt == "score_first":
+        method = ScoreFirst(
+            lr=config.ttt_lr, epochs=config.ttt_epochs, chunk_tokens=config.ttt_chunk_tokens
+        )
+        # No batch of windows may reach past a chunk that is to be learnt from first.
+        new = config.sliding_window_eval or config.train_seq_len
+        together = max(1, min(validation.batch_sequences, config.ttt_chunk_tokens // new))
+        validation = dataclasses.replace(validation, batch_sequences=together)
+        return evaluate_score_first(engine, validation, method, progress)
+    if config.ttt == "lora":
+        adapters = DocumentAdapters(
+            lr=config.lora_lr, rank=config.lora_rank, chunk_tokens=config.lora_chunk_tokens
+        )
+        return evaluate_documents(engine, validation, adapters, progress)
+    return evaluate(engine, validation, progress)
+
+
+def evaluates_plainly(config: GPTConfig) -> bool:
+    """Whether the final evaluation is of sequences side by side, by fixed weights."""
+    return config.ttt == "none" and not config.sliding_window_eval
+
+
+def validation_of(config: GPTConfig, data: DataSet, max_tokens: int | None = None) -> Validation:
+    """All validation tokens, or the first `max_tokens`, in sequences side by side.
+
+    What training gave is measured on it, in every run alike.
     """
     seq_len = config.train_seq_len
     return Validation(
@@ -54,5 +92,4 @@ def validation_of(
         seq_len=seq_len,
         batch_sequences=max(1, EVAL_BATCH_TOKENS // seq_len),
         max_sequences=None if max_tokens is None else max(1, max_tokens // seq_len),
-        stride=config.sliding_window_eval if final else 0,
     )

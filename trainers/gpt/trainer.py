@@ -30,7 +30,13 @@ from trainers.evaluation import evaluate
 from trainers.gpt.config import GPTConfig, config_values, fields_with, gpt_config
 from trainers.gpt.cost import training_flops_per_step
 from trainers.gpt.init import initial_weights, parameter_count
-from trainers.gpt.run import batches_of, schedule_of, validation_of
+from trainers.gpt.run import (
+    batches_of,
+    evaluates_plainly,
+    final_score,
+    schedule_of,
+    validation_of,
+)
 from trainers.gpt.scales import SCALES
 from trainers.keys import code_version, stage_key
 from trainers.loop import Diverged, train, warm_up
@@ -46,6 +52,7 @@ _SHARED_MODULES = (
     "trainers.data",
     "trainers.averaging",
     "trainers.evaluation",
+    "trainers.adaptation",
     "trainers.gpt.config",
     "trainers.gpt.mlp_shapes",
     "trainers.gpt.init",
@@ -272,16 +279,16 @@ class GptTrainer:
         weights = dequantize((parent / ARTIFACT_FILE).read_bytes())
         engine, _ = self._engine(config, spec.backend)
         engine.load(weights)
-        plain = validation_of(config, _dataset(spec.data))
-        final = validation_of(config, _dataset(spec.data), final=True)
-        score = evaluate(engine, final, progress)
-        # Beside pre_quant_bpb, what quantization cost; beside val_bpb, what the evaluation gave.
-        post_quant_bpb = evaluate(engine, plain).bpb if final.stride else score.bpb
+        data, post_quant_bpb = _dataset(spec.data), None
+        if not evaluates_plainly(config):
+            post_quant_bpb = evaluate(engine, validation_of(config, data)).bpb
+        score = final_score(engine, config, data, progress)
         return StageResult(
             metrics={
                 "val_bpb": score.bpb,
                 "val_loss": score.loss,
-                "post_quant_bpb": post_quant_bpb,
+                # Beside pre_quant_bpb what quantization cost, beside val_bpb what this stage gave.
+                "post_quant_bpb": score.bpb if post_quant_bpb is None else post_quant_bpb,
             }
         )
 

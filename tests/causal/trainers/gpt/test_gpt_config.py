@@ -13,6 +13,7 @@ from trainers.gpt.config import (
     OPTIMIZERS,
     QUANT_BITS,
     ROPE_DIMS,
+    TTT,
     GPTConfig,
     config_values,
     fields_with,
@@ -54,6 +55,12 @@ def test_fields_outside_the_vocabulary_are_the_known_ones():
         "embed_init_std",
         "val_tokens",
         "val_points",
+        "ttt_lr",
+        "ttt_epochs",
+        "ttt_chunk_tokens",
+        "lora_lr",
+        "lora_rank",
+        "lora_chunk_tokens",
     }
 
 
@@ -63,6 +70,7 @@ def test_levels_are_levels_of_the_vocabulary():
     assert set(ROPE_DIMS) == set(variables["rope_dims"].levels)
     assert set(QUANT_BITS) <= set(variables["quant_bits"].levels)
     assert set(OPTIMIZERS) <= set(variables["optimizer"].levels)
+    assert set(TTT) <= set(variables["ttt"].levels)
     assert set(COMPRESSORS) <= set(variables["compressor"].levels)
 
 

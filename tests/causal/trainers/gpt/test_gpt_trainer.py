@@ -160,6 +160,8 @@ def test_averaging_and_evaluation_share_the_stages_before_them(gpt, data):
         "train quantize evaluate",
         [True, True, False],
     )
+    late = ("train quantize evaluate", [True, True, False])
+    assert kinds_and_shared(ttt="lora") == kinds_and_shared(ttt="score_first") == late
     assert kinds_and_shared(ema=0.0, swa=False, sliding_window_eval=0)[1] == [True] * 3
     with pytest.raises(InputError, match="`ema == 0 or not swa` must hold"):
         spec_of(data, ema=0.95, swa=True)
@@ -187,6 +189,17 @@ def test_an_average_takes_the_weights_place(gpt, data, tmp_path, changes):
 def test_a_sliding_window_gives_each_token_more_context(gpt, data, tmp_path):
     metrics = run(gpt, spec_of(data, sliding_window_eval=8), tmp_path)[StageKind.EVALUATE].metrics
     assert metrics["val_bpb"] < metrics["post_quant_bpb"]
+
+
+@pytest.mark.parametrize("ttt", ["score_first", "lora"])
+def test_test_time_training_starts_from_the_same_artifact(gpt, data, tmp_path, ttt):
+    plain = run(gpt, spec_of(data), tmp_path / "plain")
+    changes = {"ttt": ttt, "ttt_chunk_tokens": 256, "ttt_lr": 0.05, "lora_chunk_tokens": 8}
+    adapted = run(gpt, spec_of(data, **changes), tmp_path / "adapted")
+    assert adapted[StageKind.QUANTIZE] == plain[StageKind.QUANTIZE]
+    metrics = adapted[StageKind.EVALUATE].metrics
+    assert metrics["post_quant_bpb"] == plain[StageKind.EVALUATE].metrics["val_bpb"]
+    assert metrics["val_bpb"] < metrics["post_quant_bpb"] - 0.005
 
 
 def test_editing_the_quantizer_keeps_the_training(gpt, data, monkeypatch):
