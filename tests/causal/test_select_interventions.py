@@ -25,7 +25,17 @@ from scripts.causal.select_interventions import PAIRED_NOISE, Setting, paired_no
 from trainers.api import load_trainer
 
 REPORT = IdentifiabilityReport(outcome="bpb", variables=())
-CATALOG = load_catalog()
+EVERYTHING = load_catalog()
+# A part of the catalog, so that what comes first or tenth stays so when the catalog grows.
+VARIED = {
+    *("activation", "logit_softcap", "model_dim", "num_layers", "mlp_mult", "num_kv_heads"),
+    *("rope_base", "unet_skips", "muon_momentum"),
+}
+CATALOG = {
+    name: entry
+    for name, entry in EVERYTHING.items()
+    if entry.variable in VARIED and not name.startswith(("mlp_dml", "mlp_fan", "mlp_causal"))
+}
 PLATFORM = Platform(trainer="gpt", backend="b", scale="tiny", data="d", machine="m")
 
 
@@ -249,13 +259,13 @@ def test_the_same_input_gives_the_same_choice_whatever_the_catalog_s_order(setti
 
 
 def test_arms_differ_in_what_the_intervention_names_and_cost_the_same(setting):
-    everything = select(graph(), REPORT, CATALOG, setting, limit=len(CATALOG))
+    everything = select(graph(), REPORT, EVERYTHING, setting, limit=len(EVERYTHING))
     for contrast in everything.contrasts:
         differing = {
             name for name in contrast.control if contrast.control[name] != contrast.treatment[name]
         }
         schedule = {"iterations", "warmdown_iters", "muon_momentum_warmup_steps"}
-        assert differing - schedule == set(contrast.changes)
+        assert differing - schedule == set(contrast.changes) - schedule
         cost = [
             setting.trainer.flops_per_step(arm) * arm["iterations"]
             for arm in (contrast.control, contrast.treatment)
