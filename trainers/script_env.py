@@ -111,7 +111,7 @@ def environment(settings: Mapping[str, Setting], config: Config) -> dict[str, st
 
 def unread(field: str) -> InputError:
     """The error for a field that a script does not read."""
-    names = " or ".join(env_names(field)) or "any name known for it"
+    names = " or ".join(env_names(field)) or "no variable is known for it"
     return InputError(f"the script does not read {field!r} from the environment ({names})")
 
 

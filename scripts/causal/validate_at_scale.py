@@ -26,9 +26,10 @@ from scripts.causal.experiment_runner import run_contrasts
 from scripts.causal.files import InputError, digest
 from scripts.causal.forms import write_file
 from scripts.causal.report import write_report
+from scripts.causal.reporting.words import plural
 from scripts.causal.stats.family import holm
 from scripts.causal.stats.record import ALPHA, MARGIN_NATS
-from trainers.script import CAP, CAP_SECONDS, ScriptTrainer
+from trainers.script import CAP, ScriptTrainer
 from trainers.script_source import read_source
 
 SEEDS = "314,999,2025"
@@ -61,17 +62,16 @@ def validate(
     against_record = [
         next((test.p for test in one.tests if test.against == "record"), None) for one in results
     ]
-    cap = scheme.contrasts[0].control.get(CAP)
     return Validation(
         campaign=scheme.campaign,
         script=str(trainer.script),
         script_digest=digest(read_source(trainer.script)),
         platform=platform,
         seeds=scheme.seeds,
-        cap_seconds=float(cap) if isinstance(cap, int | float) else CAP_SECONDS,
+        cap_seconds=scheme.seconds,
         margin_nats=MARGIN_NATS,
         alpha=ALPHA,
-        departures=departures(platform, cap),
+        departures=departures(platform, scheme.contrasts[0].control.get(CAP)),
         results=tuple(
             one.model_copy(update={"p_adjusted": p})
             for one, p in zip(results, holm(against_record), strict=True)
@@ -114,8 +114,9 @@ def describe(scheme: Scheme, lines: Sequence[tuple[str, str]], *, has_data: bool
     """Print what a validation would run."""
     say = Console(highlight=False, soft_wrap=True, markup=False).print
     say(
-        f"validation of campaign {scheme.campaign}: {len(scheme.contrasts)} confirmed contrasts, "
-        f"seeds {list(scheme.seeds)}, {len(lines)} runs of at most ten minutes of training each"
+        f"validation of campaign {scheme.campaign}: "
+        f"{plural(len(scheme.contrasts), 'confirmed contrast')}, seeds {list(scheme.seeds)}, "
+        f"{len(lines)} runs of at most {scheme.seconds:g} s of training each"
     )
     scores = ", ".join(f"{value:.4f}" for value in scheme.record.bpb)
     say(f"to beat: {scheme.record.name} ({scores} bpb) by {MARGIN_NATS:g} nats at p < {ALPHA:g}")

@@ -1,19 +1,24 @@
 """A campaign's confirmed contrasts, run by a script that trains nothing, put to the real test."""
 
+import os
 import sys
 from datetime import date
+from pathlib import Path
 
 import pytest
 from fake_script import GOOD, good_until, write_script
 
 from interventions.catalog import Claim, Intervention, load_catalog
 from scripts.causal import validate_at_scale
+from scripts.causal.campaign.contrast import build_contrast
 from scripts.causal.campaign.full_scale import plan_validation, record_to_beat
 from scripts.causal.campaign.ledger import open_ledger
 from scripts.causal.campaign.plan import CampaignPlan
+from scripts.causal.campaign.pool import ProcessExecutor
 from scripts.causal.campaign.schema import AblationResults, Contrast, ContrastResult, Platform
 from scripts.causal.campaign.validation import Validation
 from scripts.causal.cli import run_command
+from scripts.causal.experiment_runner import run_contrasts
 from scripts.causal.files import InputError
 from scripts.causal.forms import parse_file, write_file
 from scripts.causal.leaderboard.schema import Leaderboard, SeedResult, Submission
@@ -381,3 +386,30 @@ def test_no_run_is_started_before_the_campaign_is_read(tmp_path):
             quiet=True,
         )
     assert not (tmp_path.parent / "ledger.sqlite").exists()
+
+
+def test_arms_of_a_script_cannot_be_matched_by_flops(tmp_path):
+    trainer = ScriptTrainer(str(write_script(tmp_path)))
+    with pytest.raises(InputError, match=r"cannot tell the FLOPs of a step \(match by steps\)"):
+        build_contrast(CATALOG["smear"], "record", trainer, matched_by="flops")
+
+
+def test_worker_processes_run_scripts_too(tmp_path, small_data, ledger, monkeypatch):
+    info = tmp_path / "site" / "causal_script-1.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: causal-script\nVersion: 1\n")
+    (info / "entry_points.txt").write_text(
+        "[causal_trainers]\nscript = trainers.script:ScriptTrainer\n"
+    )
+    paths = [str(info.parent), str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
+    trainer = ScriptTrainer(str(write_script(tmp_path)))
+    contrast = build_contrast(CATALOG["smear"], "record", trainer, matched_by="steps")
+    with ProcessExecutor(trainer, ledger, workers=1) as executor:
+        place = platform_of(trainer, small_data)
+        runs = run_contrasts([contrast], (1, 2), "screen", place, ledger, executor)
+    differences = [
+        pair.treatment.metrics["val_bpb"] - pair.control.metrics["val_bpb"]
+        for pair in runs[0].pairs
+    ]
+    assert differences == pytest.approx([-0.01, -0.01])

@@ -14,7 +14,7 @@ from scripts.causal.campaign.schema import AblationResults, Contrast
 from scripts.causal.files import InputError
 from scripts.causal.forms import parse_file
 from scripts.causal.leaderboard.schema import Leaderboard, load_leaderboard
-from trainers.script import ScriptTrainer
+from trainers.script import CAP, CAP_SECONDS, ScriptTrainer
 from trainers.script_process import command_line
 
 MIN_SEEDS = 3
@@ -41,6 +41,12 @@ class Scheme:
     seeds: tuple[int, ...]
     record: Target
     scale: str = SCALE
+
+    @property
+    def seconds(self) -> float:
+        """What a run may train for."""
+        cap = self.contrasts[0].control.get(CAP)
+        return float(cap) if isinstance(cap, int | float) else CAP_SECONDS
 
 
 def plan_validation(

@@ -79,7 +79,7 @@ def test_only_what_differs_from_the_script_is_said(settings):
         ("tied_embeddings", 2, "takes true or false as TIE_EMBEDDINGS"),
         ("logit_softcap", 20.0, r"does not read 'logit_softcap' .*\(LOGIT_SOFTCAP\)"),
         ("gated_attention", True, "does not read 'gated_attention' .*GATED_ATTENTION or"),
-        ("activation", "gelu", r"does not read 'activation' .*\(any name known for it\)"),
+        ("activation", "gelu", r"does not read 'activation' .*\(no variable is known for it\)"),
     ],
 )
 def test_what_a_script_cannot_take_is_refused(settings, field, value, words):
