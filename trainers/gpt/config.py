@@ -45,6 +45,8 @@ class GPTConfig:
     "hyperparameter" reaches the compiled step as a tensor, "schedule" is read by the loop alone.
 
     Attributes:
+        tied_embeddings: the embedding is the output layer too, and learns at `tied_embed_lr`;
+            otherwise it learns at `embed_lr` and the output layer, from zero, at `head_lr`.
         bigram_hash, bigram_dim: buckets and channels of the hashed bigram table; 0 buckets: none.
         xsa_layers: the last so many layers have exclusive self-attention.
         value_embedding_layers: the last so many layers take the value embedding.
@@ -104,6 +106,8 @@ class GPTConfig:
     embed_init_std: float = _field(0.005, HYPERPARAMETER)
     matrix_lr: float = _field(0.04, HYPERPARAMETER)
     tied_embed_lr: float = _field(0.05, HYPERPARAMETER)
+    embed_lr: float = _field(0.6, HYPERPARAMETER)
+    head_lr: float = _field(0.008, HYPERPARAMETER)
     scalar_lr: float = _field(0.04, HYPERPARAMETER)
     muon_momentum: float = _field(0.95, HYPERPARAMETER)
     beta1: float = _field(0.9, HYPERPARAMETER)
@@ -150,6 +154,11 @@ class GPTConfig:
     def mlp_hidden(self) -> int:
         """Hidden channels of the MLP."""
         return round(self.mlp_mult * self.model_dim)
+
+    @property
+    def embedding_lr(self) -> float:
+        """Learning rate of the token embedding."""
+        return self.tied_embed_lr if self.tied_embeddings else self.embed_lr
 
     @property
     def encoder_layers(self) -> int:
@@ -270,6 +279,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "embed_init_std": (0, 10),
     "matrix_lr": (0, 10),
     "tied_embed_lr": (0, 10),
+    "embed_lr": (0, 10),
+    "head_lr": (0, 10),
     "scalar_lr": (0, 10),
     "muon_momentum": (0, 0.9999),
     "muon_momentum_warmup_start": (0, 0.9999),
@@ -310,7 +321,6 @@ def _check_rules(config: GPTConfig) -> None:
     ):
         known = f"{name} in {{{', '.join(map(str, levels))}}}"
         _require(getattr(config, name) in levels, known, config, name)
-    _require(config.tied_embeddings, "tied_embeddings", config, "tied_embeddings")
     for rule, holds, names in (
         (
             "model_dim % (2 * num_heads) == 0",  # whole heads, each halved by the rotation

@@ -34,7 +34,7 @@ MICRO_TOKENS = 8192  # of one forward and backward pass: bounds memory on a lapt
 
 # Scalars of the optimizer that come straight from the configuration.
 _SCALARS = ("weight_decay", "beta1", "beta2", "adam_eps", "grad_clip")
-_RATES = ("matrix_lr", "tied_embed_lr", "scalar_lr")
+_RATES = ("matrix_lr", "embedding_lr", "head_lr", "scalar_lr")
 
 
 def mlx_backends() -> list[str]:

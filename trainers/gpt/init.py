@@ -22,7 +22,7 @@ from trainers.seeds import stream
 # take that type's epsilon (0.0078), and so that MLX takes the same.
 RMS_EPS = 1.1920929e-07
 
-EMBEDDING, MATRIX, SCALAR = "embedding", "matrix", "scalar"
+EMBEDDING, HEAD, MATRIX, SCALAR = "embedding", "head", "matrix", "scalar"
 _TABLES = ("embed", "bigram.table", "value_embed.table")
 _MATRICES = ("attn.q", "attn.k", "attn.v", "attn.proj", "bigram.up", "value_embed.up")
 
@@ -35,6 +35,8 @@ def parameter_shapes(config: GPTConfig) -> dict[str, tuple[int, ...]]:
     """Every parameter by name, in model order. Linear layers are (out, in)."""
     dim, kv_dim = config.model_dim, config.num_kv_heads * config.head_dim
     shapes: dict[str, tuple[int, ...]] = {"embed": (config.vocab_size, dim)}
+    if not config.tied_embeddings:
+        shapes["head"] = (config.vocab_size, dim)
     if config.num_skips:
         shapes["skip_weights"] = (config.num_skips, dim)
     shapes |= _embedding_shapes(config)
@@ -111,7 +113,9 @@ def parameter_count(config: GPTConfig) -> int:
 
 
 def parameter_group(name: str) -> str:
-    """Which optimizer moves the parameter: MATRIX by Muon, EMBEDDING and SCALAR by Adam."""
+    """Which optimizer moves the parameter: MATRIX by Muon, the others by Adam."""
+    if name == "head":
+        return HEAD
     if name in _TABLES:
         return EMBEDDING
     return MATRIX if name.endswith(_MATRICES) or ".mlp." in name else SCALAR
@@ -119,7 +123,8 @@ def parameter_group(name: str) -> str:
 
 def lookup_tables(config: GPTConfig) -> tuple[str, ...]:
     """Parameters that are read by row and multiply nothing."""
-    return tuple(name for name in _TABLES[1:] if name in parameter_shapes(config))
+    tables = _TABLES[1:] if config.tied_embeddings else _TABLES
+    return tuple(name for name in tables if name in parameter_shapes(config))
 
 
 def initial_weights(config: GPTConfig, *, seed: int) -> Weights:
@@ -149,6 +154,7 @@ def rotary_table(config: GPTConfig) -> tuple[NDArray[np.float32], NDArray[np.flo
 # Initial values of parameters that are not drawn, by the end of the name.
 _CONSTANTS = {
     "proj": 0.0,  # blocks start as the identity
+    "head": 0.0,
     "bigram.table": 0.0,  # the bigrams and the value embedding start as nothing
     "bigram.scale": 0.05,
     "value_embed.up": 0.0,
@@ -168,7 +174,9 @@ def _initial(
             return np.full(shape, value, dtype=np.float32)
     if parameter_group(name) == EMBEDDING:
         normal = stream(seed, "init", name).standard_normal(shape, dtype=np.float32)
-        return normal * np.float32(_NORMALS.get(name, config.embed_init_std))
+        # As upstream: only an embedding that is the output layer too starts small.
+        token = config.embed_init_std if config.tied_embeddings else 1.0
+        return normal * np.float32(_NORMALS.get(name, token))
     if parameter_group(name) == MATRIX:  # torch's default for a linear layer
         bound = np.float32(1.0 / math.sqrt(shape[1]))
         uniform = stream(seed, "init", name).random(shape, dtype=np.float32)

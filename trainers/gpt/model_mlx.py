@@ -148,7 +148,8 @@ def training_loss(
 def _capped_losses(
     weights: Arrays, hyper: Arrays, hidden: mx.array, targets: mx.array
 ) -> mx.array:
-    """Cross-entropy in nats of the softcapped, tied logits: (batch, time)."""
-    logits = hyper["softcap"] * mx.tanh(hidden @ weights["embed"].T / hyper["softcap"])
+    """Cross-entropy in nats of the softcapped logits: (batch, time)."""
+    output = weights.get("head", weights["embed"])
+    logits = hyper["softcap"] * mx.tanh(hidden @ output.T / hyper["softcap"])
     target = mx.take_along_axis(logits, targets[..., None], axis=-1).squeeze(-1)
     return mx.logsumexp(logits, axis=-1) - target

@@ -81,6 +81,7 @@ class GPT(nn.Module):
         stream: type of the residual stream.
     """
 
+    head: nn.Parameter | None
     softcap: Tensor
     barlow_weight: Tensor
     cos: Tensor
@@ -94,6 +95,8 @@ class GPT(nn.Module):
             recurrent: config.layer_order(recurrent=recurrent) for recurrent in (False, True)
         }
         self.embed = nn.Parameter(torch.empty(config.vocab_size, config.model_dim))
+        head = None if config.tied_embeddings else nn.Parameter(torch.empty_like(self.embed))
+        self.register_parameter("head", head)
         if self.num_skips:
             self.skip_weights = nn.Parameter(torch.empty(self.num_skips, config.model_dim))
         self._mean_loss, self._losses = capped_cross_entropy, capped_losses
@@ -176,6 +179,10 @@ class GPT(nn.Module):
         x = rms_norm(embedded).to(self.stream)
         return x if self.smear is None else self.smear(x, tokens)
 
+    def _output(self) -> Tensor:
+        """The matrix (vocab, dim) of the logits."""
+        return self.embed if self.head is None else self.head
+
     def forward(self, tokens: Tensor, recurrent: bool = True) -> Tensor:
         """Mean loss in nats over the targets of tokens (batch, time + 1), for training.
 
@@ -183,7 +190,7 @@ class GPT(nn.Module):
         """
         hidden, auxiliary = self.hidden(tokens[:, :-1], recurrent, train=True)
         loss = self._mean_loss(
-            hidden.flatten(0, 1), self.embed, tokens[:, 1:].flatten(), self.softcap
+            hidden.flatten(0, 1), self._output(), tokens[:, 1:].flatten(), self.softcap
         )
         return loss if auxiliary is None else loss + self.barlow_weight * auxiliary
 
@@ -192,7 +199,7 @@ class GPT(nn.Module):
         hidden, _ = self.hidden(tokens[:, :-1])
         targets = tokens[:, 1:]
         return weighted_cross_entropy(
-            hidden.flatten(0, 1), self.embed, targets.flatten(), self.softcap, shares.flatten()
+            hidden.flatten(0, 1), self._output(), targets.flatten(), self.softcap, shares.flatten()
         )
 
     @torch.no_grad()
@@ -200,5 +207,7 @@ class GPT(nn.Module):
         """Loss in nats of every target: tokens (batch, time + 1) → (batch, time), float32."""
         hidden, _ = self.hidden(tokens[:, :-1], recurrent)
         targets = tokens[:, 1:]
-        losses = self._losses(hidden.flatten(0, 1), self.embed, targets.flatten(), self.softcap)
+        losses = self._losses(
+            hidden.flatten(0, 1), self._output(), targets.flatten(), self.softcap
+        )
         return losses.view(targets.shape)

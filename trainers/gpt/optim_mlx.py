@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import mlx.core as mx
 
-from trainers.gpt.init import EMBEDDING, MATRIX, SCALAR, parameter_group
+from trainers.gpt.init import EMBEDDING, HEAD, MATRIX, SCALAR, parameter_group
 from trainers.gpt.kernels_mlx import Arrays
 
 OptimizerState = dict[str, Arrays]
 NS_COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 NS_EPS = 1e-7
-_ADAM_RATES = {MATRIX: "matrix_lr", EMBEDDING: "tied_embed_lr", SCALAR: "scalar_lr"}
+_ADAM_RATES = {
+    MATRIX: "matrix_lr",
+    EMBEDDING: "embedding_lr",
+    HEAD: "head_lr",
+    SCALAR: "scalar_lr",
+}
 
 
 def optimizer_state(weights: Arrays, rule: str = "muon") -> OptimizerState:
@@ -44,8 +49,9 @@ def optimizer_step(
     Args:
         weights, grads: by name.
         state: from `optimizer_state` or the step before.
-        hyper: scalars: matrix_lr, tied_embed_lr and scalar_lr (times the schedule's factor),
-            momentum, weight_decay, beta1, beta2, adam_eps, and grad_clip (0: no clipping).
+        hyper: scalars: matrix_lr, embedding_lr, head_lr and scalar_lr (times the schedule's
+            factor), momentum, weight_decay, beta1, beta2, adam_eps, and grad_clip (0: no
+            clipping).
         ns_steps: iterations of Newton–Schulz.
         rule: for the matrices: muon, muoneq_r (each row of an update first brought to length 1,
             PR 1260) or adamw.

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from trainers.engine import StepSettings
 from trainers.gpt.config import GPTConfig
-from trainers.gpt.init import EMBEDDING, MATRIX, SCALAR, parameter_group
+from trainers.gpt.init import EMBEDDING, HEAD, MATRIX, SCALAR, parameter_group
 from trainers.gpt.kernels_torch import COMPILE_OPTIONS
 
 NS_COEFFICIENTS = (3.4445, -4.7750, 2.0315)
@@ -140,7 +140,7 @@ class Optimizer:
     ):
         group = {
             kind: [value for name, value in parameters.items() if parameter_group(name) == kind]
-            for kind in (MATRIX, EMBEDDING, SCALAR)
+            for kind in (MATRIX, EMBEDDING, HEAD, SCALAR)
         }
         self._all = list(parameters.values())
         self._matrices = (
@@ -149,11 +149,13 @@ class Optimizer:
             else Muon(group[MATRIX], ns_steps=ns_steps, dtype=dtype, equal_rows=rule == "muoneq_r")
         )
         self._embedding, self._scalars = Adam(group[EMBEDDING]), Adam(group[SCALAR])
+        self._head = Adam(group[HEAD]) if group[HEAD] else None
 
     def reset(self) -> None:
         """Forget everything that past steps left behind."""
-        for part in (self._matrices, self._embedding, self._scalars):
-            part.reset()
+        for part in (self._matrices, self._embedding, self._head, self._scalars):
+            if part is not None:
+                part.reset()
 
     def step(self, config: GPTConfig, settings: StepSettings) -> None:
         """One step on the gradients that the parameters hold."""
@@ -166,7 +168,9 @@ class Optimizer:
             self._matrices.step(lr=lr, momentum=settings.muon_momentum, weight_decay=decay)
         else:
             self._matrices.step(lr=lr, weight_decay=decay, **adam)
-        self._embedding.step(lr=config.tied_embed_lr * scale, **adam)
+        self._embedding.step(lr=config.embedding_lr * scale, **adam)
+        if self._head is not None:
+            self._head.step(lr=config.head_lr * scale, **adam)
         self._scalars.step(lr=config.scalar_lr * scale, **adam)
 
     @torch.no_grad()

@@ -51,6 +51,7 @@ MECHANISMS = {
     "gated_attention": {"gated_attention": True},
     "rope_dims": {"rope_dims": "partial"},
     "ln_scale": {"ln_scale": True},
+    "untied_embeddings": {"tied_embeddings": False},
     "parallel_residuals": {"parallel_residuals": True, "parallel_layers": 3},
     "depth_recurrence": {"depth_recurrence": True},
     "depth_recurrence without skips": {
@@ -198,7 +199,14 @@ def test_it_changes_the_model(change):
 def test_its_cost_is_counted(change):
     config, plain = gpt_config(SMALL | change), gpt_config(SMALL)
     flops, before = training_flops_per_step(config), training_flops_per_step(plain)
-    free = {"rope_dims", "ln_scale", "parallel_residuals", "parallel_layers", "xsa_layers"}
+    free = {
+        "tied_embeddings",
+        "rope_dims",
+        "ln_scale",
+        "parallel_residuals",
+        "parallel_layers",
+        "xsa_layers",
+    }
     assert (flops != before) == (not set(change) <= free)
 
 
@@ -218,7 +226,9 @@ def test_arms_share_every_parameter_of_one_shape(change):
     control = initial_weights(gpt_config(SMALL), seed=3)
     treatment = initial_weights(gpt_config(SMALL | change), seed=3)
     for name, value in control.items():
-        if name in treatment and treatment[name].shape == value.shape:
+        if name == "embed" and "tied_embeddings" in change:  # the same at another scale
+            assert np.allclose(0.005 * treatment[name], value)
+        elif name in treatment and treatment[name].shape == value.shape:
             assert np.array_equal(treatment[name], value), name
 
 
@@ -362,6 +372,22 @@ def test_depth_recurrence_switches_on_once():
     short = dataclasses.replace(schedule_of(config), iterations=1)
     assert short.settings(0).recurrent  # the last step has what the evaluation will have
     assert schedule_of(gpt_config(SMALL)).settings(0).recurrent
+
+
+@pytest.mark.usefixtures("eager")
+@each_mechanism
+def test_three_steps_on_mlx_follow_torch(change):
+    """Every parameter is moved, and by the same rule."""
+    config = gpt_config(SMALL | change)
+    weights = initial_weights(config, seed=0)
+    curves = []
+    for backend in ("torch-cpu-float32", "mlx-cpu-float32"):
+        engine = engine_on(config, backend)
+        engine.load(weights)
+        curves.append([engine.step(TOKENS, StepSettings(0.1, 0.9, step > 0)) for step in range(3)])
+        moved = engine.weights()
+        assert [name for name in weights if np.array_equal(moved[name], weights[name])] == []
+    assert curves[0] == pytest.approx(curves[1], abs=1e-3)
 
 
 @pytest.mark.usefixtures("eager")

@@ -96,8 +96,8 @@ def traced_losses(engine):
 def test_hyperparameters_take_effect_without_a_new_trace(compiled):
     changes = [TINY]
     for name in fields_with(role="hyperparameter"):
-        # The first reaches the step through StepSettings; the second is idle in this model.
-        if name not in ("muon_momentum", "barlow_weight"):
+        # The first reaches the step through StepSettings; the others are idle in this model.
+        if name not in ("muon_momentum", "barlow_weight", "embed_lr", "head_lr"):
             value = getattr(TINY, name)
             if isinstance(value, str):
                 changes.append(GPTConfig(**(vars(TINY) | {name: OTHER_LEVEL[name]})))

@@ -50,7 +50,7 @@ def test_three_steps_from_the_same_gradients_give_torchs_weights(change):
         name: mx.array(getattr(config, name))
         for name in ("weight_decay", "beta1", "beta2", "adam_eps", "grad_clip")
     }
-    for name in ("matrix_lr", "tied_embed_lr", "scalar_lr"):
+    for name in ("matrix_lr", "embedding_lr", "scalar_lr"):
         hyper[name] = mx.array(getattr(config, name) * settings.lr_scale)
     hyper["momentum"] = mx.array(settings.muon_momentum)
 
