@@ -14,6 +14,21 @@ Tokens = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
+class Alteration:
+    """What is done to the batch of one step before its loss is taken.
+
+    Attributes:
+        shares: how much the target at each place counts, in the new order, shape (time,).
+        order: places of a sequence in the order they are read, shape (time,); None as they are.
+        corrupted: inputs to be replaced by the model's own predictions, shape (sequences, time).
+    """
+
+    shares: NDArray[np.float32]
+    order: NDArray[np.int64] | None = None
+    corrupted: NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True)
 class StepSettings:
     """What changes from step to step. Reaches the compiled step as tensors, never as constants.
 
@@ -22,11 +37,15 @@ class StepSettings:
         muon_momentum: momentum of this step (it warms up).
         recurrent: depth recurrence is on, where the architecture has it. The one choice between
             two graphs: a tensor would mean computing the repeated layers before they are wanted.
+        mtp_weight: how much the token after the next counts, where it is predicted.
+        alteration: of this step's batch; None leaves it as it is.
     """
 
     lr_scale: float
     muon_momentum: float
     recurrent: bool = True
+    mtp_weight: float = 0.0
+    alteration: Alteration | None = None
 
 
 class Engine(Protocol):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from trainers.averaging import Average, checkpoint_steps
 from trainers.data import Batches
-from trainers.engine import Engine, StepSettings, Weights
+from trainers.engine import Alteration, Engine, StepSettings, Weights
 from trainers.evaluation import Validation, evaluate
 
 
@@ -29,6 +29,9 @@ class Schedule:
         momentum_start: Muon's momentum at the first step.
         momentum_steps: steps over which it rises linearly.
         val_points: looks at the validation subset, evenly spaced, the last one at the end.
+        mtp_weight: of the token after the next, where it is predicted, after `mtp_start` of the
+            steps.
+        alterations: what is done to the batch of a step, counted from 0, of so many.
         recurrence_start: share of the steps before depth recurrence; the last step has it always.
     """
 
@@ -40,22 +43,30 @@ class Schedule:
     momentum_steps: int
     val_points: int
     recurrence_start: float = 0.0
+    mtp_weight: float = 0.0
+    mtp_start: float = 0.0
+    alterations: Callable[[int, int], Alteration | None] | None = None
 
     def settings(self, step: int) -> StepSettings:
         """Learning-rate factor and momentum of a step, counted from 0."""
-        rising = (step + 1) / self.warmup_iters if self.warmup_iters else 1.0
-        left = self.iterations - step
-        falling = left / self.warmdown_iters if self.warmdown_iters else 1.0
         warm = min(1.0, step / self.momentum_steps) if self.momentum_steps else 1.0
         return StepSettings(
-            lr_scale=min(1.0, rising, falling),
+            lr_scale=self._lr_scale(step),
             muon_momentum=(1 - warm) * self.momentum_start + warm * self.momentum,
+            mtp_weight=self.mtp_weight if step >= self.mtp_start * self.iterations else 0.0,
+            alteration=self.alterations(step, self.iterations) if self.alterations else None,
             recurrent=step >= min(self.recurrence_start * self.iterations, self.iterations - 1),
         )
 
     def lr_scales(self) -> list[float]:
         """The learning-rate factor of every step."""
-        return [self.settings(step).lr_scale for step in range(self.iterations)]
+        return [self._lr_scale(step) for step in range(self.iterations)]
+
+    def _lr_scale(self, step: int) -> float:
+        rising = (step + 1) / self.warmup_iters if self.warmup_iters else 1.0
+        left = self.iterations - step
+        falling = left / self.warmdown_iters if self.warmdown_iters else 1.0
+        return min(1.0, rising, falling)
 
     def validation_steps(self) -> frozenset[int]:
         """Numbers of finished steps after which the validation subset is looked at."""
@@ -84,8 +95,16 @@ def warm_up(
     engine.load(weights)
     tokens = batches.batch(0)
     for recurrent in (False, True) if schedule and schedule.recurrence_start else (True,):
-        engine.step(tokens, StepSettings(0.0, 0.0, recurrent))
+        engine.step(tokens, at_rest(schedule, recurrent))
         engine.losses(tokens)
+
+
+def at_rest(schedule: Schedule | None, recurrent: bool = True) -> StepSettings:
+    """A step that moves nothing and does all the work of the schedule's first."""
+    if schedule is None:
+        return StepSettings(0.0, 0.0, recurrent)
+    first = schedule.settings(0)
+    return replace(first, lr_scale=0.0, muon_momentum=0.0, recurrent=recurrent)
 
 
 def train(

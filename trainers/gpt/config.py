@@ -57,6 +57,15 @@ class GPTConfig:
         iterations: optimizer steps.
         warmup_iters: steps of linear learning-rate warm-up (upstream has none; the warm-up
             steps of its script only compile).
+        selective_loss: targets that the model is sure of, by a margin between its two largest
+            logits above `selective_margin`, are left out of the training loss.
+        mtp: where the margin is above `mtp_margin` the token after the next is predicted too and
+            counts `mtp_weight`, from the fraction `mtp_start` of the training on.
+        token_dropout: share of the places removed from each training sequence, the same ones
+            throughout a batch; graduated, it falls from there to 0 in a line.
+        corrupted_context: share of the input tokens replaced by the model's own predictions;
+            graduated, that is the top of half a sine over the training.
+        position_loss: targets count from 1 − a at the start of a sequence to 1 + a at its end.
         val_tokens: size of the validation subset that the trajectory is measured on.
         val_points: evaluations on that subset, evenly spaced, the last one at the end.
         ema: decay of the exponential average of the weights that takes their place, one of
@@ -95,6 +104,8 @@ class GPTConfig:
     unet_skips: bool = _field(True, ARCHITECTURE)
     tied_embeddings: bool = _field(True, ARCHITECTURE)
     optimizer: str = _field("muon", ARCHITECTURE)
+    selective_loss: bool = _field(False, ARCHITECTURE)
+    mtp: bool = _field(False, ARCHITECTURE)
     muon_ns_steps: int = _field(5, ARCHITECTURE)
 
     # Hyperparameters of the model and the optimizer.
@@ -115,6 +126,8 @@ class GPTConfig:
     adam_eps: float = _field(1e-8, HYPERPARAMETER)
     weight_decay: float = _field(0.0, HYPERPARAMETER)
     grad_clip: float = _field(0.0, HYPERPARAMETER)
+    selective_margin: float = _field(2.0, HYPERPARAMETER)
+    mtp_margin: float = _field(2.0, HYPERPARAMETER)
 
     # Schedule.
     iterations: int = _field(20000, SCHEDULE)
@@ -123,6 +136,13 @@ class GPTConfig:
     muon_momentum_warmup_start: float = _field(0.85, SCHEDULE)
     muon_momentum_warmup_steps: int = _field(500, SCHEDULE)
     recurrence_start: float = _field(0.35, SCHEDULE)
+    token_dropout: float = _field(0.0, SCHEDULE)
+    token_dropout_graduated: bool = _field(False, SCHEDULE)
+    corrupted_context: float = _field(0.0, SCHEDULE)
+    corrupted_context_graduated: bool = _field(False, SCHEDULE)
+    position_loss: float = _field(0.0, SCHEDULE)
+    mtp_weight: float = _field(0.5, SCHEDULE)
+    mtp_start: float = _field(0.2, SCHEDULE)
     val_tokens: int = _field(1048576, SCHEDULE)
     val_points: int = _field(20, SCHEDULE)
 
@@ -295,6 +315,13 @@ _RANGES: dict[str, tuple[float, float]] = {
     "muon_momentum_warmup_steps": (0, 10**8),
     "val_tokens": (1, 2**34),
     "val_points": (1, 10000),
+    "selective_margin": (0, 1e3),
+    "mtp_margin": (0, 1e3),
+    "mtp_weight": (0, 10),
+    "mtp_start": (0, 1),
+    "token_dropout": (0, 0.9),
+    "corrupted_context": (0, 1),
+    "position_loss": (-1, 1),
     "sliding_window_eval": (0, 131072),
     "ttt_lr": (0, 10),
     "ttt_epochs": (1, 100),

@@ -17,7 +17,9 @@ def training_flops_per_step(config: GPTConfig) -> float:
     train_seq_len per token for the causal half of attention's two products (Chowdhery et al.
     2022, appendix B). The cross-correlation of two paths of width w costs what a w × w matrix
     does. A layer that runs again under depth recurrence counts again, for the share of the
-    training in which it does. The optimizer and what acts on channels one by one are left out.
+    training in which it does. What a training loss
+    asks beside the plain pass is counted as the code does it. The optimizer and what acts on
+    channels one by one are left out.
     """
     shapes = parameter_shapes(config)
     tables = lookup_tables(config)
@@ -28,7 +30,19 @@ def training_flops_per_step(config: GPTConfig) -> float:
     for layer in range(config.num_layers):
         block = sum(size for name, size in sizes.items() if name.startswith(f"blocks.{layer}."))
         per_token += (block + correlations + attention) * mean_passes(config, layer)
-    return float(6 * per_token * config.train_batch_tokens)
+    return float((6 * per_token + _objective(config, per_token)) * config.train_batch_tokens)
+
+
+def _objective(config: GPTConfig, per_token: float) -> float:
+    """FLOPs for each token of what a training loss asks beside the plain pass."""
+    logits, extra = config.vocab_size * config.model_dim, 0.0
+    if config.corrupted_context:  # the pass that predicts what the inputs are replaced with
+        extra += 2 * per_token
+    if config.selective_loss or config.mtp:  # margins
+        extra += 2 * logits
+    if config.mtp:
+        extra += 6 * logits * (1 - config.mtp_start)
+    return extra
 
 
 def mean_passes(config: GPTConfig, layer: int) -> float:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -22,11 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.causal.files import InputError
-from trainers.engine import StepSettings, Tokens, Weights
+from trainers.engine import Alteration, StepSettings, Tokens, Weights
 from trainers.gpt.config import GPTConfig, fields_with, gpt_config
 from trainers.gpt.init import parameter_shapes, require_fit, rotary_table
 from trainers.gpt.kernels_mlx import Arrays
 from trainers.gpt.model_mlx import token_losses, training_loss
+from trainers.gpt.objectives import examples_of, is_altered
+from trainers.gpt.objectives_mlx import altered_loss, predictions
 from trainers.gpt.optim_mlx import OptimizerState, optimizer_state, optimizer_step
 
 MLX_BACKENDS = ("mlx-gpu-float32", "mlx-cpu-float32")
@@ -49,6 +51,8 @@ class _Compiled:
     gradient: Callable[[Arrays, Arrays, mx.array, bool], tuple[mx.array, Arrays]]
     update: Callable[[Arrays, OptimizerState, Arrays, Arrays], tuple[Arrays, OptimizerState]]
     losses: Callable[[Arrays, Arrays, mx.array, bool], mx.array]
+    altered: Callable[[Arrays, Arrays, Arrays, bool], tuple[mx.array, mx.array, Arrays]]
+    predictions: Callable[[Arrays, Arrays, mx.array, bool], mx.array]
     weighted: Callable[[Arrays, Arrays, mx.array, mx.array], Arrays]
     traces: list[str]
 
@@ -88,6 +92,21 @@ def _compiled(architecture: GPTConfig, device: str, thread: int) -> _Compiled:
         traces.append("losses")
         return token_losses(architecture, weights, hyper, tokens, recurrent=recurrent)
 
+    def altered(
+        weights: Arrays, hyper: Arrays, examples: Arrays, recurrent: bool
+    ) -> tuple[mx.array, mx.array, Arrays]:
+        traces.append("altered")
+
+        def loss(weights: Arrays) -> tuple[mx.array, mx.array]:
+            return altered_loss(architecture, weights, hyper, examples, recurrent=recurrent)
+
+        (value, count), grads = mx.value_and_grad(loss)(weights)
+        return value, count, grads
+
+    def likeliest(weights: Arrays, hyper: Arrays, tokens: mx.array, recurrent: bool) -> mx.array:
+        traces.append("predictions")
+        return predictions(architecture, weights, hyper, tokens, recurrent=recurrent)
+
     def weighted(weights: Arrays, hyper: Arrays, tokens: mx.array, shares: mx.array) -> Arrays:
         traces.append("weighted")
 
@@ -101,6 +120,8 @@ def _compiled(architecture: GPTConfig, device: str, thread: int) -> _Compiled:
         gradient=mx.compile(gradient),
         update=mx.compile(update),
         losses=mx.compile(losses),
+        altered=mx.compile(altered),
+        predictions=mx.compile(likeliest),
         weighted=mx.compile(weighted),
         traces=traces,
     )
@@ -161,6 +182,8 @@ class MlxEngine:
             cos, sin = rotary_table(new)
             self._hyper = {
                 "softcap": mx.array(new.logit_softcap),
+                "selective_margin": mx.array(new.selective_margin),
+                "mtp_margin": mx.array(new.mtp_margin),
                 "barlow_weight": mx.array(new.barlow_weight),
                 "cos": mx.array(cos),
                 "sin": mx.array(sin),
@@ -190,7 +213,12 @@ class MlxEngine:
                 name: mx.array(getattr(self._config, name) * settings.lr_scale) for name in _RATES
             }
             hyper["momentum"] = mx.array(settings.muon_momentum)
-            grads: Arrays = {}
+            hyper["mtp_weight"] = mx.array(settings.mtp_weight)
+            if is_altered(self._config, settings.alteration):
+                total, grads = self._altered_gradient(tokens, hyper, settings.alteration)
+                self._update(grads, hyper)
+                return total
+            grads = {}
             total = 0.0
             for start in range(0, len(tokens), self._micro):
                 part = tokens[start : start + self._micro]
@@ -201,11 +229,40 @@ class MlxEngine:
                 grads = {name: grads[name] + more[name] for name in grads} or more
                 mx.eval(loss, grads)  # now, so that no two parts lie in memory
                 total += float(np.array(loss))
-            self._weights, self._state = self._functions.update(
-                self._weights, self._state, grads, hyper
-            )
-            mx.eval(self._weights, self._state)
+            self._update(grads, hyper)
         return total
+
+    def _update(self, grads: Arrays, hyper: Arrays) -> None:
+        self._weights, self._state = self._functions.update(
+            self._weights, self._state, grads, hyper
+        )
+        mx.eval(self._weights, self._state)
+
+    def _altered_gradient(
+        self, tokens: Tokens, hyper: Arrays, alteration: Alteration | None
+    ) -> tuple[float, Arrays]:
+        """A loss that is no plain mean over the batch, and its gradient."""
+        total, count, grads = 0.0, 0.0, dict[str, mx.array]()
+        for start in range(0, len(tokens), self._micro):
+            part = slice(start, start + self._micro)
+            mine, predicted = alteration, None
+            if alteration is not None and alteration.corrupted is not None:
+                mine = replace(alteration, corrupted=alteration.corrupted[part])
+                inputs = mx.array(tokens[part, :-1].astype(np.int32))
+                likeliest = self._functions.predictions(
+                    self._weights, hyper, inputs, self._recurrent
+                )
+                predicted = np.array(likeliest).astype(np.int64)
+            examples = vars(examples_of(tokens[part], mine, predicted))
+            arrays = {name: mx.array(self._filled(value)) for name, value in examples.items()}
+            loss, counted, more = self._functions.altered(
+                self._weights, hyper, arrays, self._recurrent
+            )
+            grads = {name: grads[name] + more[name] for name in grads} or more
+            mx.eval(loss, counted, grads)
+            total, count = total + float(np.array(loss)), count + float(np.array(counted))
+        count = max(count, 1.0)
+        return total / count, {name: grad / count for name, grad in grads.items()}
 
     def losses(self, tokens: Tokens) -> NDArray[np.float32]:
         """Loss in nats of every target: tokens (sequences, time + 1) → (sequences, time)."""

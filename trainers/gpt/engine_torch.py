@@ -10,7 +10,8 @@ import contextlib
 import ctypes
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scripts.causal.files import InputError
-from trainers.engine import StepSettings, Tokens, Weights
+from trainers.engine import Alteration, StepSettings, Tokens, Weights
 from trainers.gpt.config import GPTConfig, fields_with, gpt_config
 from trainers.gpt.init import require_fit
 from trainers.gpt.model_torch import GPT
+from trainers.gpt.objectives import examples_of, is_altered
+from trainers.gpt.objectives_torch import TensorExamples, altered_loss, predictions
 from trainers.gpt.optim_torch import Optimizer, gradient_of
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # as in malloc.h
@@ -167,6 +170,8 @@ class TorchEngine:
     def step(self, tokens: Tokens, settings: StepSettings) -> float:
         """One optimizer step on the global batch (sequences, time + 1); the mean loss in nats."""
         self._recurrent = settings.recurrent
+        if is_altered(self._config, settings.alteration):
+            return self._altered_step(tokens, settings)
         mine = self._to_device(np.array_split(tokens, self._world)[self._rank])
         for parameter in self._parameters.values():
             parameter.grad = None
@@ -180,6 +185,39 @@ class TorchEngine:
             self._sum_over_processes([*(grad for grad in grads if grad is not None), total])
         self._optimizer.step(self._config, settings)
         return float(total)
+
+    def _altered_step(self, tokens: Tokens, settings: StepSettings) -> float:
+        """A step on a loss that is no plain mean over the batch; returns that loss."""
+        for parameter in self._parameters.values():
+            parameter.grad = torch.zeros_like(parameter)
+        total, count = torch.zeros((2,), device=self._device).unbind()
+        for part in self._altered_parts(tokens, settings.alteration):
+            loss, counted = altered_loss(
+                self._model, self._config, part, settings.mtp_weight, self._recurrent
+            )
+            loss.backward()  # type: ignore[no-untyped-call]
+            total, count = total + loss.detach(), count + counted
+        grads = [gradient_of(parameter) for parameter in self._parameters.values()]
+        if self._world > 1:
+            self._sum_over_processes([*grads, total, count])
+        with torch.no_grad():
+            torch._foreach_div_(grads, count.clamp(min=1))
+        self._optimizer.step(self._config, settings)
+        return float(total / count.clamp(min=1))
+
+    def _altered_parts(
+        self, tokens: Tokens, alteration: Alteration | None
+    ) -> Iterator[TensorExamples]:
+        """This process's share of the batch, part by part, as the loss is to see it."""
+        rows = np.array_split(np.arange(len(tokens)), self._world)[self._rank]
+        for part in np.array_split(rows, range(self._micro, len(rows), self._micro)):
+            mine, predicted = alteration, None
+            if alteration is not None and alteration.corrupted is not None:
+                mine = replace(alteration, corrupted=alteration.corrupted[part])
+                inputs = self._to_device(tokens[part, :-1])
+                predicted = predictions(self._model, inputs, self._recurrent).cpu().numpy()
+            examples = vars(examples_of(tokens[part], mine, predicted))
+            yield TensorExamples(**{name: self._to_device(v) for name, v in examples.items()})
 
     def losses(self, tokens: Tokens) -> NDArray[np.float32]:
         """Loss in nats of every target: tokens (sequences, time + 1) → (sequences, time)."""

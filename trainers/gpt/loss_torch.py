@@ -57,6 +57,19 @@ def weighted_cross_entropy(
     return loss
 
 
+@torch.no_grad()
+def confidence(hidden: Tensor, embed: Tensor, softcap: Tensor) -> tuple[Tensor, Tensor]:
+    """The largest logit less the second, and whose it is: hidden (n, dim) → (n), (n)."""
+    rows = max(1, CHUNK_LOGITS // embed.size(0)) if hidden.device.type == "cpu" else len(hidden)
+    weight, margins, best = embed.to(hidden.dtype), [], []
+    for part in torch.split(hidden, rows):
+        logits = F.linear(part, weight).float()
+        top, index = torch.topk(softcap * torch.tanh(logits / softcap), 2)
+        margins.append(top[:, 0] - top[:, 1])
+        best.append(index[:, 0])
+    return torch.cat(margins), torch.cat(best)
+
+
 class _CappedCrossEntropy(torch.autograd.Function):
     """Mean or weighted sum of losses, its gradient computed while the logits are in cache."""
 

@@ -41,7 +41,7 @@ from trainers.evaluation import evaluate
 from trainers.gpt.config import GPTConfig, config_values, gpt_config
 from trainers.gpt.init import initial_weights, parameter_count
 from trainers.gpt.run import batches_of, final_score, schedule_of, validation_of
-from trainers.loop import Diverged, Schedule, TrainingCurve, train, warm_up
+from trainers.loop import Diverged, Schedule, TrainingCurve, at_rest, train, warm_up
 from trainers.quantize.int8 import ArtifactError, dequantize, quantize
 
 ARTIFACT_NAME = "model.int8.zlib"
@@ -143,7 +143,7 @@ def _train_and_evaluate(job: Job, output: Path) -> None:
     """Train, then write and judge the artifact; the log and the artifact go to `output`."""
     config, cap = job.config, _wallclock_cap()
     engine = _make_run_engine(config, job.backend)
-    schedule, batches = schedule_of(config), batches_of(config, job.data, job.seed)
+    schedule, batches = schedule_of(config, job.seed), batches_of(config, job.data, job.seed)
     weights = initial_weights(config, seed=job.seed)
     with _open_log(output, job.seed) as file:
         log = RunLog(file)
@@ -193,7 +193,7 @@ def _steps_within(cap: float, engine: Engine, batches: Batches, schedule: Schedu
     count = min(PACE_STEPS, schedule.iterations)
     started = time.perf_counter()
     for step in range(count):
-        engine.step(batches.batch(step), StepSettings(lr_scale=0.0, muon_momentum=0.0))
+        engine.step(batches.batch(step), at_rest(schedule))
     pace = (time.perf_counter() - started) / count
     steps = max(1, min(schedule.iterations, int(PACE_MARGIN * cap / pace)))
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:

@@ -145,11 +145,16 @@ def training_loss(
     return loss if auxiliary is None else loss + hyper["barlow_weight"] * auxiliary
 
 
+def capped_logits(weights: Arrays, hyper: Arrays, hidden: mx.array) -> mx.array:
+    """The model's logits, softcapped: (..., dim) → (..., vocab)."""
+    output = weights.get("head", weights["embed"])
+    return hyper["softcap"] * mx.tanh(hidden @ output.T / hyper["softcap"])
+
+
 def _capped_losses(
     weights: Arrays, hyper: Arrays, hidden: mx.array, targets: mx.array
 ) -> mx.array:
     """Cross-entropy in nats of the softcapped logits: (batch, time)."""
-    output = weights.get("head", weights["embed"])
-    logits = hyper["softcap"] * mx.tanh(hidden @ output.T / hyper["softcap"])
+    logits = capped_logits(weights, hyper, hidden)
     target = mx.take_along_axis(logits, targets[..., None], axis=-1).squeeze(-1)
     return mx.logsumexp(logits, axis=-1) - target

@@ -179,7 +179,7 @@ class GPT(nn.Module):
         x = rms_norm(embedded).to(self.stream)
         return x if self.smear is None else self.smear(x, tokens)
 
-    def _output(self) -> Tensor:
+    def output_matrix(self) -> Tensor:
         """The matrix (vocab, dim) of the logits."""
         return self.embed if self.head is None else self.head
 
@@ -190,7 +190,7 @@ class GPT(nn.Module):
         """
         hidden, auxiliary = self.hidden(tokens[:, :-1], recurrent, train=True)
         loss = self._mean_loss(
-            hidden.flatten(0, 1), self._output(), tokens[:, 1:].flatten(), self.softcap
+            hidden.flatten(0, 1), self.output_matrix(), tokens[:, 1:].flatten(), self.softcap
         )
         return loss if auxiliary is None else loss + self.barlow_weight * auxiliary
 
@@ -199,7 +199,11 @@ class GPT(nn.Module):
         hidden, _ = self.hidden(tokens[:, :-1])
         targets = tokens[:, 1:]
         return weighted_cross_entropy(
-            hidden.flatten(0, 1), self._output(), targets.flatten(), self.softcap, shares.flatten()
+            hidden.flatten(0, 1),
+            self.output_matrix(),
+            targets.flatten(),
+            self.softcap,
+            shares.flatten(),
         )
 
     @torch.no_grad()
@@ -208,6 +212,6 @@ class GPT(nn.Module):
         hidden, _ = self.hidden(tokens[:, :-1], recurrent)
         targets = tokens[:, 1:]
         losses = self._losses(
-            hidden.flatten(0, 1), self._output(), targets.flatten(), self.softcap
+            hidden.flatten(0, 1), self.output_matrix(), targets.flatten(), self.softcap
         )
         return losses.view(targets.shape)

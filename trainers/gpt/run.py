@@ -18,14 +18,15 @@ from trainers.data import Batches, DataSet, token_bytes
 from trainers.engine import Engine
 from trainers.evaluation import Score, Validation, evaluate
 from trainers.gpt.config import GPTConfig
+from trainers.gpt.objectives import Alterations
 from trainers.loop import Schedule
 
 EVAL_BATCH_TOKENS = 65536
 Progress = Callable[[float], None]
 
 
-def schedule_of(config: GPTConfig) -> Schedule:
-    """The loop's view of a configuration."""
+def schedule_of(config: GPTConfig, seed: int = 0) -> Schedule:
+    """The loop's view of a configuration; the seed decides what is done to which batch."""
     return Schedule(
         iterations=config.iterations,
         warmup_iters=config.warmup_iters,
@@ -34,6 +35,9 @@ def schedule_of(config: GPTConfig) -> Schedule:
         momentum_start=config.muon_momentum_warmup_start,
         momentum_steps=config.muon_momentum_warmup_steps,
         val_points=config.val_points,
+        mtp_weight=config.mtp_weight if config.mtp else 0.0,
+        mtp_start=config.mtp_start,
+        alterations=Alterations(config, seed),
         recurrence_start=config.recurrence_start if config.depth_recurrence else 0.0,
     )
 

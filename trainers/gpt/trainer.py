@@ -56,6 +56,7 @@ _SHARED_MODULES = (
     "trainers.gpt.config",
     "trainers.gpt.mlp_shapes",
     "trainers.gpt.init",
+    "trainers.gpt.objectives",
 )
 _ENGINE_MODULES = {
     "torch": (
@@ -65,6 +66,7 @@ _ENGINE_MODULES = {
         "trainers.gpt.embedding_torch",
         "trainers.gpt.mlp_torch",
         "trainers.gpt.model_torch",
+        "trainers.gpt.objectives_torch",
         "trainers.gpt.optim_torch",
         "trainers.gpt.engine_torch",
     ),
@@ -74,6 +76,7 @@ _ENGINE_MODULES = {
         "trainers.gpt.embedding_mlx",
         "trainers.gpt.mlp_mlx",
         "trainers.gpt.model_mlx",
+        "trainers.gpt.objectives_mlx",
         "trainers.gpt.optim_mlx",
         "trainers.gpt.engine_mlx",
     ),
@@ -222,12 +225,12 @@ class GptTrainer:
         batches = batches_of(config, data, spec.seed)
         engine, is_new = self._engine(config, spec.backend)
         if is_new:
-            warm_up(engine, weights, batches, schedule_of(config))
+            warm_up(engine, weights, batches, schedule_of(config, spec.seed))
         curve = train(
             engine,
             weights,
             batches,
-            schedule_of(config),
+            schedule_of(config, spec.seed),
             validation_of(config, data, config.val_tokens),
             progress,
             TRACKED,  # all of them, whatever the run asks for: they lie in a stage of their own

@@ -97,7 +97,8 @@ def test_hyperparameters_take_effect_without_a_new_trace(compiled):
     changes = [TINY]
     for name in fields_with(role="hyperparameter"):
         # The first reaches the step through StepSettings; the others are idle in this model.
-        if name not in ("muon_momentum", "barlow_weight", "embed_lr", "head_lr"):
+        idle = ("barlow_weight", "embed_lr", "head_lr", "selective_margin", "mtp_margin")
+        if name not in ("muon_momentum", *idle):
             value = getattr(TINY, name)
             if isinstance(value, str):
                 changes.append(GPTConfig(**(vars(TINY) | {name: OTHER_LEVEL[name]})))
