@@ -38,6 +38,7 @@ class StepSettings:
         recurrent: depth recurrence is on, where the architecture has it. The one choice between
             two graphs: a tensor would mean computing the repeated layers before they are wanted.
         mtp_weight: how much the token after the next counts, where it is predicted.
+        quantized: the gradient is taken with the weights on the artifact's grid.
         alteration: of this step's batch; None leaves it as it is.
     """
 
@@ -45,6 +46,7 @@ class StepSettings:
     muon_momentum: float
     recurrent: bool = True
     mtp_weight: float = 0.0
+    quantized: bool = False
     alteration: Alteration | None = None
 
 

@@ -29,6 +29,7 @@ class Schedule:
         momentum_start: Muon's momentum at the first step.
         momentum_steps: steps over which it rises linearly.
         val_points: looks at the validation subset, evenly spaced, the last one at the end.
+        qat_below: quantized from where the warmdown's factor is below it; 0 for never.
         mtp_weight: of the token after the next, where it is predicted, after `mtp_start` of the
             steps.
         alterations: what is done to the batch of a step, counted from 0, of so many.
@@ -43,6 +44,7 @@ class Schedule:
     momentum_steps: int
     val_points: int
     recurrence_start: float = 0.0
+    qat_below: float = 0.0
     mtp_weight: float = 0.0
     mtp_start: float = 0.0
     alterations: Callable[[int, int], Alteration | None] | None = None
@@ -51,6 +53,7 @@ class Schedule:
         """Learning-rate factor and momentum of a step, counted from 0."""
         warm = min(1.0, step / self.momentum_steps) if self.momentum_steps else 1.0
         return StepSettings(
+            quantized=self._falling(step) < self.qat_below,
             lr_scale=self._lr_scale(step),
             muon_momentum=(1 - warm) * self.momentum_start + warm * self.momentum,
             mtp_weight=self.mtp_weight if step >= self.mtp_start * self.iterations else 0.0,
@@ -64,9 +67,10 @@ class Schedule:
 
     def _lr_scale(self, step: int) -> float:
         rising = (step + 1) / self.warmup_iters if self.warmup_iters else 1.0
-        left = self.iterations - step
-        falling = left / self.warmdown_iters if self.warmdown_iters else 1.0
-        return min(1.0, rising, falling)
+        return min(1.0, rising, self._falling(step))
+
+    def _falling(self, step: int) -> float:
+        return (self.iterations - step) / self.warmdown_iters if self.warmdown_iters else 1.0
 
     def validation_steps(self) -> frozenset[int]:
         """Numbers of finished steps after which the validation subset is looked at."""

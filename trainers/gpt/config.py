@@ -57,6 +57,8 @@ class GPTConfig:
         iterations: optimizer steps.
         warmup_iters: steps of linear learning-rate warm-up (upstream has none; the warm-up
             steps of its script only compile).
+        qat: once the warmdown has brought the learning rates below `qat_below` of their full
+            value, gradients are taken with the weights on the grid they will be stored on.
         selective_loss: targets that the model is sure of, by a margin between its two largest
             logits above `selective_margin`, are left out of the training loss.
         mtp: where the margin is above `mtp_margin` the token after the next is predicted too and
@@ -136,6 +138,8 @@ class GPTConfig:
     muon_momentum_warmup_start: float = _field(0.85, SCHEDULE)
     muon_momentum_warmup_steps: int = _field(500, SCHEDULE)
     recurrence_start: float = _field(0.35, SCHEDULE)
+    qat: bool = _field(False, SCHEDULE)
+    qat_below: float = _field(0.15, SCHEDULE)
     token_dropout: float = _field(0.0, SCHEDULE)
     token_dropout_graduated: bool = _field(False, SCHEDULE)
     corrupted_context: float = _field(0.0, SCHEDULE)
@@ -315,6 +319,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "muon_momentum_warmup_steps": (0, 10**8),
     "val_tokens": (1, 2**34),
     "val_points": (1, 10000),
+    "qat_below": (0, 1),
     "selective_margin": (0, 1e3),
     "mtp_margin": (0, 1e3),
     "mtp_weight": (0, 10),

@@ -30,6 +30,7 @@ from trainers.gpt.model_mlx import token_losses, training_loss
 from trainers.gpt.objectives import examples_of, is_altered
 from trainers.gpt.objectives_mlx import altered_loss, predictions
 from trainers.gpt.optim_mlx import OptimizerState, optimizer_state, optimizer_step
+from trainers.gpt.qat_mlx import on_grid
 
 MLX_BACKENDS = ("mlx-gpu-float32", "mlx-cpu-float32")
 MICRO_TOKENS = 8192  # of one forward and backward pass: bounds memory on a laptop
@@ -214,32 +215,35 @@ class MlxEngine:
             }
             hyper["momentum"] = mx.array(settings.muon_momentum)
             hyper["mtp_weight"] = mx.array(settings.mtp_weight)
+            weights = on_grid(self._weights) if settings.quantized else self._weights
             if is_altered(self._config, settings.alteration):
-                total, grads = self._altered_gradient(tokens, hyper, settings.alteration)
-                self._update(grads, hyper)
-                return total
-            grads = {}
-            total = 0.0
-            for start in range(0, len(tokens), self._micro):
-                part = tokens[start : start + self._micro]
-                hyper["share"] = mx.array(len(part) / len(tokens))
-                loss, more = self._functions.gradient(
-                    self._weights, hyper, mx.array(part.astype(np.int32)), self._recurrent
-                )
-                grads = {name: grads[name] + more[name] for name in grads} or more
-                mx.eval(loss, grads)  # now, so that no two parts lie in memory
-                total += float(np.array(loss))
-            self._update(grads, hyper)
-        return total
+                loss, grads = self._altered_gradient(weights, tokens, hyper, settings.alteration)
+            else:
+                loss, grads = self._mean_gradient(weights, tokens, hyper)
+            self._weights, self._state = self._functions.update(
+                self._weights, self._state, grads, hyper
+            )
+            mx.eval(self._weights, self._state)
+        return loss
 
-    def _update(self, grads: Arrays, hyper: Arrays) -> None:
-        self._weights, self._state = self._functions.update(
-            self._weights, self._state, grads, hyper
-        )
-        mx.eval(self._weights, self._state)
+    def _mean_gradient(
+        self, weights: Arrays, tokens: Tokens, hyper: Arrays
+    ) -> tuple[float, Arrays]:
+        """The mean loss over the batch, and its gradient."""
+        total, grads = 0.0, dict[str, mx.array]()
+        for start in range(0, len(tokens), self._micro):
+            part = tokens[start : start + self._micro]
+            hyper["share"] = mx.array(len(part) / len(tokens))
+            loss, more = self._functions.gradient(
+                weights, hyper, mx.array(part.astype(np.int32)), self._recurrent
+            )
+            grads = {name: grads[name] + more[name] for name in grads} or more
+            mx.eval(loss, grads)  # now, so that no two parts lie in memory
+            total += float(np.array(loss))
+        return total, grads
 
     def _altered_gradient(
-        self, tokens: Tokens, hyper: Arrays, alteration: Alteration | None
+        self, weights: Arrays, tokens: Tokens, hyper: Arrays, alteration: Alteration | None
     ) -> tuple[float, Arrays]:
         """A loss that is no plain mean over the batch, and its gradient."""
         total, count, grads = 0.0, 0.0, dict[str, mx.array]()
@@ -249,15 +253,11 @@ class MlxEngine:
             if alteration is not None and alteration.corrupted is not None:
                 mine = replace(alteration, corrupted=alteration.corrupted[part])
                 inputs = mx.array(tokens[part, :-1].astype(np.int32))
-                likeliest = self._functions.predictions(
-                    self._weights, hyper, inputs, self._recurrent
-                )
+                likeliest = self._functions.predictions(weights, hyper, inputs, self._recurrent)
                 predicted = np.array(likeliest).astype(np.int64)
             examples = vars(examples_of(tokens[part], mine, predicted))
             arrays = {name: mx.array(self._filled(value)) for name, value in examples.items()}
-            loss, counted, more = self._functions.altered(
-                self._weights, hyper, arrays, self._recurrent
-            )
+            loss, counted, more = self._functions.altered(weights, hyper, arrays, self._recurrent)
             grads = {name: grads[name] + more[name] for name in grads} or more
             mx.eval(loss, counted, grads)
             total, count = total + float(np.array(loss)), count + float(np.array(counted))

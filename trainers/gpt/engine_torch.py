@@ -28,6 +28,7 @@ from trainers.gpt.model_torch import GPT
 from trainers.gpt.objectives import examples_of, is_altered
 from trainers.gpt.objectives_torch import TensorExamples, altered_loss, predictions
 from trainers.gpt.optim_torch import Optimizer, gradient_of
+from trainers.gpt.qat_torch import weights_on_grid
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # as in malloc.h
 TORCH_BACKENDS = ("torch-cuda-bfloat16", "torch-cpu-bfloat16", "torch-cpu-float32")
@@ -170,8 +171,17 @@ class TorchEngine:
     def step(self, tokens: Tokens, settings: StepSettings) -> float:
         """One optimizer step on the global batch (sequences, time + 1); the mean loss in nats."""
         self._recurrent = settings.recurrent
-        if is_altered(self._config, settings.alteration):
-            return self._altered_step(tokens, settings)
+        on_grid = self._parameters.values() if settings.quantized else ()
+        with weights_on_grid(on_grid):
+            if is_altered(self._config, settings.alteration):
+                loss = self._altered_gradient(tokens, settings)
+            else:
+                loss = self._mean_gradient(tokens)
+        self._optimizer.step(self._config, settings)
+        return float(loss)
+
+    def _mean_gradient(self, tokens: Tokens) -> Tensor:
+        """The mean loss over the batch; its gradient is left at the parameters."""
         mine = self._to_device(np.array_split(tokens, self._world)[self._rank])
         for parameter in self._parameters.values():
             parameter.grad = None
@@ -183,11 +193,10 @@ class TorchEngine:
         if self._world > 1:
             grads = [parameter.grad for parameter in self._parameters.values()]
             self._sum_over_processes([*(grad for grad in grads if grad is not None), total])
-        self._optimizer.step(self._config, settings)
-        return float(total)
+        return total
 
-    def _altered_step(self, tokens: Tokens, settings: StepSettings) -> float:
-        """A step on a loss that is no plain mean over the batch; returns that loss."""
+    def _altered_gradient(self, tokens: Tokens, settings: StepSettings) -> Tensor:
+        """A loss that is no plain mean over the batch; its gradient is left at the parameters."""
         for parameter in self._parameters.values():
             parameter.grad = torch.zeros_like(parameter)
         total, count = torch.zeros((2,), device=self._device).unbind()
@@ -202,8 +211,7 @@ class TorchEngine:
             self._sum_over_processes([*grads, total, count])
         with torch.no_grad():
             torch._foreach_div_(grads, count.clamp(min=1))
-        self._optimizer.step(self._config, settings)
-        return float(total / count.clamp(min=1))
+        return total / count.clamp(min=1)
 
     def _altered_parts(
         self, tokens: Tokens, alteration: Alteration | None

@@ -22,6 +22,9 @@ from trainers.seeds import stream
 # take that type's epsilon (0.0078), and so that MLX takes the same.
 RMS_EPS = 1.1920929e-07
 
+# The grid of `trainers.quantize.int8`, which training on it must know and may not depend on.
+GRID_TOP, GRID_SMALLEST, GRID_MIN_SIDE = 127, 2.0**-24, 16
+
 EMBEDDING, HEAD, MATRIX, SCALAR = "embedding", "head", "matrix", "scalar"
 _TABLES = ("embed", "bigram.table", "value_embed.table")
 _MATRICES = ("attn.q", "attn.k", "attn.v", "attn.proj", "bigram.up", "value_embed.up")

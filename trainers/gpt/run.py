@@ -35,6 +35,7 @@ def schedule_of(config: GPTConfig, seed: int = 0) -> Schedule:
         momentum_start=config.muon_momentum_warmup_start,
         momentum_steps=config.muon_momentum_warmup_steps,
         val_points=config.val_points,
+        qat_below=config.qat_below if config.qat else 0.0,
         mtp_weight=config.mtp_weight if config.mtp else 0.0,
         mtp_start=config.mtp_start,
         alterations=Alterations(config, seed),

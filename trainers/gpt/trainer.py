@@ -68,6 +68,7 @@ _ENGINE_MODULES = {
         "trainers.gpt.model_torch",
         "trainers.gpt.objectives_torch",
         "trainers.gpt.optim_torch",
+        "trainers.gpt.qat_torch",
         "trainers.gpt.engine_torch",
     ),
     "mlx": (
@@ -78,6 +79,7 @@ _ENGINE_MODULES = {
         "trainers.gpt.model_mlx",
         "trainers.gpt.objectives_mlx",
         "trainers.gpt.optim_mlx",
+        "trainers.gpt.qat_mlx",
         "trainers.gpt.engine_mlx",
     ),
 }

@@ -59,6 +59,7 @@ def test_fields_outside_the_vocabulary_are_the_known_ones():
         "val_points",
         "selective_margin",
         "mtp_margin",
+        "qat_below",
         "mtp_weight",
         "mtp_start",
         "token_dropout_graduated",
