@@ -454,7 +454,8 @@ def test_flops_leave_tables_out_that_are_only_looked_up():
 def test_cuda_compiles_it_whole_and_recurrence_adds_no_graph(name):
     """Traced on the meta device, where a graph break would be an error."""
     counter, graphs = CompileCounter(), []
-    model = GPT(gpt_config(SMALL | MECHANISMS[name]), torch.bfloat16, torch.bfloat16).to("meta")
+    config = gpt_config(SMALL | {"num_layers": 3} | MECHANISMS[name] | {"xsa_layers": 0})
+    model = GPT(config, torch.bfloat16, torch.bfloat16).to("meta")
     model.compile_regions(backend=counter)
     tokens = torch.zeros(2, 17, dtype=torch.long, device="meta")
     for recurrent in (False, True):
@@ -464,3 +465,40 @@ def test_cuda_compiles_it_whole_and_recurrence_adds_no_graph(name):
     if name == "depth_recurrence":
         assert graphs[0] == graphs[1]
     assert all(p.grad is not None for p in model.parameters())
+
+
+def test_mlx_traces_once_for_each_state_of_the_recurrence_and_never_for_a_number():
+    mx = pytest.importorskip("mlx.core", reason="mlx is not installed")
+    from trainers.gpt.engine_mlx import MlxEngine
+
+    config = gpt_config(SMALL | MECHANISMS["depth_recurrence"] | {"activation": "dml_gated"})
+    mx.enable_compile()
+    engine = MlxEngine(config)
+    engine.load(initial_weights(config, seed=0))
+    rows = mx.array(TOKENS.astype(np.int32))
+    traces = []
+    for change in ({}, {"barlow_weight": 0.5}, {"rope_dims": "partial", "recurrence_start": 0.1}):
+        engine.configure(vars(config) | change)
+        hyper = engine._hyper | {"share": mx.array(1.0)}
+        for recurrent in (False, True, False):  # traced and, without an evaluation, not built
+            engine._functions.gradient(engine._weights, hyper, rows, recurrent)
+        traces.append(engine.traces)
+    assert traces == [2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    "change", [{"barlow_weight": 0.5}, {"rope_dims": "partial"}, {"rope_base": 100.0}], ids=str
+)
+def test_an_engine_takes_a_new_number(change):
+    config = gpt_config(SMALL | {"activation": "causal_wide"})
+    weights = scattered_weights(config)
+    engine, fresh = (
+        TorchEngine(one, "torch-cpu-float32")
+        for one in (config, dataclasses.replace(config, **change))
+    )
+    engine.load(weights)
+    fresh.load(weights)
+    before = engine.step(TOKENS, StepSettings(0.0, 0.0))
+    engine.configure(vars(config) | change)
+    after = engine.step(TOKENS, StepSettings(0.0, 0.0))
+    assert after == fresh.step(TOKENS, StepSettings(0.0, 0.0)) != before
