@@ -190,11 +190,14 @@ def _wallclock_cap() -> float | None:
 
 def _steps_within(cap: float, engine: Engine, batches: Batches, schedule: Schedule) -> int:
     """Steps of the schedule that fit into `cap` seconds, the same on every process."""
-    count = min(PACE_STEPS, schedule.iterations)
-    started = time.perf_counter()
-    for step in range(count):
-        engine.step(batches.batch(step), at_rest(schedule))
-    pace = (time.perf_counter() - started) / count
+    count, start, pace = min(PACE_STEPS, schedule.iterations), schedule.recurrence_start, 0.0
+    for recurrent, share in ((False, start), (True, 1 - start)):
+        if not share:
+            continue
+        started = time.perf_counter()
+        for step in range(count):
+            engine.step(batches.batch(step), at_rest(schedule, recurrent))
+        pace += share * (time.perf_counter() - started) / count
     steps = max(1, min(schedule.iterations, int(PACE_MARGIN * cap / pace)))
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         distributed = importlib.import_module("torch.distributed")

@@ -13,7 +13,8 @@ import pytest
 from scripts.causal.submission.bundle import bundle
 from trainers.api import RunSpec
 from trainers.gpt.config import config_values, gpt_config
-from trainers.gpt.main import main
+from trainers.gpt.main import _steps_within, main
+from trainers.gpt.run import schedule_of
 from trainers.gpt.trainer import GptTrainer
 
 CONFIG = {
@@ -164,6 +165,22 @@ def test_a_wall_clock_cap_shortens_the_run(data, run_file, tmp_path, capsys, mon
     monkeypatch.setenv("MAX_WALLCLOCK_SECONDS", "3600")
     main(command)
     assert "steps:6 of 6\n" in capsys.readouterr().out
+
+
+def test_a_cap_counts_repeated_layers_for_the_share_of_the_steps_that_has_them(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("trainers.gpt.main.time.perf_counter", lambda: clock[0])
+
+    class Slow:
+        def step(self, tokens, settings):
+            clock[0] += 2.0 if settings.recurrent else 1.0
+
+        def batch(self, step):
+            return step
+
+    config = gpt_config({"depth_recurrence": True, "recurrence_start": 0.5})
+    assert _steps_within(150.0, Slow(), Slow(), schedule_of(config)) == 98  # 98 % of 150 / 1.5
+    assert _steps_within(150.0, Slow(), Slow(), schedule_of(gpt_config({}))) == 73
 
 
 @pytest.mark.slow
