@@ -20,6 +20,7 @@ from typing import Any, TextIO
 from scripts.causal.campaign.ledger import Ledger
 from scripts.causal.campaign.owner import this_owner
 from scripts.causal.campaign.run import Occupied, run_chain
+from scripts.causal.campaign.transactions import RECONNECT_SECONDS
 from scripts.causal.files import InputError
 from trainers.api import RunSpec, Trainer, load_trainer
 
@@ -35,7 +36,12 @@ def main() -> None:
     threading.Thread(target=_listen, args=(inbox,), daemon=True).start()
     try:
         setup = json.loads(inbox.get())
-        ledger = Ledger(setup["ledger"], Path(setup["artifacts"]), lease=setup["lease"])
+        ledger = Ledger(
+            setup["ledger"],
+            Path(setup["artifacts"]),
+            lease=setup["lease"],
+            opening=RECONNECT_SECONDS,  # the campaign has it open: a server is only restarting
+        )
         trainer, owner = load_trainer(setup["trainer"]), this_owner()
         _say(outbox, ready=owner)
         while True:

@@ -9,17 +9,10 @@ import threading
 
 import pytest
 
-from scripts.causal.campaign.ledger import (
-    Busy,
-    Claimed,
-    ClaimLost,
-    Done,
-    Failed,
-    Ledger,
-    open_ledger,
-)
+from scripts.causal.campaign.ledger import Ledger, open_ledger
 from scripts.causal.campaign.owner import is_gone, this_owner
 from scripts.causal.campaign.stage_files import RESULT_FILE
+from scripts.causal.campaign.states import Busy, Claimed, ClaimLost, Done, Failed
 from scripts.causal.files import InputError
 from trainers.api import RunSpec, StageKind, StagePlan, StageResult
 
