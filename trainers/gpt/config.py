@@ -63,11 +63,16 @@ class GPTConfig:
             logits above `selective_margin`, are left out of the training loss.
         mtp: where the margin is above `mtp_margin` the token after the next is predicted too and
             counts `mtp_weight`, from the fraction `mtp_start` of the training on.
+        embedding_mask: embeddings become zero at the places of the batch at which the model was
+            sure at the last step, by a margin above `embedding_mask_margin`.
+        curriculum: each epoch goes from easy text to hard.
         token_dropout: share of the places removed from each training sequence, the same ones
             throughout a batch; graduated, it falls from there to 0 in a line.
         corrupted_context: share of the input tokens replaced by the model's own predictions;
             graduated, that is the top of half a sine over the training.
         position_loss: targets count from 1 − a at the start of a sequence to 1 + a at its end.
+        warmdown_frac: the last part of the steps, over which the learning rates fall to zero; 0
+            takes the number of `warmdown_iters`.
         val_tokens: size of the validation subset that the trajectory is measured on.
         val_points: evaluations on that subset, evenly spaced, the last one at the end.
         ema: decay of the exponential average of the weights that takes their place, one of
@@ -108,6 +113,7 @@ class GPTConfig:
     optimizer: str = _field("muon", ARCHITECTURE)
     selective_loss: bool = _field(False, ARCHITECTURE)
     mtp: bool = _field(False, ARCHITECTURE)
+    embedding_mask: bool = _field(False, ARCHITECTURE)
     muon_ns_steps: int = _field(5, ARCHITECTURE)
 
     # Hyperparameters of the model and the optimizer.
@@ -130,16 +136,19 @@ class GPTConfig:
     grad_clip: float = _field(0.0, HYPERPARAMETER)
     selective_margin: float = _field(2.0, HYPERPARAMETER)
     mtp_margin: float = _field(2.0, HYPERPARAMETER)
+    embedding_mask_margin: float = _field(2.0, HYPERPARAMETER)
 
     # Schedule.
     iterations: int = _field(20000, SCHEDULE)
     warmup_iters: int = _field(0, SCHEDULE)
     warmdown_iters: int = _field(1200, SCHEDULE)
+    warmdown_frac: float = _field(0.0, SCHEDULE)
     muon_momentum_warmup_start: float = _field(0.85, SCHEDULE)
     muon_momentum_warmup_steps: int = _field(500, SCHEDULE)
     recurrence_start: float = _field(0.35, SCHEDULE)
     qat: bool = _field(False, SCHEDULE)
     qat_below: float = _field(0.15, SCHEDULE)
+    curriculum: bool = _field(False, SCHEDULE)
     token_dropout: float = _field(0.0, SCHEDULE)
     token_dropout_graduated: bool = _field(False, SCHEDULE)
     corrupted_context: float = _field(0.0, SCHEDULE)
@@ -322,6 +331,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "qat_below": (0, 1),
     "selective_margin": (0, 1e3),
     "mtp_margin": (0, 1e3),
+    "embedding_mask_margin": (0, 1e3),
+    "warmdown_frac": (0, 1),
     "mtp_weight": (0, 10),
     "mtp_start": (0, 1),
     "token_dropout": (0, 0.9),

@@ -38,7 +38,7 @@ def _objective(config: GPTConfig, per_token: float) -> float:
     logits, extra = config.vocab_size * config.model_dim, 0.0
     if config.corrupted_context:  # the pass that predicts what the inputs are replaced with
         extra += 2 * per_token
-    if config.selective_loss or config.mtp:  # margins
+    if config.selective_loss or config.mtp or config.embedding_mask:  # margins
         extra += 2 * logits
     if config.mtp:
         extra += 6 * logits * (1 - config.mtp_start)

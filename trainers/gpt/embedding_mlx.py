@@ -8,13 +8,19 @@ from trainers.gpt.init import BIGRAM_FACTORS, DOCUMENT_START
 from trainers.gpt.kernels_mlx import Arrays, lookup, rms_norm
 
 
-def embedded_tokens(weights: Arrays, tokens: mx.array) -> mx.array:
-    """What the first layer reads: tokens (batch, time) → (batch, time, dim)."""
+def embedded_tokens(weights: Arrays, tokens: mx.array, keep: mx.array | None = None) -> mx.array:
+    """What the first layer reads: tokens (batch, time) → (batch, time, dim).
+
+    Args:
+        keep: factor on each token's embedding, (batch, time); None leaves them as they are.
+    """
     embedded = lookup(weights["embed"], tokens)
     assert isinstance(embedded, mx.array)
     if "bigram.table" in weights:
         embedded = embedded + bigram_embedding(weights, tokens)
     x = rms_norm(embedded)
+    if keep is not None:
+        x = x * keep[..., None]
     return smeared(weights, x, tokens) if "smear.gate" in weights else x
 
 

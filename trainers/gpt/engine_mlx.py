@@ -52,7 +52,7 @@ class _Compiled:
     gradient: Callable[[Arrays, Arrays, mx.array, bool], tuple[mx.array, Arrays]]
     update: Callable[[Arrays, OptimizerState, Arrays, Arrays], tuple[Arrays, OptimizerState]]
     losses: Callable[[Arrays, Arrays, mx.array, bool], mx.array]
-    altered: Callable[[Arrays, Arrays, Arrays, bool], tuple[mx.array, mx.array, Arrays]]
+    altered: Callable[[Arrays, Arrays, Arrays, bool], tuple[mx.array, mx.array, mx.array, Arrays]]
     predictions: Callable[[Arrays, Arrays, mx.array, bool], mx.array]
     weighted: Callable[[Arrays, Arrays, mx.array, mx.array], Arrays]
     traces: list[str]
@@ -95,14 +95,14 @@ def _compiled(architecture: GPTConfig, device: str, thread: int) -> _Compiled:
 
     def altered(
         weights: Arrays, hyper: Arrays, examples: Arrays, recurrent: bool
-    ) -> tuple[mx.array, mx.array, Arrays]:
+    ) -> tuple[mx.array, mx.array, mx.array, Arrays]:
         traces.append("altered")
 
-        def loss(weights: Arrays) -> tuple[mx.array, mx.array]:
+        def loss(weights: Arrays) -> tuple[mx.array, mx.array, mx.array]:
             return altered_loss(architecture, weights, hyper, examples, recurrent=recurrent)
 
-        (value, count), grads = mx.value_and_grad(loss)(weights)
-        return value, count, grads
+        (value, count, sure), grads = mx.value_and_grad(loss)(weights)
+        return value, count, sure, grads
 
     def likeliest(weights: Arrays, hyper: Arrays, tokens: mx.array, recurrent: bool) -> mx.array:
         traces.append("predictions")
@@ -156,6 +156,7 @@ class MlxEngine:
         self._weights: Arrays = {}
         self._state: OptimizerState = {}
         self._averages: dict[str, Arrays] = {}
+        self._sure: NDArray[np.bool_] | None = None  # where the model was, at the last step
         self._recurrent = False  # as the last step had it; loaded weights are finished ones
         self._hyper: Arrays = {}
         self.configure(vars(config))
@@ -184,6 +185,7 @@ class MlxEngine:
             self._hyper = {
                 "softcap": mx.array(new.logit_softcap),
                 "selective_margin": mx.array(new.selective_margin),
+                "embedding_mask_margin": mx.array(new.embedding_mask_margin),
                 "mtp_margin": mx.array(new.mtp_margin),
                 "barlow_weight": mx.array(new.barlow_weight),
                 "cos": mx.array(cos),
@@ -202,7 +204,7 @@ class MlxEngine:
             names = parameter_shapes(self._config)  # in model order
             self._weights = {name: mx.array(weights[name], mx.float32) for name in names}
             self._state = optimizer_state(self._weights, self._config.optimizer)
-            self._averages = {}
+            self._averages, self._sure = {}, None
             self._recurrent = self._config.depth_recurrence
             mx.eval(self._weights, self._state)
 
@@ -246,7 +248,7 @@ class MlxEngine:
         self, weights: Arrays, tokens: Tokens, hyper: Arrays, alteration: Alteration | None
     ) -> tuple[float, Arrays]:
         """A loss that is no plain mean over the batch, and its gradient."""
-        total, count, grads = 0.0, 0.0, dict[str, mx.array]()
+        total, count, grads, sure_now = 0.0, 0.0, dict[str, mx.array](), []
         for start in range(0, len(tokens), self._micro):
             part = slice(start, start + self._micro)
             mine, predicted = alteration, None
@@ -255,12 +257,17 @@ class MlxEngine:
                 inputs = mx.array(tokens[part, :-1].astype(np.int32))
                 likeliest = self._functions.predictions(weights, hyper, inputs, self._recurrent)
                 predicted = np.array(likeliest).astype(np.int64)
-            examples = vars(examples_of(tokens[part], mine, predicted))
+            sure = None if self._sure is None else self._sure[part]
+            examples = vars(examples_of(tokens[part], mine, predicted, sure))
             arrays = {name: mx.array(self._filled(value)) for name, value in examples.items()}
-            loss, counted, more = self._functions.altered(weights, hyper, arrays, self._recurrent)
+            loss, counted, sure_at, more = self._functions.altered(
+                weights, hyper, arrays, self._recurrent
+            )
             grads = {name: grads[name] + more[name] for name in grads} or more
-            mx.eval(loss, counted, grads)
+            mx.eval(loss, counted, sure_at, grads)
+            sure_now.append(np.array(sure_at))
             total, count = total + float(np.array(loss)), count + float(np.array(counted))
+        self._sure = np.concatenate(sure_now) if self._config.embedding_mask else None
         count = max(count, 1.0)
         return total / count, {name: grad / count for name, grad in grads.items()}
 

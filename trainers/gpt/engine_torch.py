@@ -129,6 +129,7 @@ class TorchEngine:
         self._model = GPT(config, dtype, stream).to(self._device)
         self._parameters: dict[str, Tensor] = dict(self._model.named_parameters())
         self._averages: dict[str, list[Tensor]] = {}
+        self._sure: NDArray[np.bool_] | None = None  # where the model was, at the last step
         self._recurrent = True  # as the last step had it; loaded weights are finished ones
         # bfloat16 is enough for an iteration that ends within 0.7 to 1.2 (Jordan et al. 2024).
         self._optimizer = Optimizer(
@@ -166,6 +167,7 @@ class TorchEngine:
             parameter.copy_(torch.from_numpy(np.ascontiguousarray(weights[name])))
         self._optimizer.reset()
         self._averages.clear()
+        self._sure = None
         self._recurrent = True
 
     def step(self, tokens: Tokens, settings: StepSettings) -> float:
@@ -200,12 +202,16 @@ class TorchEngine:
         for parameter in self._parameters.values():
             parameter.grad = torch.zeros_like(parameter)
         total, count = torch.zeros((2,), device=self._device).unbind()
+        sure = list[NDArray[np.bool_]]()
         for part in self._altered_parts(tokens, settings.alteration):
-            loss, counted = altered_loss(
+            loss, counted, sure_at = altered_loss(
                 self._model, self._config, part, settings.mtp_weight, self._recurrent
             )
             loss.backward()  # type: ignore[no-untyped-call]
             total, count = total + loss.detach(), count + counted
+            if sure_at is not None:
+                sure.append(sure_at.cpu().numpy())
+        self._sure = np.concatenate(sure) if sure else None
         grads = [gradient_of(parameter) for parameter in self._parameters.values()]
         if self._world > 1:
             self._sum_over_processes([*grads, total, count])
@@ -220,11 +226,12 @@ class TorchEngine:
         rows = np.array_split(np.arange(len(tokens)), self._world)[self._rank]
         for part in np.array_split(rows, range(self._micro, len(rows), self._micro)):
             mine, predicted = alteration, None
+            sure = None if self._sure is None else self._sure[part - rows[0]]
             if alteration is not None and alteration.corrupted is not None:
                 mine = replace(alteration, corrupted=alteration.corrupted[part])
                 inputs = self._to_device(tokens[part, :-1])
                 predicted = predictions(self._model, inputs, self._recurrent).cpu().numpy()
-            examples = vars(examples_of(tokens[part], mine, predicted))
+            examples = vars(examples_of(tokens[part], mine, predicted, sure))
             yield TensorExamples(**{name: self._to_device(v) for name, v in examples.items()})
 
     def losses(self, tokens: Tokens) -> NDArray[np.float32]:

@@ -59,6 +59,7 @@ def hidden_states(
     *,
     recurrent: bool = True,
     train: bool = False,
+    keep: mx.array | None = None,
 ) -> tuple[mx.array, mx.array | None]:
     """Final normalised states of tokens (batch, time), and the auxiliary loss.
 
@@ -70,12 +71,13 @@ def hidden_states(
         recurrent: depth recurrence, if this architecture has it, is switched on.
         train: compute the auxiliary loss, the mean over the layers run; None where no MLP has
             one.
+        keep: factor on each token's embedding, (batch, time); None leaves them as they are.
 
     Returns:
         Shape (batch, time, dim), and () or None.
     """
     cos, sin = cos[: tokens.shape[1]], sin[: tokens.shape[1]]
-    x = x0 = embedded_tokens(weights, tokens)
+    x = x0 = embedded_tokens(weights, tokens, keep)
     token_values = value_embedding(weights, tokens)
     first_values: mx.array | None = None
     order = config.layer_order(recurrent=recurrent)

@@ -135,7 +135,11 @@ class GPT(nn.Module):
         self.sin.copy_(torch.from_numpy(sin))
 
     def hidden(
-        self, tokens: Tensor, recurrent: bool = True, train: bool = False
+        self,
+        tokens: Tensor,
+        recurrent: bool = True,
+        train: bool = False,
+        keep: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """Final normalised states of tokens (batch, time), and the auxiliary loss.
 
@@ -145,13 +149,14 @@ class GPT(nn.Module):
                 compiled one by one, so switching costs no new graph.
             train: compute the auxiliary loss, the mean over the layers run; None where no MLP
                 has one.
+            keep: factor on each token's embedding, (batch, time); None leaves them as they are.
 
         Returns:
             Shape (batch, time, dim), and () or None.
         """
         time = tokens.size(1)
         cos, sin = self.cos[:time], self.sin[:time]
-        x = x0 = self._embedded(tokens)
+        x = x0 = self._embedded(tokens, keep)
         token_values = None if self.value_embed is None else self.value_embed(tokens)
         first_values: Tensor | None = None
         order, skips, penalties = self.orders[recurrent], list[Tensor](), list[Tensor]()
@@ -171,12 +176,14 @@ class GPT(nn.Module):
         auxiliary = torch.stack(penalties).mean() if penalties else None
         return rms_norm(x).to(self.dtype), auxiliary
 
-    def _embedded(self, tokens: Tensor) -> Tensor:
+    def _embedded(self, tokens: Tensor, keep: Tensor | None = None) -> Tensor:
         """What the first layer reads: tokens (batch, time) → (batch, time, dim)."""
         embedded = F.embedding(tokens, self.embed)
         if self.bigram is not None:
             embedded = embedded + self.bigram(tokens)
         x = rms_norm(embedded).to(self.stream)
+        if keep is not None:
+            x = x * keep.to(x.dtype)[..., None]
         return x if self.smear is None else self.smear(x, tokens)
 
     def output_matrix(self) -> Tensor:

@@ -87,6 +87,7 @@ class Examples:
         after: the token after that; where there is none, the target again.
         shares: how much each target counts.
         after_shares: how much the token after it does.
+        keep: factor on each input's embedding.
     """
 
     inputs: Tokens
@@ -94,10 +95,14 @@ class Examples:
     after: Tokens
     shares: Shares
     after_shares: Shares
+    keep: Shares
 
 
 def examples_of(
-    tokens: Tokens, alteration: Alteration | None, predictions: Tokens | None = None
+    tokens: Tokens,
+    alteration: Alteration | None,
+    predictions: Tokens | None = None,
+    sure: NDArray[np.bool_] | None = None,
 ) -> Examples:
     """Lay out tokens (sequences, time + 1) as the alteration of their step says.
 
@@ -106,14 +111,19 @@ def examples_of(
         alteration: None for none.
         predictions: the model's likeliest next token at each place, (sequences, time); needed
             where context is to be corrupted with them.
+        sure: where the model was sure at the last step, (sequences, time): embeddings there
+            become zero, but never the first.
     """
     inputs, targets = tokens[:, :-1], tokens[:, 1:]
     after = np.concatenate((tokens[:, 2:], tokens[:, -1:]), axis=1)
     shares = np.ones(inputs.shape, dtype=np.float32)
     after_shares = shares.copy()
     after_shares[:, -1] = 0
+    keep = np.ones(inputs.shape, dtype=np.float32)
+    if sure is not None:
+        keep[:, 1:][sure[:, 1:]] = 0
     if alteration is None:
-        return Examples(inputs, targets, after, shares, after_shares)
+        return Examples(inputs, targets, after, shares, after_shares, keep)
     if alteration.corrupted is not None:
         assert predictions is not None, "context is corrupted with the model's predictions"
         inputs = inputs.copy()
@@ -123,9 +133,11 @@ def examples_of(
         inputs, targets, after = inputs[:, order], targets[:, order], after[:, order]
         after_shares = after_shares[:, order]
     shares = shares * alteration.shares
-    return Examples(inputs, targets, after, shares, after_shares * alteration.shares)
+    after_shares = after_shares * alteration.shares
+    return Examples(inputs, targets, after, shares, after_shares, keep)
 
 
 def is_altered(config: GPTConfig, alteration: Alteration | None) -> bool:
     """Whether a step's loss is anything but the mean over its batch."""
-    return config.selective_loss or config.mtp or alteration is not None
+    model_decides = config.selective_loss or config.mtp or config.embedding_mask
+    return model_decides or alteration is not None

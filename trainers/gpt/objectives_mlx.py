@@ -14,16 +14,19 @@ from trainers.gpt.model_mlx import capped_logits, hidden_states
 
 def altered_loss(
     config: GPTConfig, weights: Arrays, hyper: Arrays, examples: Arrays, *, recurrent: bool
-) -> tuple[mx.array, mx.array]:
-    """Sum of the losses that count, in nats, and how many targets that are: () each.
+) -> tuple[mx.array, mx.array, mx.array]:
+    """Sum of the losses that count, in nats; how many targets that are; where the model is sure.
 
     Args:
         config: the architecture.
         weights: by name.
-        hyper: as for `model_mlx.training_loss`, with selective_margin, mtp_margin and
-            mtp_weight, () each.
+        hyper: as for `model_mlx.training_loss`, with selective_margin, mtp_margin,
+            embedding_mask_margin and mtp_weight, () each.
         examples: the fields of `trainers.gpt.objectives.Examples`, (sequences, time) each.
         recurrent: depth recurrence is on.
+
+    Returns:
+        Shape () twice, and (sequences, time) where `embedding_mask` asks for it, else ().
     """
     hidden, auxiliary = hidden_states(
         config,
@@ -33,11 +36,15 @@ def altered_loss(
         hyper["sin"],
         recurrent=recurrent,
         train=True,
+        keep=examples["keep"] if config.embedding_mask else None,
     )
     logits = capped_logits(weights, hyper, hidden)
     total, shares = mx.logsumexp(logits, axis=-1), examples["shares"]
-    if config.selective_loss or config.mtp:
+    sure_at = mx.array(False)
+    if config.selective_loss or config.mtp or config.embedding_mask:
         margin = mx.stop_gradient(margins(logits))
+    if config.embedding_mask:
+        sure_at = margin > hyper["embedding_mask_margin"]
     if config.selective_loss:
         shares = shares * (margin <= hyper["selective_margin"])
     loss = (shares * (total - _at(logits, examples["targets"]))).sum()
@@ -47,7 +54,7 @@ def altered_loss(
     count = shares.sum()
     if auxiliary is not None:
         loss = loss + count * hyper["barlow_weight"] * auxiliary
-    return loss, count
+    return loss, count, sure_at
 
 
 def predictions(

@@ -30,7 +30,7 @@ def schedule_of(config: GPTConfig, seed: int = 0) -> Schedule:
     return Schedule(
         iterations=config.iterations,
         warmup_iters=config.warmup_iters,
-        warmdown_iters=config.warmdown_iters,
+        warmdown_iters=round(config.warmdown_frac * config.iterations) or config.warmdown_iters,
         momentum=config.muon_momentum,
         momentum_start=config.muon_momentum_warmup_start,
         momentum_steps=config.muon_momentum_warmup_steps,
@@ -51,6 +51,7 @@ def batches_of(config: GPTConfig, data: DataSet, seed: int) -> Batches:
         config.train_batch_tokens,
         seed,
         vocab_size=config.vocab_size,
+        easy_first=config.iterations * config.batch_sequences if config.curriculum else 0,
     )
 
 

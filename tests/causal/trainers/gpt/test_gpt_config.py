@@ -59,6 +59,8 @@ def test_fields_outside_the_vocabulary_are_the_known_ones():
         "val_points",
         "selective_margin",
         "mtp_margin",
+        "embedding_mask_margin",
+        "warmdown_frac",
         "qat_below",
         "mtp_weight",
         "mtp_start",

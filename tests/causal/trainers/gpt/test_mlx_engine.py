@@ -97,7 +97,14 @@ def test_hyperparameters_take_effect_without_a_new_trace(compiled):
     changes = [TINY]
     for name in fields_with(role="hyperparameter"):
         # The first reaches the step through StepSettings; the others are idle in this model.
-        idle = ("barlow_weight", "embed_lr", "head_lr", "selective_margin", "mtp_margin")
+        idle = (
+            "barlow_weight",
+            "embed_lr",
+            "head_lr",
+            "selective_margin",
+            "mtp_margin",
+            "embedding_mask_margin",
+        )
         if name not in ("muon_momentum", *idle):
             value = getattr(TINY, name)
             if isinstance(value, str):

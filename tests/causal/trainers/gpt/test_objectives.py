@@ -45,6 +45,7 @@ ENTRIES = {
     "selective_loss": {"selective_loss": True, "selective_margin": 0.3},
     "mtp": {"mtp": True, "mtp_margin": 0.3, "mtp_start": 0.25},
     "position_loss": {"position_loss": 0.7},
+    "embedding_mask": {"embedding_mask": True, "embedding_mask_margin": 0.3},
     "all": {
         "token_dropout": 0.2,
         "corrupted_context": 0.3,
@@ -295,6 +296,30 @@ def test_position_loss_leans_along_the_sequence():
     assert run(engine, config)[0] == pytest.approx(float((losses * shares).mean()), abs=1e-5)
 
 
+def test_embeddings_are_zeroed_where_the_model_was_sure_at_the_last_step():
+    config = config_of(ENTRIES["embedding_mask"])
+    engine = TorchEngine(config, "torch-cpu-float32")
+    engine.load(weights_of(config))
+    still = StepSettings(0.0, 0.0)
+    first = engine.step(BATCHES[0], still)
+    assert first == pytest.approx(float(engine.losses(BATCHES[0]).mean()), abs=1e-5)
+    top = logits_of(config).sort(dim=-1, descending=True).values
+    sure = (top[..., 0] - top[..., 1] > 0.3).numpy()
+    assert np.array_equal(engine._sure, sure)
+    examples = examples_of(BATCHES[1], None, sure=sure)
+    assert examples.keep[:, 0].all()
+    assert np.array_equal(examples.keep[:, 1:] == 0, sure[:, 1:])
+    inputs, keep = torch.from_numpy(BATCHES[1][:, :-1].copy()), torch.from_numpy(examples.keep)
+    model = engine._model
+    with torch.no_grad():
+        x = model._embedded(inputs, keep)
+        assert not x[keep == 0].any()
+        assert torch.equal(x[keep == 1], model._embedded(inputs)[keep == 1])
+    assert engine.step(BATCHES[1], still) > 0
+    engine.load(weights_of(config))
+    assert engine.step(BATCHES[0], still) == first  # a new run starts with nothing masked
+
+
 def test_confidence_is_the_gap_between_the_two_largest():
     generator = torch.Generator().manual_seed(0)
     hidden = torch.randn(50, 8, generator=generator)
@@ -325,6 +350,7 @@ def test_what_a_loss_costs():
     for entry, share in (
         ({"token_dropout": 0.1}, 0.0),
         ({"corrupted_context": 0.1}, 1 / 3),
+        ({"embedding_mask": True}, 2 * 1024 * 512 * 524288 / base),
         ({"selective_loss": True}, 2 * 1024 * 512 * 524288 / base),
         ({"mtp": True}, (2 + 0.8 * 6) * 1024 * 512 * 524288 / base),
     ):
