@@ -276,3 +276,10 @@ def test_arms_differ_in_what_the_intervention_names_and_cost_the_same(setting):
 def test_a_cycle_of_no_contrasts_is_refused(setting):
     with pytest.raises(InputError, match="at least one contrast"):
         select(graph(), REPORT, CATALOG, setting, limit=0)
+
+
+def test_a_pair_that_the_catalog_excludes_is_passed_over_with_the_reason(setting):
+    told = {frozenset(("adamw", "muon_momentum_0.98")): Synergy(-0.03, 0.005, "PR 7")}
+    chosen = select(graph(), REPORT, EVERYTHING, setting, limit=1, synergies=told)
+    reason = chosen.passed_over["adamw+muon_momentum_0.98"]
+    assert "'adamw' excludes 'muon_momentum', which 'muon_momentum_0.98' changes" in reason

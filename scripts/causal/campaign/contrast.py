@@ -93,7 +93,8 @@ def both(one: Intervention, other: Intervention) -> Intervention:
     Its variable is ``a+b``: it speaks of neither of the two alone.
 
     Raises:
-        InputError: they vary the same variable, or change a field that both name.
+        InputError: they vary the same variable, change a field that both name, or one excludes
+            what the other varies.
     """
     name = f"{one.id}+{other.id}"
     if one.variable == other.variable:
@@ -101,6 +102,12 @@ def both(one: Intervention, other: Intervention) -> Intervention:
     fields = [{*each.set, *each.multiply, *each.add} for each in (one, other)]
     if twice := sorted(fields[0] & fields[1]):
         raise InputError(f"intervention {name!r} would change {twice[0]!r} twice")
+    for first, second, changed in ((one, other, fields[1]), (other, one, fields[0])):
+        if barred := sorted({second.variable, *changed}.intersection(first.excludes)):
+            raise InputError(
+                f"intervention {name!r} cannot be made: {first.id!r} excludes {barred[0]!r}, "
+                f"which {second.id!r} changes"
+            )
     return Intervention(
         id=name,
         variable=f"{one.variable}+{other.variable}",
