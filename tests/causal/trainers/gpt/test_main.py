@@ -106,6 +106,38 @@ def test_a_run_logs_itself_and_its_artifact_reproduces_the_score(
     assert (output / "train_seed43.log").is_file()
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"ema": 0.95, "sliding_window_eval": 4, "ttt": "score_first", "ttt_chunk_tokens": 256},
+        {"swa": True, "ttt": "lora", "lora_chunk_tokens": 4, "mtp": True, "token_dropout": 0.1},
+    ],
+    ids=["ema, sliding, score-first", "swa, lora, mtp, dropout"],
+)
+def test_the_program_averages_and_evaluates_as_the_ledger_does(data, tmp_path, capsys, changes):
+    config = gpt_config({**CONFIG, **changes})
+    run_file, output = tmp_path / "run.json", tmp_path / "out"
+    run_file.write_text(
+        json.dumps({"backend": "torch-cpu-float32", "config": config_values(config)})
+    )
+    shared = ["--config", str(run_file), "--data", str(data)]
+    main([*shared, "--seed", "42", "--output", str(output)])
+    _, bpb = final_line(capsys.readouterr().out)
+    main([*shared, "--eval", "--artifact", str(output / "model.int8.zlib")])
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert result["val_bpb"] == pytest.approx(bpb, abs=1e-7)
+
+    values = config_values(config)
+    spec = RunSpec("gpt", "torch-cpu-float32", "tiny", values, 42, str(data))
+    trainer, parent = GptTrainer(), None
+    for plan in trainer.stages(spec):
+        folder = tmp_path / plan.kind
+        folder.mkdir()
+        recorded = trainer.execute(plan, parent, folder)
+        parent = folder
+    assert recorded.metrics["val_bpb"] == pytest.approx(bpb, abs=1e-8)
+
+
 @pytest.mark.parametrize("family", ["torch", "mlx"])
 def test_a_submission_trains_and_evaluates_in_one_file(data, tmp_path, family):
     if find_spec(family) is None:
