@@ -230,5 +230,5 @@ def test_every_exclusion_of_the_catalog_is_kept():
             others = [other for other in catalog.values() if other.variable == name]
             assert others, f"{one.id} excludes {name}, which nothing varies"
             for other in others:
-                with pytest.raises(InputError, match="excludes|twice"):
+                with pytest.raises(InputError, match=r"excludes|twice"):
                     both(one, other)
