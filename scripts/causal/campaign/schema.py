@@ -71,8 +71,9 @@ class ArmRun(Record):
 
     Attributes:
         key: key of the run's last stage.
-        metrics: val_bpb (after quantization), pre_quant_bpb, artifact_bytes, parameters,
-            tokens, flops, seconds; empty when the run failed.
+        metrics: val_bpb (the final one), post_quant_bpb and pre_quant_bpb (of the plain
+            evaluation), artifact_bytes, parameters, tokens, flops, seconds; empty when the run
+            failed.
         curves: step, train_loss; val_step, val_tokens, val_bpb.
         failure: why the run has no result, in words.
     """
@@ -119,10 +120,17 @@ class Interval(Record):
 
 
 class StageEffects(Record):
-    """A difference in bpb split by the stage it arises in: training outcome and quantization."""
+    """A difference in bpb split by the stage it arises in; the parts add up to it.
+
+    Attributes:
+        training: of the weights that are quantized, averaging included.
+        quantization: what rounding them adds.
+        evaluation: what the way of evaluating adds (sliding window, test-time training).
+    """
 
     training: float
     quantization: float
+    evaluation: float = 0.0
 
 
 class ContrastResult(Record):
