@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, TypeVar, get_args
@@ -12,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from interventions.catalog import Intervention, load_catalog
+from scripts.causal.campaign.budget import Budget, OutOfTime
 from scripts.causal.campaign.contrast import (
     AA_ID,
     MatchedBy,
@@ -24,7 +26,7 @@ from scripts.causal.campaign.contrast import (
     specs_of,
     unknown_name,
 )
-from scripts.causal.campaign.executor import Executor, open_executor
+from scripts.causal.campaign.executor import AUTO, Executor, open_executor
 from scripts.causal.campaign.ledger import Ledger, open_ledger
 from scripts.causal.campaign.planning import parse_seeds
 from scripts.causal.campaign.platform import choose_platform
@@ -57,6 +59,7 @@ def run_contrasts(
     ledger: Ledger,
     executor: Executor,
     progress: Callable[[float], None] | None = None,
+    budget: Budget | None = None,
 ) -> tuple[ContrastRuns, ...]:
     """Run every contrast on every seed and return the pairs, in the order given.
 
@@ -65,8 +68,10 @@ def run_contrasts(
 
     Args:
         progress: called with the fraction of the missing work that is done, by FLOPs.
+        budget: time; when it is nearly over, runs under way are ended and no other is started.
 
     Raises:
+        OutOfTime: some runs are missing; a later call goes on with them.
         InputError: the data set, the ledger or the disk cannot be used.
     """
     trainer = executor.trainer
@@ -78,7 +83,7 @@ def run_contrasts(
             control, treatment = (trainer.stages(spec)[-1].key for spec in arms)
             pairs[seed, place] = control, treatment
             specs |= {control: arms[0], treatment: arms[1]}
-    runs = _runs(specs, ledger, executor, progress)
+    runs = _runs(specs, ledger, executor, progress, budget or Budget())
     return tuple(
         ContrastRuns(
             contrast=contrast,
@@ -98,6 +103,7 @@ def _runs(
     ledger: Ledger,
     executor: Executor,
     progress: Callable[[float], None] | None,
+    budget: Budget,
 ) -> dict[str, ArmRun]:
     """Read or compute each run; key → run."""
     trainer = executor.trainer
@@ -115,14 +121,27 @@ def _runs(
 
     for spec in missing.values():
         executor.submit(spec)
-    while len(runs) < len(specs):
-        for key in missing.keys() & executor.poll(show):
+    awaited = set(missing)
+    while awaited:
+        if budget.is_spent():
+            awaited -= set(executor.withdraw())
+        for key in awaited & set(executor.poll(show)) if awaited else ():
             run = read_chain(trainer, missing[key], ledger)
             if run is None:
                 raise InputError(f"run {key[:12]} has ended but its rows are gone from the ledger")
             runs[key] = run
+            awaited.remove(key)
+            budget.learn(_seconds(trainer, missing[key], ledger))
             show(key, 1.0)
+    if len(runs) < len(specs):
+        raise OutOfTime(len(runs), len(specs))
     return runs
+
+
+def _seconds(trainer: Trainer, spec: RunSpec, ledger: Ledger) -> float:
+    """How long the run's stages took, shared ones included."""
+    rows = [ledger.get(plan.key) for plan in trainer.stages(spec)]
+    return sum(row.finished - row.started for row in rows if row is not None and row.finished)
 
 
 def contrast_from_text(
@@ -218,6 +237,13 @@ def main(
     workers: Annotated[
         int | None, typer.Option(help="worker processes, 0 for none (default: by backend)", min=0)
     ] = None,
+    executor: Annotated[
+        str, typer.Option(help="auto, in-process, processes (one a core or GPU) or ray")
+    ] = AUTO,
+    cooldown: Annotated[float, typer.Option(min=0, help="seconds of rest between runs")] = 0.0,
+    minutes: Annotated[
+        float | None, typer.Option(help="start no run that would end later than this")
+    ] = None,
     ledger: Annotated[str, typer.Option(help="path or database URL")] = DEFAULT_LEDGER,
     trainer: Annotated[str, typer.Option(help="registered trainer")] = "gpt",
     data: Annotated[Path | None, typer.Option(help="folder of a tokenized data set")] = None,
@@ -225,6 +251,7 @@ def main(
     json: Annotated[bool, typer.Option(help="print the raw runs as JSON too")] = False,
 ) -> None:
     """Run a treatment against a control on paired seeds; every run is computed once, ever."""
+    budget = Budget(minutes)
     chosen = parse_seeds(seeds, "--seeds")
     matching = _one_of("--matched-by", matched_by, get_args(MatchedBy))
     stage = _one_of("--phase", phase, get_args(Phase))
@@ -236,12 +263,18 @@ def main(
         )
     contrast = contrast_from_text(treatment, control, family, where, matching)
     store = open_ledger(ledger)
-    with (
-        open_executor(family, store, where.backend, workers) as executor,
-        progress_bar(contrast.label, quiet=quiet) as show,
-    ):
-        runs = run_contrasts([contrast], chosen, stage, where, store, executor, show)
-    store.close()
+    try:
+        with (
+            open_executor(family, store, where.backend, workers, cooldown, executor) as engine,
+            progress_bar(contrast.label, quiet=quiet) as show,
+        ):
+            runs = run_contrasts([contrast], chosen, stage, where, store, engine, show, budget)
+    except OutOfTime as out:
+        if not quiet:
+            print(f"{out}; the same command goes on with the others", file=sys.stderr)
+        return
+    finally:
+        store.close()
     result = RawRuns(
         cycle=1,
         platform=where,

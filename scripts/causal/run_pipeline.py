@@ -6,6 +6,7 @@ Usage: python scripts/causal/run_pipeline.py --fast --max-cycles 4
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +17,9 @@ from rich.console import Console
 
 from interventions.catalog import Intervention, load_catalog
 from interventions.vocabulary import load_variables
+from scripts.causal.campaign.budget import Budget, OutOfTime
 from scripts.causal.campaign.chosen import choose_runs
-from scripts.causal.campaign.executor import Executor, open_executor
+from scripts.causal.campaign.executor import AUTO, Executor, open_executor
 from scripts.causal.campaign.ledger import Ledger, open_ledger
 from scripts.causal.campaign.plan import CampaignPlan
 from scripts.causal.campaign.planning import decisive, make_plan, parse_seeds, scale_overrides
@@ -105,7 +107,7 @@ class View:
 
 
 def run_campaign(
-    campaign: Campaign, leaderboard: Leaderboard, executor: Executor
+    campaign: Campaign, leaderboard: Leaderboard, executor: Executor, budget: Budget | None = None
 ) -> AblationResults:
     """Carry out a plan: discover, choose, screen, confirm, decide, and discover again.
 
@@ -113,6 +115,7 @@ def run_campaign(
     carried out twice, or after an interruption at any moment, ends with the same files.
 
     Raises:
+        OutOfTime: the budget is spent; called again, it goes on from there.
         InputError: the catalog, the data or the results folder cannot be used.
     """
     plan = campaign.plan
@@ -129,7 +132,7 @@ def run_campaign(
         write_file(folder / "selection.json", selection)
         if not selection.contrasts:
             break
-        raw = experiment(campaign, executor, selection, platform, cycle)
+        raw = experiment(campaign, executor, selection, platform, cycle, budget)
         write_file(folder / "raw_runs.json", raw)
         screens += [runs for runs in raw.runs if runs.phase == "screen"]
         results = analyse(
@@ -237,16 +240,25 @@ def choose(
 
 
 def experiment(
-    campaign: Campaign, executor: Executor, selection: Selection, platform: Platform, cycle: int
+    campaign: Campaign,
+    executor: Executor,
+    selection: Selection,
+    platform: Platform,
+    cycle: int,
+    budget: Budget | None = None,
 ) -> RawRuns:
-    """Screen every chosen contrast, then take the promising ones to fresh seeds."""
+    """Screen every chosen contrast, then take the promising ones to fresh seeds.
+
+    Raises:
+        OutOfTime: the budget is spent before every run is done.
+    """
     plan = campaign.plan
 
     def run(names: Sequence[str], seeds: Sequence[int], phase: Phase) -> tuple[ContrastRuns, ...]:
         contrasts = [contrast for contrast in selection.contrasts if contrast.id in names]
         with progress_bar(f"cycle {cycle}: {phase}", quiet=campaign.quiet) as progress:
             return run_contrasts(
-                contrasts, seeds, phase, platform, campaign.ledger, executor, progress
+                contrasts, seeds, phase, platform, campaign.ledger, executor, progress, budget
             )
 
     screened = run([item.id for item in selection.contrasts], plan.screen_seeds, "screen")
@@ -433,7 +445,13 @@ def main(
     data: Annotated[Path | None, typer.Option(help="folder of shards and tokenizer")] = None,
     platform: Annotated[str, typer.Option(help="auto, mlx, torch, cuda or cpu")] = "auto",
     workers: Annotated[int | None, typer.Option(help="worker processes", min=0)] = None,
+    executor: Annotated[
+        str, typer.Option(help="auto, in-process, processes (one a core or GPU) or ray")
+    ] = AUTO,
     cooldown: Annotated[float, typer.Option(min=0, help="seconds of rest between runs")] = 0.0,
+    minutes: Annotated[
+        float | None, typer.Option(help="start no run that would end later; go on another time")
+    ] = None,
     ledger: Annotated[str | None, typer.Option(help="path or database URL")] = None,
     validate: Annotated[
         bool, typer.Option("--validate", help="run what the campaign confirmed at full scale")
@@ -468,6 +486,7 @@ def main(
             as_json=as_json,
         )
         return
+    budget = Budget(minutes)
     trainer = load_trainer("gpt")
     if resume_from is not None:
         plan, folder = resume(resume_from), resume_from
@@ -509,9 +528,15 @@ def main(
     plan = settle(plan, folder)
     store = open_ledger(where)
     campaign = Campaign(plan, folder, trainer, catalog, store, quiet)
-    with open_executor(trainer, store, plan.backend, workers, cooldown) as executor:
-        results = run_campaign(campaign, leaderboard, executor)
-    store.close()
+    try:
+        with open_executor(trainer, store, plan.backend, workers, cooldown, executor) as engine:
+            results = run_campaign(campaign, leaderboard, engine, budget)
+    except OutOfTime as out:
+        if not quiet:
+            print(f"{out}; go on with --resume-from {folder}", file=sys.stderr)
+        return
+    finally:
+        store.close()
     if as_json:
         print(results.model_dump_json(indent=1))
     elif not quiet:
