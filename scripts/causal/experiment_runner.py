@@ -16,7 +16,6 @@ from interventions.catalog import Intervention, load_catalog
 from scripts.causal.campaign.budget import Budget, OutOfTime
 from scripts.causal.campaign.contrast import (
     AA_ID,
-    MatchedBy,
     aa_contrast,
     both,
     build_contrast,
@@ -35,12 +34,14 @@ from scripts.causal.campaign.schema import (
     ArmRun,
     Contrast,
     ContrastRuns,
+    MatchedBy,
     Pair,
     Phase,
     Platform,
     RawRuns,
     Value,
 )
+from scripts.causal.campaign.wall_time import match_by_wall_time
 from scripts.causal.cli import progress_bar, run_command
 from scripts.causal.files import InputError, atomic_path
 from scripts.causal.forms import write_file
@@ -144,6 +145,26 @@ def _seconds(trainer: Trainer, spec: RunSpec, ledger: Ledger) -> float:
     return sum(row.finished - row.started for row in rows if row is not None and row.finished)
 
 
+def timed_contrasts(
+    contrasts: Sequence[Contrast],
+    platform: Platform,
+    ledger: Ledger,
+    executor: Executor,
+    progress: Callable[[float], None] | None = None,
+    budget: Budget | None = None,
+) -> tuple[Contrast, ...]:
+    """Match the contrasts by wall time, measured on the executor they will run on.
+
+    Raises:
+        OutOfTime, InputError: as `run_contrasts`, and a trainer that tells no time.
+    """
+
+    def run(short: Sequence[Contrast], seeds: Sequence[int]) -> tuple[ContrastRuns, ...]:
+        return run_contrasts(short, seeds, "screen", platform, ledger, executor, progress, budget)
+
+    return match_by_wall_time(contrasts, platform, executor.trainer, run)
+
+
 def contrast_from_text(
     treatment: str,
     control: str,
@@ -232,7 +253,7 @@ def main(
     seeds: Annotated[str, typer.Option(help="comma-separated, at least two")] = DEFAULT_SEEDS,
     platform: Annotated[str, typer.Option(help="auto, mlx, torch, cuda or cpu")] = "auto",
     scale: Annotated[str, typer.Option(help="reduction that both arms run at")] = "fast",
-    matched_by: Annotated[str, typer.Option(help="flops or steps")] = "flops",
+    matched_by: Annotated[str, typer.Option(help="flops, steps or wall_time")] = "flops",
     phase: Annotated[str, typer.Option(help="confirm or screen")] = "confirm",
     workers: Annotated[
         int | None, typer.Option(help="worker processes, 0 for none (default: by backend)", min=0)
@@ -268,7 +289,10 @@ def main(
             open_executor(family, store, where.backend, workers, cooldown, executor) as engine,
             progress_bar(contrast.label, quiet=quiet) as show,
         ):
-            runs = run_contrasts([contrast], chosen, stage, where, store, engine, show, budget)
+            asked: Sequence[Contrast] = [contrast]
+            if matching == "wall_time":
+                asked = timed_contrasts(asked, where, store, engine, budget=budget)
+            runs = run_contrasts(asked, chosen, stage, where, store, engine, show, budget)
     except OutOfTime as out:
         if not quiet:
             print(f"{out}; the same command goes on with the others", file=sys.stderr)

@@ -33,7 +33,7 @@ from scripts.causal.campaign.schema import (
     Selection,
 )
 from scripts.causal.cli import progress_bar, run_command
-from scripts.causal.experiment_runner import run_contrasts
+from scripts.causal.experiment_runner import run_contrasts, timed_contrasts
 from scripts.causal.extract_interventions import EVIDENCE, extract_leaderboard
 from scripts.causal.files import InputError, canonical_json, digest
 from scripts.causal.forms import parse_file, write_file
@@ -128,6 +128,8 @@ def run_campaign(
     decided: list[AblationResults] = []
     for cycle in range(1, plan.max_cycles + 1):
         selection = choose(campaign.trainer, plan, campaign.catalog, view, decided, cycle)
+        if plan.matched_by == "wall_time":
+            selection = timed(campaign, executor, selection, platform, budget)
         folder = campaign.folder / f"cycle_{cycle}"
         write_file(folder / "selection.json", selection)
         if not selection.contrasts:
@@ -237,6 +239,25 @@ def choose(
         decided=decided,
         cycle=cycle,
     )
+
+
+def timed(
+    campaign: Campaign,
+    executor: Executor,
+    selection: Selection,
+    platform: Platform,
+    budget: Budget | None = None,
+) -> Selection:
+    """Return the selection with its arms matched by wall time, which is measured on both.
+
+    Raises:
+        OutOfTime: the budget is spent before the arms are timed.
+    """
+    with progress_bar("clocks", quiet=campaign.quiet) as progress:
+        contrasts = timed_contrasts(
+            selection.contrasts, platform, campaign.ledger, executor, progress, budget
+        )
+    return selection.model_copy(update={"contrasts": contrasts})
 
 
 def experiment(
@@ -439,7 +460,7 @@ def main(
     screen_iterations: Annotated[int | None, typer.Option(help="steps of a run")] = None,
     screen_batch: Annotated[int | None, typer.Option(help="tokens per step")] = None,
     screen_layers: Annotated[int | None, typer.Option(help="layers of the control")] = None,
-    matched_by: Annotated[str, typer.Option(help="flops or steps")] = "flops",
+    matched_by: Annotated[str, typer.Option(help="flops, steps or wall_time")] = "flops",
     alpha: Annotated[float, typer.Option(help="bound on wrong confirmations")] = 0.05,
     mde: Annotated[float, typer.Option(help="smallest effect that matters, bpb")] = 0.005,
     data: Annotated[Path | None, typer.Option(help="folder of shards and tokenizer")] = None,
