@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import sys
 import time
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -96,6 +97,8 @@ class RayExecutor:
         self._setup = setup_message(trainer, ledger, cooldown)
         self._most, self._gpus = workers, gpus_per_run(backend)
         self._queue, self._actors, self._deaths = JobQueue(), list[_Actor](), 0
+        # Ray prints what happens to its workers; standard output is for results.
+        self._aside = contextlib.redirect_stdout(sys.stderr)
         self._is_mine = _connect(self._ray)
         self.devices = self._room()
         if self.devices < 1:
@@ -141,6 +144,7 @@ class RayExecutor:
         return self._queue.clear()
 
     def __enter__(self) -> Self:
+        self._aside.__enter__()
         return self
 
     def __exit__(
@@ -155,6 +159,7 @@ class RayExecutor:
                 self._end(actor)
         finally:
             self._leave()
+            self._aside.__exit__(kind, error, trace)
 
     # Below here: jobs to actors, and what actors answer
 
