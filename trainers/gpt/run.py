@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from functools import cache
 
 from trainers.adaptation import (
     DocumentAdapters,
@@ -14,7 +15,7 @@ from trainers.adaptation import (
     evaluate_documents,
     evaluate_score_first,
 )
-from trainers.data import Batches, DataSet, token_bytes
+from trainers.data import Batches, DataSet, TokenBytes, token_bytes
 from trainers.engine import Engine
 from trainers.evaluation import Score, Validation, evaluate
 from trainers.gpt.config import GPTConfig
@@ -94,8 +95,14 @@ def validation_of(config: GPTConfig, data: DataSet, max_tokens: int | None = Non
     seq_len = config.train_seq_len
     return Validation(
         tokens=data.val_tokens(),
-        table=token_bytes(data.tokenizer),
+        table=_byte_table(data),
         seq_len=seq_len,
         batch_sequences=max(1, EVAL_BATCH_TOKENS // seq_len),
         max_sequences=None if max_tokens is None else max(1, max_tokens // seq_len),
     )
+
+
+@cache
+def _byte_table(data: DataSet) -> TokenBytes:
+    """Read once: its 22 ms were most of what a warm run paid before its first step."""
+    return token_bytes(data.tokenizer)
