@@ -40,10 +40,13 @@ class Intervention:
         variable: the causal variable it varies (a vocabulary id).
         label: a few words for people.
         stage: the first stage of a run that it changes; both arms share every stage before it.
-        set: fields given a value.
+        set: fields given a value; in the file, those that are no causal variable of their own
+            (a threshold, a window) stand under ``with`` and are the trainer's to check.
         multiply: fields multiplied; the trainer rounds to what it can build.
         add: fields increased.
         claims: published effects.
+        cost: what it costs beside the control, in words.
+        excludes: variables whose mechanisms cannot be combined with it.
     """
 
     id: str
@@ -54,6 +57,8 @@ class Intervention:
     multiply: Mapping[str, float] = field(default_factory=dict)
     add: Mapping[str, float] = field(default_factory=dict)
     claims: tuple[Claim, ...] = ()
+    cost: str = ""
+    excludes: tuple[str, ...] = ()
 
     def apply(self, control: Mapping[str, Value]) -> dict[str, Value]:
         """Return the fields that the treatment changes, given the control's configuration.
@@ -112,7 +117,7 @@ def load_catalog(
 
 
 def _parse(entry: Mapping[str, Any], known: Mapping[str, Variable]) -> Intervention:
-    allowed = {"id", "variable", "label", "stage", "claim", *HOW}
+    allowed = {"id", "variable", "label", "stage", "claim", "cost", "excludes", "with", *HOW}
     if unknown := set(entry) - allowed:
         raise ValueError(f"unknown keys {sorted(unknown)}; allowed: {sorted(allowed)}")
     if entry["variable"] not in known:
@@ -127,11 +132,23 @@ def _parse(entry: Mapping[str, Any], known: Mapping[str, Variable]) -> Intervent
             raise ValueError(f"unknown variable {name!r} (see variables.toml)")
     for name, value in entry.get("set", {}).items():
         known[name].check(value)
+    for name in entry.get("excludes", []):
+        if name not in known:
+            raise ValueError(f"excludes unknown variable {name!r} (see variables.toml)")
+    for name, value in (beside := entry.get("with", {})).items():
+        if name in known:
+            raise ValueError(f"{name!r} is a variable: it belongs in `set`, not in `with`")
+        if not isinstance(value, bool | int | float | str):
+            raise ValueError(f"{name} must be one plain value, got {value!r}")
+    changes = {how: dict(entry.get(how, {})) for how in HOW}
+    changes["set"] |= beside
     return Intervention(
         id=entry["id"],
         variable=entry["variable"],
         label=entry["label"],
         stage=entry["stage"],
-        **{how: dict(entry.get(how, {})) for how in HOW},
+        **changes,
         claims=tuple(Claim(**claim) for claim in entry.get("claim", [])),
+        cost=entry.get("cost", ""),
+        excludes=tuple(entry.get("excludes", [])),
     )

@@ -34,7 +34,7 @@ class RunSpec:
     """One run, complete: two equal specs are the same run.
 
     Attributes:
-        trainer: registered name of the trainer, for example "gpt".
+        trainer: name that `load_trainer` takes, for example "gpt" or "script:train_gpt.py".
         backend: where and in what precision it computes, for example "torch-cpu-float32".
         scale: name of the reduction the configuration was resolved at, for labels only.
         config: every field of the trainer's configuration, scale already applied.
@@ -128,7 +128,7 @@ class Trainer(Protocol):
         ...
 
     def flops_per_step(self, config: Config) -> float:
-        """Training FLOPs of one optimizer step (forward and backward)."""
+        """Training FLOPs of one optimizer step (forward and backward); 0 where unknown."""
         ...
 
     def parameters(self, config: Config) -> int:
@@ -147,12 +147,21 @@ class Trainer(Protocol):
 def load_trainer(name: str) -> Trainer:
     """Return the trainer registered under `name` (entry-point group ``causal_trainers``).
 
+    ``family:argument`` hands the argument to the family's factory, as in
+    ``script:records/mine/train_gpt.py``.
+
     Raises:
-        InputError: no trainer of that name is installed.
+        InputError: no trainer of that name is installed, or it takes no argument.
     """
     found = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
-    if name not in found:
+    family, colon, argument = name.partition(":")
+    if family not in found:
         known = ", ".join(sorted(found)) or "none"
-        raise InputError(f"no trainer named {name!r}", mend=f"installed trainers: {known}")
-    factory: Callable[[], Trainer] = found[name].load()
-    return factory()
+        raise InputError(f"no trainer named {family!r}", mend=f"installed trainers: {known}")
+    factory: Callable[..., Trainer] = found[family].load()
+    if not colon:
+        return factory()
+    try:
+        return factory(argument)
+    except TypeError as error:
+        raise InputError(f"the {family} trainer takes no argument, but got {name!r}") from error

@@ -14,16 +14,40 @@ Tokens = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
+class Alteration:
+    """What is done to the batch of one step before its loss is taken.
+
+    Attributes:
+        shares: how much the target at each place counts, in the new order, shape (time,).
+        order: places of a sequence in the order they are read, shape (time,); None as they are.
+        corrupted: inputs to be replaced by the model's own predictions, shape (sequences, time).
+    """
+
+    shares: NDArray[np.float32]
+    order: NDArray[np.int64] | None = None
+    corrupted: NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True)
 class StepSettings:
     """What changes from step to step. Reaches the compiled step as tensors, never as constants.
 
     Attributes:
         lr_scale: factor on every learning rate (warm-up, warmdown).
         muon_momentum: momentum of this step (it warms up).
+        recurrent: depth recurrence is on, where the architecture has it. The one choice between
+            two graphs: a tensor would mean computing the repeated layers before they are wanted.
+        mtp_weight: how much the token after the next counts, where it is predicted.
+        quantized: the gradient is taken with the weights on the artifact's grid.
+        alteration: of this step's batch; None leaves it as it is.
     """
 
     lr_scale: float
     muon_momentum: float
+    recurrent: bool = True
+    mtp_weight: float = 0.0
+    quantized: bool = False
+    alteration: Alteration | None = None
 
 
 class Engine(Protocol):
@@ -50,4 +74,24 @@ class Engine(Protocol):
 
     def weights(self) -> Weights:
         """Every weight by name, float32."""
+        ...
+
+    def gradient(self, tokens: Tokens, shares: NDArray[np.float32]) -> Weights:
+        """The gradient by every weight of Σ shares · losses / Σ shares, by name.
+
+        Args:
+            tokens: shape (sequences, time + 1).
+            shares: how much each target counts, shape (sequences, time).
+        """
+        ...
+
+    def average(self, name: str, share: float) -> None:
+        """Move the average of this name towards the weights, 1 being all the way.
+
+        An average begins at its first call, at the weights, and ends with the next `load`.
+        """
+        ...
+
+    def averages(self) -> dict[str, Weights]:
+        """The averages by name, each as `weights`."""
         ...

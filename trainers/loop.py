@@ -1,17 +1,16 @@
-"""The one training loop and the one evaluation, for any Engine."""
+"""The one training loop, for any Engine."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
-import numpy as np
-from numpy.typing import NDArray
-
-from trainers.data import Batches, TokenBytes, bits_per_byte, validation_batches
-from trainers.engine import Engine, StepSettings, Weights
+from trainers.averaging import Average, checkpoint_steps
+from trainers.data import Batches
+from trainers.engine import Alteration, Engine, StepSettings, Weights
+from trainers.evaluation import Validation, evaluate
 
 
 class Diverged(Exception):
@@ -30,6 +29,11 @@ class Schedule:
         momentum_start: Muon's momentum at the first step.
         momentum_steps: steps over which it rises linearly.
         val_points: looks at the validation subset, evenly spaced, the last one at the end.
+        qat_below: quantized from where the warmdown's factor is below it; 0 for never.
+        mtp_weight: of the token after the next, where it is predicted, after `mtp_start` of the
+            steps.
+        alterations: what is done to the batch of a step, counted from 0, of so many.
+        recurrence_start: share of the steps before depth recurrence; the last step has it always.
     """
 
     iterations: int
@@ -39,49 +43,39 @@ class Schedule:
     momentum_start: float
     momentum_steps: int
     val_points: int
+    recurrence_start: float = 0.0
+    qat_below: float = 0.0
+    mtp_weight: float = 0.0
+    mtp_start: float = 0.0
+    alterations: Callable[[int, int], Alteration | None] | None = None
 
     def settings(self, step: int) -> StepSettings:
         """Learning-rate factor and momentum of a step, counted from 0."""
-        rising = (step + 1) / self.warmup_iters if self.warmup_iters else 1.0
-        left = self.iterations - step
-        falling = left / self.warmdown_iters if self.warmdown_iters else 1.0
         warm = min(1.0, step / self.momentum_steps) if self.momentum_steps else 1.0
         return StepSettings(
-            lr_scale=min(1.0, rising, falling),
+            quantized=self._falling(step) < self.qat_below,
+            lr_scale=self._lr_scale(step),
             muon_momentum=(1 - warm) * self.momentum_start + warm * self.momentum,
+            mtp_weight=self.mtp_weight if step >= self.mtp_start * self.iterations else 0.0,
+            alteration=self.alterations(step, self.iterations) if self.alterations else None,
+            recurrent=step >= min(self.recurrence_start * self.iterations, self.iterations - 1),
         )
+
+    def lr_scales(self) -> list[float]:
+        """The learning-rate factor of every step."""
+        return [self._lr_scale(step) for step in range(self.iterations)]
+
+    def _lr_scale(self, step: int) -> float:
+        rising = (step + 1) / self.warmup_iters if self.warmup_iters else 1.0
+        return min(1.0, rising, self._falling(step))
+
+    def _falling(self, step: int) -> float:
+        return (self.iterations - step) / self.warmdown_iters if self.warmdown_iters else 1.0
 
     def validation_steps(self) -> frozenset[int]:
         """Numbers of finished steps after which the validation subset is looked at."""
         points = min(self.val_points, self.iterations)
         return frozenset(self.iterations * (i + 1) // points for i in range(points))
-
-
-@dataclass(frozen=True)
-class Validation:
-    """Tokens to be predicted and the bytes they stand for.
-
-    Attributes:
-        tokens: shape (tokens,).
-        table: bytes of every token.
-        seq_len: targets per sequence; each is predicted from its own sequence alone.
-        batch_sequences: sequences given to the engine at once.
-        max_sequences: only the first so many sequences; None for all of them.
-    """
-
-    tokens: NDArray[np.uint16]
-    table: TokenBytes
-    seq_len: int
-    batch_sequences: int
-    max_sequences: int | None = None
-
-
-@dataclass(frozen=True)
-class Score:
-    """How well tokens were predicted: bits per byte of text, and nats per token."""
-
-    bpb: float
-    loss: float
 
 
 @dataclass
@@ -94,12 +88,27 @@ class TrainingCurve:
     seconds: float = 0.0
 
 
-def warm_up(engine: Engine, weights: Weights, batches: Batches) -> None:
-    """Let the engine compile before the clock starts; `Engine.load` then undoes the step."""
+def warm_up(
+    engine: Engine, weights: Weights, batches: Batches, schedule: Schedule | None = None
+) -> None:
+    """Let the engine compile before the clock starts; `Engine.load` then undoes the steps.
+
+    Args:
+        schedule: of the run to come; if it switches depth recurrence on, both graphs are made.
+    """
     engine.load(weights)
     tokens = batches.batch(0)
-    engine.step(tokens, StepSettings(lr_scale=0.0, muon_momentum=0.0))
-    engine.losses(tokens)
+    for recurrent in (False, True) if schedule and schedule.recurrence_start else (True,):
+        engine.step(tokens, at_rest(schedule, recurrent))
+        engine.losses(tokens)
+
+
+def at_rest(schedule: Schedule | None, recurrent: bool = True) -> StepSettings:
+    """A step that moves nothing and does all the work of the schedule's first."""
+    if schedule is None:
+        return StepSettings(0.0, 0.0, recurrent)
+    first = schedule.settings(0)
+    return replace(first, lr_scale=0.0, muon_momentum=0.0, recurrent=recurrent)
 
 
 def train(
@@ -109,14 +118,19 @@ def train(
     schedule: Schedule,
     validation: Validation,
     progress: Callable[[float], None] | None = None,
+    averages: Sequence[Average] = (),
 ) -> TrainingCurve:
     """Train from these weights to the end of the schedule; the engine then holds the result.
+
+    Args:
+        averages: averages of the weights to keep on the way; off the clock, as validation is.
 
     Raises:
         Diverged: a loss is NaN or infinite; the message names the step.
     """
     engine.load(weights)
     curve, looks = TrainingCurve(), schedule.validation_steps()
+    checkpoints = checkpoint_steps(schedule.lr_scales()) if averages else frozenset()
     for step in range(schedule.iterations):
         started = time.perf_counter()
         loss = engine.step(batches.batch(step), schedule.settings(step))
@@ -124,6 +138,9 @@ def train(
         if not math.isfinite(loss):
             raise Diverged(f"the training loss is {loss} at step {step + 1}")
         curve.train_loss.append(loss)
+        for average in averages:
+            if share := average.share(step + 1, checkpoints):
+                engine.average(average.name, share)
         if step + 1 in looks:
             bpb = evaluate(engine, validation).bpb
             if not math.isfinite(bpb):
@@ -133,22 +150,3 @@ def train(
         if progress is not None:
             progress((step + 1) / schedule.iterations)
     return curve
-
-
-def evaluate(
-    engine: Engine, validation: Validation, progress: Callable[[float], None] | None = None
-) -> Score:
-    """Σ nats / ln 2 / Σ bytes and Σ nats / targets, over the same targets, summed in float64."""
-    nats, byte_count, targets = 0.0, 0, 0
-    for rows in validation_batches(
-        validation.tokens,
-        validation.seq_len,
-        validation.batch_sequences,
-        max_sequences=validation.max_sequences,
-    ):
-        nats += float(engine.losses(rows).sum(dtype=np.float64))
-        byte_count += int(validation.table.count_bytes(rows[:, :-1], rows[:, 1:]).sum())
-        targets += rows.shape[0] * validation.seq_len
-        if progress is not None:
-            progress(min(1.0, targets / len(validation.tokens)))
-    return Score(bpb=bits_per_byte(nats, byte_count), loss=nats / targets)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, TypeVar, get_args
@@ -12,9 +13,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from interventions.catalog import Intervention, load_catalog
+from scripts.causal.campaign.budget import Budget, OutOfTime
 from scripts.causal.campaign.contrast import (
     AA_ID,
-    MatchedBy,
     aa_contrast,
     both,
     build_contrast,
@@ -24,7 +25,7 @@ from scripts.causal.campaign.contrast import (
     specs_of,
     unknown_name,
 )
-from scripts.causal.campaign.executor import Executor, open_executor
+from scripts.causal.campaign.executor import AUTO, Executor, open_executor
 from scripts.causal.campaign.ledger import Ledger, open_ledger
 from scripts.causal.campaign.planning import parse_seeds
 from scripts.causal.campaign.platform import choose_platform
@@ -33,12 +34,14 @@ from scripts.causal.campaign.schema import (
     ArmRun,
     Contrast,
     ContrastRuns,
+    MatchedBy,
     Pair,
     Phase,
     Platform,
     RawRuns,
     Value,
 )
+from scripts.causal.campaign.wall_time import match_by_wall_time
 from scripts.causal.cli import progress_bar, run_command
 from scripts.causal.files import InputError, atomic_path
 from scripts.causal.forms import write_file
@@ -57,6 +60,7 @@ def run_contrasts(
     ledger: Ledger,
     executor: Executor,
     progress: Callable[[float], None] | None = None,
+    budget: Budget | None = None,
 ) -> tuple[ContrastRuns, ...]:
     """Run every contrast on every seed and return the pairs, in the order given.
 
@@ -65,8 +69,10 @@ def run_contrasts(
 
     Args:
         progress: called with the fraction of the missing work that is done, by FLOPs.
+        budget: time; when it is nearly over, runs under way are ended and no other is started.
 
     Raises:
+        OutOfTime: some runs are missing; a later call goes on with them.
         InputError: the data set, the ledger or the disk cannot be used.
     """
     trainer = executor.trainer
@@ -78,7 +84,7 @@ def run_contrasts(
             control, treatment = (trainer.stages(spec)[-1].key for spec in arms)
             pairs[seed, place] = control, treatment
             specs |= {control: arms[0], treatment: arms[1]}
-    runs = _runs(specs, ledger, executor, progress)
+    runs = _runs(specs, ledger, executor, progress, budget or Budget())
     return tuple(
         ContrastRuns(
             contrast=contrast,
@@ -98,13 +104,15 @@ def _runs(
     ledger: Ledger,
     executor: Executor,
     progress: Callable[[float], None] | None,
+    budget: Budget,
 ) -> dict[str, ArmRun]:
     """Read or compute each run; key → run."""
     trainer = executor.trainer
     found = {key: read_chain(trainer, spec, ledger) for key, spec in specs.items()}
     runs = {key: run for key, run in found.items() if run is not None}
     missing = {key: spec for key, spec in specs.items() if key not in runs}
-    cost = {key: run_flops(trainer, spec.config) for key, spec in missing.items()}
+    # A trainer that cannot tell FLOPs runs for a fixed time: its runs cost the same.
+    cost = {key: run_flops(trainer, spec.config) or 1.0 for key, spec in missing.items()}
     done = dict.fromkeys(missing, 0.0)
 
     def show(key: str, fraction: float) -> None:
@@ -114,14 +122,47 @@ def _runs(
 
     for spec in missing.values():
         executor.submit(spec)
-    while len(runs) < len(specs):
-        for key in missing.keys() & executor.poll(show):
+    awaited = set(missing)
+    while awaited:
+        if budget.is_spent():
+            awaited -= set(executor.withdraw())
+        for key in awaited & set(executor.poll(show)) if awaited else ():
             run = read_chain(trainer, missing[key], ledger)
             if run is None:
                 raise InputError(f"run {key[:12]} has ended but its rows are gone from the ledger")
             runs[key] = run
+            awaited.remove(key)
+            budget.learn(_seconds(trainer, missing[key], ledger))
             show(key, 1.0)
+    if len(runs) < len(specs):
+        raise OutOfTime(len(runs), len(specs))
     return runs
+
+
+def _seconds(trainer: Trainer, spec: RunSpec, ledger: Ledger) -> float:
+    """How long the run's stages took, shared ones included."""
+    rows = [ledger.get(plan.key) for plan in trainer.stages(spec)]
+    return sum(row.finished - row.started for row in rows if row is not None and row.finished)
+
+
+def timed_contrasts(
+    contrasts: Sequence[Contrast],
+    platform: Platform,
+    ledger: Ledger,
+    executor: Executor,
+    progress: Callable[[float], None] | None = None,
+    budget: Budget | None = None,
+) -> tuple[Contrast, ...]:
+    """Match the contrasts by wall time, measured on the executor they will run on.
+
+    Raises:
+        OutOfTime, InputError: as `run_contrasts`, and a trainer that tells no time.
+    """
+
+    def run(short: Sequence[Contrast], seeds: Sequence[int]) -> tuple[ContrastRuns, ...]:
+        return run_contrasts(short, seeds, "screen", platform, ledger, executor, progress, budget)
+
+    return match_by_wall_time(contrasts, platform, executor.trainer, run)
 
 
 def contrast_from_text(
@@ -212,10 +253,17 @@ def main(
     seeds: Annotated[str, typer.Option(help="comma-separated, at least two")] = DEFAULT_SEEDS,
     platform: Annotated[str, typer.Option(help="auto, mlx, torch, cuda or cpu")] = "auto",
     scale: Annotated[str, typer.Option(help="reduction that both arms run at")] = "fast",
-    matched_by: Annotated[str, typer.Option(help="flops or steps")] = "flops",
+    matched_by: Annotated[str, typer.Option(help="flops, steps or wall_time")] = "flops",
     phase: Annotated[str, typer.Option(help="confirm or screen")] = "confirm",
     workers: Annotated[
         int | None, typer.Option(help="worker processes, 0 for none (default: by backend)", min=0)
+    ] = None,
+    executor: Annotated[
+        str, typer.Option(help="auto, in-process, processes (one a core or GPU) or ray")
+    ] = AUTO,
+    cooldown: Annotated[float, typer.Option(min=0, help="seconds of rest between runs")] = 0.0,
+    minutes: Annotated[
+        float | None, typer.Option(help="start no run that would end later than this")
     ] = None,
     ledger: Annotated[str, typer.Option(help="path or database URL")] = DEFAULT_LEDGER,
     trainer: Annotated[str, typer.Option(help="registered trainer")] = "gpt",
@@ -224,6 +272,7 @@ def main(
     json: Annotated[bool, typer.Option(help="print the raw runs as JSON too")] = False,
 ) -> None:
     """Run a treatment against a control on paired seeds; every run is computed once, ever."""
+    budget = Budget(minutes)
     chosen = parse_seeds(seeds, "--seeds")
     matching = _one_of("--matched-by", matched_by, get_args(MatchedBy))
     stage = _one_of("--phase", phase, get_args(Phase))
@@ -235,12 +284,21 @@ def main(
         )
     contrast = contrast_from_text(treatment, control, family, where, matching)
     store = open_ledger(ledger)
-    with (
-        open_executor(family, store, where.backend, workers) as executor,
-        progress_bar(contrast.label, quiet=quiet) as show,
-    ):
-        runs = run_contrasts([contrast], chosen, stage, where, store, executor, show)
-    store.close()
+    try:
+        with (
+            open_executor(family, store, where.backend, workers, cooldown, executor) as engine,
+            progress_bar(contrast.label, quiet=quiet) as show,
+        ):
+            asked: Sequence[Contrast] = [contrast]
+            if matching == "wall_time":
+                asked = timed_contrasts(asked, where, store, engine, budget=budget)
+            runs = run_contrasts(asked, chosen, stage, where, store, engine, show, budget)
+    except OutOfTime as out:
+        if not quiet:
+            print(f"{out}; the same command goes on with the others", file=sys.stderr)
+        return
+    finally:
+        store.close()
     result = RawRuns(
         cycle=1,
         platform=where,

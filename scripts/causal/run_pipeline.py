@@ -6,6 +6,7 @@ Usage: python scripts/causal/run_pipeline.py --fast --max-cycles 4
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +17,9 @@ from rich.console import Console
 
 from interventions.catalog import Intervention, load_catalog
 from interventions.vocabulary import load_variables
+from scripts.causal.campaign.budget import Budget, OutOfTime
 from scripts.causal.campaign.chosen import choose_runs
-from scripts.causal.campaign.executor import Executor, open_executor
+from scripts.causal.campaign.executor import AUTO, Executor, open_executor
 from scripts.causal.campaign.ledger import Ledger, open_ledger
 from scripts.causal.campaign.plan import CampaignPlan
 from scripts.causal.campaign.planning import decisive, make_plan, parse_seeds, scale_overrides
@@ -31,7 +33,7 @@ from scripts.causal.campaign.schema import (
     Selection,
 )
 from scripts.causal.cli import progress_bar, run_command
-from scripts.causal.experiment_runner import run_contrasts
+from scripts.causal.experiment_runner import run_contrasts, timed_contrasts
 from scripts.causal.extract_interventions import EVIDENCE, extract_leaderboard
 from scripts.causal.files import InputError, canonical_json, digest
 from scripts.causal.forms import parse_file, write_file
@@ -55,6 +57,8 @@ from scripts.causal.statistical_analysis import (
 )
 from scripts.causal.submission.referee import RefereeError
 from scripts.causal.submission_assembly import assemble, confirmed_effects
+from scripts.causal.validate_at_scale import SEEDS as VALIDATION_SEEDS
+from scripts.causal.validate_at_scale import main as validate_at_scale
 from trainers.api import Trainer, load_trainer
 from trainers.data import open_dataset
 from trainers.keys import code_version
@@ -103,7 +107,7 @@ class View:
 
 
 def run_campaign(
-    campaign: Campaign, leaderboard: Leaderboard, executor: Executor
+    campaign: Campaign, leaderboard: Leaderboard, executor: Executor, budget: Budget | None = None
 ) -> AblationResults:
     """Carry out a plan: discover, choose, screen, confirm, decide, and discover again.
 
@@ -111,6 +115,7 @@ def run_campaign(
     carried out twice, or after an interruption at any moment, ends with the same files.
 
     Raises:
+        OutOfTime: the budget is spent; called again, it goes on from there.
         InputError: the catalog, the data or the results folder cannot be used.
     """
     plan = campaign.plan
@@ -123,11 +128,13 @@ def run_campaign(
     decided: list[AblationResults] = []
     for cycle in range(1, plan.max_cycles + 1):
         selection = choose(campaign.trainer, plan, campaign.catalog, view, decided, cycle)
+        if plan.matched_by == "wall_time":
+            selection = timed(campaign, executor, selection, platform, budget)
         folder = campaign.folder / f"cycle_{cycle}"
         write_file(folder / "selection.json", selection)
         if not selection.contrasts:
             break
-        raw = experiment(campaign, executor, selection, platform, cycle)
+        raw = experiment(campaign, executor, selection, platform, cycle, budget)
         write_file(folder / "raw_runs.json", raw)
         screens += [runs for runs in raw.runs if runs.phase == "screen"]
         results = analyse(
@@ -234,17 +241,45 @@ def choose(
     )
 
 
+def timed(
+    campaign: Campaign,
+    executor: Executor,
+    selection: Selection,
+    platform: Platform,
+    budget: Budget | None = None,
+) -> Selection:
+    """Return the selection with its arms matched by wall time, which is measured on both.
+
+    Raises:
+        OutOfTime: the budget is spent before the arms are timed.
+    """
+    with progress_bar("clocks", quiet=campaign.quiet) as progress:
+        contrasts = timed_contrasts(
+            selection.contrasts, platform, campaign.ledger, executor, progress, budget
+        )
+    return selection.model_copy(update={"contrasts": contrasts})
+
+
 def experiment(
-    campaign: Campaign, executor: Executor, selection: Selection, platform: Platform, cycle: int
+    campaign: Campaign,
+    executor: Executor,
+    selection: Selection,
+    platform: Platform,
+    cycle: int,
+    budget: Budget | None = None,
 ) -> RawRuns:
-    """Screen every chosen contrast, then take the promising ones to fresh seeds."""
+    """Screen every chosen contrast, then take the promising ones to fresh seeds.
+
+    Raises:
+        OutOfTime: the budget is spent before every run is done.
+    """
     plan = campaign.plan
 
     def run(names: Sequence[str], seeds: Sequence[int], phase: Phase) -> tuple[ContrastRuns, ...]:
         contrasts = [contrast for contrast in selection.contrasts if contrast.id in names]
         with progress_bar(f"cycle {cycle}: {phase}", quiet=campaign.quiet) as progress:
             return run_contrasts(
-                contrasts, seeds, phase, platform, campaign.ledger, executor, progress
+                contrasts, seeds, phase, platform, campaign.ledger, executor, progress, budget
             )
 
     screened = run([item.id for item in selection.contrasts], plan.screen_seeds, "screen")
@@ -425,19 +460,54 @@ def main(
     screen_iterations: Annotated[int | None, typer.Option(help="steps of a run")] = None,
     screen_batch: Annotated[int | None, typer.Option(help="tokens per step")] = None,
     screen_layers: Annotated[int | None, typer.Option(help="layers of the control")] = None,
-    matched_by: Annotated[str, typer.Option(help="flops or steps")] = "flops",
+    matched_by: Annotated[str, typer.Option(help="flops, steps or wall_time")] = "flops",
     alpha: Annotated[float, typer.Option(help="bound on wrong confirmations")] = 0.05,
     mde: Annotated[float, typer.Option(help="smallest effect that matters, bpb")] = 0.005,
     data: Annotated[Path | None, typer.Option(help="folder of shards and tokenizer")] = None,
     platform: Annotated[str, typer.Option(help="auto, mlx, torch, cuda or cpu")] = "auto",
     workers: Annotated[int | None, typer.Option(help="worker processes", min=0)] = None,
+    executor: Annotated[
+        str, typer.Option(help="auto, in-process, processes (one a core or GPU) or ray")
+    ] = AUTO,
     cooldown: Annotated[float, typer.Option(min=0, help="seconds of rest between runs")] = 0.0,
+    minutes: Annotated[
+        float | None, typer.Option(help="start no run that would end later; go on another time")
+    ] = None,
     ledger: Annotated[str | None, typer.Option(help="path or database URL")] = None,
+    validate: Annotated[
+        bool, typer.Option("--validate", help="run what the campaign confirmed at full scale")
+    ] = False,
+    script: Annotated[Path | None, typer.Option(help="--validate: a train_gpt.py")] = None,
+    record: Annotated[
+        str | None, typer.Option(help="--validate: bpb or id to beat (default: the best)")
+    ] = None,
+    validation_seeds: Annotated[
+        str, typer.Option(help="--validate: three or more fresh seeds")
+    ] = VALIDATION_SEEDS,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="print the plan and cost")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="print nothing but errors")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print the results as JSON")] = False,
 ) -> None:
     """Run the whole campaign: README claims in, tested effects and a verified submission out."""
+    if validate:
+        if resume_from is None and name is None:
+            raise InputError("needs a campaign", where="--validate", mend="give --resume-from")
+        if script is None:
+            raise InputError("needs a training script", where="--validate", mend="give --script")
+        validate_at_scale(
+            campaign=resume_from or output / str(name),
+            script=script,
+            data=data,
+            record=record,
+            validation_seeds=validation_seeds,
+            platform=platform,
+            ledger=ledger,
+            dry_run=dry_run,
+            quiet=quiet,
+            as_json=as_json,
+        )
+        return
+    budget = Budget(minutes)
     trainer = load_trainer("gpt")
     if resume_from is not None:
         plan, folder = resume(resume_from), resume_from
@@ -479,9 +549,15 @@ def main(
     plan = settle(plan, folder)
     store = open_ledger(where)
     campaign = Campaign(plan, folder, trainer, catalog, store, quiet)
-    with open_executor(trainer, store, plan.backend, workers, cooldown) as executor:
-        results = run_campaign(campaign, leaderboard, executor)
-    store.close()
+    try:
+        with open_executor(trainer, store, plan.backend, workers, cooldown, executor) as engine:
+            results = run_campaign(campaign, leaderboard, engine, budget)
+    except OutOfTime as out:
+        if not quiet:
+            print(f"{out}; go on with --resume-from {folder}", file=sys.stderr)
+        return
+    finally:
+        store.close()
     if as_json:
         print(results.model_dump_json(indent=1))
     elif not quiet:

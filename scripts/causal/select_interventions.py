@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, get_args
 
 import typer
 
@@ -22,6 +22,7 @@ from scripts.causal.campaign.schema import (
     AblationResults,
     Contrast,
     ContrastResult,
+    MatchedBy,
     Selection,
     Value,
 )
@@ -51,7 +52,7 @@ class Setting:
 
     trainer: Trainer
     scale: str
-    matched_by: Literal["flops", "steps"]
+    matched_by: MatchedBy
     overrides: Mapping[str, Value]
     screen: int = 2
     confirm: int = 4
@@ -289,15 +290,18 @@ def main(
     scale: Annotated[str, typer.Option(help="scale the contrasts are built at")] = "fast",
     trainer: Annotated[str, typer.Option(help="model family")] = "gpt",
     max_per_cycle: Annotated[int, typer.Option(help="most contrasts to choose")] = 3,
-    matched_by: Annotated[str, typer.Option(help="flops or steps")] = "flops",
+    matched_by: Annotated[str, typer.Option(help="flops, steps or wall_time")] = "flops",
     screen: Annotated[int, typer.Option(min=1, help="seeds that screen")] = 2,
     confirm: Annotated[int, typer.Option(min=2, help="fresh seeds that decide")] = 4,
     alpha: Annotated[float, typer.Option(help="the cycle's share of alpha")] = 0.0125,
     mde: Annotated[float, typer.Option(help="smallest effect that matters, bpb")] = 0.005,
 ) -> None:
     """Choose the contrasts that are worth running next."""
-    if matched_by not in ("flops", "steps"):
-        raise InputError(f"--matched-by must be flops or steps, got {matched_by!r}")
+    matching = next((each for each in get_args(MatchedBy) if each == matched_by), None)
+    if matching is None:
+        raise InputError(
+            f"must be one of {list(get_args(MatchedBy))}, got {matched_by!r}", where="--matched-by"
+        )
     if not 0 < alpha < 1 or not mde > 0:
         raise InputError(f"0 < alpha < 1 and mde > 0 must hold, got {alpha} and {mde}")
     decided = [parse_file(AblationResults, path) for path in results or []]
@@ -308,7 +312,7 @@ def main(
         Setting(
             load_trainer(trainer),
             scale,
-            "steps" if matched_by == "steps" else "flops",
+            matching,
             {},
             screen=screen,
             confirm=confirm,

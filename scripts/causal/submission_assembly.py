@@ -19,8 +19,9 @@ from typing import Annotated
 import typer
 
 from scripts.causal.campaign.chosen import Recorded, choose_runs, load_results
-from scripts.causal.campaign.ledger import Ledger, StageRow, open_ledger
+from scripts.causal.campaign.ledger import Ledger, open_ledger
 from scripts.causal.campaign.schema import ContrastResult
+from scripts.causal.campaign.states import StageRow
 from scripts.causal.cli import run_command
 from scripts.causal.files import InputError, write_text
 from scripts.causal.forms import write_file

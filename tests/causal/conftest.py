@@ -42,8 +42,18 @@ def small_data(tmp_path_factory) -> Path:
 @pytest.fixture
 def small_records(tmp_path) -> Path:
     """A folder of six submissions that differ in layers, activation and score."""
+    return write_records(tmp_path / "records")
+
+
+@pytest.fixture(scope="session")
+def shared_records(tmp_path_factory) -> Path:
+    """The same folder, for those who only read it."""
+    return write_records(tmp_path_factory.mktemp("shared") / "records")
+
+
+def write_records(records: Path) -> Path:
     for number in range(6):
-        folder = tmp_path / "records" / "track_10min_16mb" / f"2026-03-{number + 17}_Try{number}"
+        folder = records / "track_10min_16mb" / f"2026-03-{number + 17}_Try{number}"
         folder.mkdir(parents=True)
         layers, bpb = 9 + number % 3, 1.22 - 0.004 * number
         activation = "LeakyReLU(0.5)²" if number % 2 else "relu²"
@@ -53,4 +63,4 @@ def small_records(tmp_path) -> Path:
         )
         described = {"author": f"a{number}", "val_bpb": bpb, "date": f"2026-03-{number + 17}"}
         (folder / "submission.json").write_text(json.dumps(described))
-    return tmp_path / "records"
+    return records

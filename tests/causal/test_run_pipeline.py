@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -68,6 +69,13 @@ def finished(output: Path) -> dict[str, float | None]:
     return rows
 
 
+def done(output: Path) -> int:
+    """How many stages are finished."""
+    if not (output / "ledger.sqlite").exists():
+        return 0
+    return sum(moment is not None for moment in finished(output).values())
+
+
 def tables(output: Path) -> list[str]:
     return [(output / "trial" / name).read_text() for name in TABLES]
 
@@ -104,24 +112,75 @@ def test_a_campaign_leaves_everything_and_a_second_one_trains_nothing(
     assert "another campaign has this name" in other.stderr
 
 
-def test_killed_at_any_moment_it_goes_on_to_the_same_tables(small_records, small_data, tmp_path):
-    undisturbed = run(small_records, small_data, tmp_path / "calm", "--workers", "0")
+@pytest.fixture(scope="module")
+def calm(shared_records, small_data, tmp_path_factory) -> Path:
+    """Output of a campaign that nothing disturbed."""
+    output = tmp_path_factory.mktemp("calm")
+    undisturbed = run(shared_records, small_data, output, "--workers", "0")
     assert undisturbed.returncode == 0, undisturbed.stderr
-    moments = (4.0, 9.0)
-    for moment in moments:
+    return output
+
+
+@pytest.mark.parametrize("kills", [1, pytest.param(20, marks=pytest.mark.slow)])
+def test_killed_or_out_of_time_it_goes_on_to_the_same_tables(
+    shared_records, small_data, tmp_path, calm, kills
+):
+    moments, stages = random.Random(kills), len(finished(calm))
+    for number in range(kills):
         victim = subprocess.Popen(
-            command(small_records, small_data, tmp_path / "shot", "--workers", "1"),
+            command(shared_records, small_data, tmp_path / "shot", "--workers", "1"),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
-        time.sleep(moment)
-        victim.send_signal(signal.SIGKILL)
+        goal, give_up = stages * (number + 1) // (kills + 1), time.monotonic() + 60
+        while victim.poll() is None and done(tmp_path / "shot") < goal:
+            assert time.monotonic() < give_up
+            time.sleep(0.02)
+        time.sleep(moments.uniform(0.0, 3.0))
+        if number % 2:  # with its workers at the same moment, as by a cut of power
+            os.killpg(victim.pid, signal.SIGKILL)
+        victim.kill()
         victim.wait()
-    last = run(small_records, small_data, tmp_path / "shot", "--workers", "1")
+    assert_out_of_time_is_no_end(shared_records, small_data, tmp_path / "shot")
+    last = run(shared_records, small_data, tmp_path / "shot", "--workers", "1")
     assert last.returncode == 0, last.stderr
-    assert tables(tmp_path / "shot") == tables(tmp_path / "calm")
-    assert set(finished(tmp_path / "shot")) == set(finished(tmp_path / "calm"))
+    assert tables(tmp_path / "shot") == tables(calm)
+    assert set(finished(tmp_path / "shot")) == set(finished(calm))
     assert None not in finished(tmp_path / "shot").values()
+
+
+def assert_out_of_time_is_no_end(records: Path, data: Path, output: Path) -> None:
+    folder = output / "trial"
+    if (folder / "ablation_results.json").exists():
+        return  # the last kill came when everything was done
+    short = run(records, data, output, "--workers", "0", "--minutes", "0.02")
+    assert (short.returncode, short.stderr) == (0, "")
+    assert not (folder / "ablation_results.json").exists()
+    ledger = open_ledger(output / "ledger.sqlite")
+    held = [row.key for row in ledger.rows() if row.status == "claimed"]
+    ledger.close()
+    assert len(held) <= 1  # what was killed; nothing was begun
+
+
+@pytest.mark.slow
+def test_a_campaign_may_be_matched_by_wall_time(small_records, small_data, tmp_path):
+    more = ("--workers", "0", "--matched-by", "wall_time", "--screen-iterations", "60")
+    first = run(small_records, small_data, tmp_path, *more)
+    assert first.returncode == 0, first.stderr
+    results = parse_file(AblationResults, tmp_path / "trial" / "ablation_results.json")
+    for result in results.results:
+        contrast = result.contrast
+        assert contrast.matched_by == "wall_time"
+        assert contrast.control["iterations"] == 60
+        if contrast.stage == "train":
+            ours, theirs = contrast.step_seconds
+            assert contrast.treatment["iterations"] == pytest.approx(60 * ours / theirs, rel=0.15)
+    before = tables(tmp_path)
+    assert run(small_records, small_data, tmp_path, *more).returncode == 0
+    assert tables(tmp_path) == before
+    report = (tmp_path / "trial" / "report.html").read_text()
+    assert "wall time, measured on warm runs of both" in report
 
 
 def test_a_dry_run_prints_the_plan_and_writes_nothing(small_records, small_data, tmp_path):

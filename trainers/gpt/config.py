@@ -11,8 +11,22 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from scripts.causal.files import InputError
+from trainers.averaging import EMA_DECAYS, SWA, ema
 
 ACTIVATIONS = ("relu_sq", "leaky_relu_sq", "gelu", "silu", "sin", "sin_sq")
+# Levels of `activation` that are MLPs of their own shape: `trainers.gpt.mlp_shapes`.
+MLP_KINDS = (
+    "swiglu",
+    "fan",
+    "dml_gated",
+    "dml_orth",
+    "fan_dml",
+    "causal_wide",
+    "dml_causal_wide",
+)
+ROPE_DIMS = ("full", "partial")
+TTT = ("none", "score_first", "lora")
+OPTIMIZERS = ("muon", "muoneq_r", "adamw")
 QUANT_BITS = ("int8",)
 COMPRESSORS = ("zlib",)
 ARCHITECTURE, HYPERPARAMETER, SCHEDULE = "architecture", "hyperparameter", "schedule"
@@ -26,16 +40,47 @@ def _field(default: Any, role: str, stage: str = "train") -> Any:
 class GPTConfig:
     """One run of the parameter-golf GPT, complete.
 
-    Each field's metadata says which stage reads it first (``stage``: train, quantize, evaluate)
-    and what a change of it costs (``role``): "architecture" changes the compiled step,
+    Each field's metadata says which stage reads it first (``stage``: train, average, quantize,
+    evaluate) and what a change of it costs (``role``): "architecture" changes the compiled step,
     "hyperparameter" reaches the compiled step as a tensor, "schedule" is read by the loop alone.
 
     Attributes:
+        tied_embeddings: the embedding is the output layer too, and learns at `tied_embed_lr`;
+            otherwise it learns at `embed_lr` and the output layer, from zero, at `head_lr`.
+        bigram_hash, bigram_dim: buckets and channels of the hashed bigram table; 0 buckets: none.
+        xsa_layers: the last so many layers have exclusive self-attention.
+        value_embedding_layers: the last so many layers take the value embedding.
+        parallel_layers: the last so many layers are parallel under `parallel_residuals`.
+        recurrence_layers, recurrence_passes, recurrence_start: under `depth_recurrence` so many
+            layers in the middle run so many times, from this fraction of the training on.
+        barlow_weight: of the loss that decorrelates the paths of an MLP that has several.
         iterations: optimizer steps.
         warmup_iters: steps of linear learning-rate warm-up (upstream has none; the warm-up
             steps of its script only compile).
+        qat: once the warmdown has brought the learning rates below `qat_below` of their full
+            value, gradients are taken with the weights on the grid they will be stored on.
+        selective_loss: targets that the model is sure of, by a margin between its two largest
+            logits above `selective_margin`, are left out of the training loss.
+        mtp: where the margin is above `mtp_margin` the token after the next is predicted too and
+            counts `mtp_weight`, from the fraction `mtp_start` of the training on.
+        embedding_mask: embeddings become zero at the places of the batch at which the model was
+            sure at the last step, by a margin above `embedding_mask_margin`.
+        curriculum: each epoch goes from easy text to hard.
+        token_dropout: share of the places removed from each training sequence, the same ones
+            throughout a batch; graduated, it falls from there to 0 in a line.
+        corrupted_context: share of the input tokens replaced by the model's own predictions;
+            graduated, that is the top of half a sine over the training.
+        position_loss: targets count from 1 − a at the start of a sequence to 1 + a at its end.
+        warmdown_frac: the last part of the steps, over which the learning rates fall to zero; 0
+            takes the number of `warmdown_iters`.
         val_tokens: size of the validation subset that the trajectory is measured on.
         val_points: evaluations on that subset, evenly spaced, the last one at the end.
+        ema: decay of the exponential average of the weights that takes their place, one of
+            EMA_DECAYS; 0 for none.
+        swa: the mean of checkpoints late in the warmdown takes the weights' place.
+        sliding_window_eval: stride in tokens; 0 for sequences side by side.
+        ttt: how the model goes on learning from text it has scored (`trainers.adaptation`), with
+            the settings ttt_… for score_first and lora_… for lora.
     """
 
     # Architecture (equal architectures share one engine and its compiled step).
@@ -48,17 +93,40 @@ class GPTConfig:
     train_seq_len: int = _field(1024, ARCHITECTURE)
     train_batch_tokens: int = _field(524288, ARCHITECTURE)
     activation: str = _field("relu_sq", ARCHITECTURE)
+    bigram_hash: int = _field(0, ARCHITECTURE)
+    bigram_dim: int = _field(112, ARCHITECTURE)
+    smear_gate: bool = _field(False, ARCHITECTURE)
+    xsa_layers: int = _field(0, ARCHITECTURE)
+    value_residual: bool = _field(False, ARCHITECTURE)
+    value_embedding: bool = _field(False, ARCHITECTURE)
+    value_embedding_dim: int = _field(128, ARCHITECTURE)
+    value_embedding_layers: int = _field(2, ARCHITECTURE)
+    gated_attention: bool = _field(False, ARCHITECTURE)
+    ln_scale: bool = _field(False, ARCHITECTURE)
+    parallel_residuals: bool = _field(False, ARCHITECTURE)
+    parallel_layers: int = _field(4, ARCHITECTURE)
+    depth_recurrence: bool = _field(False, ARCHITECTURE)
+    recurrence_layers: int = _field(3, ARCHITECTURE)
+    recurrence_passes: int = _field(2, ARCHITECTURE)
     unet_skips: bool = _field(True, ARCHITECTURE)
     tied_embeddings: bool = _field(True, ARCHITECTURE)
+    optimizer: str = _field("muon", ARCHITECTURE)
+    selective_loss: bool = _field(False, ARCHITECTURE)
+    mtp: bool = _field(False, ARCHITECTURE)
+    embedding_mask: bool = _field(False, ARCHITECTURE)
     muon_ns_steps: int = _field(5, ARCHITECTURE)
 
     # Hyperparameters of the model and the optimizer.
     rope_base: float = _field(10000.0, HYPERPARAMETER)
+    rope_dims: str = _field("full", HYPERPARAMETER)
+    barlow_weight: float = _field(0.01, HYPERPARAMETER)
     logit_softcap: float = _field(30.0, HYPERPARAMETER)
     qk_gain: float = _field(1.5, HYPERPARAMETER)
     embed_init_std: float = _field(0.005, HYPERPARAMETER)
     matrix_lr: float = _field(0.04, HYPERPARAMETER)
     tied_embed_lr: float = _field(0.05, HYPERPARAMETER)
+    embed_lr: float = _field(0.6, HYPERPARAMETER)
+    head_lr: float = _field(0.008, HYPERPARAMETER)
     scalar_lr: float = _field(0.04, HYPERPARAMETER)
     muon_momentum: float = _field(0.95, HYPERPARAMETER)
     beta1: float = _field(0.9, HYPERPARAMETER)
@@ -66,19 +134,44 @@ class GPTConfig:
     adam_eps: float = _field(1e-8, HYPERPARAMETER)
     weight_decay: float = _field(0.0, HYPERPARAMETER)
     grad_clip: float = _field(0.0, HYPERPARAMETER)
+    selective_margin: float = _field(2.0, HYPERPARAMETER)
+    mtp_margin: float = _field(2.0, HYPERPARAMETER)
+    embedding_mask_margin: float = _field(2.0, HYPERPARAMETER)
 
     # Schedule.
     iterations: int = _field(20000, SCHEDULE)
     warmup_iters: int = _field(0, SCHEDULE)
     warmdown_iters: int = _field(1200, SCHEDULE)
+    warmdown_frac: float = _field(0.0, SCHEDULE)
     muon_momentum_warmup_start: float = _field(0.85, SCHEDULE)
     muon_momentum_warmup_steps: int = _field(500, SCHEDULE)
+    recurrence_start: float = _field(0.35, SCHEDULE)
+    qat: bool = _field(False, SCHEDULE)
+    qat_below: float = _field(0.15, SCHEDULE)
+    curriculum: bool = _field(False, SCHEDULE)
+    token_dropout: float = _field(0.0, SCHEDULE)
+    token_dropout_graduated: bool = _field(False, SCHEDULE)
+    corrupted_context: float = _field(0.0, SCHEDULE)
+    corrupted_context_graduated: bool = _field(False, SCHEDULE)
+    position_loss: float = _field(0.0, SCHEDULE)
+    mtp_weight: float = _field(0.5, SCHEDULE)
+    mtp_start: float = _field(0.2, SCHEDULE)
     val_tokens: int = _field(1048576, SCHEDULE)
     val_points: int = _field(20, SCHEDULE)
 
     # What happens to the trained weights.
+    ema: float = _field(0.0, SCHEDULE, stage="average")
+    swa: bool = _field(False, SCHEDULE, stage="average")
     quant_bits: str = _field("int8", SCHEDULE, stage="quantize")
     compressor: str = _field("zlib", SCHEDULE, stage="quantize")
+    sliding_window_eval: int = _field(0, SCHEDULE, stage="evaluate")
+    ttt: str = _field("none", SCHEDULE, stage="evaluate")
+    ttt_lr: float = _field(0.002, SCHEDULE, stage="evaluate")
+    ttt_epochs: int = _field(3, SCHEDULE, stage="evaluate")
+    ttt_chunk_tokens: int = _field(32768, SCHEDULE, stage="evaluate")
+    lora_lr: float = _field(0.01, SCHEDULE, stage="evaluate")
+    lora_rank: int = _field(8, SCHEDULE, stage="evaluate")
+    lora_chunk_tokens: int = _field(256, SCHEDULE, stage="evaluate")
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -96,6 +189,11 @@ class GPTConfig:
         return round(self.mlp_mult * self.model_dim)
 
     @property
+    def embedding_lr(self) -> float:
+        """Learning rate of the token embedding."""
+        return self.tied_embed_lr if self.tied_embeddings else self.embed_lr
+
+    @property
     def encoder_layers(self) -> int:
         """Blocks that push their output for a later block; with the middle one left over."""
         return self.num_layers // 2
@@ -103,7 +201,28 @@ class GPTConfig:
     @property
     def num_skips(self) -> int:
         """U-Net skip connections: one for each pair of an encoder and a decoder block."""
-        return self.encoder_layers if self.unet_skips else 0
+        return len(self.layer_order(recurrent=True)) // 2 if self.unet_skips else 0
+
+    def layer_order(self, *, recurrent: bool) -> tuple[int, ...]:
+        """The layers in the order they run: each once, or with the middle span repeated.
+
+        Args:
+            recurrent: the recurrence is switched on; without `depth_recurrence` it is nothing.
+        """
+        layers = tuple(range(self.num_layers))
+        if not (recurrent and self.depth_recurrence):
+            return layers
+        span = min(self.recurrence_layers, self.num_layers)
+        first = (self.num_layers - span) // 2
+        again = layers[first : first + span] * self.recurrence_passes
+        return layers[:first] + again + layers[first + span :]
+
+    @property
+    def averaged(self) -> str:
+        """Name of the average that takes the weights' place (`trainers.averaging`), or none."""
+        if self.ema:
+            return ema(self.ema).name
+        return SWA if self.swa else ""
 
     @property
     def batch_sequences(self) -> int:
@@ -174,6 +293,16 @@ _RANGES: dict[str, tuple[float, float]] = {
     "num_heads": (1, 256),
     "num_kv_heads": (1, 256),
     "vocab_size": (2, 65536),
+    "bigram_hash": (0, 2**22),
+    "bigram_dim": (1, 16384),
+    "xsa_layers": (0, 256),
+    "value_embedding_dim": (1, 16384),
+    "value_embedding_layers": (1, 256),
+    "parallel_layers": (1, 256),
+    "recurrence_layers": (1, 256),
+    "recurrence_passes": (2, 16),
+    "recurrence_start": (0, 0.9),
+    "barlow_weight": (0, 1e3),
     "train_seq_len": (1, 131072),
     "train_batch_tokens": (1, 2**26),
     "muon_ns_steps": (1, 20),
@@ -183,6 +312,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "embed_init_std": (0, 10),
     "matrix_lr": (0, 10),
     "tied_embed_lr": (0, 10),
+    "embed_lr": (0, 10),
+    "head_lr": (0, 10),
     "scalar_lr": (0, 10),
     "muon_momentum": (0, 0.9999),
     "muon_momentum_warmup_start": (0, 0.9999),
@@ -197,6 +328,23 @@ _RANGES: dict[str, tuple[float, float]] = {
     "muon_momentum_warmup_steps": (0, 10**8),
     "val_tokens": (1, 2**34),
     "val_points": (1, 10000),
+    "qat_below": (0, 1),
+    "selective_margin": (0, 1e3),
+    "mtp_margin": (0, 1e3),
+    "embedding_mask_margin": (0, 1e3),
+    "warmdown_frac": (0, 1),
+    "mtp_weight": (0, 10),
+    "mtp_start": (0, 1),
+    "token_dropout": (0, 0.9),
+    "corrupted_context": (0, 1),
+    "position_loss": (-1, 1),
+    "sliding_window_eval": (0, 131072),
+    "ttt_lr": (0, 10),
+    "ttt_epochs": (1, 100),
+    "ttt_chunk_tokens": (1, 2**34),
+    "lora_lr": (0, 10),
+    "lora_rank": (1, 1024),
+    "lora_chunk_tokens": (1, 131072),
 }
 
 
@@ -206,13 +354,16 @@ def _check_rules(config: GPTConfig) -> None:
             low <= getattr(config, name) <= high, f"{low:g} <= {name} <= {high:g}", config, name
         )
     for name, levels in (
-        ("activation", ACTIVATIONS),
+        ("activation", (*ACTIVATIONS, *MLP_KINDS)),
+        ("rope_dims", ROPE_DIMS),
         ("quant_bits", QUANT_BITS),
         ("compressor", COMPRESSORS),
+        ("ema", (0.0, *EMA_DECAYS)),
+        ("optimizer", OPTIMIZERS),
+        ("ttt", TTT),
     ):
-        known = f"{name} in {{{', '.join(levels)}}}"
+        known = f"{name} in {{{', '.join(map(str, levels))}}}"
         _require(getattr(config, name) in levels, known, config, name)
-    _require(config.tied_embeddings, "tied_embeddings", config, "tied_embeddings")
     for rule, holds, names in (
         (
             "model_dim % (2 * num_heads) == 0",  # whole heads, each halved by the rotation
@@ -230,9 +381,30 @@ def _check_rules(config: GPTConfig) -> None:
             ("train_batch_tokens", "train_seq_len"),
         ),
         (
+            "xsa_layers <= num_layers",
+            config.xsa_layers <= config.num_layers,
+            ("xsa_layers", "num_layers"),
+        ),
+        (
+            "bigram_hash != 1",  # one bucket is for the first position alone
+            config.bigram_hash != 1,
+            ("bigram_hash",),
+        ),
+        (
             "val_points <= iterations",
             config.val_points <= config.iterations,
             ("val_points", "iterations"),
+        ),
+        ("ema == 0 or not swa", config.ema == 0 or not config.swa, ("ema", "swa")),
+        (
+            "ttt != lora or not sliding_window_eval",  # its windows follow the documents
+            config.ttt != "lora" or not config.sliding_window_eval,
+            ("ttt", "sliding_window_eval"),
+        ),
+        (
+            "sliding_window_eval <= train_seq_len",
+            config.sliding_window_eval <= config.train_seq_len,
+            ("sliding_window_eval", "train_seq_len"),
         ),
     ):
         _require(holds, rule, config, *names)

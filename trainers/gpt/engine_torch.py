@@ -10,7 +10,9 @@ import contextlib
 import ctypes
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,11 +21,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scripts.causal.files import InputError
-from trainers.engine import StepSettings, Tokens, Weights
+from trainers.engine import Alteration, StepSettings, Tokens, Weights
 from trainers.gpt.config import GPTConfig, fields_with, gpt_config
 from trainers.gpt.init import require_fit
 from trainers.gpt.model_torch import GPT
-from trainers.gpt.optim_torch import Optimizer
+from trainers.gpt.objectives import examples_of, is_altered
+from trainers.gpt.objectives_torch import TensorExamples, altered_loss, predictions
+from trainers.gpt.optim_torch import Optimizer, gradient_of
+from trainers.gpt.qat_torch import weights_on_grid
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # as in malloc.h
 TORCH_BACKENDS = ("torch-cuda-bfloat16", "torch-cpu-bfloat16", "torch-cpu-float32")
@@ -123,8 +128,13 @@ class TorchEngine:
         stream = dtype if kind == "cuda" else torch.float32
         self._model = GPT(config, dtype, stream).to(self._device)
         self._parameters: dict[str, Tensor] = dict(self._model.named_parameters())
+        self._averages: dict[str, list[Tensor]] = {}
+        self._sure: NDArray[np.bool_] | None = None  # where the model was, at the last step
+        self._recurrent = True  # as the last step had it; loaded weights are finished ones
         # bfloat16 is enough for an iteration that ends within 0.7 to 1.2 (Jordan et al. 2024).
-        self._optimizer = Optimizer(self._parameters, ns_steps=config.muon_ns_steps, dtype=dtype)
+        self._optimizer = Optimizer(
+            self._parameters, ns_steps=config.muon_ns_steps, dtype=dtype, rule=config.optimizer
+        )
         if kind == "cuda":
             self._model.compile_regions()
         self.configure(vars(config))
@@ -156,22 +166,73 @@ class TorchEngine:
         for name, parameter in self._parameters.items():
             parameter.copy_(torch.from_numpy(np.ascontiguousarray(weights[name])))
         self._optimizer.reset()
+        self._averages.clear()
+        self._sure = None
+        self._recurrent = True
 
     def step(self, tokens: Tokens, settings: StepSettings) -> float:
         """One optimizer step on the global batch (sequences, time + 1); the mean loss in nats."""
+        self._recurrent = settings.recurrent
+        on_grid = self._parameters.values() if settings.quantized else ()
+        with weights_on_grid(on_grid):
+            if is_altered(self._config, settings.alteration):
+                loss = self._altered_gradient(tokens, settings)
+            else:
+                loss = self._mean_gradient(tokens)
+        self._optimizer.step(self._config, settings)
+        return float(loss)
+
+    def _mean_gradient(self, tokens: Tokens) -> Tensor:
+        """The mean loss over the batch; its gradient is left at the parameters."""
         mine = self._to_device(np.array_split(tokens, self._world)[self._rank])
         for parameter in self._parameters.values():
             parameter.grad = None
         total = torch.zeros((), device=self._device)
         for part in torch.split(mine, self._micro):
-            loss = self._model(part) * (len(part) / len(tokens))
+            loss = self._model(part, self._recurrent) * (len(part) / len(tokens))
             loss.backward()
             total += loss.detach()
         if self._world > 1:
             grads = [parameter.grad for parameter in self._parameters.values()]
             self._sum_over_processes([*(grad for grad in grads if grad is not None), total])
-        self._optimizer.step(self._config, settings)
-        return float(total)
+        return total
+
+    def _altered_gradient(self, tokens: Tokens, settings: StepSettings) -> Tensor:
+        """A loss that is no plain mean over the batch; its gradient is left at the parameters."""
+        for parameter in self._parameters.values():
+            parameter.grad = torch.zeros_like(parameter)
+        total, count = torch.zeros((2,), device=self._device).unbind()
+        sure = list[NDArray[np.bool_]]()
+        for part in self._altered_parts(tokens, settings.alteration):
+            loss, counted, sure_at = altered_loss(
+                self._model, self._config, part, settings.mtp_weight, self._recurrent
+            )
+            loss.backward()  # type: ignore[no-untyped-call]
+            total, count = total + loss.detach(), count + counted
+            if sure_at is not None:
+                sure.append(sure_at.cpu().numpy())
+        self._sure = np.concatenate(sure) if sure else None
+        grads = [gradient_of(parameter) for parameter in self._parameters.values()]
+        if self._world > 1:
+            self._sum_over_processes([*grads, total, count])
+        with torch.no_grad():
+            torch._foreach_div_(grads, count.clamp(min=1))
+        return total / count.clamp(min=1)
+
+    def _altered_parts(
+        self, tokens: Tokens, alteration: Alteration | None
+    ) -> Iterator[TensorExamples]:
+        """This process's share of the batch, part by part, as the loss is to see it."""
+        rows = np.array_split(np.arange(len(tokens)), self._world)[self._rank]
+        for part in np.array_split(rows, range(self._micro, len(rows), self._micro)):
+            mine, predicted = alteration, None
+            sure = None if self._sure is None else self._sure[part - rows[0]]
+            if alteration is not None and alteration.corrupted is not None:
+                mine = replace(alteration, corrupted=alteration.corrupted[part])
+                inputs = self._to_device(tokens[part, :-1])
+                predicted = predictions(self._model, inputs, self._recurrent).cpu().numpy()
+            examples = vars(examples_of(tokens[part], mine, predicted, sure))
+            yield TensorExamples(**{name: self._to_device(v) for name, v in examples.items()})
 
     def losses(self, tokens: Tokens) -> NDArray[np.float32]:
         """Loss in nats of every target: tokens (sequences, time + 1) → (sequences, time)."""
@@ -186,22 +247,54 @@ class TorchEngine:
 
     def weights(self) -> Weights:
         """Every weight by name, float32."""
-        return {
-            name: value.detach().float().cpu().numpy().copy()
-            for name, value in self._parameters.items()
-        }
+        return self._named(self._parameters.values())
+
+    def gradient(self, tokens: Tokens, shares: NDArray[np.float32]) -> Weights:
+        """The gradient by every weight of Σ shares · losses / Σ shares, by name."""
+        mine = np.array_split(tokens, self._world)[self._rank]
+        own = np.array_split(shares, self._world)[self._rank]
+        for parameter in self._parameters.values():
+            parameter.grad = torch.zeros_like(parameter)
+        shared = self._to_device(own / shares.sum(dtype=np.float32))
+        for part, share in zip(
+            torch.split(self._to_device(mine), self._micro),
+            torch.split(shared, self._micro),
+            strict=True,
+        ):
+            if len(part):
+                self._model.weighted_loss(part, share).backward()  # type: ignore[no-untyped-call]
+        grads = [gradient_of(parameter) for parameter in self._parameters.values()]
+        if self._world > 1:
+            self._sum_over_processes(grads)
+        return self._named(grads)
+
+    @torch.no_grad()
+    def average(self, name: str, share: float) -> None:
+        """Move the average of this name towards the weights, 1 being all the way."""
+        now = list(self._parameters.values())
+        if name not in self._averages:
+            self._averages[name] = [value.detach().clone() for value in now]
+        torch._foreach_lerp_(self._averages[name], now, share)
+
+    def averages(self) -> dict[str, Weights]:
+        """The averages by name, each as `weights`."""
+        return {name: self._named(values) for name, values in self._averages.items()}
+
+    def _named(self, values: Iterable[Tensor]) -> Weights:
+        arrays = (value.detach().float().cpu().numpy().copy() for value in values)
+        return dict(zip(self._parameters, arrays, strict=True))
 
     def _padded_losses(self, tokens: Tokens) -> Tensor:
         """A short last batch is filled up on CUDA, so that no second shape is compiled."""
         count = len(tokens)
-        if self._device.type == "cuda" and count < self._micro:
+        if self._device.type == "cuda" and 1 < count < self._micro:
             tokens = np.concatenate(
                 [tokens, np.zeros_like(tokens, shape=(self._micro - count, tokens.shape[1]))]
             )
-        return self._model.losses(self._to_device(tokens))[:count]
+        return self._model.losses(self._to_device(tokens), self._recurrent)[:count]
 
-    def _to_device(self, tokens: Tokens) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(tokens)).to(self._device, non_blocking=True)
+    def _to_device(self, values: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(values)).to(self._device, non_blocking=True)
 
     def _sum_over_processes(self, tensors: list[Tensor]) -> None:
         flat = torch.cat([tensor.reshape(-1) for tensor in tensors])

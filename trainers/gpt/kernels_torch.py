@@ -22,6 +22,11 @@ SHORT = 512  # tokens; above it the kept probabilities (time² for each head) ou
 COMPILE_OPTIONS: dict[str, Any] = {"dynamic": False, "fullgraph": True, "recompile_limit": 256}
 
 
+def linear(x: Tensor, weight: Tensor, dtype: torch.dtype) -> Tensor:
+    """x (..., in) times weight (out, in), both taken as and giving `dtype`."""
+    return F.linear(x.to(dtype), weight.to(dtype))
+
+
 def rms_norm(x: Tensor) -> Tensor:
     """Divide each vector (..., dim) by its root mean square; no weights."""
     if x.device.type == "cpu" and x.dtype == torch.float32:

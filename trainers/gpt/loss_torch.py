@@ -40,34 +40,74 @@ def capped_cross_entropy(
     if hidden.device.type != "cpu":
         return plain_losses(hidden, embed, targets, softcap).mean()
     loss: Tensor = _CappedCrossEntropy.apply(  # type: ignore[no-untyped-call]
-        hidden, embed, targets, softcap
+        hidden, embed, targets, softcap, None
     )
     return loss
 
 
+def weighted_cross_entropy(
+    hidden: Tensor, embed: Tensor, targets: Tensor, softcap: Tensor, shares: Tensor
+) -> Tensor:
+    """Σ shares · losses in nats: shapes as `plain_losses`, shares (n) without gradient."""
+    if hidden.device.type != "cpu":
+        return (shares * plain_losses(hidden, embed, targets, softcap)).sum()
+    loss: Tensor = _CappedCrossEntropy.apply(  # type: ignore[no-untyped-call]
+        hidden, embed, targets, softcap, shares
+    )
+    return loss
+
+
+@torch.no_grad()
+def confidence(hidden: Tensor, embed: Tensor, softcap: Tensor) -> tuple[Tensor, Tensor]:
+    """The largest logit less the second, and whose it is: hidden (n, dim) → (n), (n)."""
+    rows = max(1, CHUNK_LOGITS // embed.size(0)) if hidden.device.type == "cpu" else len(hidden)
+    weight, margins, best = embed.to(hidden.dtype), [], []
+    for part in torch.split(hidden, rows):
+        logits = F.linear(part, weight).float()
+        top, index = torch.topk(softcap * torch.tanh(logits / softcap), 2)
+        margins.append(top[:, 0] - top[:, 1])
+        best.append(index[:, 0])
+    return torch.cat(margins), torch.cat(best)
+
+
 class _CappedCrossEntropy(torch.autograd.Function):
-    """Mean loss whose gradient is computed on the way forward, while the logits are in cache."""
+    """Mean or weighted sum of losses, its gradient computed while the logits are in cache."""
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, embed: Tensor, targets: Tensor, softcap: Tensor
+        ctx: Any,
+        hidden: Tensor,
+        embed: Tensor,
+        targets: Tensor,
+        softcap: Tensor,
+        shares: Tensor | None,
     ) -> Tensor:
         losses, grad_hidden, grad_embed = _chunked(
-            hidden, embed, targets, float(softcap), gradient=True
+            hidden, embed, targets, float(softcap), gradient=True, shares=shares
         )
         ctx.save_for_backward(grad_hidden, grad_embed)
-        return losses.mean()
+        return losses.mean() if shares is None else (losses * shares).sum()
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         grad_hidden, grad_embed = ctx.saved_tensors
-        return grad_hidden * grads[0].to(grad_hidden.dtype), grad_embed * grads[0], None, None
+        by_hidden = grad_hidden * grads[0].to(grad_hidden.dtype)
+        return by_hidden, grad_embed * grads[0], None, None, None
 
 
 def _chunked(
-    hidden: Tensor, embed: Tensor, targets: Tensor, softcap: float, *, gradient: bool
+    hidden: Tensor,
+    embed: Tensor,
+    targets: Tensor,
+    softcap: float,
+    *,
+    gradient: bool,
+    shares: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Losses (n) and, if asked, the gradients of their mean by hidden and by embed."""
+    """Losses (n) and, if asked, the gradients of their mean by hidden and by embed.
+
+    With shares (n) the gradients are those of Σ shares · losses.
+    """
     n, vocab, dtype = hidden.size(0), embed.size(0), hidden.dtype
     rows = max(1, CHUNK_LOGITS // vocab)
     losses = torch.empty(n)
@@ -93,6 +133,8 @@ def _chunked(
         prob.scatter_add_(1, target, prob.new_full((1, 1), -1.0).expand_as(target))
         # d loss / d z = (p - onehot) · 4·σ(1 - σ); the 4/n is put on the small arrays below.
         torch.ops.aten.sigmoid_backward.grad_input(prob, gate, grad_input=logit)
+        if shares is not None:
+            logit.mul_(shares[here].unsqueeze(1))
         slope = logit.to(dtype)
         torch.mm(slope, weight, out=grad_hidden[here])
         if dtype == torch.float32:
@@ -100,6 +142,7 @@ def _chunked(
         else:
             grad_embed.add_(torch.mm(slope.t(), hidden[here]))
     if gradient:
-        grad_hidden.mul_(4 / n)
-        grad_embed.mul_(4 / n)
+        factor = 4 / n if shares is None else 4
+        grad_hidden.mul_(factor)
+        grad_embed.mul_(factor)
     return losses, grad_hidden, grad_embed

@@ -34,12 +34,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.causal.files import InputError, atomic_path, canonical_json, read_json
+from trainers.averaging import TRACKED
 from trainers.data import Batches, DataSet, open_dataset
 from trainers.engine import Engine, StepSettings, Tokens, Weights
+from trainers.evaluation import evaluate
 from trainers.gpt.config import GPTConfig, config_values, gpt_config
 from trainers.gpt.init import initial_weights, parameter_count
-from trainers.gpt.run import batches_of, schedule_of, validation_of
-from trainers.loop import Diverged, Schedule, TrainingCurve, evaluate, train, warm_up
+from trainers.gpt.run import batches_of, final_score, schedule_of, validation_of
+from trainers.loop import Diverged, Schedule, TrainingCurve, at_rest, train, warm_up
 from trainers.quantize.int8 import ArtifactError, dequantize, quantize
 
 ARTIFACT_NAME = "model.int8.zlib"
@@ -141,12 +143,12 @@ def _train_and_evaluate(job: Job, output: Path) -> None:
     """Train, then write and judge the artifact; the log and the artifact go to `output`."""
     config, cap = job.config, _wallclock_cap()
     engine = _make_run_engine(config, job.backend)
-    schedule, batches = schedule_of(config), batches_of(config, job.data, job.seed)
+    schedule, batches = schedule_of(config, job.seed), batches_of(config, job.data, job.seed)
     weights = initial_weights(config, seed=job.seed)
     with _open_log(output, job.seed) as file:
         log = RunLog(file)
         log.head(job)
-        warm_up(engine, weights, batches)
+        warm_up(engine, weights, batches, schedule)
         if cap is not None:
             steps = _steps_within(cap, engine, batches, schedule)
             schedule = dataclasses.replace(schedule, iterations=steps)
@@ -157,8 +159,11 @@ def _train_and_evaluate(job: Job, output: Path) -> None:
             batches,
             schedule,
             validation_of(config, job.data, config.val_tokens),
+            averages=[average for average in TRACKED if average.name == config.averaged],
         )
         _log_curve(curve, log)
+        if config.averaged:
+            engine.load(engine.averages()[config.averaged])
         everything = validation_of(config, job.data)
         log(f"pre_quant val_bpb:{evaluate(engine, everything).bpb:.8f}")
 
@@ -168,7 +173,7 @@ def _train_and_evaluate(job: Job, output: Path) -> None:
             with atomic_path(output / ARTIFACT_NAME) as temporary:
                 temporary.write_bytes(artifact)
         engine.load(dequantize(artifact))
-        final = evaluate(engine, everything)
+        final = final_score(engine, config, job.data)
         log(f"final_int8_zlib_roundtrip_exact val_loss:{final.loss:.8f} val_bpb:{final.bpb:.8f}")
 
 
@@ -185,11 +190,14 @@ def _wallclock_cap() -> float | None:
 
 def _steps_within(cap: float, engine: Engine, batches: Batches, schedule: Schedule) -> int:
     """Steps of the schedule that fit into `cap` seconds, the same on every process."""
-    count = min(PACE_STEPS, schedule.iterations)
-    started = time.perf_counter()
-    for step in range(count):
-        engine.step(batches.batch(step), StepSettings(lr_scale=0.0, muon_momentum=0.0))
-    pace = (time.perf_counter() - started) / count
+    count, start, pace = min(PACE_STEPS, schedule.iterations), schedule.recurrence_start, 0.0
+    for recurrent, share in ((False, start), (True, 1 - start)):
+        if not share:
+            continue
+        started = time.perf_counter()
+        for step in range(count):
+            engine.step(batches.batch(step), at_rest(schedule, recurrent))
+        pace += share * (time.perf_counter() - started) / count
     steps = max(1, min(schedule.iterations, int(PACE_MARGIN * cap / pace)))
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         distributed = importlib.import_module("torch.distributed")
@@ -236,7 +244,7 @@ def _evaluate_artifact(job: Job, artifact: Path, *, counts_code: bool) -> None:
         raise InputError(f"cannot be read: {error.strerror}", where=artifact) from error
     engine = _make_run_engine(job.config, job.backend)
     engine.load(dequantize(packed))
-    score = evaluate(engine, validation_of(job.config, job.data))
+    score = final_score(engine, job.config, job.data)
     result = {"val_bpb": score.bpb, "val_loss": score.loss, "bytes_model": size}
     if counts_code:
         result["bytes_code"] = Path(__file__).stat().st_size
@@ -300,6 +308,18 @@ class LoggedEngine:
     def weights(self) -> Weights:
         """As the engine's own."""
         return self._engine.weights()
+
+    def gradient(self, tokens: Tokens, shares: NDArray[np.float32]) -> Weights:
+        """As the engine's own."""
+        return self._engine.gradient(tokens, shares)
+
+    def average(self, name: str, share: float) -> None:
+        """As the engine's own."""
+        self._engine.average(name, share)
+
+    def averages(self) -> dict[str, Weights]:
+        """As the engine's own."""
+        return self._engine.averages()
 
 
 def _log_curve(curve: TrainingCurve, log: RunLog) -> None:

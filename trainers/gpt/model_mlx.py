@@ -7,86 +7,13 @@ here; hyperparameters arrive as arrays.
 
 from __future__ import annotations
 
-import math
-
 import mlx.core as mx
 
+from trainers.gpt.attention_mlx import attention
 from trainers.gpt.config import GPTConfig
-from trainers.gpt.init import RMS_EPS
-
-Arrays = dict[str, mx.array]
-
-
-def rms_norm(x: mx.array) -> mx.array:
-    """Divide each vector (..., dim) by its root mean square; no weights."""
-    normal: mx.array = mx.fast.rms_norm(x, None, RMS_EPS)
-    return normal
-
-
-def activate(x: mx.array, activation: str) -> mx.array:
-    """The MLP's nonlinearity."""
-    match activation:
-        case "relu_sq":
-            return mx.square(mx.maximum(x, 0.0))
-        case "leaky_relu_sq":
-            return mx.square(mx.maximum(x, 0.5 * x))
-        case "gelu":
-            return 0.5 * x * (1.0 + mx.erf(x * math.sqrt(0.5)))
-        case "silu":
-            return x * mx.sigmoid(x)
-        case "sin":
-            return mx.sin(x)
-        case "sin_sq":
-            return mx.square(mx.sin(x))
-    raise ValueError(f"no activation named {activation!r}")
-
-
-def rotate(x: mx.array, cos: mx.array, sin: mx.array) -> mx.array:
-    """Rotary embedding, half-split: x (batch, heads, time, dim), tables (time, dim / 2)."""
-    a, b = mx.split(x, 2, axis=-1)
-    return mx.concatenate([a * cos + b * sin, b * cos - a * sin], axis=-1)
-
-
-@mx.custom_function
-def lookup(table: mx.array, tokens: mx.array) -> mx.array:
-    """Rows of the table (vocab, dim) by tokens (batch, time): (batch, time, dim).
-
-    MLX's own gradient scatters with atomic additions on a GPU, in an order that differs from run
-    to run; as a product with the one-hot tokens it adds in one order, so a rerun is a rerun.
-    """
-    return table[tokens]
-
-
-@lookup.vjp
-def _lookup_gradient(
-    primals: tuple[mx.array, mx.array], cotangent: mx.array, output: mx.array
-) -> tuple[mx.array, mx.array]:
-    table, tokens = primals
-    onehot = (tokens.reshape(-1, 1) == mx.arange(table.shape[0])).astype(cotangent.dtype)
-    return onehot.T @ cotangent.reshape(-1, table.shape[1]), mx.zeros_like(tokens)
-
-
-def attention(
-    config: GPTConfig, weights: Arrays, prefix: str, x: mx.array, cos: mx.array, sin: mx.array
-) -> mx.array:
-    """Causal self-attention of one block: x (batch, time, dim) → (batch, time, dim)."""
-    batch, time, dim = x.shape
-
-    def heads(name: str, count: int) -> mx.array:
-        y = x @ weights[prefix + name].T
-        return y.reshape(batch, time, count, config.head_dim).transpose(0, 2, 1, 3)
-
-    q = rotate(rms_norm(heads("attn.q", config.num_heads)), cos, sin)
-    k = rotate(rms_norm(heads("attn.k", config.num_kv_heads)), cos, sin)
-    q = q * weights[prefix + "attn.q_gain"][:, None, None]
-    y = mx.fast.scaled_dot_product_attention(
-        q,
-        k,
-        heads("attn.v", config.num_kv_heads),
-        scale=1.0 / math.sqrt(config.head_dim),
-        mask="causal",
-    )
-    return y.transpose(0, 2, 1, 3).reshape(batch, time, dim) @ weights[prefix + "attn.proj"].T
+from trainers.gpt.embedding_mlx import embedded_tokens, value_embedding
+from trainers.gpt.kernels_mlx import Arrays, rms_norm
+from trainers.gpt.mlp_mlx import PathPairs, decorrelation_loss, mlp
 
 
 def block(
@@ -97,37 +24,89 @@ def block(
     x0: mx.array,
     cos: mx.array,
     sin: mx.array,
-) -> mx.array:
-    """Mix the embedding back in, then attention, then the MLP, each scaled per channel."""
+    first_values: mx.array | None = None,
+    token_values: mx.array | None = None,
+) -> tuple[mx.array, mx.array | None, PathPairs]:
+    """Mix the embedding back in, then attention, then the MLP, each scaled per channel.
+
+    Returns:
+        The stream; what `attention` returns second; the MLP's paths to be decorrelated.
+    """
     prefix = f"blocks.{layer}."
+
+    def norm(y: mx.array) -> mx.array:
+        return rms_norm(y) * (layer + 1) ** -0.5 if config.ln_scale else rms_norm(y)
+
     mix = weights[prefix + "resid_mix"]
     x = mix[0] * x + mix[1] * x0
-    attended = attention(config, weights, prefix, rms_norm(x), cos, sin)
+    normal = norm(x)
+    attended, values = attention(
+        config, weights, layer, normal, cos, sin, first_values, token_values
+    )
     x = x + weights[prefix + "attn_scale"] * attended
-    inner = activate(rms_norm(x) @ weights[prefix + "mlp.fc"].T, config.activation)
-    return x + weights[prefix + "mlp_scale"] * (inner @ weights[prefix + "mlp.proj"].T)
+    if not (config.parallel_residuals and layer >= config.num_layers - config.parallel_layers):
+        normal = norm(x)
+    inner, pairs = mlp(config.activation, weights, prefix + "mlp.", normal)
+    return x + weights[prefix + "mlp_scale"] * inner, values, pairs
 
 
 def hidden_states(
-    config: GPTConfig, weights: Arrays, tokens: mx.array, cos: mx.array, sin: mx.array
-) -> mx.array:
-    """Final normalised states of tokens (batch, time): (batch, time, dim)."""
+    config: GPTConfig,
+    weights: Arrays,
+    tokens: mx.array,
+    cos: mx.array,
+    sin: mx.array,
+    *,
+    recurrent: bool = True,
+    train: bool = False,
+    keep: mx.array | None = None,
+) -> tuple[mx.array, mx.array | None]:
+    """Final normalised states of tokens (batch, time), and the auxiliary loss.
+
+    Args:
+        config: the architecture.
+        weights: by name.
+        tokens: whole numbers below the vocabulary's size.
+        cos, sin: shape (seq_len, head_dim / 2).
+        recurrent: depth recurrence, if this architecture has it, is switched on.
+        train: compute the auxiliary loss, the mean over the layers run; None where no MLP has
+            one.
+        keep: factor on each token's embedding, (batch, time); None leaves them as they are.
+
+    Returns:
+        Shape (batch, time, dim), and () or None.
+    """
     cos, sin = cos[: tokens.shape[1]], sin[: tokens.shape[1]]
-    embedded = lookup(weights["embed"], tokens)
-    assert isinstance(embedded, mx.array)
-    x = x0 = rms_norm(embedded)
+    x = x0 = embedded_tokens(weights, tokens, keep)
+    token_values = value_embedding(weights, tokens)
+    first_values: mx.array | None = None
+    order = config.layer_order(recurrent=recurrent)
     skips: list[mx.array] = []
-    for layer in range(config.num_layers):
-        used = layer - config.encoder_layers
-        if 0 <= used < config.num_skips:
+    penalties: list[mx.array] = []
+    for place, layer in enumerate(order):
+        used = place - len(order) // 2
+        if 0 <= used < config.num_skips and skips:
             x = x + weights["skip_weights"][used] * skips.pop()
-        x = block(config, weights, layer, x, x0, cos, sin)
+        x, values, pairs = block(
+            config, weights, layer, x, x0, cos, sin, first_values, token_values
+        )
+        if first_values is None:
+            first_values = values
+        if train and pairs:
+            penalties.append(decorrelation_loss(pairs))
         if used < 0:
             skips.append(x)
-    return rms_norm(x)
+    return rms_norm(x), mx.stack(penalties).mean() if penalties else None
 
 
-def token_losses(config: GPTConfig, weights: Arrays, hyper: Arrays, tokens: mx.array) -> mx.array:
+def token_losses(
+    config: GPTConfig,
+    weights: Arrays,
+    hyper: Arrays,
+    tokens: mx.array,
+    *,
+    recurrent: bool = True,
+) -> mx.array:
     """Loss in nats of every target: tokens (batch, time + 1) → (batch, time).
 
     Args:
@@ -135,8 +114,49 @@ def token_losses(config: GPTConfig, weights: Arrays, hyper: Arrays, tokens: mx.a
         weights: by name.
         hyper: `softcap` (), `cos` and `sin` (seq_len, head_dim / 2).
         tokens: whole numbers below the vocabulary's size.
+        recurrent: as `hidden_states`.
     """
-    hidden = hidden_states(config, weights, tokens[:, :-1], hyper["cos"], hyper["sin"])
-    logits = hyper["softcap"] * mx.tanh(hidden @ weights["embed"].T / hyper["softcap"])
-    target = mx.take_along_axis(logits, tokens[:, 1:, None], axis=-1).squeeze(-1)
+    hidden, _ = hidden_states(
+        config, weights, tokens[:, :-1], hyper["cos"], hyper["sin"], recurrent=recurrent
+    )
+    return _capped_losses(weights, hyper, hidden, tokens[:, 1:])
+
+
+def training_loss(
+    config: GPTConfig,
+    weights: Arrays,
+    hyper: Arrays,
+    tokens: mx.array,
+    *,
+    recurrent: bool = True,
+) -> mx.array:
+    """Mean loss over the targets, and with it the MLPs' auxiliary loss if they have one.
+
+    Args: as `token_losses`; `hyper` holds `barlow_weight` () too.
+    """
+    hidden, auxiliary = hidden_states(
+        config,
+        weights,
+        tokens[:, :-1],
+        hyper["cos"],
+        hyper["sin"],
+        recurrent=recurrent,
+        train=True,
+    )
+    loss = _capped_losses(weights, hyper, hidden, tokens[:, 1:]).mean()
+    return loss if auxiliary is None else loss + hyper["barlow_weight"] * auxiliary
+
+
+def capped_logits(weights: Arrays, hyper: Arrays, hidden: mx.array) -> mx.array:
+    """The model's logits, softcapped: (..., dim) → (..., vocab)."""
+    output = weights.get("head", weights["embed"])
+    return hyper["softcap"] * mx.tanh(hidden @ output.T / hyper["softcap"])
+
+
+def _capped_losses(
+    weights: Arrays, hyper: Arrays, hidden: mx.array, targets: mx.array
+) -> mx.array:
+    """Cross-entropy in nats of the softcapped logits: (batch, time)."""
+    logits = capped_logits(weights, hyper, hidden)
+    target = mx.take_along_axis(logits, targets[..., None], axis=-1).squeeze(-1)
     return mx.logsumexp(logits, axis=-1) - target

@@ -12,118 +12,64 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from trainers.gpt.attention_torch import Attention
 from trainers.gpt.config import GPTConfig
+from trainers.gpt.embedding_torch import BigramHash, SmearGate, ValueEmbedding
 from trainers.gpt.init import rotary_table
-from trainers.gpt.kernels_torch import (
-    COMPILE_OPTIONS,
-    causal_attention,
-    pair_order,
-    rms_norm,
-    rotated_pairs,
-)
-from trainers.gpt.loss_torch import capped_cross_entropy, capped_losses
-
-
-def linear(x: Tensor, weight: Tensor, dtype: torch.dtype) -> Tensor:
-    """x (..., in) times weight (out, in), both taken as and giving `dtype`."""
-    return F.linear(x.to(dtype), weight.to(dtype))
-
-
-def activate(x: Tensor, activation: str) -> Tensor:
-    """The MLP's nonlinearity."""
-    match activation:
-        case "relu_sq":
-            return F.relu(x).square()
-        case "leaky_relu_sq":
-            return F.leaky_relu(x, 0.5).square()
-        case "gelu":
-            return F.gelu(x)
-        case "silu":
-            return F.silu(x)
-        case "sin":
-            return torch.sin(x)
-        case "sin_sq":
-            return torch.sin(x).square()
-    raise ValueError(f"no activation named {activation!r}")
-
-
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary embedding, half-split: x (batch, time, heads, head_dim); cos, sin (time, half)."""
-    a, b = x.chunk(2, dim=-1)
-    cos, sin = cos[:, None].to(x.dtype), sin[:, None].to(x.dtype)
-    return torch.cat((a * cos + b * sin, b * cos - a * sin), dim=-1)
-
-
-class Attention(nn.Module):
-    """Causal self-attention, several query heads to one key/value head (Ainslie et al. 2023)."""
-
-    order: Tensor
-
-    def __init__(self, config: GPTConfig, dtype: torch.dtype):
-        super().__init__()
-        self.dtype = dtype
-        self.heads, self.kv_heads = config.num_heads, config.num_kv_heads
-        dim, kv_dim = config.model_dim, config.num_kv_heads * config.head_dim
-        self.q = nn.Parameter(torch.empty(dim, dim))
-        self.k = nn.Parameter(torch.empty(kv_dim, dim))
-        self.v = nn.Parameter(torch.empty(kv_dim, dim))
-        self.proj = nn.Parameter(torch.empty(dim, dim))
-        self.q_gain = nn.Parameter(torch.empty(self.heads))
-        order = pair_order(self.heads + self.kv_heads, config.head_dim)
-        self.register_buffer("order", order, persistent=False)
-
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        """x (batch, time, dim) → (batch, time, dim)."""
-        batch, time, dim = x.shape
-        gain = torch.cat((self.q_gain, self.q_gain.new_ones(self.kv_heads)))
-        weight, fused = torch.cat((self.q, self.k)), x.device.type == "cpu"
-        if fused:
-            weight = weight[self.order]
-        qkv = linear(x, torch.cat((weight, self.v)), self.dtype)
-        qk, v = torch.split(qkv, [weight.size(0), self.v.size(0)], dim=2)
-        heads = (batch, time, -1, dim // self.heads)
-        if fused:
-            qk = rotated_pairs(qk, gain, cos, sin).to(self.dtype).view(heads)
-        else:
-            qk = rotate(rms_norm(qk.view(heads)) * gain.to(qk.dtype)[:, None], cos, sin)
-        q, k = torch.split(qk, [self.heads, self.kv_heads], dim=2)
-        y = causal_attention(q, k, v.view(heads))
-        return linear(y.reshape(batch, time, dim), self.proj, self.dtype)
-
-
-class MLP(nn.Module):
-    """Two linear layers around the nonlinearity."""
-
-    def __init__(self, config: GPTConfig, dtype: torch.dtype):
-        super().__init__()
-        self.dtype, self.activation = dtype, config.activation
-        self.fc = nn.Parameter(torch.empty(config.mlp_hidden, config.model_dim))
-        self.proj = nn.Parameter(torch.empty(config.model_dim, config.mlp_hidden))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x (batch, time, dim) → (batch, time, dim)."""
-        hidden = activate(linear(x, self.fc, self.dtype), self.activation)
-        return linear(hidden, self.proj, self.dtype)
+from trainers.gpt.kernels_torch import COMPILE_OPTIONS, rms_norm
+from trainers.gpt.loss_torch import capped_cross_entropy, capped_losses, weighted_cross_entropy
+from trainers.gpt.mlp_torch import MLP
 
 
 class Block(nn.Module):
     """Mix the embedding back in, then attention, then the MLP, each scaled per channel."""
 
-    def __init__(self, config: GPTConfig, dtype: torch.dtype):
+    norm_scale: Tensor
+
+    def __init__(self, config: GPTConfig, dtype: torch.dtype, layer: int):
         super().__init__()
+        self.parallel = (
+            config.parallel_residuals and layer >= config.num_layers - config.parallel_layers
+        )
+        self.scaled = config.ln_scale
         self.resid_mix = nn.Parameter(torch.empty(2, config.model_dim))
         self.attn_scale = nn.Parameter(torch.empty(config.model_dim))
         self.mlp_scale = nn.Parameter(torch.empty(config.model_dim))
-        self.attn = Attention(config, dtype)
+        self.attn = Attention(config, dtype, layer)
         self.mlp = MLP(config, dtype)
+        # A tensor, so that the layers differ in no number that a compiler would write down.
+        scale = torch.tensor((layer + 1) ** -0.5)
+        self.register_buffer("norm_scale", scale, persistent=False)
 
-    def forward(self, x: Tensor, x0: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        """x, x0 (batch, time, dim) → (batch, time, dim)."""
+    def forward(
+        self,
+        x: Tensor,
+        x0: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        first_values: Tensor | None = None,
+        token_values: Tensor | None = None,
+        train: bool = False,
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """x, x0 (batch, time, dim) → x; what `Attention` returns second; the MLP's loss."""
         mix = self.resid_mix.to(x.dtype)
         x = mix[0] * x + mix[1] * x0
-        x = x + self.attn_scale.to(x.dtype) * self.attn(rms_norm(x), cos, sin)
-        x = x + self.mlp_scale.to(x.dtype) * self.mlp(rms_norm(x))
-        return x
+        normal = self._norm(x)
+        attended, values = self.attn(normal, cos, sin, first_values, token_values)
+        attended = self.attn_scale.to(x.dtype) * attended
+        if self.parallel:  # both read the same input (Wang & Komatsuzaki 2021; PR 1204)
+            inner, penalty = self.mlp(normal, train)
+            x = x + attended + self.mlp_scale.to(x.dtype) * inner
+        else:
+            x = x + attended
+            inner, penalty = self.mlp(self._norm(x), train)
+            x = x + self.mlp_scale.to(x.dtype) * inner
+        return x, values, penalty
+
+    def _norm(self, x: Tensor) -> Tensor:
+        """RMS norm; under `ln_scale` divided by √(layer + 1) (PR 315)."""
+        normal = rms_norm(x)
+        return normal * self.norm_scale.to(x.dtype) if self.scaled else normal
 
 
 class GPT(nn.Module):
@@ -135,19 +81,34 @@ class GPT(nn.Module):
         stream: type of the residual stream.
     """
 
+    head: nn.Parameter | None
     softcap: Tensor
+    barlow_weight: Tensor
     cos: Tensor
     sin: Tensor
 
     def __init__(self, config: GPTConfig, dtype: torch.dtype, stream: torch.dtype):
         super().__init__()
         self.dtype, self.stream = dtype, stream
-        self.encoder_layers, self.num_skips = config.encoder_layers, config.num_skips
+        self.num_skips = config.num_skips
+        self.orders = {
+            recurrent: config.layer_order(recurrent=recurrent) for recurrent in (False, True)
+        }
         self.embed = nn.Parameter(torch.empty(config.vocab_size, config.model_dim))
+        head = None if config.tied_embeddings else nn.Parameter(torch.empty_like(self.embed))
+        self.register_parameter("head", head)
         if self.num_skips:
             self.skip_weights = nn.Parameter(torch.empty(self.num_skips, config.model_dim))
         self._mean_loss, self._losses = capped_cross_entropy, capped_losses
-        self.blocks = nn.ModuleList(Block(config, dtype) for _ in range(config.num_layers))
+        self.blocks = nn.ModuleList(
+            Block(config, dtype, layer) for layer in range(config.num_layers)
+        )
+        self.bigram = BigramHash(config, dtype, "bigram") if config.bigram_hash else None
+        self.smear = SmearGate(config, dtype, "smear") if config.smear_gate else None
+        self.value_embed = (
+            ValueEmbedding(config, dtype, "value_embed") if config.value_embedding else None
+        )
+        self.register_buffer("barlow_weight", torch.empty(()), persistent=False)
         self.register_buffer("softcap", torch.empty(()), persistent=False)
         angles = (config.train_seq_len, config.head_dim // 2)
         self.register_buffer("cos", torch.empty(angles), persistent=False)
@@ -169,36 +130,95 @@ class GPT(nn.Module):
         """Take the hyperparameters of the next run, in place: nothing is recompiled."""
         cos, sin = rotary_table(config)
         self.softcap.fill_(config.logit_softcap)
+        self.barlow_weight.fill_(config.barlow_weight)
         self.cos.copy_(torch.from_numpy(cos))
         self.sin.copy_(torch.from_numpy(sin))
 
-    def hidden(self, tokens: Tensor) -> Tensor:
-        """Final normalised states of tokens (batch, time): (batch, time, dim)."""
+    def hidden(
+        self,
+        tokens: Tensor,
+        recurrent: bool = True,
+        train: bool = False,
+        keep: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Final normalised states of tokens (batch, time), and the auxiliary loss.
+
+        Args:
+            tokens: whole numbers below the vocabulary's size.
+            recurrent: depth recurrence, if this architecture has it, is switched on. Blocks are
+                compiled one by one, so switching costs no new graph.
+            train: compute the auxiliary loss, the mean over the layers run; None where no MLP
+                has one.
+            keep: factor on each token's embedding, (batch, time); None leaves them as they are.
+
+        Returns:
+            Shape (batch, time, dim), and () or None.
+        """
         time = tokens.size(1)
         cos, sin = self.cos[:time], self.sin[:time]
-        x = x0 = rms_norm(F.embedding(tokens, self.embed)).to(self.stream)
-        skips: list[Tensor] = []
-        for layer, block in enumerate(self.blocks):
-            if layer < self.encoder_layers:
-                x = block(x, x0, cos, sin)
-                skips.append(x)
-                continue
-            used = layer - self.encoder_layers
-            if used < self.num_skips:
+        x = x0 = self._embedded(tokens, keep)
+        token_values = None if self.value_embed is None else self.value_embed(tokens)
+        first_values: Tensor | None = None
+        order, skips, penalties = self.orders[recurrent], list[Tensor](), list[Tensor]()
+        for place, layer in enumerate(order):
+            used = place - len(order) // 2
+            if 0 <= used < self.num_skips and skips:
                 x = x + self.skip_weights[used].to(x.dtype) * skips.pop()
-            x = block(x, x0, cos, sin)
-        return rms_norm(x).to(self.dtype)
+            x, values, penalty = self.blocks[layer](
+                x, x0, cos, sin, first_values, token_values, train
+            )
+            if first_values is None:
+                first_values = values
+            if penalty is not None:
+                penalties.append(penalty)
+            if used < 0:
+                skips.append(x)
+        auxiliary = torch.stack(penalties).mean() if penalties else None
+        return rms_norm(x).to(self.dtype), auxiliary
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Mean loss in nats over the targets of tokens (batch, time + 1)."""
-        hidden = self.hidden(tokens[:, :-1])
-        return self._mean_loss(
-            hidden.flatten(0, 1), self.embed, tokens[:, 1:].flatten(), self.softcap
+    def _embedded(self, tokens: Tensor, keep: Tensor | None = None) -> Tensor:
+        """What the first layer reads: tokens (batch, time) → (batch, time, dim)."""
+        embedded = F.embedding(tokens, self.embed)
+        if self.bigram is not None:
+            embedded = embedded + self.bigram(tokens)
+        x = rms_norm(embedded).to(self.stream)
+        if keep is not None:
+            x = x * keep.to(x.dtype)[..., None]
+        return x if self.smear is None else self.smear(x, tokens)
+
+    def output_matrix(self) -> Tensor:
+        """The matrix (vocab, dim) of the logits."""
+        return self.embed if self.head is None else self.head
+
+    def forward(self, tokens: Tensor, recurrent: bool = True) -> Tensor:
+        """Mean loss in nats over the targets of tokens (batch, time + 1), for training.
+
+        To the cross-entropy the MLPs' auxiliary loss is added, if they have one.
+        """
+        hidden, auxiliary = self.hidden(tokens[:, :-1], recurrent, train=True)
+        loss = self._mean_loss(
+            hidden.flatten(0, 1), self.output_matrix(), tokens[:, 1:].flatten(), self.softcap
+        )
+        return loss if auxiliary is None else loss + self.barlow_weight * auxiliary
+
+    def weighted_loss(self, tokens: Tensor, shares: Tensor) -> Tensor:
+        """Σ shares · losses: tokens (batch, time + 1), shares (batch, time)."""
+        hidden, _ = self.hidden(tokens[:, :-1])
+        targets = tokens[:, 1:]
+        return weighted_cross_entropy(
+            hidden.flatten(0, 1),
+            self.output_matrix(),
+            targets.flatten(),
+            self.softcap,
+            shares.flatten(),
         )
 
     @torch.no_grad()
-    def losses(self, tokens: Tensor) -> Tensor:
+    def losses(self, tokens: Tensor, recurrent: bool = True) -> Tensor:
         """Loss in nats of every target: tokens (batch, time + 1) → (batch, time), float32."""
-        hidden, targets = self.hidden(tokens[:, :-1]), tokens[:, 1:]
-        losses = self._losses(hidden.flatten(0, 1), self.embed, targets.flatten(), self.softcap)
+        hidden, _ = self.hidden(tokens[:, :-1], recurrent)
+        targets = tokens[:, 1:]
+        losses = self._losses(
+            hidden.flatten(0, 1), self.output_matrix(), targets.flatten(), self.softcap
+        )
         return losses.view(targets.shape)

@@ -1,4 +1,4 @@
-"""Muon for the matrices inside the blocks, Adam for the rest: twin of `trainers.gpt.optim_torch`.
+"""Muon or AdamW for the matrices, Adam for the rest: twin of `trainers.gpt.optim_torch`.
 
 Pure functions: weights, state and gradients go in, new weights and state come out. Learning
 rates and the like are arrays, since a compiled function would bake numbers in.
@@ -8,17 +8,24 @@ from __future__ import annotations
 
 import mlx.core as mx
 
-from trainers.gpt.init import EMBEDDING, MATRIX, parameter_group
-from trainers.gpt.model_mlx import Arrays
+from trainers.gpt.init import EMBEDDING, HEAD, MATRIX, SCALAR, parameter_group
+from trainers.gpt.kernels_mlx import Arrays
 
 OptimizerState = dict[str, Arrays]
 NS_COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 NS_EPS = 1e-7
+_ADAM_RATES = {
+    MATRIX: "matrix_lr",
+    EMBEDDING: "embedding_lr",
+    HEAD: "head_lr",
+    SCALAR: "scalar_lr",
+}
 
 
-def optimizer_state(weights: Arrays) -> OptimizerState:
+def optimizer_state(weights: Arrays, rule: str = "muon") -> OptimizerState:
     """The state before the first step: Muon's momentum, Adam's moments and its step count."""
-    matrices = [name for name in weights if parameter_group(name) == MATRIX]
+    by_muon = rule != "adamw"
+    matrices = [name for name in weights if by_muon and parameter_group(name) == MATRIX]
     others = [name for name in weights if name not in matrices]
     return {
         "momentum": {name: mx.zeros_like(weights[name]) for name in matrices},
@@ -29,19 +36,29 @@ def optimizer_state(weights: Arrays) -> OptimizerState:
 
 
 def optimizer_step(
-    weights: Arrays, state: OptimizerState, grads: Arrays, hyper: Arrays, *, ns_steps: int
+    weights: Arrays,
+    state: OptimizerState,
+    grads: Arrays,
+    hyper: Arrays,
+    *,
+    ns_steps: int,
+    rule: str = "muon",
 ) -> tuple[Arrays, OptimizerState]:
     """Move each group of parameters by its own rule and learning rate.
 
     Args:
         weights, grads: by name.
         state: from `optimizer_state` or the step before.
-        hyper: scalars: matrix_lr, tied_embed_lr and scalar_lr (times the schedule's factor),
-            momentum, weight_decay, beta1, beta2, adam_eps, and grad_clip (0: no clipping).
+        hyper: scalars: matrix_lr, embedding_lr, head_lr and scalar_lr (times the schedule's
+            factor), momentum, weight_decay, beta1, beta2, adam_eps, and grad_clip (0: no
+            clipping).
         ns_steps: iterations of Newton–Schulz.
+        rule: for the matrices: muon, muoneq_r (each row of an update first brought to length 1,
+            PR 1260) or adamw.
     """
     grads = _clipped(grads, hyper["grad_clip"])
-    moved, momentum = _muon(weights, state["momentum"], grads, hyper, ns_steps)
+    equal_rows = rule == "muoneq_r"
+    moved, momentum = _muon(weights, state["momentum"], grads, hyper, ns_steps, equal_rows)
     others, adam_state = _adam(weights, state, grads, hyper)
     moved |= others
     return {name: moved[name] for name in weights}, {"momentum": momentum, **adam_state}
@@ -62,7 +79,12 @@ def newton_schulz(matrices: mx.array, steps: int) -> mx.array:
 
 
 def _muon(
-    weights: Arrays, momentum: Arrays, grads: Arrays, hyper: Arrays, ns_steps: int
+    weights: Arrays,
+    momentum: Arrays,
+    grads: Arrays,
+    hyper: Arrays,
+    ns_steps: int,
+    equal_rows: bool,
 ) -> tuple[Arrays, Arrays]:
     """Nesterov momentum, each update orthogonalized; equal shapes go through it together."""
     lr = hyper["matrix_lr"]
@@ -73,6 +95,8 @@ def _muon(
     moved: Arrays = {}
     for names in groups.values():
         updates = [grads[name] + hyper["momentum"] * momentum[name] for name in names]
+        if equal_rows:
+            updates = [u / (mx.linalg.norm(u, axis=1, keepdims=True) + NS_EPS) for u in updates]
         wide = mx.stack([u.T if u.shape[0] > u.shape[1] else u for u in updates])
         orthogonal = newton_schulz(wide, ns_steps)
         for index, name in enumerate(names):
@@ -86,7 +110,7 @@ def _muon(
 def _adam(
     weights: Arrays, state: OptimizerState, grads: Arrays, hyper: Arrays
 ) -> tuple[Arrays, OptimizerState]:
-    """Adam (Kingma & Ba 2015) without weight decay."""
+    """Adam (Kingma & Ba 2015), on matrices with weight decay (Loshchilov & Hutter 2019)."""
     beta1, beta2 = hyper["beta1"], hyper["beta2"]
     steps = state["count"]["steps"] + 1
     # 1 - β^steps; expm1 keeps the digits that a plain difference of float32 numbers loses.
@@ -99,8 +123,11 @@ def _adam(
         mean[name] = old + (1 - beta1) * (grad - old)
         square[name] = beta2 * state["square"][name] + (1 - beta2) * mx.square(grad)
         scale = mx.sqrt(square[name]) / mx.sqrt(square_share) + hyper["adam_eps"]
-        lr = hyper["tied_embed_lr" if parameter_group(name) == EMBEDDING else "scalar_lr"]
-        moved[name] = weights[name] - lr / mean_share * mean[name] / scale
+        lr = hyper[_ADAM_RATES[parameter_group(name)]]
+        now = weights[name]
+        if parameter_group(name) == MATRIX:
+            now = now * (1 - lr * hyper["weight_decay"])
+        moved[name] = now - lr / mean_share * mean[name] / scale
     return moved, {"mean": mean, "square": square, "count": {"steps": steps}}
 
 

@@ -1,4 +1,4 @@
-"""Muon for the matrices inside the blocks, Adam for the embedding and for scales and gains."""
+"""Muon (or AdamW) for the matrices inside the blocks, Adam for embedding, scales and gains."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from trainers.engine import StepSettings
 from trainers.gpt.config import GPTConfig
-from trainers.gpt.init import EMBEDDING, MATRIX, SCALAR, parameter_group
+from trainers.gpt.init import EMBEDDING, HEAD, MATRIX, SCALAR, parameter_group
 from trainers.gpt.kernels_torch import COMPILE_OPTIONS
 
 NS_COEFFICIENTS = (3.4445, -4.7750, 2.0315)
@@ -34,10 +34,21 @@ class Muon:
     """Nesterov momentum, each matrix's update orthogonalized (Jordan et al. 2024).
 
     Matrices that have one shape, up to transposition, go through Newton–Schulz together.
+
+    Args:
+        equal_rows: each row of an update is first brought to length 1, so that no output channel
+            is heard more than another (MuonEq-R, PR 1260).
     """
 
-    def __init__(self, parameters: Iterable[Tensor], *, ns_steps: int, dtype: torch.dtype):
-        self._ns_steps, self._dtype = ns_steps, dtype
+    def __init__(
+        self,
+        parameters: Iterable[Tensor],
+        *,
+        ns_steps: int,
+        dtype: torch.dtype,
+        equal_rows: bool = False,
+    ):
+        self._ns_steps, self._dtype, self._equal_rows = ns_steps, dtype, equal_rows
         self._parameters = list(parameters)
         self._momentum = [torch.zeros_like(parameter) for parameter in self._parameters]
         self._groups: dict[tuple[int, int], list[int]] = {}
@@ -57,10 +68,13 @@ class Muon:
     @torch.no_grad()
     def step(self, *, lr: float, momentum: float, weight_decay: float) -> None:
         """Move every parameter along its gradient."""
-        grads = [_gradient(parameter) for parameter in self._parameters]
+        grads = [gradient_of(parameter) for parameter in self._parameters]
         torch._foreach_mul_(self._momentum, momentum)
         torch._foreach_add_(self._momentum, grads)
         updates = torch._foreach_add(grads, self._momentum, alpha=momentum)
+        if self._equal_rows:
+            lengths = [update.norm(dim=1, keepdim=True) + NS_EPS for update in updates]
+            torch._foreach_div_(updates, lengths)
         if weight_decay:
             torch._foreach_mul_(self._parameters, 1 - lr * weight_decay)
         for members in self._groups.values():
@@ -75,7 +89,7 @@ class Muon:
 
 
 class Adam:
-    """Adam (Kingma & Ba 2015) without weight decay."""
+    """Adam (Kingma & Ba 2015); with weight decay it is AdamW (Loshchilov & Hutter 2019)."""
 
     def __init__(self, parameters: Iterable[Tensor]):
         self._parameters = list(parameters)
@@ -90,10 +104,14 @@ class Adam:
         self._steps = 0
 
     @torch.no_grad()
-    def step(self, *, lr: float, beta1: float, beta2: float, eps: float) -> None:
+    def step(
+        self, *, lr: float, beta1: float, beta2: float, eps: float, weight_decay: float = 0.0
+    ) -> None:
         """Move every parameter along its gradient."""
         self._steps += 1
-        grads = [_gradient(parameter) for parameter in self._parameters]
+        if weight_decay:
+            torch._foreach_mul_(self._parameters, 1 - lr * weight_decay)
+        grads = [gradient_of(parameter) for parameter in self._parameters]
         torch._foreach_lerp_(self._mean, grads, 1 - beta1)
         torch._foreach_mul_(self._square, beta2)
         torch._foreach_addcmul_(self._square, grads, grads, value=1 - beta2)
@@ -106,46 +124,64 @@ class Adam:
 
 
 class Optimizer:
-    """Moves each group of a model's parameters by its own rule and learning rate."""
+    """Moves each group of a model's parameters by its own rule and learning rate.
 
-    def __init__(self, parameters: dict[str, Tensor], *, ns_steps: int, dtype: torch.dtype):
+    Args:
+        rule: for the matrices: muon, muoneq_r or adamw.
+    """
+
+    def __init__(
+        self,
+        parameters: dict[str, Tensor],
+        *,
+        ns_steps: int,
+        dtype: torch.dtype,
+        rule: str = "muon",
+    ):
         group = {
             kind: [value for name, value in parameters.items() if parameter_group(name) == kind]
-            for kind in (MATRIX, EMBEDDING, SCALAR)
+            for kind in (MATRIX, EMBEDDING, HEAD, SCALAR)
         }
         self._all = list(parameters.values())
-        self._muon = Muon(group[MATRIX], ns_steps=ns_steps, dtype=dtype)
+        self._matrices = (
+            Adam(group[MATRIX])
+            if rule == "adamw"
+            else Muon(group[MATRIX], ns_steps=ns_steps, dtype=dtype, equal_rows=rule == "muoneq_r")
+        )
         self._embedding, self._scalars = Adam(group[EMBEDDING]), Adam(group[SCALAR])
+        self._head = Adam(group[HEAD]) if group[HEAD] else None
 
     def reset(self) -> None:
         """Forget everything that past steps left behind."""
-        for part in (self._muon, self._embedding, self._scalars):
-            part.reset()
+        for part in (self._matrices, self._embedding, self._head, self._scalars):
+            if part is not None:
+                part.reset()
 
     def step(self, config: GPTConfig, settings: StepSettings) -> None:
         """One step on the gradients that the parameters hold."""
         if config.grad_clip:
             self._clip(config.grad_clip)
-        scale = settings.lr_scale
-        self._muon.step(
-            lr=config.matrix_lr * scale,
-            momentum=settings.muon_momentum,
-            weight_decay=config.weight_decay,
-        )
-        for part, lr in (
-            (self._embedding, config.tied_embed_lr),
-            (self._scalars, config.scalar_lr),
-        ):
-            part.step(lr=lr * scale, beta1=config.beta1, beta2=config.beta2, eps=config.adam_eps)
+        scale, decay = settings.lr_scale, config.weight_decay
+        adam = {"beta1": config.beta1, "beta2": config.beta2, "eps": config.adam_eps}
+        lr = config.matrix_lr * scale
+        if isinstance(self._matrices, Muon):
+            self._matrices.step(lr=lr, momentum=settings.muon_momentum, weight_decay=decay)
+        else:
+            self._matrices.step(lr=lr, weight_decay=decay, **adam)
+        self._embedding.step(lr=config.embedding_lr * scale, **adam)
+        if self._head is not None:
+            self._head.step(lr=config.head_lr * scale, **adam)
+        self._scalars.step(lr=config.scalar_lr * scale, **adam)
 
     @torch.no_grad()
     def _clip(self, limit: float) -> None:
-        grads = [_gradient(parameter) for parameter in self._all]
+        grads = [gradient_of(parameter) for parameter in self._all]
         norm = torch.stack(torch._foreach_norm(grads)).norm()
         torch._foreach_mul_(grads, (limit / (norm + 1e-6)).clamp(max=1.0))
 
 
-def _gradient(parameter: Tensor) -> Tensor:
+def gradient_of(parameter: Tensor) -> Tensor:
+    """The gradient that the last backward pass left at a parameter."""
     assert parameter.grad is not None, "a parameter took no part in the loss"
     return parameter.grad
 

@@ -5,23 +5,42 @@ Shared by the trainer and by the program inside a submission, so that both run t
 
 from __future__ import annotations
 
-from trainers.data import Batches, DataSet, token_bytes
+import dataclasses
+from collections.abc import Callable
+from functools import cache
+
+from trainers.adaptation import (
+    DocumentAdapters,
+    ScoreFirst,
+    evaluate_documents,
+    evaluate_score_first,
+)
+from trainers.data import Batches, DataSet, TokenBytes, token_bytes
+from trainers.engine import Engine
+from trainers.evaluation import Score, Validation, evaluate
 from trainers.gpt.config import GPTConfig
-from trainers.loop import Schedule, Validation
+from trainers.gpt.objectives import Alterations
+from trainers.loop import Schedule
 
 EVAL_BATCH_TOKENS = 65536
+Progress = Callable[[float], None]
 
 
-def schedule_of(config: GPTConfig) -> Schedule:
-    """The loop's view of a configuration."""
+def schedule_of(config: GPTConfig, seed: int = 0) -> Schedule:
+    """The loop's view of a configuration; the seed decides what is done to which batch."""
     return Schedule(
         iterations=config.iterations,
         warmup_iters=config.warmup_iters,
-        warmdown_iters=config.warmdown_iters,
+        warmdown_iters=round(config.warmdown_frac * config.iterations) or config.warmdown_iters,
         momentum=config.muon_momentum,
         momentum_start=config.muon_momentum_warmup_start,
         momentum_steps=config.muon_momentum_warmup_steps,
         val_points=config.val_points,
+        qat_below=config.qat_below if config.qat else 0.0,
+        mtp_weight=config.mtp_weight if config.mtp else 0.0,
+        mtp_start=config.mtp_start,
+        alterations=Alterations(config, seed),
+        recurrence_start=config.recurrence_start if config.depth_recurrence else 0.0,
     )
 
 
@@ -33,16 +52,57 @@ def batches_of(config: GPTConfig, data: DataSet, seed: int) -> Batches:
         config.train_batch_tokens,
         seed,
         vocab_size=config.vocab_size,
+        easy_first=config.iterations * config.batch_sequences if config.curriculum else 0,
     )
 
 
+def final_score(
+    engine: Engine, config: GPTConfig, data: DataSet, progress: Progress | None = None
+) -> Score:
+    """The evaluation that the configuration asks for, on all of validation.
+
+    The engine's weights may end up adapted.
+    """
+    plain = validation_of(config, data)
+    validation = dataclasses.replace(plain, stride=config.sliding_window_eval)
+    if config.ttt == "score_first":
+        method = ScoreFirst(
+            lr=config.ttt_lr, epochs=config.ttt_epochs, chunk_tokens=config.ttt_chunk_tokens
+        )
+        # No batch of windows may reach past a chunk that is to be learnt from first.
+        new = config.sliding_window_eval or config.train_seq_len
+        together = max(1, min(validation.batch_sequences, config.ttt_chunk_tokens // new))
+        validation = dataclasses.replace(validation, batch_sequences=together)
+        return evaluate_score_first(engine, validation, method, progress)
+    if config.ttt == "lora":
+        adapters = DocumentAdapters(
+            lr=config.lora_lr, rank=config.lora_rank, chunk_tokens=config.lora_chunk_tokens
+        )
+        return evaluate_documents(engine, validation, adapters, progress)
+    return evaluate(engine, validation, progress)
+
+
+def evaluates_plainly(config: GPTConfig) -> bool:
+    """Whether the final evaluation is of sequences side by side, by fixed weights."""
+    return config.ttt == "none" and not config.sliding_window_eval
+
+
 def validation_of(config: GPTConfig, data: DataSet, max_tokens: int | None = None) -> Validation:
-    """All validation tokens, or the first `max_tokens` in whole sequences."""
+    """All validation tokens, or the first `max_tokens`, in sequences side by side.
+
+    What training gave is measured on it, in every run alike.
+    """
     seq_len = config.train_seq_len
     return Validation(
         tokens=data.val_tokens(),
-        table=token_bytes(data.tokenizer),
+        table=_byte_table(data),
         seq_len=seq_len,
         batch_sequences=max(1, EVAL_BATCH_TOKENS // seq_len),
         max_sequences=None if max_tokens is None else max(1, max_tokens // seq_len),
     )
+
+
+@cache
+def _byte_table(data: DataSet) -> TokenBytes:
+    """Read once: its 22 ms were most of what a warm run paid before its first step."""
+    return token_bytes(data.tokenizer)

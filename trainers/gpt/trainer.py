@@ -1,9 +1,10 @@
-"""The registered trainer "gpt": TRAIN → QUANTIZE → EVALUATE on torch or MLX."""
+"""The registered trainer "gpt": TRAIN → AVERAGE → QUANTIZE → EVALUATE on torch or MLX."""
 
 from __future__ import annotations
 
 import platform
 import sys
+from collections.abc import Mapping
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,17 +23,26 @@ from trainers.api import (
     StagePlan,
     StageResult,
 )
+from trainers.averaging import TRACKED
 from trainers.data import DataSet, open_dataset
 from trainers.engine import Engine, Weights
+from trainers.evaluation import evaluate
 from trainers.gpt.config import GPTConfig, config_values, fields_with, gpt_config
 from trainers.gpt.cost import training_flops_per_step
 from trainers.gpt.init import initial_weights, parameter_count
-from trainers.gpt.run import batches_of, schedule_of, validation_of
+from trainers.gpt.run import (
+    batches_of,
+    evaluates_plainly,
+    final_score,
+    schedule_of,
+    validation_of,
+)
 from trainers.gpt.scales import SCALES
 from trainers.keys import code_version, stage_key
-from trainers.loop import Diverged, evaluate, train, warm_up
+from trainers.loop import Diverged, train, warm_up
 
 WEIGHTS_FILE = "weights.safetensors"
+AVERAGES_FILE = "averages.safetensors"
 ARTIFACT_FILE = "model.int8.zlib"
 
 _SHARED_MODULES = (
@@ -40,18 +50,38 @@ _SHARED_MODULES = (
     "trainers.seeds",
     "trainers.engine",
     "trainers.data",
+    "trainers.averaging",
+    "trainers.evaluation",
+    "trainers.adaptation",
     "trainers.gpt.config",
+    "trainers.gpt.mlp_shapes",
     "trainers.gpt.init",
+    "trainers.gpt.objectives",
 )
 _ENGINE_MODULES = {
     "torch": (
         "trainers.gpt.kernels_torch",
         "trainers.gpt.loss_torch",
+        "trainers.gpt.attention_torch",
+        "trainers.gpt.embedding_torch",
+        "trainers.gpt.mlp_torch",
         "trainers.gpt.model_torch",
+        "trainers.gpt.objectives_torch",
         "trainers.gpt.optim_torch",
+        "trainers.gpt.qat_torch",
         "trainers.gpt.engine_torch",
     ),
-    "mlx": ("trainers.gpt.model_mlx", "trainers.gpt.optim_mlx", "trainers.gpt.engine_mlx"),
+    "mlx": (
+        "trainers.gpt.kernels_mlx",
+        "trainers.gpt.attention_mlx",
+        "trainers.gpt.embedding_mlx",
+        "trainers.gpt.mlp_mlx",
+        "trainers.gpt.model_mlx",
+        "trainers.gpt.objectives_mlx",
+        "trainers.gpt.optim_mlx",
+        "trainers.gpt.qat_mlx",
+        "trainers.gpt.engine_mlx",
+    ),
 }
 _QUANTIZE_MODULES = ("trainers.quantize.int8",)
 
@@ -67,8 +97,9 @@ class GptTrainer:
     def resolve(self, scale: str, overrides: Config) -> dict[str, ConfigValue]:
         """The complete configuration at a scale, with the overrides on top.
 
-        Two fields are fitted: model_dim goes to the nearest multiple of 2 · num_heads (a head
-        has an even number of channels), and val_points to at most iterations.
+        Four fields are fitted: model_dim goes to the nearest multiple of 2 · num_heads (a head
+        has an even number of channels), val_points to at most iterations, the stride of a
+        sliding window to at most half the sequence, and xsa_layers to at most num_layers.
 
         Raises:
             InputError: unknown scale or field, a value out of its range, or fields at odds.
@@ -80,7 +111,13 @@ class GptTrainer:
         if _is_number(dim) and _is_number(heads) and heads >= 1:
             unit = 2 * int(heads)
             wanted["model_dim"] = max(1, int(dim / unit + 0.5)) * unit
+        exclusive, layers = wanted["xsa_layers"], wanted["num_layers"]
+        if _is_number(exclusive) and _is_number(layers):
+            wanted["xsa_layers"] = min(exclusive, layers)
         points, iterations = wanted["val_points"], wanted["iterations"]
+        stride, seq_len = wanted["sliding_window_eval"], wanted["train_seq_len"]
+        if _is_number(stride) and _is_number(seq_len) and stride:
+            wanted["sliding_window_eval"] = min(stride, max(1, int(seq_len) // 2))
         if _is_number(points) and _is_number(iterations) and "val_points" not in overrides:
             wanted["val_points"] = max(1, min(points, iterations))
         return config_values(gpt_config(wanted))
@@ -103,7 +140,7 @@ class GptTrainer:
         return str(default_dataset(progress))
 
     def stages(self, spec: RunSpec) -> tuple[StagePlan, ...]:
-        """TRAIN, QUANTIZE, EVALUATE, each with its key.
+        """TRAIN, then AVERAGE where it is used, QUANTIZE, EVALUATE, each with its key.
 
         Raises:
             InputError: an invalid configuration, or data that does not fit it.
@@ -121,6 +158,7 @@ class GptTrainer:
         plans: list[StagePlan] = []
         for kind, modules in (
             (StageKind.TRAIN, engine),
+            *([(StageKind.AVERAGE, engine)] if config.averaged else []),
             (StageKind.QUANTIZE, _QUANTIZE_MODULES),
             (StageKind.EVALUATE, (*engine, *_QUANTIZE_MODULES)),
         ):
@@ -157,6 +195,8 @@ class GptTrainer:
                 return self._train(plan.spec, output, progress)
             if parent is None:
                 raise ValueError(f"stage {plan.kind} continues another, but got no parent folder")
+            if plan.kind is StageKind.AVERAGE:
+                return self._average(plan.spec, parent, output)
             if plan.kind is StageKind.QUANTIZE:
                 return _quantize(parent, output)
             if plan.kind is StageKind.EVALUATE:
@@ -187,18 +227,21 @@ class GptTrainer:
         batches = batches_of(config, data, spec.seed)
         engine, is_new = self._engine(config, spec.backend)
         if is_new:
-            warm_up(engine, weights, batches)
+            warm_up(engine, weights, batches, schedule_of(config, spec.seed))
         curve = train(
             engine,
             weights,
             batches,
-            schedule_of(config),
+            schedule_of(config, spec.seed),
             validation_of(config, data, config.val_tokens),
             progress,
+            TRACKED,  # all of them, whatever the run asks for: they lie in a stage of their own
         )
         pre_quant_bpb = evaluate(engine, validation_of(config, data)).bpb
         with atomic_path(output / WEIGHTS_FILE) as temporary:
             save_file(engine.weights(), temporary)
+        with atomic_path(output / AVERAGES_FILE) as temporary:
+            save_file(_flat(engine.averages()), temporary)
         steps, batch = config.iterations, config.train_batch_tokens
         return StageResult(
             metrics={
@@ -217,6 +260,23 @@ class GptTrainer:
             },
         )
 
+    def _average(self, spec: RunSpec, parent: Path, output: Path) -> StageResult:
+        """One of the averages that training kept becomes the weights, and is measured as such."""
+        config = gpt_config(spec.config)
+        start = f"{config.averaged}/"
+        kept = load_file(parent / AVERAGES_FILE)
+        weights = {
+            name.removeprefix(start): value
+            for name, value in kept.items()
+            if name.startswith(start)
+        }
+        engine, _ = self._engine(config, spec.backend)
+        engine.load(weights)
+        pre_quant_bpb = evaluate(engine, validation_of(config, _dataset(spec.data))).bpb
+        with atomic_path(output / WEIGHTS_FILE) as temporary:
+            save_file(weights, temporary)
+        return StageResult(metrics={"pre_quant_bpb": pre_quant_bpb})
+
     def _evaluate(self, spec: RunSpec, parent: Path, progress: Progress | None) -> StageResult:
         from trainers.quantize.int8 import dequantize
 
@@ -224,9 +284,18 @@ class GptTrainer:
         weights = dequantize((parent / ARTIFACT_FILE).read_bytes())
         engine, _ = self._engine(config, spec.backend)
         engine.load(weights)
-        validation = validation_of(config, _dataset(spec.data))
-        score = evaluate(engine, validation, progress)
-        return StageResult(metrics={"val_bpb": score.bpb, "val_loss": score.loss})
+        data, post_quant_bpb = _dataset(spec.data), None
+        if not evaluates_plainly(config):
+            post_quant_bpb = evaluate(engine, validation_of(config, data)).bpb
+        score = final_score(engine, config, data, progress)
+        return StageResult(
+            metrics={
+                "val_bpb": score.bpb,
+                "val_loss": score.loss,
+                # Beside pre_quant_bpb what quantization cost, beside val_bpb what this stage gave.
+                "post_quant_bpb": score.bpb if post_quant_bpb is None else post_quant_bpb,
+            }
+        )
 
     def _engine(self, config: GPTConfig, backend: str) -> tuple[Engine, bool]:
         """The engine of this architecture, configured; and whether it was made just now."""
@@ -266,6 +335,14 @@ def _quantize(parent: Path, output: Path) -> StageResult:
     with atomic_path(output / ARTIFACT_FILE) as temporary:
         temporary.write_bytes(artifact)
     return StageResult(metrics={"artifact_bytes": float(len(artifact))})
+
+
+def _flat(averages: Mapping[str, Weights]) -> Weights:
+    return {
+        f"{average}/{name}": value
+        for average, weights in averages.items()
+        for name, value in weights.items()
+    }
 
 
 @cache

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import Literal
 
 from interventions.catalog import STAGES, Intervention
-from scripts.causal.campaign.schema import Contrast, Platform, Value
+from scripts.causal.campaign.schema import Contrast, MatchedBy, Platform, Value
 from scripts.causal.files import InputError
 from trainers.api import Config, RunSpec, StageKind, Trainer
 
-MatchedBy = Literal["flops", "steps"]
 STEPS = "iterations"
 # Points of the schedule that are counted in steps: they stay at the same fraction of the run.
 SCHEDULE = ("warmup_iters", "warmdown_iters", "muon_momentum_warmup_steps")
@@ -30,17 +28,19 @@ def build_contrast(
 
     The treatment is the control with the intervention's fields replaced and nothing else. Only
     when the arms are matched by FLOPs and a step of the treatment costs another amount, its steps
-    change so that both arms cost the same, and the schedule's points in proportion.
+    change so that both arms cost the same, and the schedule's points in proportion. Matched by
+    wall time the arms have equal steps still: their clocks have to be read first
+    (`wall_time.match_by_wall_time`).
 
     Args:
         scale: the reduction both arms are resolved at.
-        matched_by: what the arms have in common: training FLOPs, or steps.
+        matched_by: what the arms have in common: training FLOPs, steps, or wall time.
         reason: why the contrast was chosen.
         control_overrides: fields of both arms replaced on top of the scale.
 
     Raises:
         InputError: the intervention changes nothing here, or makes a configuration that the
-            trainer cannot build, or sets the number of steps that FLOPs matching would change.
+            trainer cannot build, or sets the number of steps that matching would change.
     """
     control = trainer.resolve(scale, control_overrides or {})
     wanted = intervention.apply(control)
@@ -61,8 +61,15 @@ def build_contrast(
         for name, value in wanted.items()
         if treatment[name] != value
     ]
+    if matched_by != "steps" and treatment[STEPS] != control[STEPS]:
+        what = "FLOPs" if matched_by == "flops" else "wall time"
+        raise InputError(
+            f"intervention {intervention.id!r} sets {STEPS!r}, which matching by {what} "
+            "would undo",
+            mend="match by steps",
+        )
     if matched_by == "flops":
-        treatment = _match_flops(trainer, scale, control, treatment, intervention)
+        treatment = _match_flops(trainer, scale, control, treatment)
         if treatment[STEPS] != control[STEPS]:
             notes.append(
                 f"Matched by FLOPs: {treatment[STEPS]:,} steps against the control's "
@@ -93,7 +100,8 @@ def both(one: Intervention, other: Intervention) -> Intervention:
     Its variable is ``a+b``: it speaks of neither of the two alone.
 
     Raises:
-        InputError: they vary the same variable, or change a field that both name.
+        InputError: they vary the same variable, change a field that both name, or one excludes
+            what the other varies.
     """
     name = f"{one.id}+{other.id}"
     if one.variable == other.variable:
@@ -101,6 +109,12 @@ def both(one: Intervention, other: Intervention) -> Intervention:
     fields = [{*each.set, *each.multiply, *each.add} for each in (one, other)]
     if twice := sorted(fields[0] & fields[1]):
         raise InputError(f"intervention {name!r} would change {twice[0]!r} twice")
+    for first, second, changed in ((one, other, fields[1]), (other, one, fields[0])):
+        if barred := sorted({second.variable, *changed}.intersection(first.excludes)):
+            raise InputError(
+                f"intervention {name!r} cannot be made: {first.id!r} excludes {barred[0]!r}, "
+                f"which {second.id!r} changes"
+            )
     return Intervention(
         id=name,
         variable=f"{one.variable}+{other.variable}",
@@ -148,8 +162,8 @@ def specs_of(contrast: Contrast, seed: int, platform: Platform) -> tuple[RunSpec
 
 
 def run_flops(trainer: Trainer, config: Config) -> float:
-    """Training FLOPs of one run of a configuration."""
-    return trainer.flops_per_step(config) * float(config[STEPS])
+    """Training FLOPs of one run of a configuration; 0 where the trainer cannot tell."""
+    return trainer.flops_per_step(config) * float(config.get(STEPS, 0))
 
 
 def first_difference(trainer: Trainer, control: RunSpec, treatment: RunSpec) -> StageKind | None:
@@ -206,26 +220,39 @@ def _parse_value(name: str, text: str, example: Value) -> Value:
     return text
 
 
-def _match_flops(
+def with_equal_cost(
     trainer: Trainer,
     scale: str,
-    control: dict[str, Value],
-    treatment: dict[str, Value],
-    intervention: Intervention,
+    control: Config,
+    treatment: Config,
+    costs: tuple[float, float],
 ) -> dict[str, Value]:
-    ours, theirs = trainer.flops_per_step(control), trainer.flops_per_step(treatment)
+    """The treatment with as many steps as cost what the control's do.
+
+    The schedule's points that both arms share stay at the same fraction of the run.
+
+    Args:
+        costs: of one step of control and treatment, in one unit; above 0.
+    """
+    ours, theirs = costs
     budget = int(control[STEPS])
-    if treatment[STEPS] != budget:
-        raise InputError(
-            f"intervention {intervention.id!r} sets {STEPS!r}, which matching by FLOPs would undo",
-            mend="match by steps",
-        )
     steps = max(1, round(budget * ours / theirs))
     if steps == budget:
-        return treatment
+        return dict(treatment)
     in_proportion = {
         name: round(int(treatment[name]) * steps / budget)
         for name in SCHEDULE
         if name in treatment and treatment[name] == control[name]
     }
     return trainer.resolve(scale, {**treatment, STEPS: steps, **in_proportion})
+
+
+def _match_flops(
+    trainer: Trainer, scale: str, control: Config, treatment: Config
+) -> dict[str, Value]:
+    costs = trainer.flops_per_step(control), trainer.flops_per_step(treatment)
+    if not all(costs):
+        raise InputError(
+            f"trainer {trainer.name!r} cannot tell the FLOPs of a step", mend="match by steps"
+        )
+    return with_equal_cost(trainer, scale, control, treatment, costs)

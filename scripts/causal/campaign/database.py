@@ -2,8 +2,9 @@
 
 SQLite runs in WAL mode with a busy timeout and transactions that take the write lock at once
 (two readers that both want to write would otherwise deadlock into "database is locked"). Nothing
-else is SQLite's own; other servers get row locks through SELECT … FOR UPDATE. A SQLite ledger
-belongs on a local disk: WAL needs memory shared between its users.
+else is SQLite's own; a server gets row locks through SELECT … FOR UPDATE, and its connections are
+tried before use, since it may have been restarted meanwhile. A SQLite ledger belongs on a local
+disk: WAL needs memory shared between its users.
 """
 
 from __future__ import annotations
@@ -56,14 +57,20 @@ def open_engine(url: str) -> sa.Engine:
     try:
         address = sa.make_url(url)
         if address.get_backend_name() != "sqlite":
-            return sa.create_engine(address)
+            return sa.create_engine(_with_driver(address), pool_pre_ping=True)
         if not address.database or address.database == ":memory:":
             raise InputError("a ledger in memory cannot be shared", where=url, mend="name a file")
         Path(address.database).parent.mkdir(parents=True, exist_ok=True)
         engine = sa.create_engine(address, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
     except OSError as error:
         raise InputError(f"cannot be written: {error.strerror}", where=url) from error
-    except (SQLAlchemyError, ImportError) as error:
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"is not a database that can be opened: {error}",
+            where=address.render_as_string(hide_password=True),
+            mend="pip install 'causal-golf[postgres]' brings PostgreSQL's driver",
+        ) from error
+    except SQLAlchemyError as error:
         raise InputError(f"is not a database that can be opened: {error}", where=url) from error
 
     @sa.event.listens_for(engine, "connect")
@@ -80,6 +87,13 @@ def open_engine(url: str) -> sa.Engine:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
+
+
+def _with_driver(address: sa.URL) -> sa.URL:
+    """The driver that is installed with the extra, whatever SQLAlchemy's release would take."""
+    if address.drivername in ("postgres", "postgresql"):
+        return address.set(drivername="postgresql+psycopg")
+    return address
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:

@@ -1,4 +1,4 @@
-"""Where runs are computed: in this process, or in worker processes (`pool.ProcessExecutor`).
+"""Where runs are computed: in this process, in processes of their own (`pool`), or on Ray.
 
 An executor only says that a run has come to its end. What came of it is in the ledger, which
 alone is the truth, so an executor may die at any moment and another go on.
@@ -6,20 +6,20 @@ alone is the truth, so an executor may die at any moment and another go on.
 
 from __future__ import annotations
 
-import os
 import time
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
+from scripts.causal.campaign.devices import default_workers, gpu_groups
 from scripts.causal.campaign.ledger import Ledger
 from scripts.causal.campaign.owner import this_owner
 from scripts.causal.campaign.run import WAIT_SECONDS, Occupied, run_chain
+from scripts.causal.files import InputError
 from trainers.api import RunSpec, Trainer
 
-MAX_WORKERS = 8
+KINDS = AUTO, IN_PROCESS, PROCESSES, RAY = "auto", "in-process", "processes", "ray"
 RunProgress = Callable[[str, float], None]
 """Called with a run's key and the fraction of its missing stages that is done."""
 
@@ -49,6 +49,10 @@ class Executor(Protocol):
 
     def cancel(self, key: str) -> None:
         """Drop a run, queued or running; a run that has ended is left as it is."""
+        ...
+
+    def withdraw(self) -> list[str]:
+        """Drop every run that is not being computed yet; returns their keys."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -98,6 +102,12 @@ class InProcessExecutor:
         """Drop a queued run."""
         self._queue = deque(item for item in self._queue if item[0] != key)
 
+    def withdraw(self) -> list[str]:
+        """Drop every queued run; see `Executor.withdraw`."""
+        keys = [key for key, _ in self._queue]
+        self._queue.clear()
+        return keys
+
     def __enter__(self) -> Self:
         return self
 
@@ -116,34 +126,35 @@ def open_executor(
     backend: str,
     workers: int | None = None,
     cooldown: float = 0.0,
+    kind: str = AUTO,
 ) -> Executor:
-    """The executor that suits a backend.
-
-    On a CPU a worker process per core, each with one thread: always, so that a run's numbers do
-    not depend on how many others there were (sums over threads are rounded in another order).
-    On an accelerator this process, which keeps the device to itself.
+    """The executor wanted, or the one that suits a backend.
 
     Args:
-        workers: number of worker processes; 0 computes in this process; None chooses.
+        workers: how many runs at once; 0 computes in this process; None chooses: on a CPU one a
+            core, on GPUs one a GPU, on Ray as many as the cluster has room for.
         cooldown: seconds of rest after each run, for a machine without enough cooling.
+        kind: auto, in-process, processes or ray.
+
+    Raises:
+        InputError: no such kind, no Ray, or options at odds.
     """
+    if kind not in KINDS:
+        raise InputError(f"must be one of {list(KINDS)}, but got {kind!r}", where="--executor")
+    if kind == RAY:
+        from scripts.causal.campaign.ray_executor import RayExecutor
+
+        return RayExecutor(trainer, ledger, backend, workers, cooldown)
     from scripts.causal.campaign.pool import ProcessExecutor
 
     if workers is None:
-        workers = min(available_cores(), MAX_WORKERS) if "cpu" in backend.split("-") else 0
+        workers = 0 if kind == IN_PROCESS else default_workers(backend)
+        workers = max(1, workers) if kind == PROCESSES else workers
+    if (kind == IN_PROCESS and workers > 0) or (kind == PROCESSES and workers == 0):
+        raise InputError(f"{kind!r} and --workers {workers} are at odds", where="--executor")
     if workers == 0:
         return InProcessExecutor(trainer, ledger, cooldown)
-    return ProcessExecutor(trainer, ledger, workers, cooldown)
-
-
-def available_cores() -> int:
-    """Cores this process may use: its affinity, and its container's quota where there is one."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return max(1, min(cores or 1, int(quota) // int(period)))
-    except (OSError, ValueError):  # no cgroup v2, or "max": no quota
-        return cores or 1
+    return ProcessExecutor(trainer, ledger, workers, cooldown, gpu_groups(backend))
 
 
 def _for_run(progress: RunProgress, key: str) -> Callable[[float], None]:

@@ -12,93 +12,47 @@ import contextlib
 import json
 import os
 import shutil
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
-from scripts.causal.campaign.database import READ_ONLY, memo, metadata, open_engine, stages
 from scripts.causal.campaign.owner import is_gone
-from scripts.causal.campaign.stage_files import StageFiles, result_values
+from scripts.causal.campaign.rows import (
+    change_claimed,
+    change_row,
+    held_by,
+    plain_text,
+    read_memo,
+    read_row,
+    read_rows,
+    result_text,
+    write_memo,
+    write_row,
+)
+from scripts.causal.campaign.stage_files import StageFiles
+from scripts.causal.campaign.states import (
+    CLAIMED,
+    DONE,
+    FAILED,
+    OPEN,
+    Busy,
+    Claimed,
+    ClaimLost,
+    Done,
+    Failed,
+    StageRow,
+)
+from scripts.causal.campaign.transactions import Database
 from scripts.causal.files import InputError, canonical_json
 from trainers.api import StagePlan, StageResult
 
-CLAIMED, OPEN, DONE, FAILED = "claimed", "open", "done", "failed"
 LEASE_SECONDS = 120.0
 MAX_CRASHES = 2  # a stage whose worker dies is tried once more; the second death is its outcome
-
-
-@dataclass(frozen=True)
-class StageRow:
-    """One stage as the ledger has it.
-
-    Attributes:
-        status: claimed, open (claimed once and given back), done or failed.
-        owner: who claimed it last.
-        heartbeat, started, finished: seconds since the epoch.
-        attempts: how often it was claimed.
-        crashes: how often its worker died, or fell over an error that is no outcome of a run.
-        error: why it failed.
-    """
-
-    key: str
-    kind: str
-    parent: str | None
-    spec: dict[str, Any]
-    status: str
-    owner: str
-    heartbeat: float
-    attempts: int
-    crashes: int
-    result: StageResult | None
-    error: str | None
-    started: float
-    finished: float | None
-
-
-@dataclass(frozen=True)
-class Claimed:
-    """The stage is the caller's to compute, into `folder`, which is empty."""
-
-    key: str
-    owner: str
-    attempt: int
-    folder: Path
-
-
-@dataclass(frozen=True)
-class Done:
-    """The stage is finished and its files lie in `folder`."""
-
-    key: str
-    result: StageResult
-    folder: Path
-
-
-@dataclass(frozen=True)
-class Failed:
-    """The stage was tried and has no result."""
-
-    key: str
-    error: str
-
-
-@dataclass(frozen=True)
-class Busy:
-    """Somebody else is computing the stage."""
-
-    key: str
-    owner: str
-
-
-class ClaimLost(Exception):
-    """The claim was taken over while its owner was thought gone; its work is not recorded."""
 
 
 class Ledger:
@@ -110,6 +64,7 @@ class Ledger:
             characters.
         lease: seconds after which a silent owner on another host counts as gone.
         clock: seconds since the epoch.
+        opening: seconds to wait for a server that does not answer yet.
 
     Raises:
         InputError: the database or the folder cannot be opened or written, or is not a ledger.
@@ -122,28 +77,21 @@ class Ledger:
         *,
         lease: float = LEASE_SECONDS,
         clock: Callable[[], float] = time.time,
+        opening: float = 0.0,
     ):
         self.url, self.artifacts, self.lease = url, artifacts.absolute(), lease
         self._files, self._clock = StageFiles(self.artifacts), clock
-        self._engine = open_engine(url)
-        self._named = self._engine.url.render_as_string(hide_password=True)
+        self._database = Database(url, opening=opening)
         try:
             (self.artifacts / "tmp").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"cannot be written: {error.strerror}", where=artifacts) from error
         if not os.access(self.artifacts / "tmp", os.W_OK):
             raise InputError("cannot be written: Permission denied", where=artifacts)
-        with self._transaction() as connection:
-            metadata.create_all(connection)
-            columns = {item["name"] for item in sa.inspect(connection).get_columns("stages")}
-        if columns != set(stages.columns.keys()):
-            raise InputError(
-                "is a ledger of another version", where=self._named, mend="name another --ledger"
-            )
 
     def close(self) -> None:
         """Close every connection."""
-        self._engine.dispose()
+        self._database.close()
 
     # Claims
 
@@ -153,18 +101,13 @@ class Ledger:
         A claim whose owner is gone is taken over, and so is a finished stage whose files have
         been deleted: whoever claims needs the files (`get` answers from the row alone).
         """
-        while True:
-            try:
-                with self._transaction() as connection:
-                    return self._claim(connection, plan, owner)
-            except IntegrityError:  # PostgreSQL: another inserted the row since we looked
-                continue
+        return self._database.transact(lambda connection: self._claim(connection, plan, owner))
 
     def _claim(
         self, connection: sa.Connection, plan: StagePlan, owner: str
     ) -> Claimed | Done | Failed | Busy:
         now = self._clock()
-        row = self._read(connection, plan.key, lock=True)
+        row = read_row(connection, plan.key, lock=True)
         if row is not None:
             if row.status == FAILED:
                 return Failed(plan.key, row.error or "failed")
@@ -174,19 +117,19 @@ class Ledger:
         found = self._files.stored(plan.key)
         if found is not None:
             if row is None or row.status != DONE:
-                self._write(
+                write_row(
                     connection,
                     plan,
                     row,
                     status=DONE,
                     owner=owner if row is None else row.owner,
-                    result=_result_text(found),
+                    result=result_text(found),
                     finished=now,
                     heartbeat=now,
                 )
             return Done(plan.key, found, self.folder(plan.key))
         attempt = 1 if row is None else row.attempts + 1
-        self._write(
+        write_row(
             connection,
             plan,
             row,
@@ -206,8 +149,7 @@ class Ledger:
         Raises:
             ClaimLost: the claim is no longer the caller's.
         """
-        with self._transaction() as connection:
-            self._update_claimed(connection, claim, heartbeat=self._clock())
+        self._change(claim, heartbeat=self._clock())
 
     @contextlib.contextmanager
     def beating(self, claim: Claimed) -> Iterator[None]:
@@ -235,19 +177,21 @@ class Ledger:
             ClaimLost: the claim was taken over; the work is thrown away.
             ValueError: the result holds NaN or an infinity.
         """
-        text = _result_text(result)
+        text = result_text(result)
         self._files.seal(claim.folder, claim.key, result)
+
+        def record(connection: sa.Connection) -> Path:
+            now = self._clock()
+            change_claimed(
+                connection, claim, status=DONE, result=text, finished=now, heartbeat=now
+            )
+            return self._files.publish(claim.folder, claim.key)
+
         try:
-            with self._transaction() as connection:
-                now = self._clock()
-                self._update_claimed(
-                    connection, claim, status=DONE, result=text, finished=now, heartbeat=now
-                )
-                final = self._files.publish(claim.folder, claim.key)
+            return Done(claim.key, result, self._database.transact(record))
         except ClaimLost:
             shutil.rmtree(claim.folder, ignore_errors=True)
             raise
-        return Done(claim.key, result, final)
 
     def fail(self, claim: Claimed, error: str) -> Failed:
         """Record that the run has no result, and why. It is not tried again.
@@ -255,18 +199,15 @@ class Ledger:
         Raises:
             ClaimLost: the claim was taken over.
         """
-        with self._transaction() as connection:
-            now = self._clock()
-            self._update_claimed(
-                connection, claim, status=FAILED, error=error, finished=now, heartbeat=now
-            )
+        now, words = self._clock(), plain_text(error)
+        self._change(claim, status=FAILED, error=words, finished=now, heartbeat=now)
         shutil.rmtree(claim.folder, ignore_errors=True)
-        return Failed(claim.key, error)
+        return Failed(claim.key, words)
 
     def release(self, claim: Claimed) -> None:
         """Give the claim back, to be taken by anyone; nothing happens if it was lost."""
-        with contextlib.suppress(ClaimLost), self._transaction() as connection:
-            self._update_claimed(connection, claim, status=OPEN)
+        with contextlib.suppress(ClaimLost):
+            self._change(claim, status=OPEN)
         shutil.rmtree(claim.folder, ignore_errors=True)
 
     def crashed(self, owner: str, reason: str) -> list[str]:
@@ -276,33 +217,44 @@ class Ledger:
         a death under a living campaign counts: a claim left by a campaign that was killed is
         taken over as often as it takes.
         """
-        keys = []
-        with self._transaction() as connection:
-            held = sa.select(stages).where(stages.c.owner == owner, stages.c.status == CLAIMED)
-            for row in connection.execute(held.with_for_update()).mappings().all():
-                crashes, now = row["crashes"] + 1, self._clock()
+
+        def count(connection: sa.Connection) -> list[str]:
+            held, now = held_by(connection, owner), self._clock()
+            for row in held:
+                crashes = row.crashes + 1
                 values: dict[str, Any] = {"crashes": crashes, "status": OPEN}
                 if crashes >= MAX_CRASHES:
-                    error = f"crashed {crashes} times: {reason}"
+                    error = plain_text(f"crashed {crashes} times: {reason}")
                     values.update(status=FAILED, error=error, finished=now)
-                connection.execute(
-                    sa.update(stages).where(stages.c.key == row["key"]).values(**values)
-                )
-                keys.append(row["key"])
-        return keys
+                change_row(connection, row.key, **values)
+            return [row.key for row in held]
+
+        return self._database.transact(count)
+
+    def vacate(self, owner: str) -> list[str]:
+        """Give back everything of an owner that is gone through no fault of its runs' own.
+
+        Returns:
+            The keys.
+        """
+
+        def free(connection: sa.Connection) -> list[str]:
+            held = held_by(connection, owner)
+            for row in held:
+                change_row(connection, row.key, status=OPEN)
+            return [row.key for row in held]
+
+        return self._database.transact(free)
 
     # Reading
 
     def get(self, key: str) -> StageRow | None:
         """The stage's row, or None; takes no lock."""
-        with self._reading() as connection:
-            return self._read(connection, key, lock=False)
+        return self._database.read(lambda connection: read_row(connection, key))
 
     def rows(self) -> list[StageRow]:
         """Every stage, in the order of the first claims."""
-        with self._reading() as connection:
-            found = connection.execute(sa.select(stages).order_by(stages.c.started))
-            return [_row(item) for item in found.mappings()]
+        return self._database.read(read_rows)
 
     def folder(self, key: str) -> Path:
         """Where the files of a finished stage lie."""
@@ -316,8 +268,7 @@ class Ledger:
 
     def recall(self, key: str) -> Any | None:
         """The JSON value remembered under `key`, or None."""
-        with self._reading() as connection:
-            text = connection.scalar(sa.select(memo.c.value).where(memo.c.key == key))
+        text = self._database.read(lambda connection: read_memo(connection, key))
         return None if text is None else json.loads(text)
 
     def remember(self, key: str, value: Any) -> None:
@@ -327,82 +278,10 @@ class Ledger:
             ValueError: the value holds NaN or an infinity.
         """
         text = canonical_json(value)
-        while True:
-            try:
-                with self._transaction() as connection:
-                    written = connection.execute(
-                        sa.update(memo).where(memo.c.key == key).values(value=text)
-                    )
-                    if not written.rowcount:
-                        connection.execute(sa.insert(memo).values(key=key, value=text))
-                    return
-            except IntegrityError:
-                continue
+        self._database.transact(lambda connection: write_memo(connection, key, text))
 
-    # Below here: transactions and rows
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sa.Connection]:
-        with self._faults_named(), self._engine.begin() as connection:
-            yield connection
-
-    @contextlib.contextmanager
-    def _reading(self) -> Iterator[sa.Connection]:
-        readers = self._engine.execution_options(**{READ_ONLY: True})
-        with self._faults_named(), readers.connect() as connection:
-            yield connection
-
-    @contextlib.contextmanager
-    def _faults_named(self) -> Iterator[None]:
-        try:
-            yield
-        except IntegrityError:
-            raise
-        except (DBAPIError, sqlite3.Error) as error:
-            reason = error.orig if isinstance(error, DBAPIError) else error
-            raise InputError(f"the ledger cannot be used: {reason}", where=self._named) from error
-        except OSError as error:
-            place = error.filename or self.artifacts
-            raise InputError(
-                f"cannot be written: {error.strerror or error}", where=place
-            ) from error
-
-    def _read(self, connection: sa.Connection, key: str, *, lock: bool) -> StageRow | None:
-        query = sa.select(stages).where(stages.c.key == key)
-        found = connection.execute(query.with_for_update() if lock else query).mappings().first()
-        return None if found is None else _row(found)
-
-    def _write(
-        self, connection: sa.Connection, plan: StagePlan, row: StageRow | None, **values: Any
-    ) -> None:
-        if row is not None:
-            connection.execute(sa.update(stages).where(stages.c.key == plan.key).values(**values))
-            return
-        spec = {**vars(plan.spec), "config": dict(plan.spec.config)}
-        new = {
-            "key": plan.key,
-            "kind": str(plan.kind),
-            "parent": plan.parent,
-            "spec": canonical_json(spec),
-            "attempts": 0,
-            "crashes": 0,
-            "started": self._clock(),
-        }
-        connection.execute(sa.insert(stages).values(**(new | values)))
-
-    def _update_claimed(self, connection: sa.Connection, claim: Claimed, **values: Any) -> None:
-        written = connection.execute(
-            sa.update(stages)
-            .where(
-                stages.c.key == claim.key,
-                stages.c.owner == claim.owner,
-                stages.c.attempts == claim.attempt,
-                stages.c.status == CLAIMED,
-            )
-            .values(**values)
-        )
-        if written.rowcount != 1:
-            raise ClaimLost(f"the claim of stage {claim.key[:12]} was taken over")
+    def _change(self, claim: Claimed, **values: Any) -> None:
+        self._database.transact(lambda connection: change_claimed(connection, claim, **values))
 
 
 def open_ledger(location: str | Path, artifacts: Path | None = None) -> Ledger:
@@ -422,16 +301,3 @@ def open_ledger(location: str | Path, artifacts: Path | None = None) -> Ledger:
     if artifacts is None and database.get_backend_name() == "sqlite" and database.database:
         artifacts = Path(database.database).absolute().parent / "artifacts"
     return Ledger(text, artifacts or Path("results/causal/artifacts"))
-
-
-def _row(found: sa.RowMapping) -> StageRow:
-    values: dict[str, Any] = {str(name): value for name, value in found.items()}
-    result = values.pop("result")
-    return StageRow(
-        **{**values, "spec": json.loads(values["spec"])},
-        result=None if result is None else StageResult(**json.loads(result)),
-    )
-
-
-def _result_text(result: StageResult) -> str:
-    return canonical_json(result_values(result))

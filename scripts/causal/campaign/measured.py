@@ -68,12 +68,20 @@ class Measured:
 
     @property
     def stage_effects(self) -> StageEffects | None:
-        """The effect split into training and quantization; None where that was not measured."""
+        """The effect split by stages; None where what goes before quantization is unknown.
+
+        Without a plain evaluation after it, all that comes later counts as quantization.
+        """
         arms = [run for pair in self.pairs for run in (pair.control, pair.treatment)]
         if not arms or any("pre_quant_bpb" not in run.metrics for run in arms):
             return None
         training = fmean(_difference(pair, "pre_quant_bpb") for pair in self.pairs)
-        return StageEffects(training=training, quantization=fmean(self.differences) - training)
+        stored = total = fmean(self.differences)
+        if all("post_quant_bpb" in run.metrics for run in arms):
+            stored = fmean(_difference(pair, "post_quant_bpb") for pair in self.pairs)
+        return StageEffects(
+            training=training, quantization=stored - training, evaluation=total - stored
+        )
 
     @property
     def trend(self) -> Trend:

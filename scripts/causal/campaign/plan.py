@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from scripts.causal.campaign.schema import Value
+from scripts.causal.campaign.schema import MatchedBy, Value
 from scripts.causal.forms import Record
 
 Count = Annotated[int, Field(ge=1)]
@@ -24,7 +24,7 @@ class CampaignPlan(Record):
         scale: name of the reduction, as the trainer knows it.
         overrides: configuration fields replaced in both arms, on top of the scale.
         data: folder of the tokenized data set; None for the trainer's embedded default.
-        matched_by: what control and treatment have in common, flops or steps.
+        matched_by: what control and treatment have in common: flops, steps or wall_time.
         alpha: family-wise error rate of the whole campaign, split over the cycles.
         mde: smallest effect in bpb that matters; the bounds of the equivalence test.
         max_per_cycle: most contrasts screened in a cycle.
@@ -46,7 +46,7 @@ class CampaignPlan(Record):
     scale: str
     overrides: dict[str, Value]
     data: str | None = None
-    matched_by: Literal["flops", "steps"]
+    matched_by: MatchedBy
     alpha: Annotated[float, Field(gt=0, lt=1)]
     mde: Annotated[float, Field(gt=0)]
     max_cycles: Count

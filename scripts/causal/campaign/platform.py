@@ -7,7 +7,7 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from scripts.causal.campaign.executor import available_cores
+from scripts.causal.campaign.devices import available_cores
 from scripts.causal.campaign.schema import Platform
 from scripts.causal.files import InputError
 from trainers.api import Progress, Trainer

@@ -12,42 +12,30 @@ import sys
 import tempfile
 import threading
 import time
-from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
+from scripts.causal.campaign.devices import GPUS, ONE_THREAD
 from scripts.causal.campaign.executor import RunProgress
+from scripts.causal.campaign.jobs import Job, JobQueue, job_of
 from scripts.causal.campaign.ledger import Ledger
 from scripts.causal.campaign.run import WAIT_SECONDS
-from scripts.causal.files import InputError, canonical_json
+from scripts.causal.campaign.serving import setup_message
+from scripts.causal.files import InputError
 from trainers.api import RunSpec, Trainer
 
-# One thread each: runs side by side use the cores better than the threads of one small run.
-ONE_THREAD = {
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "VECLIB_MAXIMUM_THREADS": "1",
-}
 MAX_DEATHS = 2
 CLOSE_SECONDS = 2.0
-
-
-@dataclass
-class _Job:
-    key: str
-    spec: RunSpec
-    family: str  # runs that differ in the seed only: cheapest where one of them was run before
-    not_before: float = 0.0
-    deaths: int = 0
 
 
 @dataclass
 class _Worker:
     process: subprocess.Popen[str]
     errors: Any
-    job: _Job | None = None
+    gpus: str | None
+    job: Job | None = None
     owner: str | None = None
     cancelled: bool = False
     families: set[str] = field(default_factory=set)
@@ -58,23 +46,33 @@ class ProcessExecutor:
 
     A worker that dies is replaced and its run tried once more; the ledger counts the deaths and
     records the second as the run's failure.
+
+    Args:
+        gpus: what CUDA_VISIBLE_DEVICES is to be in a worker, dealt out evenly; empty leaves it.
     """
 
-    def __init__(self, trainer: Trainer, ledger: Ledger, workers: int, cooldown: float = 0.0):
+    def __init__(
+        self,
+        trainer: Trainer,
+        ledger: Ledger,
+        workers: int,
+        cooldown: float = 0.0,
+        gpus: Sequence[str] = (),
+    ):
         if workers < 1:
             raise InputError(f"`workers >= 1` must hold, but got workers={workers}")
         self.trainer, self.devices, self._ledger = trainer, workers, ledger
-        self._cooldown = cooldown
-        self._queue: list[_Job] = []
+        self._cooldown, self._gpus = cooldown, tuple(gpus)
+        self._queue = JobQueue()
         self._workers: list[_Worker] = []
         self._inbox: queue.SimpleQueue[tuple[_Worker, str | None]] = queue.SimpleQueue()
 
     def submit(self, spec: RunSpec) -> str:
         """Queue a run; see `Executor.submit`."""
         key = self.trainer.stages(spec)[-1].key
-        known = [*self._queue, *(worker.job for worker in self._workers)]
-        if all(job is None or job.key != key for job in known):
-            self._queue.append(_Job(key, spec, canonical_json(dict(spec.config))))
+        running = [worker.job.key for worker in self._workers if worker.job is not None]
+        if key not in self._queue and key not in running:
+            self._queue.add(job_of(key, spec))
         return key
 
     def poll(self, progress: RunProgress | None = None) -> list[str]:
@@ -94,11 +92,15 @@ class ProcessExecutor:
 
     def cancel(self, key: str) -> None:
         """Drop a run; the worker computing it is ended and replaced when there is work."""
-        self._queue = [job for job in self._queue if job.key != key]
+        self._queue.drop(key)
         for worker in self._workers:
             if worker.job is not None and worker.job.key == key:
                 worker.job, worker.cancelled = None, True
                 worker.process.kill()
+
+    def withdraw(self) -> list[str]:
+        """Drop the runs that no worker has; see `Executor.withdraw`."""
+        return self._queue.clear()
 
     def __enter__(self) -> Self:
         return self
@@ -126,29 +128,17 @@ class ProcessExecutor:
 
     def _hand_out(self) -> None:
         idle = [worker for worker in self._workers if worker.job is None and not worker.cancelled]
-        while (idle or len(self._workers) < self.devices) and self._runnable():
+        while (idle or len(self._workers) < self.devices) and self._queue.ready():
             worker = idle.pop(0) if idle else self._start()
-            job = self._choose(worker)
-            self._queue.remove(job)
+            job = self._queue.take(worker.families, [other.families for other in self._workers])
             worker.job = job
             worker.families.add(job.family)
-            _tell(worker, key=job.key, run={**vars(job.spec), "config": dict(job.spec.config)})
-
-    def _runnable(self) -> list[_Job]:
-        """The jobs of the seed that is first in the queue: pairs complete early, seed by seed."""
-        now = time.monotonic()
-        ready = [job for job in self._queue if job.not_before <= now]
-        return [job for job in ready if job.spec.seed == ready[0].spec.seed]
-
-    def _choose(self, worker: _Worker) -> _Job:
-        """A job that this worker is warm for; else one that no worker is warm for; else any."""
-        warm = Counter(family for other in self._workers for family in other.families)
-        return min(
-            self._runnable(),
-            key=lambda job: (job.family not in worker.families, warm[job.family] > 0),
-        )
+            _tell(worker, **job.message())
 
     def _start(self) -> _Worker:
+        used = [worker.gpus for worker in self._workers]
+        gpus = min(self._gpus, key=used.count, default=None)
+        visible = {} if gpus is None else {GPUS: gpus}
         errors = tempfile.TemporaryFile()  # noqa: SIM115  (lives as long as the worker)
         process = subprocess.Popen(
             [sys.executable, "-m", "scripts.causal.campaign.worker"],
@@ -157,19 +147,12 @@ class ProcessExecutor:
             stderr=errors,
             text=True,
             encoding="utf-8",
-            env={**os.environ, **ONE_THREAD},
+            env={**os.environ, **ONE_THREAD, **visible},
         )
-        worker = _Worker(process, errors)
+        worker = _Worker(process, errors, gpus)
         self._workers.append(worker)
         threading.Thread(target=_listen, args=(worker, self._inbox), daemon=True).start()
-        _tell(
-            worker,
-            ledger=self._ledger.url,
-            artifacts=str(self._ledger.artifacts),
-            lease=self._ledger.lease,
-            trainer=self.trainer.name,
-            cooldown=self._cooldown,
-        )
+        _tell(worker, **setup_message(self.trainer, self._ledger, self._cooldown))
         return worker
 
     def _hear(self, worker: _Worker, line: str | None, progress: RunProgress | None) -> str | None:
@@ -191,8 +174,7 @@ class ProcessExecutor:
             worker.job = None
             if message["ended"]:
                 return job.key
-            job.not_before = time.monotonic() + WAIT_SECONDS  # another campaign is computing it
-            self._queue.append(job)
+            self._queue.later(job)  # another campaign is computing it
         return None
 
     def _bury(self, worker: _Worker) -> None:
@@ -206,7 +188,7 @@ class ProcessExecutor:
         worker.job.deaths += 1
         if not counted and worker.job.deaths >= MAX_DEATHS:
             raise InputError(reason, mend="--workers 0 computes in the calling process")
-        self._queue.insert(0, worker.job)
+        self._queue.retry(worker.job)
 
 
 def _listen(worker: _Worker, inbox: queue.SimpleQueue[tuple[_Worker, str | None]]) -> None:

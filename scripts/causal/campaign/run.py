@@ -7,8 +7,9 @@ import shutil
 import time
 from collections.abc import Sequence
 
-from scripts.causal.campaign.ledger import Busy, Claimed, ClaimLost, Failed, Ledger
+from scripts.causal.campaign.ledger import Ledger
 from scripts.causal.campaign.schema import ArmRun
+from scripts.causal.campaign.states import Busy, Claimed, ClaimLost, Failed
 from scripts.causal.files import InputError
 from trainers.api import Progress, RunFailed, RunSpec, StagePlan, StageResult, Trainer
 

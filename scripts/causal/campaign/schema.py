@@ -8,6 +8,7 @@ from scripts.causal.forms import Record
 
 Value = bool | int | float | str
 Phase = Literal["screen", "confirm"]
+MatchedBy = Literal["flops", "steps", "wall_time"]
 Verdict = Literal[
     "confirmed_better",
     "confirmed_worse",
@@ -29,10 +30,12 @@ class Contrast(Record):
         control: the control's complete configuration.
         treatment: the treatment's complete configuration.
         stage: first stage of a run that differs between the arms.
-        matched_by: what the arms have in common: flops (a dearer step means fewer steps) or
-            steps.
+        matched_by: what the arms have in common: flops or wall_time (a dearer or slower step
+            means fewer steps), or steps.
         flops_per_pair: training FLOPs of one seed of both arms, shared stages counted once.
         reason: why it was chosen, in words.
+        step_seconds: measured duration of a training step of control and treatment, where the
+            arms are matched by it.
     """
 
     id: str
@@ -42,9 +45,10 @@ class Contrast(Record):
     control: dict[str, Value]
     treatment: dict[str, Value]
     stage: Literal["train", "average", "quantize", "evaluate"]
-    matched_by: Literal["flops", "steps"]
+    matched_by: MatchedBy
     flops_per_pair: float
     reason: str
+    step_seconds: tuple[float, float] | None = None
 
 
 class Selection(Record):
@@ -71,8 +75,9 @@ class ArmRun(Record):
 
     Attributes:
         key: key of the run's last stage.
-        metrics: val_bpb (after quantization), pre_quant_bpb, artifact_bytes, parameters,
-            tokens, flops, seconds; empty when the run failed.
+        metrics: val_bpb (the final one), post_quant_bpb and pre_quant_bpb (of the plain
+            evaluation), artifact_bytes, parameters, tokens, flops, seconds; empty when the run
+            failed.
         curves: step, train_loss; val_step, val_tokens, val_bpb.
         failure: why the run has no result, in words.
     """
@@ -119,10 +124,17 @@ class Interval(Record):
 
 
 class StageEffects(Record):
-    """A difference in bpb split by the stage it arises in: training outcome and quantization."""
+    """A difference in bpb split by the stage it arises in; the parts add up to it.
+
+    Attributes:
+        training: of the weights that are quantized, averaging included.
+        quantization: what rounding them adds.
+        evaluation: what the way of evaluating adds (sliding window, test-time training).
+    """
 
     training: float
     quantization: float
+    evaluation: float = 0.0
 
 
 class ContrastResult(Record):

@@ -45,8 +45,10 @@ class StageFiles:
         _flush(work)
 
     def publish(self, work: Path, key: str) -> Path:
-        """Give a sealed folder its final name."""
+        """Give a sealed folder its final name; one that has it already keeps it."""
         final = self.folder(key)
+        if not work.exists() and self.stored(key) is not None:
+            return final  # a repeated transaction: the first one's commit was lost
         final.parent.mkdir(parents=True, exist_ok=True)
         if final.exists():  # deleted in part, or left by a claim that was thought lost
             shutil.rmtree(final)

@@ -14,14 +14,10 @@ import signal
 import sys
 import threading
 import time
-from pathlib import Path
 from typing import Any, TextIO
 
-from scripts.causal.campaign.ledger import Ledger
-from scripts.causal.campaign.owner import this_owner
-from scripts.causal.campaign.run import Occupied, run_chain
+from scripts.causal.campaign.serving import Server
 from scripts.causal.files import InputError
-from trainers.api import RunSpec, Trainer, load_trainer
 
 REPORT_SECONDS = 0.25
 
@@ -35,19 +31,16 @@ def main() -> None:
     threading.Thread(target=_listen, args=(inbox,), daemon=True).start()
     try:
         setup = json.loads(inbox.get())
-        ledger = Ledger(setup["ledger"], Path(setup["artifacts"]), lease=setup["lease"])
-        trainer, owner = load_trainer(setup["trainer"]), this_owner()
-        _say(outbox, ready=owner)
+        server = Server.open(setup)
+        _say(outbox, ready=server.owner)
         while True:
-            _serve(json.loads(inbox.get()), trainer, ledger, owner, outbox)
+            _serve(json.loads(inbox.get()), server, outbox)
             time.sleep(setup["cooldown"])
     except InputError as error:
         _say(outbox, input_error=str(error))
 
 
-def _serve(
-    message: dict[str, Any], trainer: Trainer, ledger: Ledger, owner: str, outbox: TextIO
-) -> None:
+def _serve(message: dict[str, Any], server: Server, outbox: TextIO) -> None:
     said = 0.0
 
     def report(fraction: float) -> None:
@@ -56,16 +49,7 @@ def _serve(
             said = time.monotonic()
             _say(outbox, fraction=fraction)
 
-    spec = RunSpec(**message["run"])
-    if trainer.stages(spec)[-1].key != message["key"]:
-        raise InputError(
-            "the trainer's code has changed since the campaign started", mend="start it again"
-        )
-    try:
-        run_chain(trainer, spec, ledger, owner, report, wait=False)
-        _say(outbox, ended=True)
-    except Occupied:
-        _say(outbox, ended=False)
+    _say(outbox, ended=server.serve(message, report))
 
 
 def _listen(inbox: queue.SimpleQueue[str]) -> None:

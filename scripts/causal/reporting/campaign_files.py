@@ -11,6 +11,7 @@ from typing import TypeVar
 from interventions.catalog import Claim, load_catalog
 from scripts.causal.campaign.plan import CampaignPlan
 from scripts.causal.campaign.schema import AblationResults, ContrastRuns, RawRuns, Selection
+from scripts.causal.campaign.validation import Validation
 from scripts.causal.files import InputError, read_json, read_text
 from scripts.causal.forms import Record, parse_file
 from scripts.causal.graph.schema import CausalDag, DagDiff, IdentifiabilityReport
@@ -39,6 +40,7 @@ class CampaignFiles:
         submissions: folder name → scalar fields of its submission.json.
         claims: contrast id → what was published about it, from the catalog.
         missing: file names that a finished campaign has and this one has not.
+        validation: what became of it at full scale; None where that was not tried.
     """
 
     name: str
@@ -53,6 +55,7 @@ class CampaignFiles:
     submissions: Mapping[str, Mapping[str, bool | int | float | str]] = field(default_factory=dict)
     claims: Mapping[str, tuple[Claim, ...]] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
+    validation: Validation | None = None
 
     @property
     def runs(self) -> tuple[ContrastRuns, ...]:
@@ -99,6 +102,7 @@ def load_campaign(folder: Path) -> CampaignFiles:
         )
     if not cycles:
         missing.append("cycle_1/raw_runs.json")
+    at_scale = folder / "validation.json"
     if not (plan or leaderboard or dag or identifiability or results or cycles):
         raise InputError(
             "holds no file of a campaign",
@@ -118,6 +122,7 @@ def load_campaign(folder: Path) -> CampaignFiles:
         submissions=_submissions(folder / "submission"),
         claims={entry.id: entry.claims for entry in load_catalog().values() if entry.claims},
         missing=tuple(missing),
+        validation=parse_file(Validation, at_scale) if at_scale.exists() else None,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scripts.causal.campaign.schema import ContrastResult, Verdict
+from scripts.causal.campaign.schema import ContrastResult, MatchedBy, Verdict
 from scripts.causal.reporting import words
 from scripts.causal.reporting.campaign_files import CampaignFiles
 from scripts.causal.reporting.cost import Cost
@@ -17,6 +17,11 @@ VERDICT_WORDS: dict[Verdict, str] = {
     "inconclusive": "open",
     "screened_out": "screened out",
     "failed": "failed",
+}
+MATCHED: dict[MatchedBy, str] = {
+    "flops": "training compute",
+    "steps": "number of steps",
+    "wall_time": "training time on the clock",
 }
 
 
@@ -43,7 +48,7 @@ def asked(campaign: CampaignFiles) -> list[str]:
         )
     plan = campaign.plan
     if plan is not None:
-        matched = "training compute" if plan.matched_by == "flops" else "number of steps"
+        matched = MATCHED[plan.matched_by]
         lines.append(
             "Each chosen change was tested against the same configuration without it: same "
             f"{matched}, same seeds, same order of the data. A difference of {plan.mde:g} bits "
@@ -117,9 +122,14 @@ def full_scale_limits(
     if campaign.plan is not None:
         setting.append(f"scale “{campaign.plan.scale}”")
     at = f" ({', '.join(setting)})" if setting else ""
+    there = (
+        "nothing here was measured there"
+        if campaign.validation is None
+        else "what was tried towards that stands under “At full scale”"
+    )
     lines = [
         f"A verdict holds where it was measured{at}. The competition trains about 17 million "
-        "parameters for ten minutes on eight H100 GPUs; nothing here was measured there. "
+        f"parameters for ten minutes on eight H100 GPUs; {there}. "
         "An effect can shrink, vanish or change its sign on the way."
     ]
     found = ("confirmed_better", "confirmed_worse", "equivalent")

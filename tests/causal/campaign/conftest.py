@@ -1,8 +1,10 @@
 """The toy trainer, installed the way any trainer is: by an entry point."""
 
+import importlib.util
 import os
 from pathlib import Path
 
+import postgres_server
 import pytest
 from toy_trainer import ToyTrainer
 
@@ -62,3 +64,16 @@ def make_spec(toy):
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A PostgreSQL server for this session of tests."""
+    programs = postgres_server.binaries()
+    if programs is None:
+        pytest.skip("no PostgreSQL server on this machine (Debian: apt install postgresql)")
+    if importlib.util.find_spec("psycopg") is None:
+        pytest.skip("PostgreSQL's driver is not installed (pip install -e .[postgres])")
+    server = postgres_server.Server(programs)
+    yield server
+    server.close()

@@ -112,7 +112,8 @@ def test_the_control_against_itself_is_one_run(toy):
 @pytest.mark.parametrize("entry", load_catalog().values(), ids=lambda entry: entry.id)
 def test_every_catalog_entry_makes_a_contrast_of_equal_cost(entry):
     gpt = load_trainer("gpt")
-    scale = "standard" if entry.id == "kv_heads_half" else "fast"  # which has one KV head
+    # The fast scale has one KV head.
+    scale = "standard" if entry.multiply.get("num_kv_heads") == 0.5 else "fast"
     contrast = build_contrast(entry, scale, gpt)
     costs = [run_flops(gpt, config) for config in (contrast.control, contrast.treatment)]
     assert costs[1] / costs[0] == pytest.approx(1, abs=0.6 / contrast.treatment["iterations"])
@@ -203,3 +204,31 @@ def test_two_changes_of_one_thing_are_no_pair():
         both(tanh, named("sin", "activation", set={"activation": "sin"}))
     with pytest.raises(InputError, match="would change 'activation' twice"):
         both(tanh, named("odd", "odd", set={"activation": "sin"}))
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(
+    "other",
+    [
+        named("wide", "model_dim", multiply={"model_dim": 2.0}),
+        named("shape", "mlp", set={"layers": 3}, add={"model_dim": 8}),
+    ],
+    ids=["by its variable", "by a field beside it"],
+)
+def test_what_one_of_two_excludes_makes_no_pair(other, turned):
+    alone = named("tanh", "activation", set={"activation": "tanh"}, excludes=("model_dim",))
+    pair = (other, alone) if turned else (alone, other)
+    message = f"'tanh' excludes 'model_dim', which '{other.id}' changes"
+    with pytest.raises(InputError, match=message):
+        both(*pair)
+
+
+def test_every_exclusion_of_the_catalog_is_kept():
+    catalog = load_catalog()
+    for one in catalog.values():
+        for name in one.excludes:
+            others = [other for other in catalog.values() if other.variable == name]
+            assert others, f"{one.id} excludes {name}, which nothing varies"
+            for other in others:
+                with pytest.raises(InputError, match=r"excludes|twice"):
+                    both(one, other)

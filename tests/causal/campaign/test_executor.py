@@ -6,10 +6,12 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from scripts.causal.campaign.executor import InProcessExecutor, available_cores, open_executor
+from scripts.causal.campaign.devices import available_cores, default_workers, gpu_groups
+from scripts.causal.campaign.executor import InProcessExecutor, open_executor
 from scripts.causal.campaign.owner import is_gone
 from scripts.causal.campaign.pool import ProcessExecutor
 from scripts.causal.campaign.run import read_chain
@@ -69,6 +71,22 @@ def test_a_cancelled_run_is_not_computed(executor, toy, ledger, make_spec):
     executor.cancel(dropped)
     assert drain(executor, {kept}) == [kept]
     assert read_chain(toy, make_spec(1), ledger) is None
+
+
+def test_what_is_withdrawn_is_not_computed_and_what_has_begun_ends(
+    executor, toy, ledger, make_spec
+):
+    keys = [executor.submit(make_spec(seed, **LONG)) for seed in (1, 2, 3, 4, 5)]
+    ended = executor.poll()
+    withdrawn = executor.withdraw()
+    assert withdrawn
+    ended += drain(executor, set(keys) - set(withdrawn) - set(ended))
+    assert sorted(ended + withdrawn) == sorted(keys)
+    assert executor.poll() == []
+    assert {row.spec["seed"] for row in ledger.rows()} == {
+        seed for seed, key in enumerate(keys, 1) if key in ended
+    }
+    assert executor.withdraw() == []
 
 
 def test_a_fault_of_the_ledgers_or_the_data_comes_to_the_caller(
@@ -206,7 +224,13 @@ def test_workers_end_with_their_parent_even_when_it_is_killed(ledger, toy_instal
         wait_until(lambda row=row: is_gone(row.owner, heartbeat=0, lease=1e9, now=1), 5.0)
 
 
-def test_the_backend_chooses(toy, ledger):
+@pytest.fixture
+def four_gpus(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,GPU-6,7")
+
+
+def test_the_backend_chooses(toy, ledger, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     with open_executor(toy, ledger, "torch-cpu-float32") as executor:
         assert isinstance(executor, ProcessExecutor)
         assert executor.devices == min(available_cores(), 8)
@@ -216,3 +240,41 @@ def test_the_backend_chooses(toy, ledger):
     assert open_executor(toy, ledger, "torch-cuda-bfloat16", 3).devices == 3
     with pytest.raises(InputError, match="workers >= 1"):
         open_executor(toy, ledger, "torch-cpu-float32", -1)
+
+
+def test_a_kind_may_be_asked_for(toy, ledger):
+    cpu, metal = "torch-cpu-float32", "mlx-gpu-float32"
+    assert isinstance(open_executor(toy, ledger, cpu, kind="in-process"), InProcessExecutor)
+    assert open_executor(toy, ledger, metal, kind="processes").devices == 1
+    with pytest.raises(InputError, match="--executor: must be one of"):
+        open_executor(toy, ledger, cpu, kind="slurm")
+    for kind, workers in (("in-process", 2), ("processes", 0)):
+        with pytest.raises(InputError, match=f"'{kind}' and --workers {workers} are at odds"):
+            open_executor(toy, ledger, cpu, workers, kind=kind)
+
+
+@pytest.mark.parametrize(
+    ("backend", "groups"),
+    [
+        ("torch-cuda-bfloat16", ["4", "5", "GPU-6", "7"]),
+        ("torch-cuda-2", ["4,5", "GPU-6,7"]),
+        ("torch-cuda-8", []),
+        ("torch-cpu-float32", []),
+    ],
+)
+def test_gpus_are_dealt_out_to_runs_side_by_side(four_gpus, backend, groups):
+    assert gpu_groups(backend) == groups
+    if "cuda" in backend:
+        assert default_workers(backend) == len(groups)
+
+
+def test_every_gpu_has_a_process_of_its_own(toy, ledger, make_spec, toy_installed, four_gpus):
+    backend = "torch-cuda-2"
+    with open_executor(toy, ledger, backend) as executor:
+        for seed in (1, 2):
+            executor.submit(make_spec(seed, **LONG))
+        executor.poll()
+        pids = [worker.process.pid for worker in executor._workers]
+        environments = [Path(f"/proc/{pid}/environ").read_text().split("\0") for pid in pids]
+        seen = {line for lines in environments for line in lines if line.startswith("CUDA_VIS")}
+    assert seen == {"CUDA_VISIBLE_DEVICES=4,5", "CUDA_VISIBLE_DEVICES=GPU-6,7"}

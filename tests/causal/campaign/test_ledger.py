@@ -9,17 +9,10 @@ import threading
 
 import pytest
 
-from scripts.causal.campaign.ledger import (
-    Busy,
-    Claimed,
-    ClaimLost,
-    Done,
-    Failed,
-    Ledger,
-    open_ledger,
-)
+from scripts.causal.campaign.ledger import Ledger, open_ledger
 from scripts.causal.campaign.owner import is_gone, this_owner
 from scripts.causal.campaign.stage_files import RESULT_FILE
+from scripts.causal.campaign.states import Busy, Claimed, ClaimLost, Done, Failed
 from scripts.causal.files import InputError
 from trainers.api import RunSpec, StageKind, StagePlan, StageResult
 
@@ -44,9 +37,15 @@ def clock():
     return Clock()
 
 
-@pytest.fixture(params=["sqlite"])
-def ledger(request, tmp_path, clock):
-    url = {"sqlite": f"sqlite:///{tmp_path / 'ledger.sqlite'}"}[request.param]
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request, tmp_path):
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'ledger.sqlite'}"
+    return request.getfixturevalue("postgres").new_database()
+
+
+@pytest.fixture
+def ledger(url, tmp_path, clock):
     ledger = Ledger(url, tmp_path / "artifacts", lease=60, clock=clock)
     yield ledger
     ledger.close()
@@ -154,6 +153,35 @@ class TestLedger:
         assert ledger.get("aa11").finished is not None
         assert not claim.folder.exists()
 
+    def test_words_that_no_text_may_hold_do_not_lose_the_failure(self, ledger):
+        claim = ledger.claim(plan(), "me")
+        ledger.fail(claim, "garbage: \0 and \udcff")
+        assert ledger.get("aa11").error == "garbage: \ufffd and ?"
+
+    @pytest.mark.parametrize("outcome", ["finish", "fail"])
+    def test_an_outcome_may_be_recorded_again(self, ledger, outcome):
+        # What a repeated transaction does when the first one's commit was never answered.
+        claim = ledger.claim(plan(), "me")
+        (claim.folder / "weights").write_bytes(b"123")
+        if outcome == "finish":
+            done = ledger.finish(claim, RESULT)
+            assert ledger._files.publish(claim.folder, claim.key) == done.folder
+            assert (done.folder / "weights").read_bytes() == b"123"
+            ledger._change(claim, status="done", heartbeat=1.0)
+        else:
+            assert ledger.fail(claim, "diverged") == ledger.fail(claim, "diverged")
+        with pytest.raises(ClaimLost):
+            ledger._change(claim, status="open")
+        assert (ledger.get("aa11").error is None) == (outcome == "finish")
+
+    def test_what_an_owner_leaves_without_fault_is_free_and_counts_for_nothing(self, ledger):
+        ledger.claim(plan("aa11"), AWAY)
+        ledger.claim(plan("bb22"), "somebody else")
+        assert ledger.vacate(AWAY) == ["aa11"]
+        assert ledger.get("aa11").crashes == 0
+        assert isinstance(ledger.claim(plan("aa11"), this_owner()), Claimed)
+        assert ledger.get("bb22").status == "claimed"
+
     def test_a_released_claim_is_free(self, ledger):
         ledger.release(ledger.claim(plan(), this_owner()))
         assert isinstance(ledger.claim(plan(), this_owner()), Claimed)
@@ -202,14 +230,15 @@ class TestLedger:
         other.close()
 
 
-@pytest.mark.parametrize("attempt", range(8))  # SQLite's change to WAL mode does not wait
-def test_ledgers_made_at_the_same_moment_are_one(tmp_path, attempt):
+# SQLite's change to WAL mode does not wait, PostgreSQL's CREATE TABLE IF NOT EXISTS is no atom.
+@pytest.mark.parametrize("attempt", range(5))
+def test_ledgers_made_at_the_same_moment_are_one(url, tmp_path, attempt):
     barrier, faults = threading.Barrier(8), []
 
     def make(number):
         barrier.wait()
         try:
-            ledger = open_ledger(tmp_path / "ledger.sqlite")
+            ledger = open_ledger(url, tmp_path / "artifacts")
             ledger.remember(str(number), number)
             ledger.close()
         except Exception as error:
@@ -221,10 +250,16 @@ def test_ledgers_made_at_the_same_moment_are_one(tmp_path, attempt):
     for thread in threads:
         thread.join()
     assert faults == []
-    ledger = open_ledger(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
+    ledger = open_ledger(url, tmp_path / "artifacts")
     assert [ledger.recall(str(number)) for number in range(8)] == list(range(8))
-    assert ledger.artifacts == tmp_path / "artifacts"
     ledger.close()
+
+
+def test_the_files_of_a_sqlite_ledger_lie_beside_it(tmp_path):
+    for location in (tmp_path / "ledger.sqlite", f"sqlite:///{tmp_path / 'ledger.sqlite'}"):
+        ledger = open_ledger(location)
+        assert ledger.artifacts == tmp_path / "artifacts"
+        ledger.close()
 
 
 @pytest.mark.parametrize(

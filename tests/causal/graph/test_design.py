@@ -1,3 +1,4 @@
+from interventions.vocabulary import load_variables
 from scripts.causal.graph.context import days
 from scripts.causal.graph.design import OUTCOME, build_design
 from scripts.causal.leaderboard.schema import Leaderboard
@@ -21,7 +22,8 @@ def test_one_column_per_factor_and_every_variable_accounted_for(planted):
         "sliding_window_eval",
     )
     assert list(design.table.columns)[-1] == OUTCOME
-    assert len(design.factors) + len(design.excluded) == 53 + 4  # the track, and no line to follow
+    known = len(load_variables()) + 4  # the track, and no line to follow
+    assert len(design.factors) + len(design.excluded) == known
     assert reasons(design)["track"].cause == "never_varied"
 
 

@@ -145,6 +145,25 @@ def test_what_was_run_and_its_cost(page: Page) -> None:
         assert shown in text
 
 
+@pytest.mark.parametrize(
+    ("matched_by", "words"),
+    [
+        ("flops", ("same training compute", "training FLOPs")),
+        ("steps", ("same number of steps", "Arms matched bysteps")),
+        ("wall_time", ("same training time on the clock", "wall time, measured on warm runs")),
+    ],
+)
+def test_what_the_arms_have_in_common_is_said(
+    campaign_folder: Path, matched_by: str, words: tuple[str, ...]
+) -> None:
+    campaign = load_campaign(campaign_folder)
+    assert campaign.plan is not None
+    plan = campaign.plan.model_copy(update={"matched_by": matched_by})
+    text = " ".join(Page(render_report(dataclasses.replace(campaign, plan=plan))).text.split())
+    for said in words:
+        assert said in text
+
+
 def test_evidence_on_another_category_is_not_put_beside_a_test(html: str) -> None:
     # The reported estimate is of leaky_relu_sq; sin and SiLU are the same variable.
     table = html[html.index("What others say") : html.index("Each change in detail")]

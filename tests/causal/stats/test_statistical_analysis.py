@@ -213,6 +213,17 @@ def test_stage_effects_split_the_difference():
     effects = only(analyse(raw(part), alpha=0.05, mde=0.002)).stage_effects
     assert effects.quantization == pytest.approx(0.006)
     assert effects.training == pytest.approx(0.0, abs=1e-9)
+    assert effects.evaluation == 0.0  # nothing was said about it
+
+
+def test_what_the_evaluation_gives_is_no_quantization():
+    part = runs("sliding", "confirm", [-0.0300, -0.0302, -0.0298], stage="evaluate", gap=-0.02)
+    for pair in part.pairs:
+        for arm_run in (pair.control, pair.treatment):
+            arm_run.metrics["post_quant_bpb"] = 2.0
+    effects = only(analyse(raw(part), alpha=0.05, mde=0.002)).stage_effects
+    assert effects.evaluation == pytest.approx(-0.03)
+    assert effects.training + effects.quantization + effects.evaluation == pytest.approx(-0.03)
 
 
 def test_a_shrinking_effect_is_told_with_its_verdict():

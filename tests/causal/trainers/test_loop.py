@@ -7,7 +7,8 @@ import pytest
 
 from trainers.data import Batches, TokenBytes
 from trainers.engine import StepSettings
-from trainers.loop import Diverged, Schedule, Validation, evaluate, train, warm_up
+from trainers.evaluation import Validation, evaluate
+from trainers.loop import Diverged, Schedule, train, warm_up
 
 SCHEDULE = Schedule(
     iterations=10,

@@ -16,6 +16,7 @@ from trainers.gpt import engine_torch
 from trainers.gpt.config import config_values, gpt_config
 from trainers.gpt.engine_torch import TorchEngine, torch_backends
 from trainers.gpt.init import initial_weights
+from trainers.gpt.run import schedule_of
 
 SMALL = {
     "num_layers": 2,
@@ -27,6 +28,19 @@ SMALL = {
     "train_batch_tokens": 128,
 }
 CONFIG = gpt_config(SMALL)
+ALTERED = gpt_config(
+    {
+        **SMALL,
+        "selective_loss": True,
+        "selective_margin": 0.05,
+        "embedding_mask": True,
+        "embedding_mask_margin": 0.05,
+        "corrupted_context": 0.3,
+        "token_dropout": 0.2,
+        "iterations": 8,
+        "val_points": 1,
+    }
+)
 BATCHES = np.random.default_rng(0).integers(0, 64, (8, 8, 17))
 
 
@@ -37,6 +51,15 @@ def run(engine, steps=8, config=CONFIG):
         engine.step(BATCHES[i], StepSettings(lr_scale=1 - i / 10, muon_momentum=0.85 + i / 100))
         for i in range(steps)
     ]
+
+
+def run_altered(engine):
+    """Losses of a run whose loss is no plain mean, and one gradient by weights of their own."""
+    engine.load(initial_weights(ALTERED, seed=0))
+    schedule = schedule_of(ALTERED, seed=1)
+    losses = [engine.step(BATCHES[i], schedule.settings(i)) for i in range(8)]
+    shares = np.linspace(0, 1, 5 * 16, dtype=np.float32).reshape(5, 16)
+    return [*losses, *engine.gradient(BATCHES[0][:5], shares)["embed"][0].tolist()]
 
 
 @pytest.mark.parametrize("backend", ["torch-cpu-float32", "torch-cpu-bfloat16"])
@@ -106,13 +129,14 @@ def test_backends_of_this_machine_are_built(monkeypatch):
 PROCESS = """
 import json, os, sys
 sys.path.insert(0, {folder!r})
-from test_engine_torch import BATCHES, CONFIG, run
+from test_engine_torch import ALTERED, BATCHES, CONFIG, run, run_altered
 from trainers.gpt.engine_torch import TorchEngine, join_processes, leave_processes
 join_processes("torch-cpu-float32")
 engine = TorchEngine(CONFIG, "torch-cpu-float32")
 curve = run(engine)
 held_out = engine.losses(BATCHES.reshape(-1, 17)[:7]).tolist()
-print(json.dumps([curve, held_out]))
+altered = run_altered(TorchEngine(ALTERED, "torch-cpu-float32"))
+print(json.dumps([curve, held_out, altered]))
 leave_processes()
 """
 
@@ -150,3 +174,5 @@ def test_two_processes_train_as_one(tmp_path):
     assert results[0] == results[1]
     assert np.abs(np.array(results[0][0]) - np.array(curve)).max() < 1e-4
     assert np.abs(np.array(results[0][1]) - held_out).max() < 1e-3
+    altered = run_altered(TorchEngine(ALTERED, "torch-cpu-float32"))
+    assert np.abs(np.array(results[0][2]) - np.array(altered)).max() < 1e-3

@@ -9,7 +9,11 @@ from scripts.causal.files import InputError
 from trainers.gpt.config import (
     ACTIVATIONS,
     COMPRESSORS,
+    MLP_KINDS,
+    OPTIMIZERS,
     QUANT_BITS,
+    ROPE_DIMS,
+    TTT,
     GPTConfig,
     config_values,
     fields_with,
@@ -35,7 +39,17 @@ def test_fields_outside_the_vocabulary_are_the_known_ones():
         "muon_momentum_warmup_start",
         "muon_momentum_warmup_steps",
         "muon_ns_steps",
+        "bigram_dim",
+        "value_embedding_dim",
+        "value_embedding_layers",
+        "parallel_layers",
+        "recurrence_layers",
+        "recurrence_passes",
+        "recurrence_start",
+        "barlow_weight",
         "tied_embed_lr",
+        "embed_lr",
+        "head_lr",
         "scalar_lr",
         "beta1",
         "beta2",
@@ -43,13 +57,31 @@ def test_fields_outside_the_vocabulary_are_the_known_ones():
         "embed_init_std",
         "val_tokens",
         "val_points",
+        "selective_margin",
+        "mtp_margin",
+        "embedding_mask_margin",
+        "warmdown_frac",
+        "qat_below",
+        "mtp_weight",
+        "mtp_start",
+        "token_dropout_graduated",
+        "corrupted_context_graduated",
+        "ttt_lr",
+        "ttt_epochs",
+        "ttt_chunk_tokens",
+        "lora_lr",
+        "lora_rank",
+        "lora_chunk_tokens",
     }
 
 
 def test_levels_are_levels_of_the_vocabulary():
     variables = load_variables()
-    assert set(ACTIVATIONS) <= set(variables["activation"].levels)
+    assert {*ACTIVATIONS, *MLP_KINDS} <= set(variables["activation"].levels)
+    assert set(ROPE_DIMS) == set(variables["rope_dims"].levels)
     assert set(QUANT_BITS) <= set(variables["quant_bits"].levels)
+    assert set(OPTIMIZERS) <= set(variables["optimizer"].levels)
+    assert set(TTT) <= set(variables["ttt"].levels)
     assert set(COMPRESSORS) <= set(variables["compressor"].levels)
 
 
@@ -63,7 +95,8 @@ def test_flops_of_the_baseline():
 
 
 def test_every_field_has_a_stage_and_a_role():
-    assert {item.metadata["stage"] for item in fields(GPTConfig)} == {"train", "quantize"}
+    stages = {item.metadata["stage"] for item in fields(GPTConfig)}
+    assert stages == {"train", "average", "quantize", "evaluate"}
     roles = {
         role: fields_with(role=role) for role in ("architecture", "hyperparameter", "schedule")
     }
@@ -84,8 +117,10 @@ def test_every_field_has_a_stage_and_a_role():
             {"model_dim": 520},
             "`model_dim % (2 * num_heads) == 0` must hold, but got model_dim=520, num_heads=8",
         ),
-        ({"activation": "swiglu"}, "got activation='swiglu'"),
-        ({"tied_embeddings": False}, "`tied_embeddings` must hold"),
+        ({"activation": "reglu"}, "got activation='reglu'"),
+        ({"xsa_layers": 10}, "`xsa_layers <= num_layers` must hold"),
+        ({"bigram_hash": 1}, "`bigram_hash != 1` must hold"),
+        ({"rope_dims": "half"}, "`rope_dims in {full, partial}` must hold"),
         ({"train_seq_len": 1000}, "`train_batch_tokens % train_seq_len == 0` must hold"),
         ({"num_layers": 0}, "`1 <= num_layers <= 256` must hold, but got num_layers=0"),
         ({"num_layers": 2.5}, "`num_layers` must be a whole number, but got num_layers=2.5"),

@@ -145,6 +145,63 @@ def test_what_changes_which_key(gpt, data):
         assert not set(keys_of(gpt, other)) & set(base)
 
 
+def test_averaging_and_evaluation_share_the_stages_before_them(gpt, data):
+    base = gpt.stages(spec_of(data))
+
+    def kinds_and_shared(**changes):
+        plans = gpt.stages(spec_of(data, **changes))
+        kinds = " ".join(plan.kind.value for plan in plans)
+        return kinds, [plan.key in {other.key for other in base} for plan in plans]
+
+    averaged = ("train average quantize evaluate", [True, False, False, False])
+    assert kinds_and_shared(ema=0.95) == averaged
+    assert kinds_and_shared(swa=True) == averaged
+    assert kinds_and_shared(sliding_window_eval=8) == (
+        "train quantize evaluate",
+        [True, True, False],
+    )
+    late = ("train quantize evaluate", [True, True, False])
+    assert kinds_and_shared(ttt="lora") == kinds_and_shared(ttt="score_first") == late
+    assert kinds_and_shared(ema=0.0, swa=False, sliding_window_eval=0)[1] == [True] * 3
+    with pytest.raises(InputError, match="`ema == 0 or not swa` must hold"):
+        spec_of(data, ema=0.95, swa=True)
+    with pytest.raises(InputError, match=r"`ema in \{0.0, 0.95"):
+        spec_of(data, ema=0.9)
+
+
+@pytest.mark.parametrize("changes", [{"ema": 0.95}, {"swa": True}], ids=["ema", "swa"])
+def test_an_average_takes_the_weights_place(gpt, data, tmp_path, changes):
+    plain = run(gpt, spec_of(data), tmp_path / "plain")
+    averaged = run(gpt, spec_of(data, **changes), tmp_path / "averaged")
+    assert averaged[StageKind.TRAIN].curves == plain[StageKind.TRAIN].curves
+    trained, kept = (
+        load_file(tmp_path / "averaged" / stage / WEIGHTS_FILE) for stage in ("train", "average")
+    )
+    assert trained.keys() == kept.keys()
+    assert any((trained[name] != kept[name]).any() for name in trained)
+    measured = averaged[StageKind.AVERAGE].metrics["pre_quant_bpb"]
+    assert measured != plain[StageKind.TRAIN].metrics["pre_quant_bpb"]
+    final = averaged[StageKind.EVALUATE].metrics
+    assert 0 < abs(final["val_bpb"] - measured) < 0.02
+    assert final["post_quant_bpb"] == final["val_bpb"]
+
+
+def test_a_sliding_window_gives_each_token_more_context(gpt, data, tmp_path):
+    metrics = run(gpt, spec_of(data, sliding_window_eval=8), tmp_path)[StageKind.EVALUATE].metrics
+    assert metrics["val_bpb"] < metrics["post_quant_bpb"]
+
+
+@pytest.mark.parametrize("ttt", ["score_first", "lora"])
+def test_test_time_training_starts_from_the_same_artifact(gpt, data, tmp_path, ttt):
+    plain = run(gpt, spec_of(data), tmp_path / "plain")
+    changes = {"ttt": ttt, "ttt_chunk_tokens": 256, "ttt_lr": 0.05, "lora_chunk_tokens": 8}
+    adapted = run(gpt, spec_of(data, **changes), tmp_path / "adapted")
+    assert adapted[StageKind.QUANTIZE] == plain[StageKind.QUANTIZE]
+    metrics = adapted[StageKind.EVALUATE].metrics
+    assert metrics["post_quant_bpb"] == plain[StageKind.EVALUATE].metrics["val_bpb"]
+    assert metrics["val_bpb"] < metrics["post_quant_bpb"] - 0.005
+
+
 def test_editing_the_quantizer_keeps_the_training(gpt, data, monkeypatch):
     base = keys_of(gpt, spec_of(data))
     edited = find_spec("trainers.quantize.int8").origin
@@ -208,6 +265,13 @@ def test_width_goes_to_the_nearest_that_can_be_built(gpt):
         return gpt.resolve("baseline", {"model_dim": value})["model_dim"]
 
     assert [dim(value) for value in (384, 640, 512 * 1.3, 1)] == [384, 640, 672, 16]
+
+
+def test_a_stride_leaves_half_a_sequence_of_context(gpt):
+    def stride(scale, value):
+        return gpt.resolve(scale, {"sliding_window_eval": value})["sliding_window_eval"]
+
+    assert [stride("baseline", 64), stride("tiny", 64), stride("tiny", 0)] == [64, 16, 0]
 
 
 def test_few_steps_mean_few_looks(gpt):

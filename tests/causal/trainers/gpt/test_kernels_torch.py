@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from trainers.gpt.attention_torch import rotate
 from trainers.gpt.init import RMS_EPS
 from trainers.gpt.kernels_torch import (
     _ShortAttention,
@@ -12,7 +13,6 @@ from trainers.gpt.kernels_torch import (
     rms_norm,
     rotated_pairs,
 )
-from trainers.gpt.model_torch import rotate
 
 
 def draw(*shape, seed=0):

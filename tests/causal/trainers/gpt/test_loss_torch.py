@@ -4,7 +4,12 @@ import pytest
 import torch
 
 from trainers.gpt import loss_torch
-from trainers.gpt.loss_torch import capped_cross_entropy, capped_losses, plain_losses
+from trainers.gpt.loss_torch import (
+    capped_cross_entropy,
+    capped_losses,
+    plain_losses,
+    weighted_cross_entropy,
+)
 
 
 def arrays(*, n=37, dim=16, vocab=50, spread=3.0):
@@ -29,6 +34,26 @@ def test_value_and_gradient(monkeypatch, softcap, chunk_rows):
         both.append((value.detach(), h.grad, e.grad))
     for ours, expected in zip(*both, strict=True):
         torch.testing.assert_close(ours, expected, rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("chunk_rows", [5, 1000])
+def test_a_weighted_sum_and_its_gradient(monkeypatch, chunk_rows):
+    monkeypatch.setattr(loss_torch, "CHUNK_LOGITS", 50 * chunk_rows)
+    hidden, embed, targets = arrays()
+    cap, shares = torch.tensor(20.0), torch.rand(37, generator=torch.Generator().manual_seed(1))
+    shares[::3] = 0
+    both = []
+    for fused in (True, False):
+        h, e = hidden.clone().requires_grad_(), embed.clone().requires_grad_()
+        if fused:
+            value = weighted_cross_entropy(h, e, targets, cap, shares)
+        else:
+            value = (shares * plain_losses(h, e, targets, cap)).sum()
+        (0.5 * value).backward()
+        both.append((value.detach(), h.grad, e.grad))
+    for ours, expected in zip(*both, strict=True):
+        torch.testing.assert_close(ours, expected, rtol=2e-5, atol=2e-5)
+    assert not both[0][1][::3].any()
 
 
 def test_losses_of_each_token():

@@ -13,7 +13,8 @@ import pytest
 from scripts.causal.submission.bundle import bundle
 from trainers.api import RunSpec
 from trainers.gpt.config import config_values, gpt_config
-from trainers.gpt.main import main
+from trainers.gpt.main import _steps_within, main
+from trainers.gpt.run import schedule_of
 from trainers.gpt.trainer import GptTrainer
 
 CONFIG = {
@@ -105,6 +106,38 @@ def test_a_run_logs_itself_and_its_artifact_reproduces_the_score(
     assert (output / "train_seed43.log").is_file()
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"ema": 0.95, "sliding_window_eval": 4, "ttt": "score_first", "ttt_chunk_tokens": 256},
+        {"swa": True, "ttt": "lora", "lora_chunk_tokens": 4, "mtp": True, "token_dropout": 0.1},
+    ],
+    ids=["ema, sliding, score-first", "swa, lora, mtp, dropout"],
+)
+def test_the_program_averages_and_evaluates_as_the_ledger_does(data, tmp_path, capsys, changes):
+    config = gpt_config({**CONFIG, **changes})
+    run_file, output = tmp_path / "run.json", tmp_path / "out"
+    run_file.write_text(
+        json.dumps({"backend": "torch-cpu-float32", "config": config_values(config)})
+    )
+    shared = ["--config", str(run_file), "--data", str(data)]
+    main([*shared, "--seed", "42", "--output", str(output)])
+    _, bpb = final_line(capsys.readouterr().out)
+    main([*shared, "--eval", "--artifact", str(output / "model.int8.zlib")])
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert result["val_bpb"] == pytest.approx(bpb, abs=1e-7)
+
+    values = config_values(config)
+    spec = RunSpec("gpt", "torch-cpu-float32", "tiny", values, 42, str(data))
+    trainer, parent = GptTrainer(), None
+    for plan in trainer.stages(spec):
+        folder = tmp_path / plan.kind
+        folder.mkdir()
+        recorded = trainer.execute(plan, parent, folder)
+        parent = folder
+    assert recorded.metrics["val_bpb"] == pytest.approx(bpb, abs=1e-8)
+
+
 @pytest.mark.parametrize("family", ["torch", "mlx"])
 def test_a_submission_trains_and_evaluates_in_one_file(data, tmp_path, family):
     if find_spec(family) is None:
@@ -164,6 +197,22 @@ def test_a_wall_clock_cap_shortens_the_run(data, run_file, tmp_path, capsys, mon
     monkeypatch.setenv("MAX_WALLCLOCK_SECONDS", "3600")
     main(command)
     assert "steps:6 of 6\n" in capsys.readouterr().out
+
+
+def test_a_cap_counts_repeated_layers_for_the_share_of_the_steps_that_has_them(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("trainers.gpt.main.time.perf_counter", lambda: clock[0])
+
+    class Slow:
+        def step(self, tokens, settings):
+            clock[0] += 2.0 if settings.recurrent else 1.0
+
+        def batch(self, step):
+            return step
+
+    config = gpt_config({"depth_recurrence": True, "recurrence_start": 0.5})
+    assert _steps_within(150.0, Slow(), Slow(), schedule_of(config)) == 98  # 98 % of 150 / 1.5
+    assert _steps_within(150.0, Slow(), Slow(), schedule_of(gpt_config({}))) == 73
 
 
 @pytest.mark.slow

@@ -31,6 +31,8 @@ SHAPE = {
         {"grad_clip": 0.01},
         {"beta1": 0.0, "beta2": 0.5, "adam_eps": 1e-3},
         {"muon_ns_steps": 2, "mlp_mult": 0.5},
+        {"optimizer": "muoneq_r", "weight_decay": 0.1},
+        {"optimizer": "adamw", "weight_decay": 0.5, "matrix_lr": 0.01},
     ],
     ids=str,
 )
@@ -40,14 +42,15 @@ def test_three_steps_from_the_same_gradients_give_torchs_weights(change):
     settings = StepSettings(lr_scale=0.7, muon_momentum=0.9)
 
     parameters = {name: torch.tensor(value) for name, value in start.items()}
-    twin = Optimizer(parameters, ns_steps=config.muon_ns_steps, dtype=torch.float32)
+    rules = {"ns_steps": config.muon_ns_steps, "rule": config.optimizer}
+    twin = Optimizer(parameters, dtype=torch.float32, **rules)
     weights = {name: mx.array(value) for name, value in start.items()}
-    state = optimizer_state(weights)
+    state = optimizer_state(weights, config.optimizer)
     hyper = {
         name: mx.array(getattr(config, name))
         for name in ("weight_decay", "beta1", "beta2", "adam_eps", "grad_clip")
     }
-    for name in ("matrix_lr", "tied_embed_lr", "scalar_lr"):
+    for name in ("matrix_lr", "embedding_lr", "scalar_lr"):
         hyper[name] = mx.array(getattr(config, name) * settings.lr_scale)
     hyper["momentum"] = mx.array(settings.muon_momentum)
 
@@ -65,7 +68,7 @@ def test_three_steps_from_the_same_gradients_give_torchs_weights(change):
             state,
             {name: mx.array(value) for name, value in grads.items()},
             hyper,
-            ns_steps=config.muon_ns_steps,
+            **rules,
         )
     for name, parameter in parameters.items():
         assert np.abs(np.array(weights[name]) - parameter.numpy()).max() < 1e-5, name

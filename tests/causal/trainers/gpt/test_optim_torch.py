@@ -72,6 +72,49 @@ def test_nesterov_momentum_and_weight_decay():
     torch.testing.assert_close(moved.detach(), expected, rtol=1e-5, atol=1e-6)
 
 
+def test_muoneq_r_gives_every_row_one_voice():
+    value, grad = matrix(6, 10), matrix(6, 10, seed=1)
+    loud = grad * torch.tensor([1.0, 100.0, 1e-3, 1.0, 5.0, 1.0])[:, None]
+    steps = {}
+    for name, gradient in (("even", grad), ("loud", loud)):
+        for equal in (True, False):
+            moved = parameter(value, gradient)
+            muon = Muon([moved], ns_steps=5, dtype=torch.float32, equal_rows=equal)
+            muon.step(lr=0.1, momentum=0.9, weight_decay=0.0)
+            steps[name, equal] = value - moved.detach()
+    torch.testing.assert_close(steps["even", True], steps["loud", True], rtol=1e-4, atol=1e-6)
+    assert (steps["even", False] - steps["loud", False]).abs().max() > 0.01
+    rows = grad / grad.norm(dim=1, keepdim=True)
+    torch.testing.assert_close(steps["even", True], 0.1 * newton_schulz(rows, 5))
+
+
+def test_rows_are_outputs_whatever_the_shape():
+    value, grad = matrix(10, 6), matrix(10, 6, seed=1)
+    moved = parameter(value, grad)
+    muon = Muon([moved], ns_steps=5, dtype=torch.float32, equal_rows=True)
+    muon.step(lr=0.1, momentum=0.9, weight_decay=0.0)
+    rows = grad / grad.norm(dim=1, keepdim=True)
+    expected = newton_schulz(rows.mT, 5).mT * 0.1 * (10 / 6) ** 0.5
+    torch.testing.assert_close(value - moved.detach(), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_adamw_of_matrices_equals_torchs():
+    names = ("blocks.0.attn.q", "embed", "skip_weights")
+    ours = {name: matrix(4, 6).requires_grad_() for name in names}
+    theirs = matrix(4, 6).requires_grad_()
+    optimizer = Optimizer(ours, ns_steps=5, dtype=torch.float32, rule="adamw")
+    reference = torch.optim.AdamW([theirs], 0.05, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.3)
+    config = gpt_config({"matrix_lr": 0.1, "weight_decay": 0.3, "optimizer": "adamw"})
+    for step in range(5):
+        for value in (*ours.values(), theirs):
+            value.grad = matrix(4, 6, seed=step)
+        optimizer.step(config, StepSettings(lr_scale=0.5, muon_momentum=0.9))
+        reference.step()
+    torch.testing.assert_close(ours["blocks.0.attn.q"], theirs, rtol=1e-5, atol=1e-6)
+    optimizer.reset()
+    assert optimizer._matrices._steps == 0
+
+
 def test_adam_equals_torchs():
     shapes = [(7,), (3, 4)]
     ours = [matrix(*(s if len(s) == 2 else (1, *s)), seed=i) for i, s in enumerate(shapes)]

@@ -1,0 +1,124 @@
+"""Training on the artifact's grid: the very grid, a straight-through gradient, and only late."""
+
+import numpy as np
+import pytest
+import torch
+
+from trainers.engine import StepSettings
+from trainers.gpt.config import gpt_config
+from trainers.gpt.engine_torch import TorchEngine
+from trainers.gpt.init import initial_weights
+from trainers.gpt.qat_torch import fake_quantize
+from trainers.gpt.run import schedule_of
+from trainers.quantize.int8 import dequantize, quantize
+
+SMALL = {
+    "num_layers": 1,
+    "model_dim": 32,
+    "num_heads": 2,
+    "num_kv_heads": 1,
+    "vocab_size": 48,
+    "train_seq_len": 8,
+    "train_batch_tokens": 64,
+    "iterations": 4,
+    "warmdown_iters": 4,
+    "val_points": 1,
+    "qat": True,
+    "qat_below": 0.6,
+}
+CONFIG = gpt_config(SMALL)
+BATCHES = np.random.default_rng(0).integers(0, 48, (4, 8, 9))
+
+
+def weights_of(config=CONFIG):
+    draw = np.random.default_rng(1).standard_normal
+    start = initial_weights(config, seed=0).items()
+    return {name: v + np.float32(0.1) * draw(v.shape, np.float32) for name, v in start}
+
+
+def stored(weights):
+    """As they come back from the artifact."""
+    return dequantize(quantize(weights))
+
+
+def run(engine, config):
+    engine.configure(vars(config))
+    engine.load(weights_of(config))
+    schedule = schedule_of(config)
+    return [engine.step(batch, schedule.settings(i)) for i, batch in enumerate(BATCHES)]
+
+
+@pytest.fixture
+def mlx_engine():
+    mx = pytest.importorskip("mlx.core", reason="mlx is not installed")
+    from trainers.gpt.engine_mlx import MlxEngine
+
+    mx.disable_compile()
+    yield MlxEngine
+    mx.enable_compile()
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1e-4, 1.0, 300.0])
+def test_the_grid_is_the_artifacts(scale):
+    draw = np.random.default_rng(2).standard_normal
+    weights = {
+        "square": draw((40, 40), np.float32),
+        "wide": draw((16, 200), np.float32),
+        "thin": draw((2, 200), np.float32),
+        "vector": draw((50,), np.float32),
+        "zero rows": np.zeros((16, 16), dtype=np.float32),
+    }
+    weights = {name: np.float32(scale) * value for name, value in weights.items()}
+    exported = stored(weights)
+    for name, value in weights.items():
+        ours = fake_quantize(torch.from_numpy(value))
+        assert np.array_equal(ours.numpy(), exported[name]), name
+        assert torch.equal(fake_quantize(ours), ours), name
+
+
+def test_mlx_has_the_same_grid():
+    mx = pytest.importorskip("mlx.core", reason="mlx is not installed")
+    from trainers.gpt.qat_mlx import on_grid
+
+    weights = weights_of()
+    ours = on_grid({name: mx.array(value) for name, value in weights.items()})
+    for name, value in stored(weights).items():
+        assert np.abs(np.array(ours[name]) - value).max() < 1e-7, name
+
+
+def test_the_loss_is_of_the_stored_weights_and_the_step_is_of_the_others():
+    engine = TorchEngine(CONFIG, "torch-cpu-float32")
+    weights = weights_of()
+    engine.load(stored(weights))
+    expected = float(engine.losses(BATCHES[0]).mean())
+    on_grid = engine.gradient(BATCHES[0], np.ones((8, 8), dtype=np.float32))
+    engine.load(weights)
+    assert float(engine.losses(BATCHES[0]).mean()) != pytest.approx(expected, abs=1e-5)
+    loss = engine.step(BATCHES[0], StepSettings(0.0, 0.9, quantized=True))
+    assert loss == pytest.approx(expected, abs=1e-6)
+    for name, value in engine.weights().items():
+        assert np.array_equal(value, weights[name]), name  # rate 0: back to the bit
+    for name, parameter in engine._parameters.items():
+        assert np.abs(parameter.grad.numpy() - on_grid[name]).max() < 1e-6, name
+
+
+def test_it_begins_late_in_the_warmdown():
+    config = gpt_config({**SMALL, "iterations": 40, "warmup_iters": 20, "warmdown_iters": 20})
+    late = gpt_config({**vars(config), "qat_below": 0.15})
+    flags = [schedule_of(late).settings(step).quantized for step in range(40)]
+    assert flags == 38 * [False] + 2 * [True]
+    off = gpt_config({**vars(config), "qat": False})
+    assert not any(schedule_of(off).settings(step).quantized for step in range(40))
+
+
+def test_before_it_begins_nothing_differs():
+    engine = TorchEngine(CONFIG, "torch-cpu-float32")
+    quantized = run(engine, CONFIG)
+    plain = run(engine, gpt_config({**SMALL, "qat": False}))
+    assert quantized[:2] == plain[:2]  # to the bit
+    assert quantized[2] != plain[2]
+
+
+def test_torch_and_mlx_train_alike_on_the_grid(mlx_engine):
+    expected = run(TorchEngine(CONFIG, "torch-cpu-float32"), CONFIG)
+    assert run(mlx_engine(CONFIG), CONFIG) == pytest.approx(expected, abs=1e-4)

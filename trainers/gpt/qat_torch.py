@@ -1,0 +1,47 @@
+"""Fake quantization on torch: weights as the int8 artifact will have them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from trainers.gpt.init import GRID_MIN_SIDE, GRID_SMALLEST, GRID_TOP
+
+
+@torch.no_grad()
+def fake_quantize(weight: Tensor) -> Tensor:
+    """The nearest point of the artifact's grid: `trainers.quantize.int8`, there and back.
+
+    Matrices have one step per row, the largest magnitude over 127 rounded down to float16; what
+    is smaller than 16 on a side stays as it is, as it does there.
+    """
+    if weight.dim() != 2 or min(weight.shape) < GRID_MIN_SIDE:
+        return weight.clone()
+    exact = weight.abs().amax(dim=1, keepdim=True).double() / GRID_TOP
+    near = exact.half()
+    below = (near.view(torch.int16) - 1).view(torch.float16)
+    step = torch.where(near.double() > exact, below, near).float().clamp(min=GRID_SMALLEST)
+    return (weight / step).clamp(-GRID_TOP, GRID_TOP).round() * step
+
+
+@contextmanager
+def weights_on_grid(parameters: Iterable[Tensor]) -> Iterator[None]:
+    """Within, the parameters lie on the grid; afterwards they are again what they were.
+
+    A gradient taken within and applied afterwards is the straight-through estimate (Bengio et
+    al. 2013), with no rounding in the graph.
+    """
+    changed = list(parameters)
+    kept = [parameter.detach().clone() for parameter in changed]
+    with torch.no_grad():
+        for parameter in changed:
+            parameter.copy_(fake_quantize(parameter))
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for parameter, value in zip(changed, kept, strict=True):
+                parameter.copy_(value)
