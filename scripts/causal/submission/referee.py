@@ -12,13 +12,13 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-KERNEL_CHOICE = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "MKL_CBWR", "ATEN_CPU_CAPABILITY")
 from scripts.causal.submission.facts import CAP_BYTES
 
 PROGRAM = "train_gpt.py"
 MODEL = "model.int8.zlib"
 SECONDS_LIMIT = 1800
 BPB_TOLERANCE = 1e-6
+KERNEL_CHOICE = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "MKL_CBWR", "ATEN_CPU_CAPABILITY")
 
 
 class RefereeError(Exception):
