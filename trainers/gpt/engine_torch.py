@@ -82,7 +82,10 @@ def join_processes(backend: str) -> None:
 
 
 def leave_processes() -> None:
-    """Wait for the other processes, then part. An exit without it may abort while they talk."""
+    """Wait for the other processes, then part: NCCL warns where nobody does.
+
+    An exit without it may abort while they talk.
+    """
     if dist.is_initialized():
         dist.barrier()
         dist.destroy_process_group()

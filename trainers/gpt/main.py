@@ -47,6 +47,7 @@ from trainers.quantize.int8 import ArtifactError, dequantize, quantize
 ARTIFACT_NAME = "model.int8.zlib"
 DEFAULT_DATA = "data/datasets/fineweb10B_sp{vocab_size}"  # the competition's layout
 MAX_ARTIFACT_BYTES = 64 * 1024 * 1024
+_ENGINES = {"torch": "TorchEngine", "mlx": "MlxEngine"}
 
 # A wall-clock cap is turned into a number of steps before the clock starts, so that all processes
 # agree and the warmdown is planned. The margin is for steps that turn out slower than the paced.
@@ -83,7 +84,8 @@ def main(argv: Sequence[str] | None = None, *, run: Mapping[str, Any] | None = N
         _fail(error, code=2)
     except Diverged as error:
         _fail(error, code=1)
-    _leave_processes()
+    if leave := _engine_names(job.backend).get("leave_processes"):
+        leave()
 
 
 def _options(argv: Sequence[str] | None, *, embedded: bool) -> argparse.Namespace:
@@ -208,20 +210,25 @@ def _steps_within(cap: float, engine: Engine, batches: Batches, schedule: Schedu
 
 
 def _make_run_engine(config: GPTConfig, backend: str) -> Engine:
-    """The backend's engine: in a submission the one this file holds, else by import."""
-    engines = {"torch": "TorchEngine", "mlx": "MlxEngine"}
-    family = backend.partition("-")[0]
-    if family not in engines:
-        raise InputError(f"no backend {backend!r}", mend="torch-… or mlx-…")
-    space = globals()
-    if not any(name in space for name in engines.values()):
-        space = vars(importlib.import_module(f"trainers.gpt.engine_{family}"))
-    if engines[family] not in space:
-        raise InputError(f"this file holds no engine for backend {backend!r}")
-    if join := space.get("join_processes"):
+    """The backend's engine, with the other processes joined."""
+    names = _engine_names(backend)
+    if join := names.get("join_processes"):
         join(backend)
-    engine: Engine = space[engines[family]](config, backend)
+    engine: Engine = names[_ENGINES[backend.partition("-")[0]]](config, backend)
     return engine
+
+
+def _engine_names(backend: str) -> Mapping[str, Any]:
+    """What the module of the backend's engine holds: in a submission this file, else by import."""
+    family = backend.partition("-")[0]
+    if family not in _ENGINES:
+        raise InputError(f"no backend {backend!r}", mend="torch-… or mlx-…")
+    names = globals()
+    if not any(name in names for name in _ENGINES.values()):
+        names = vars(importlib.import_module(f"trainers.gpt.engine_{family}"))
+    if _ENGINES[family] not in names:
+        raise InputError(f"this file holds no engine for backend {backend!r}")
+    return names
 
 
 # --------------------------------------------------------------------------------------------
@@ -369,14 +376,6 @@ def _facts_of(job: Job) -> dict[str, str]:
 
 def _is_first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
-
-
-def _leave_processes() -> None:
-    """Under torchrun, end the group that the engine joined: NCCL warns where nobody does."""
-    distributed = sys.modules.get("torch.distributed")
-    if distributed and distributed.is_initialized():
-        distributed.barrier()  # an exit while another still talks aborts it
-        distributed.destroy_process_group()
 
 
 def _fail(error: Exception, *, code: int) -> NoReturn:

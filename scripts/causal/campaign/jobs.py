@@ -10,7 +10,7 @@ from typing import Any
 
 from scripts.causal.campaign.run import WAIT_SECONDS
 from scripts.causal.files import canonical_json
-from trainers.api import RunSpec
+from trainers.api import RunSpec, Trainer
 
 
 @dataclass
@@ -34,11 +34,6 @@ class Job:
         return {"key": self.key, "run": {**vars(self.spec), "config": dict(self.spec.config)}}
 
 
-def job_of(key: str, spec: RunSpec) -> Job:
-    """A run that has not been tried."""
-    return Job(key, spec, canonical_json(dict(spec.config)))
-
-
 class JobQueue:
     """Runs in the order they were submitted, those that had a worker once at either end."""
 
@@ -48,12 +43,18 @@ class JobQueue:
     def __len__(self) -> int:
         return len(self._jobs)
 
-    def __contains__(self, key: str) -> bool:
-        return any(job.key == key for job in self._jobs)
+    def submit(self, trainer: Trainer, spec: RunSpec, running: Iterable[Job | None]) -> str:
+        """Put a run behind all others, unless it waits or runs already; returns its key.
 
-    def add(self, job: Job) -> None:
-        """Put a run behind all others."""
-        self._jobs.append(job)
+        Args:
+            trainer: names the run.
+            spec: the run.
+            running: what each worker has.
+        """
+        key = trainer.stages(spec)[-1].key
+        if all(job is None or job.key != key for job in (*self._jobs, *running)):
+            self._jobs.append(Job(key, spec, canonical_json(dict(spec.config))))
+        return key
 
     def retry(self, job: Job) -> None:
         """Put a run that lost its worker before all others."""

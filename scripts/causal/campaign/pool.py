@@ -19,7 +19,7 @@ from typing import Any, Self
 
 from scripts.causal.campaign.devices import GPUS, ONE_THREAD
 from scripts.causal.campaign.executor import RunProgress
-from scripts.causal.campaign.jobs import Job, JobQueue, job_of
+from scripts.causal.campaign.jobs import Job, JobQueue
 from scripts.causal.campaign.ledger import Ledger
 from scripts.causal.campaign.run import WAIT_SECONDS
 from scripts.causal.campaign.serving import setup_message
@@ -69,11 +69,7 @@ class ProcessExecutor:
 
     def submit(self, spec: RunSpec) -> str:
         """Queue a run; see `Executor.submit`."""
-        key = self.trainer.stages(spec)[-1].key
-        running = [worker.job.key for worker in self._workers if worker.job is not None]
-        if key not in self._queue and key not in running:
-            self._queue.add(job_of(key, spec))
-        return key
+        return self._queue.submit(self.trainer, spec, [worker.job for worker in self._workers])
 
     def poll(self, progress: RunProgress | None = None) -> list[str]:
         """Hand out runs and wait a moment for news; see `Executor.poll`."""

@@ -21,7 +21,7 @@ from typing import Any, Self
 
 from scripts.causal.campaign.devices import ONE_THREAD, gpus_per_run
 from scripts.causal.campaign.executor import RunProgress
-from scripts.causal.campaign.jobs import Job, JobQueue, job_of
+from scripts.causal.campaign.jobs import Job, JobQueue
 from scripts.causal.campaign.ledger import Ledger
 from scripts.causal.campaign.run import WAIT_SECONDS
 from scripts.causal.campaign.serving import Server, setup_message
@@ -108,11 +108,7 @@ class RayExecutor:
 
     def submit(self, spec: RunSpec) -> str:
         """Queue a run; see `Executor.submit`."""
-        key = self.trainer.stages(spec)[-1].key
-        running = [actor.job.key for actor in self._actors if actor.job is not None]
-        if key not in self._queue and key not in running:
-            self._queue.add(job_of(key, spec))
-        return key
+        return self._queue.submit(self.trainer, spec, [actor.job for actor in self._actors])
 
     def poll(self, progress: RunProgress | None = None) -> list[str]:
         """Hand out runs and wait a moment for answers; see `Executor.poll`."""
