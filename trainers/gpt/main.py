@@ -40,9 +40,11 @@ from trainers.engine import Engine, StepSettings, Tokens, Weights
 from trainers.evaluation import evaluate
 from trainers.gpt.config import GPTConfig, config_values, gpt_config
 from trainers.gpt.init import initial_weights, parameter_count
+from trainers.gpt.quantizing import quantized_artifact
 from trainers.gpt.run import batches_of, final_score, schedule_of, validation_of
 from trainers.loop import Diverged, Schedule, TrainingCurve, at_rest, train, warm_up
-from trainers.quantize.int8 import ArtifactError, dequantize, quantize
+from trainers.quantize.artifact import read_artifact
+from trainers.quantize.int8 import ArtifactError
 
 ARTIFACT_NAME = "model.int8.zlib"
 DEFAULT_DATA = "data/datasets/fineweb10B_sp{vocab_size}"  # the competition's layout
@@ -169,14 +171,15 @@ def _train_and_evaluate(job: Job, output: Path) -> None:
         everything = validation_of(config, job.data)
         log(f"pre_quant val_bpb:{evaluate(engine, everything).bpb:.8f}")
 
-        artifact = quantize(engine.weights())
+        artifact = quantized_artifact(config, engine.weights(), job.data, seed=job.seed)
         log(f"artifact_bytes:{len(artifact)}")
         if _is_first_process():
             with atomic_path(output / ARTIFACT_NAME) as temporary:
                 temporary.write_bytes(artifact)
-        engine.load(dequantize(artifact))
+        engine.load(read_artifact(artifact))
         final = final_score(engine, config, job.data)
-        log(f"final_int8_zlib_roundtrip_exact val_loss:{final.loss:.8f} val_bpb:{final.bpb:.8f}")
+        stored = f"{config.quant_bits}_{config.compressor}"
+        log(f"final_{stored}_roundtrip_exact val_loss:{final.loss:.8f} val_bpb:{final.bpb:.8f}")
 
 
 def _wallclock_cap() -> float | None:
@@ -250,7 +253,7 @@ def _evaluate_artifact(job: Job, artifact: Path, *, counts_code: bool) -> None:
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", where=artifact) from error
     engine = _make_run_engine(job.config, job.backend)
-    engine.load(dequantize(packed))
+    engine.load(read_artifact(packed))
     score = final_score(engine, job.config, job.data)
     result = {"val_bpb": score.bpb, "val_loss": score.loss, "bytes_model": size}
     if counts_code:

@@ -83,7 +83,21 @@ _ENGINE_MODULES = {
         "trainers.gpt.engine_mlx",
     ),
 }
-_QUANTIZE_MODULES = ("trainers.quantize.int8",)
+_QUANTIZE_MODULES = (
+    "trainers.quantize.int8",
+    "trainers.quantize.ans",
+    "trainers.quantize.artifact",  # the last module that an evaluation needs
+    "trainers.quantize.ans_encode",
+    "trainers.quantize.pack",
+    "trainers.quantize.statistics",
+    "trainers.quantize.gptq",
+    "trainers.quantize.grids",
+    "trainers.quantize.corrections",
+    "trainers.quantize.recipe",
+    "trainers.quantize.knob",
+    "trainers.gpt.quantizing",
+)
+_CALIBRATION_MODULE = "trainers.gpt.calibration"  # needs the torch model
 
 
 class GptTrainer:
@@ -159,7 +173,7 @@ class GptTrainer:
         for kind, modules in (
             (StageKind.TRAIN, engine),
             *([(StageKind.AVERAGE, engine)] if config.averaged else []),
-            (StageKind.QUANTIZE, _QUANTIZE_MODULES),
+            (StageKind.QUANTIZE, (*_QUANTIZE_MODULES, _CALIBRATION_MODULE)),
             (StageKind.EVALUATE, (*engine, *_QUANTIZE_MODULES)),
         ):
             parent = plans[-1].key if plans else None
@@ -198,7 +212,7 @@ class GptTrainer:
             if plan.kind is StageKind.AVERAGE:
                 return self._average(plan.spec, parent, output)
             if plan.kind is StageKind.QUANTIZE:
-                return _quantize(parent, output)
+                return _quantize(plan.spec, parent, output)
             if plan.kind is StageKind.EVALUATE:
                 return self._evaluate(plan.spec, parent, progress)
         except Diverged as error:
@@ -219,7 +233,9 @@ class GptTrainer:
 
     def source_modules(self, backend: str) -> tuple[str, ...]:
         """Names of the modules that train and evaluate on a backend, dependencies first."""
-        return (*_engine_modules(backend), *_QUANTIZE_MODULES, "trainers.gpt.main")
+        calibration = (_CALIBRATION_MODULE,) if backend.startswith("torch") else ()
+        modules = (*_engine_modules(backend), *_QUANTIZE_MODULES, *calibration)
+        return (*modules, "trainers.gpt.main")
 
     def _train(self, spec: RunSpec, output: Path, progress: Progress | None) -> StageResult:
         config, data = gpt_config(spec.config), _dataset(spec.data)
@@ -278,10 +294,10 @@ class GptTrainer:
         return StageResult(metrics={"pre_quant_bpb": pre_quant_bpb})
 
     def _evaluate(self, spec: RunSpec, parent: Path, progress: Progress | None) -> StageResult:
-        from trainers.quantize.int8 import dequantize
+        from trainers.quantize.artifact import read_artifact
 
         config = gpt_config(spec.config)
-        weights = dequantize((parent / ARTIFACT_FILE).read_bytes())
+        weights = read_artifact((parent / ARTIFACT_FILE).read_bytes())
         engine, _ = self._engine(config, spec.backend)
         engine.load(weights)
         data, post_quant_bpb = _dataset(spec.data), None
@@ -327,11 +343,15 @@ def _make_engine(config: GPTConfig, backend: str) -> Engine:
     return TorchEngine(config, backend)
 
 
-def _quantize(parent: Path, output: Path) -> StageResult:
-    from trainers.quantize.int8 import quantize
+def _quantize(spec: RunSpec, parent: Path, output: Path) -> StageResult:
+    from trainers.gpt.quantizing import quantized_artifact
+    from trainers.quantize.int8 import ArtifactError
 
-    weights: Weights = load_file(parent / WEIGHTS_FILE)
-    artifact = quantize(weights)
+    config, weights = gpt_config(spec.config), load_file(parent / WEIGHTS_FILE)
+    try:
+        artifact = quantized_artifact(config, weights, _dataset(spec.data), seed=spec.seed)
+    except ArtifactError as error:  # no grid fits under the cap, or a weight is not finite
+        raise RunFailed(f"cannot be quantized: {error}") from error
     with atomic_path(output / ARTIFACT_FILE) as temporary:
         temporary.write_bytes(artifact)
     return StageResult(metrics={"artifact_bytes": float(len(artifact))})
