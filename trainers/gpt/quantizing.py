@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scripts.causal.files import InputError
 from trainers.data import DataSet
 from trainers.engine import Tokens
-from trainers.gpt.config import GPTConfig, config_values, fields_with
+from trainers.gpt.config import GPTConfig
 from trainers.gpt.run import batches_of
 from trainers.quantize.int8 import quantize
 from trainers.quantize.knob import solved_knob
@@ -35,10 +35,9 @@ def quantized_artifact(
         ArtifactError: the weights cannot be stored, or not under `artifact_cap`.
         InputError: calibration is asked for where there is no torch model.
     """
-    neutral = {name: getattr(GPTConfig, name) for name in fields_with(stage="quantize")}
-    if neutral.items() <= config_values(config).items():
-        return quantize(weights)
     recipe, inputs = recipe_of(config), dict[str, Inputs]()
+    if recipe == Recipe() and config.compressor == "zlib":
+        return quantize(weights)
     if recipe.needs_calibration:
         inputs = calibration_of(config, weights, data, seed=seed)
     if config.artifact_cap:

@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 Integers = NDArray[np.int64]
 PRECISION = 14  # bits of a probability
 LOW, WORD = 1 << 16, 16  # a state below LOW takes in a word
-REFRESH = 32  # steps between two looks at the counts
+REFRESH = 32  # steps between two looks at the counts, or a 16th of the steps so far
 FORGET = 1 << 22  # counts are halved above it
 INCREMENT = 24
+PRIOR = 96  # counts of the likeliest symbol at the start
 # Upper bounds of a column's mean magnitude, in 1/256, half an octave apart: 1/16 to 32.
 CLASSES = np.array(
     [
@@ -66,7 +67,12 @@ class Frequencies:
     start: Integers = field(init=False)
 
     def __post_init__(self) -> None:
-        self.counts = np.ones((len(CLASSES) + 1, 2 * self.largest + 1), dtype=np.int64)
+        # Before anything is seen: a bell with the class's mean magnitude. Each operation is one
+        # that every machine rounds alike.
+        mean = np.append(CLASSES, CLASSES[-1])[:, None].astype(np.float64) * 0.84
+        symbols = 256.0 * np.arange(-self.largest, self.largest + 1)
+        bell = 8 * mean * mean / (8 * mean * mean + symbols * symbols)
+        self.counts = 1 + (PRIOR * bell * bell * bell).astype(np.int64)
         self.refresh()
 
     def refresh(self) -> None:
@@ -110,6 +116,11 @@ class Columns:
         self._rows += 1
 
 
+def next_refresh(step: int) -> int:
+    """The step before which the counts are looked at again."""
+    return step + max(REFRESH, step // 16)
+
+
 def spans(shape: tuple[int, int], lanes: int) -> Iterator[tuple[int, slice]]:
     """The steps of a matrix: a row, and as many of its columns as there are lanes."""
     for row in range(shape[0]):
@@ -124,21 +135,20 @@ def ans_decode(packed: bytes, shapes: Sequence[tuple[int, int]]) -> list[NDArray
         CodeError: the words end early, are left over, or end in another state than they should.
     """
     lanes, largest = int.from_bytes(packed[:2], "little"), int.from_bytes(packed[2:3], "little")
-    body = np.frombuffer(packed, dtype="<u2", offset=3, count=max(0, len(packed) - 3) // 2)
-    if len(packed) % 2 == 0 or not 0 < lanes <= len(body) // 2 or largest > 127:
+    if len(packed) % 2 == 0 or not 0 < 4 * lanes <= len(packed) - 3 or largest > 127:
         raise CodeError("the coded numbers are cut off")
-    words = body.astype(np.int64)
+    words = np.frombuffer(packed, dtype="<u2", offset=3).astype(np.int64)
     states, at = words[:lanes] << WORD | words[lanes : 2 * lanes], 2 * lanes
-    table, steps, mask = Frequencies(largest), 0, (1 << PRECISION) - 1
+    table, mask, step, refresh = Frequencies(largest), (1 << PRECISION) - 1, 0, 0
     symbol_at = _symbol_table(table)
     matrices = []
     for shape in shapes:
         columns, matrix = Columns(shape[1]), np.empty(shape, dtype=np.int8)
         for row, here in spans(shape, lanes):
-            if steps % REFRESH == 0:
+            if step == refresh:
                 table.refresh()
-                symbol_at = _symbol_table(table)
-            steps += 1
+                symbol_at, refresh = _symbol_table(table), next_refresh(step)
+            step += 1
             classes = columns.classes(here)
             state = states[: len(classes)]
             slot = state & mask

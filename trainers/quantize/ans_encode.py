@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from trainers.quantize.ans import (
     LOW,
     PRECISION,
-    REFRESH,
     WORD,
     Columns,
     Frequencies,
     Integers,
+    next_refresh,
     spans,
 )
 
@@ -32,12 +32,13 @@ def ans_encode(matrices: Sequence[NDArray[Any]]) -> bytes:
     count = sum(matrix.size for matrix in matrices)
     lanes = int(min(MAX_LANES, max(1, count // SYMBOLS_A_LANE)))
     largest = max((int(np.abs(matrix.astype(np.int64)).max()) for matrix in matrices), default=0)
-    table, steps = Frequencies(largest), list[tuple[Integers, Integers]]()
+    table, steps, refresh = Frequencies(largest), list[tuple[Integers, Integers]](), 0
     for matrix in matrices:
         whole, columns = matrix.astype(np.int64), Columns(matrix.shape[1])
         for row, here in spans((matrix.shape[0], matrix.shape[1]), lanes):
-            if len(steps) % REFRESH == 0:
+            if len(steps) == refresh:
                 table.refresh()
+                refresh = next_refresh(refresh)
             classes, symbols = columns.classes(here), whole[row, here] + largest
             steps.append((table.frequency[classes, symbols], table.start[classes, symbols]))
             table.count(classes, symbols)

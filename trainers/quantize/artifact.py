@@ -242,7 +242,7 @@ def checksum(rest: bytes) -> bytes:
 
 def _described(entry: Any) -> Described:
     match entry:
-        case [str(name), role, kind, list(shape), int(stream)] if role in ROLES and (
+        case [str(name), str(role), str(kind), list(shape), int(stream)] if role in ROLES and (
             kind in PLAIN_KINDS or kind in PACKED_BITS or kind == TERNARY
         ):
             sides = all(type(side) is int and 0 <= side < 2**32 for side in shape)

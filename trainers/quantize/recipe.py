@@ -29,6 +29,7 @@ CLIPS = ("largest", "percentile", "deviation", "curvature")
 PACKED_KINDS = {"int6": "p6", "int5": "p5", "int4": "p4", "ternary": "t1"}
 # A row's share of the loss is known to within noise: of its weight only the square root counts.
 ROW_POWER, ROW_FLOOR = 0.5, 1e-3
+LARGEST_CODE = 110  # of 127: exponents are rounded, and GPTQ moves weights outwards
 
 
 @dataclass(frozen=True)
@@ -179,4 +180,6 @@ def _allowed_steps(
     remaining[order] = 1 / np.diag(inverse_factor(curvature[np.ix_(order, order)] / scale))
     share = (rows / (rows.mean() or 1.0) + ROW_FLOOR) ** (-ROW_POWER / 2)
     row_steps = exponents_to_steps(steps_to_exponents(k * scale**-0.5 * share))
-    return row_steps, exponents_to_steps(steps_to_exponents(1 / remaining))
+    # A column finer than its largest weight allows would end at the largest code.
+    finest = (np.abs(weight) / row_steps[:, None]).max(axis=0) / LARGEST_CODE
+    return row_steps, exponents_to_steps(steps_to_exponents(np.maximum(1 / remaining, finest)))
