@@ -217,17 +217,12 @@ def measure_faults(model: Subject, quick: bool) -> dict[str, Any]:
     return faults(model.weights, model.inputs, OURS, 40 if quick else 1000)
 
 
-def measure_large(model: Subject, quick: bool) -> dict[str, Any]:
-    """The 27 M-parameter model, in a process of its own."""
-    return large(quick)
-
-
 PARTS: dict[str, Callable[[Subject, bool], Any]] = {
     "table": measure_table,
     "knob": measure_knob,
     "faults": measure_faults,
-    "large": measure_large,
 }
+LARGE = "large"  # the part that needs no trained model
 
 
 def judge(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -300,7 +295,7 @@ SHOW: dict[str, Callable[[Any], None]] = {
 
 
 def main(
-    part: Annotated[str, typer.Option(help="comma-separated parts")] = ",".join(PARTS),
+    part: Annotated[str, typer.Option(help="comma-separated parts")] = ",".join([*PARTS, LARGE]),
     output: Annotated[Path, typer.Option(help="folder of model, table and picture")] = Path(
         "results/compression"
     ),
@@ -311,14 +306,17 @@ def main(
 ) -> None:
     """Measure quantizers and coders beside what they are compared with, in one run."""
     wanted = [name.strip() for name in part.split(",")]
-    if unknown := [name for name in wanted if name not in PARTS]:
-        raise InputError(f"no part {unknown[0]!r}", where="--part", mend=", ".join(PARTS))
-    model = subject(output, backend=backend, val_tokens=val_tokens, quick=quick)
-    found: dict[str, Any] = {"model": model.described}
+    known = [*PARTS, LARGE]
+    if unknown := [name for name in wanted if name not in known]:
+        raise InputError(f"no part {unknown[0]!r}", where="--part", mend=", ".join(known))
+    found: dict[str, Any] = {}
+    if set(wanted) & set(PARTS):
+        model = subject(output, backend=backend, val_tokens=val_tokens, quick=quick)
+        found["model"] = model.described
     seconds: dict[str, float] = {}
     for name in wanted:
         started = time.perf_counter()
-        found[name] = PARTS[name](model, quick)
+        found[name] = large(quick) if name == LARGE else PARTS[name](model, quick)
         seconds[name] = round(time.perf_counter() - started, 1)
         if not json_only:
             print(f"\n{name}  ({seconds[name]:.0f} s, load {os.getloadavg()[0]:.1f})")
