@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import typer
 from matplotlib import colormaps, rc_context
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 from scripts.causal.cli import progress_bar, run_command
 from scripts.causal.diagnostics import command
@@ -128,6 +129,7 @@ def draw(report: GradientAttribution) -> Figure:
             axes.axvline(start, color=PALETTE["rule"], linewidth=1, zorder=0)
             axes.text(start, 1.01, f" {phase}", transform=upright, color=PALETTE["muted"])
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: words.number(value)))
         quiet_axes(axes)
         axes.set_xlabel("training step")
         axes.set_title("gradient norm by layer", loc="left", fontsize=12, pad=22)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
@@ -134,7 +135,7 @@ def draw_shards(report: Influence) -> Figure:
         order = [*order[: SHOWN // 2], *order[-SHOWN // 2 :]]
     rows = tuple(
         Bar(
-            f"{shard.file.removesuffix('.bin')[-12:]} @{shard.start:,}",
+            f"{Path(shard.file).stem.rpartition('_')[2]} @{shard.start:,}",
             shard.score,
             f"cos {shard.cosine:.2f}",
             shard.error,
