@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,7 @@ class Workbench:
         schedule: what happens at which step.
         validation: all of it, in sequences side by side.
         data: the data set.
+        stored_weights: folder of a QUANTIZE stage's files → the weights its evaluation loads.
     """
 
     engine: Engine
@@ -37,6 +39,7 @@ class Workbench:
     schedule: Schedule
     validation: Validation
     data: DataSet
+    stored_weights: Callable[[Path], Weights]
 
 
 def read_checkpoint(path: Path) -> Weights:

@@ -15,11 +15,12 @@ from scripts.causal.cli import progress_bar, run_command
 from scripts.causal.diagnostics import command
 from scripts.causal.diagnostics.bars import Bar, Panel, bar_figure
 from scripts.causal.diagnostics.quant_gap import QuantizerGap, quantizer_gap, sequence_losses
-from scripts.causal.diagnostics.quantizers import quantizers
+from scripts.causal.diagnostics.quantizers import chosen_quantizers, stored
 from scripts.causal.diagnostics.subject import ModelFacts, Subject
 from scripts.causal.files import InputError
 from scripts.causal.forms import Record, parse_file
 from scripts.causal.reporting import words
+from trainers.api import RunFailed
 
 SHOWN = 12  # tensors of one quantizer, in the summary and in the plot
 
@@ -40,6 +41,7 @@ class QuantGaps(Record):
         targets: validation tokens that all of it was measured on.
         effect: of the campaign named; None where it has confirmed none, or none was named.
         campaign: its folder.
+        passed_over: quantizers that this checkpoint cannot be stored with, and why.
     """
 
     schema_version: Literal[1] = 1
@@ -49,6 +51,7 @@ class QuantGaps(Record):
     quantizers: tuple[QuantizerGap, ...]
     campaign: str | None
     effect: TrainingEffect | None
+    passed_over: dict[str, str] = {}
 
 
 def largest_training_effect(results: AblationResults) -> TrainingEffect | None:
@@ -82,7 +85,7 @@ def quant_gaps(
 
     Args:
         subject: the checkpoint.
-        names: of the quantizers; none for all.
+        names: of the quantizers, or ``field=value[,field=value]``; none for all.
         campaign: folder with the ablation_results.json to compare with.
         max_tokens: only so many validation tokens; None for all of them.
         progress: called with the fraction done.
@@ -90,10 +93,7 @@ def quant_gaps(
     Raises:
         InputError: an unknown quantizer, a campaign without results, or as `Subject.open`.
     """
-    known = quantizers()
-    for name in names:
-        if name not in known:
-            raise InputError(f"no quantizer {name!r}", mend=f"there is {', '.join(known)}")
+    chosen = chosen_quantizers(list(names), subject.spec.config)
     effect = None
     if campaign is not None:
         results = parse_file(AblationResults, campaign / "ablation_results.json")
@@ -104,16 +104,19 @@ def quant_gaps(
         sequences = max(1, max_tokens // validation.seq_len)
         validation = replace(validation, max_sequences=sequences)
     exact, gaps = sequence_losses(bench.engine, validation), list[QuantizerGap]()
-    chosen = names or tuple(known)
+    passed_over: dict[str, str] = {}
 
     def show(fraction: float) -> None:
         if progress is not None:
-            progress((len(gaps) + fraction) / len(chosen))
+            progress((len(gaps) + len(passed_over) + fraction) / len(chosen))
 
-    for name in chosen:
-        gaps.append(
-            quantizer_gap(bench.engine, weights, validation, exact, name, known[name], show)
-        )
+    for name, changes in chosen.items():
+        try:
+            packed = stored(subject, bench, changes)
+        except (InputError, RunFailed) as error:
+            passed_over[name] = str(error)
+            continue
+        gaps.append(quantizer_gap(bench.engine, weights, validation, exact, name, packed, show))
     return QuantGaps(
         model=subject.facts(bench, weights),
         bpb=exact.bpb,
@@ -121,6 +124,7 @@ def quant_gaps(
         quantizers=tuple(sorted(gaps, key=lambda each: each.gap)),
         campaign=None if campaign is None else str(campaign),
         effect=effect,
+        passed_over=passed_over,
     )
 
 
@@ -138,6 +142,7 @@ def in_words(report: QuantGaps) -> str:
             f"  relative error {tensor.relative_error:.4f}"
             for tensor in gap.tensors[:SHOWN]
         ]
+    lines += [f"{name} passed over: {reason}" for name, reason in report.passed_over.items()]
     if report.effect is not None:
         lines.append(
             f"largest confirmed training effect: {words.plain_text(report.effect.label, 80)}, "
@@ -188,8 +193,9 @@ def main(
     data: command.Data = None,
     backend: command.Backend = None,
     quantizer: Annotated[
-        str, typer.Option(help="names, comma-separated; all of them by default")
-    ] = "",
+        list[str] | None,
+        typer.Option(help="catalog id, own, or field=value[,field=value]; repeat for more"),
+    ] = None,
     campaign: Annotated[
         Path | None, typer.Option(help="campaign whose largest confirmed effect to compare with")
     ] = None,
@@ -210,9 +216,10 @@ def main(
         backend=backend,
         quiet=quiet,
     )
-    names = [name.strip() for name in quantizer.split(",") if name.strip()]
     with progress_bar("quantizers", quiet=quiet) as show:
-        report = quant_gaps(subject, names, campaign=campaign, max_tokens=tokens, progress=show)
+        report = quant_gaps(
+            subject, quantizer or (), campaign=campaign, max_tokens=tokens, progress=show
+        )
     command.deliver(output, report, draw(report), in_words(report), quiet=quiet, json=json)
 
 

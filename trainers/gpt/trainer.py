@@ -228,6 +228,7 @@ class GptTrainer:
             schedule=schedule_of(config, spec.seed),
             validation=validation_of(config, data),
             data=data,
+            stored_weights=_stored_weights,
         )
 
     def source_modules(self, backend: str) -> tuple[str, ...]:
@@ -291,10 +292,7 @@ class GptTrainer:
         return StageResult(metrics={"pre_quant_bpb": pre_quant_bpb})
 
     def _evaluate(self, spec: RunSpec, parent: Path, progress: Progress | None) -> StageResult:
-        from trainers.quantize.int8 import dequantize
-
-        config = gpt_config(spec.config)
-        weights = dequantize((parent / ARTIFACT_FILE).read_bytes())
+        config, weights = gpt_config(spec.config), _stored_weights(parent)
         engine, _ = self._engine(config, spec.backend)
         engine.load(weights)
         data, post_quant_bpb = _dataset(spec.data), None
@@ -348,6 +346,12 @@ def _quantize(parent: Path, output: Path) -> StageResult:
     with atomic_path(output / ARTIFACT_FILE) as temporary:
         temporary.write_bytes(artifact)
     return StageResult(metrics={"artifact_bytes": float(len(artifact))})
+
+
+def _stored_weights(folder: Path) -> Weights:
+    from trainers.quantize.int8 import dequantize
+
+    return dequantize((folder / ARTIFACT_FILE).read_bytes())
 
 
 def _flat(averages: Mapping[str, Weights]) -> Weights:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.causal.diagnostics.quantizers import Quantizer
 from scripts.causal.forms import Record
 from trainers.data import bits_per_byte
 from trainers.engine import Engine, Weights
@@ -88,16 +87,17 @@ def quantizer_gap(
     validation: Validation,
     exact: SequenceLosses,
     name: str,
-    quantizer: Quantizer,
+    packed: tuple[int, Weights],
     progress: Callable[[float], None] | None = None,
 ) -> QuantizerGap:
-    """Quantize the weights, whole and tensor by tensor; the engine ends with the exact ones.
+    """Measure quantized weights, whole and tensor by tensor; the engine ends with the exact ones.
 
     Args:
         exact: losses of the weights as they are.
+        name: of the quantizer.
+        packed: bytes of its artifact, and the weights that it gives back.
     """
-    artifact = quantizer.pack(weights)
-    rounded = quantizer.unpack(artifact)
+    size, rounded = packed
     changed = [each for each in weights if not np.array_equal(weights[each], rounded[each])]
 
     def measured(tried: Weights) -> tuple[float, float]:
@@ -123,8 +123,8 @@ def quantizer_gap(
     engine.load(weights)
     return QuantizerGap(
         name=name,
-        artifact_bytes=len(artifact),
-        bits_per_parameter=8 * len(artifact) / sum(values.size for values in weights.values()),
+        artifact_bytes=size,
+        bits_per_parameter=8 * size / sum(values.size for values in weights.values()),
         gap=gap,
         error=error,
         sum_of_tensors=math.fsum(tensor.gap for tensor in tensors),

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 from scripts.causal.campaign.ledger import open_ledger
 from scripts.causal.campaign.schema import Value
 from scripts.causal.files import InputError
 from scripts.causal.forms import Record, parse_file
-from trainers.api import RunSpec, load_trainer
+from trainers.api import RunSpec, Trainer, load_trainer
 from trainers.engine import Weights
 from trainers.workbench import WEIGHTS_FILE, Workbench, read_checkpoint
 
@@ -65,6 +66,11 @@ class Subject:
     metrics: Mapping[str, float] = field(default_factory=dict)
     curves: Mapping[str, list[float]] = field(default_factory=dict)
 
+    @cached_property
+    def trainer(self) -> Trainer:
+        """The trainer of the run, with its warm engines."""
+        return load_trainer(self.spec.trainer)
+
     def on(self, backend: str | None, data: Path | None) -> Subject:
         """The same model on another backend or data set; None leaves it where it was."""
         spec = self.spec
@@ -79,7 +85,7 @@ class Subject:
                 fit, or the backend is not on this machine.
         """
         weights = read_checkpoint(self.path)
-        bench = load_trainer(self.spec.trainer).workbench(self.spec)
+        bench = self.trainer.workbench(self.spec)
         try:
             bench.engine.load(weights)
         except InputError as error:

@@ -1,11 +1,14 @@
 """A quantizer's gap is that of the same targets, as a whole and by tensor."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from interventions.catalog import Intervention
 from scripts.causal import quant_gap_analysis
+from scripts.causal.campaign.ledger import open_ledger
 from scripts.causal.campaign.schema import (
     AblationResults,
     Contrast,
@@ -14,7 +17,7 @@ from scripts.causal.campaign.schema import (
     StageEffects,
 )
 from scripts.causal.diagnostics.quant_gap import SequenceLosses, quantizer_gap, sequence_losses
-from scripts.causal.diagnostics.quantizers import Quantizer, quantizers
+from scripts.causal.diagnostics.quantizers import quantizers
 from scripts.causal.files import InputError
 from scripts.causal.forms import parse_file, write_file
 from scripts.causal.quant_gap_analysis import QuantGaps, TrainingEffect, quant_gaps
@@ -33,14 +36,11 @@ def test_one_tensor_at_a_time(subject):
     bench, weights = subject.open()
     exact = sequence_losses(bench.engine, bench.validation)
     assert exact.bpb == pytest.approx(subject.metrics["pre_quant_bpb"], abs=1e-12)
-    half = Quantizer(
-        lambda given: b"12345",
-        lambda packed: {
-            name: values * np.float32(0.5 if name.endswith(("mlp.fc", "attn.v")) else 1)
-            for name, values in weights.items()
-        },
-    )
-    found = quantizer_gap(bench.engine, weights, bench.validation, exact, "half", half)
+    halved = {
+        name: values * np.float32(0.5 if name.endswith(("mlp.fc", "attn.v")) else 1)
+        for name, values in weights.items()
+    }
+    found = quantizer_gap(bench.engine, weights, bench.validation, exact, "half", (5, halved))
     assert {tensor.name for tensor in found.tensors} == {
         f"blocks.{layer}.{name}" for layer in (0, 1) for name in ("mlp.fc", "attn.v")
     }
@@ -57,13 +57,28 @@ def test_one_tensor_at_a_time(subject):
     assert found.bits_per_parameter == pytest.approx(8 * 5 / total)
 
 
-def test_every_quantizer_gives_back_the_weights_it_was_given(subject):
-    _, weights = subject.open()
-    for quantizer in quantizers().values():
-        rounded = quantizer.unpack(quantizer.pack(weights))
-        assert {name: values.shape for name, values in rounded.items()} == {
-            name: values.shape for name, values in weights.items()
-        }
+def test_the_runs_own_quantizer_is_what_the_run_did(subject, recorded):
+    ledger = open_ledger(recorded[0])
+    metrics = ledger.get(recorded[1]).result.metrics
+    ledger.close()
+    report = quant_gaps(subject, ["own"])
+    (own,) = report.quantizers
+    assert report.bpb + own.gap == pytest.approx(metrics["val_bpb"], abs=1e-9)
+
+
+def test_quantizers_come_from_the_catalog(subject, monkeypatch):
+    entry = Intervention(
+        id="crush", variable="quant_bits", label="", stage="quantize", set={"quant_bits": "int0"}
+    )
+    other = replace(entry, id="late", stage="evaluate")
+    monkeypatch.setattr(
+        "scripts.causal.diagnostics.quantizers.load_catalog",
+        lambda: {"crush": entry, "late": other},
+    )
+    assert quantizers(subject.spec.config) == {"own": {}, "crush": {"quant_bits": "int0"}}
+    report = quant_gaps(subject, max_tokens=64)
+    assert [gap.name for gap in report.quantizers] == ["own"]
+    assert list(report.passed_over) == ["crush"] and "int0" in report.passed_over["crush"]
 
 
 def result(name, verdict, stage, training):
@@ -128,9 +143,11 @@ def test_the_command_beside_a_confirmed_effect(recorded, tmp_path, capsys):
         ledger=recorded[0],
         campaign=campaign(tmp_path, *MIXED),
         tokens=320,
+        quantizer=["quant_bits=int8"],
     )
     report = parse_file(QuantGaps, output)
-    (gap,) = (gap for gap in report.quantizers if gap.name == "int8")
+    (gap,) = report.quantizers
+    assert gap.name == "quant_bits=int8"
     assert report.targets == 320
     assert gap.tensors and abs(gap.gap) < 0.05
     assert report.effect == TrainingEffect(contrast="worse", label="WORSE", effect=0.03)
@@ -151,7 +168,7 @@ def test_a_campaign_that_confirmed_nothing_of_training(recorded, tmp_path, capsy
 
 
 def test_unknown_names(subject, tmp_path):
-    with pytest.raises(InputError, match=r"no quantizer 'int3'.*int8"):
+    with pytest.raises(InputError, match=r"unknown quantizer 'int3'.*own"):
         quant_gaps(subject, ["int3"])
     with pytest.raises(InputError, match="ablation_results"):
         quant_gaps(subject, campaign=tmp_path)
