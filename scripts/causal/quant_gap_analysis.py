@@ -91,7 +91,8 @@ def quant_gaps(
         progress: called with the fraction done.
 
     Raises:
-        InputError: an unknown quantizer, a campaign without results, or as `Subject.open`.
+        InputError: an unknown quantizer, none that fits, a campaign without results, or as
+            `Subject.open`.
     """
     chosen = chosen_quantizers(list(names), subject.spec.config)
     effect = None
@@ -117,6 +118,8 @@ def quant_gaps(
             passed_over[name] = str(error)
             continue
         gaps.append(quantizer_gap(bench.engine, weights, validation, exact, name, packed, show))
+    if not gaps:
+        raise InputError(f"no quantizer fits: {next(iter(passed_over.values()))}")
     return QuantGaps(
         model=subject.facts(bench, weights),
         bpb=exact.bpb,

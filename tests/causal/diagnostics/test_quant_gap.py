@@ -170,5 +170,7 @@ def test_a_campaign_that_confirmed_nothing_of_training(recorded, tmp_path, capsy
 def test_unknown_names(subject, tmp_path):
     with pytest.raises(InputError, match=r"unknown quantizer 'int3'.*own"):
         quant_gaps(subject, ["int3"])
+    with pytest.raises(InputError, match=r"no quantizer fits.*int3"):
+        quant_gaps(subject, ["quant_bits=int3"])
     with pytest.raises(InputError, match="ablation_results"):
         quant_gaps(subject, campaign=tmp_path)
