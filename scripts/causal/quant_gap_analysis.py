@@ -23,6 +23,7 @@ from scripts.causal.reporting import words
 from trainers.api import RunFailed
 
 SHOWN = 12  # tensors of one quantizer, in the summary and in the plot
+PANELS = 3  # quantizers whose tensors the plot shows
 
 
 class TrainingEffect(Record):
@@ -163,7 +164,7 @@ def _beside(gap: QuantizerGap, effect: TrainingEffect | None) -> str:
 
 
 def draw(report: QuantGaps) -> Figure:
-    """The quantizers beside the training effect, then each quantizer's costliest tensors."""
+    """The quantizers beside the training effect, then the costliest tensors of the best."""
     rows = [
         Bar(gap.name, gap.gap, f"{gap.bits_per_parameter:.2f} bits", gap.error)
         for gap in report.quantizers
@@ -181,7 +182,7 @@ def draw(report: QuantGaps) -> Figure:
                 for tensor in gap.tensors[:SHOWN]
             ),
         )
-        for gap in report.quantizers
+        for gap in report.quantizers[:PANELS]
         if gap.tensors
     ]
     return bar_figure(panels)

@@ -89,7 +89,9 @@ class Subject:
         try:
             bench.engine.load(weights)
         except InputError as error:
-            raise InputError(error.what, where=self.path, mend="is it a checkpoint of this run?") from error
+            raise InputError(
+                error.what, where=self.path, mend="is it a checkpoint of this run?"
+            ) from error
         return bench, weights
 
     def facts(self, bench: Workbench, weights: Weights) -> ModelFacts:
