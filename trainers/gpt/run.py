@@ -15,7 +15,7 @@ from trainers.adaptation import (
     evaluate_documents,
     evaluate_score_first,
 )
-from trainers.data import Batches, DataSet, TokenBytes, token_bytes
+from trainers.data import Batches, DataSet, TokenBytes, first_tokens, token_bytes
 from trainers.engine import Engine
 from trainers.evaluation import Score, Validation, evaluate
 from trainers.gpt.config import GPTConfig
@@ -46,8 +46,9 @@ def schedule_of(config: GPTConfig, seed: int = 0) -> Schedule:
 
 def batches_of(config: GPTConfig, data: DataSet, seed: int) -> Batches:
     """The training batches in the order of this seed."""
+    tokens = data.train_tokens()
     return Batches(
-        data.train_tokens(),
+        first_tokens(tokens, config.train_data_tokens) if config.train_data_tokens else tokens,
         config.train_seq_len,
         config.train_batch_tokens,
         seed,
