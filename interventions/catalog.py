@@ -47,6 +47,7 @@ class Intervention:
         claims: published effects.
         cost: what it costs beside the control, in words.
         excludes: variables whose mechanisms cannot be combined with it.
+        parts: ids of the changes that it makes at once, where it makes several.
     """
 
     id: str
@@ -59,6 +60,7 @@ class Intervention:
     claims: tuple[Claim, ...] = ()
     cost: str = ""
     excludes: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
 
     def apply(self, control: Mapping[str, Value]) -> dict[str, Value]:
         """Return the fields that the treatment changes, given the control's configuration.

@@ -19,13 +19,21 @@ from interventions.catalog import Intervention, load_catalog
 from interventions.vocabulary import load_variables
 from scripts.causal.campaign.budget import Budget, OutOfTime
 from scripts.causal.campaign.chosen import choose_runs
+from scripts.causal.campaign.contrast import build_contrast
 from scripts.causal.campaign.executor import AUTO, Executor, open_executor
 from scripts.causal.campaign.ledger import Ledger, open_ledger
 from scripts.causal.campaign.plan import CampaignPlan
-from scripts.causal.campaign.planning import decisive, make_plan, parse_seeds, scale_overrides
+from scripts.causal.campaign.planning import (
+    decisive,
+    make_plan,
+    pair_seeds,
+    parse_seeds,
+    scale_overrides,
+)
 from scripts.causal.campaign.platform import choose_backend, describe_machine
 from scripts.causal.campaign.schema import (
     AblationResults,
+    Contrast,
     ContrastRuns,
     Phase,
     Platform,
@@ -275,23 +283,59 @@ def experiment(
     """
     plan = campaign.plan
 
-    def run(names: Sequence[str], seeds: Sequence[int], phase: Phase) -> tuple[ContrastRuns, ...]:
-        contrasts = [contrast for contrast in selection.contrasts if contrast.id in names]
+    def run(
+        contrasts: Sequence[Contrast], seeds: Sequence[int], phase: Phase
+    ) -> tuple[ContrastRuns, ...]:
+        if not contrasts:
+            return ()
         with progress_bar(f"cycle {cycle}: {phase}", quiet=campaign.quiet) as progress:
             return run_contrasts(
                 contrasts, seeds, phase, platform, campaign.ledger, executor, progress, budget
             )
 
-    screened = run([item.id for item in selection.contrasts], plan.screen_seeds, "screen")
-    promising = choose_for_confirmation(screened, mde=plan.mde, max_confirm=plan.max_confirm)
-    confirmed = run(promising, plan.confirm_seeds, "confirm") if promising else ()
+    screened = run(selection.contrasts, plan.screen_seeds, "screen")
+    names = choose_for_confirmation(screened, mde=plan.mde, max_confirm=plan.max_confirm)
+    promising = [contrast for contrast in selection.contrasts if contrast.id in names]
+    pairs = [contrast for contrast in promising if contrast.parts]
+    singles = [contrast for contrast in promising if not contrast.parts]
+    confirmed = run(singles, plan.confirm_seeds, "confirm")
+    seeds = pair_seeds(plan, cycle)
     return RawRuns(
         cycle=cycle,
         platform=platform,
         screen_seeds=plan.screen_seeds,
         confirm_seeds=plan.confirm_seeds,
-        runs=(*screened, *confirmed),
+        runs=(*screened, *confirmed, *run(pairs, seeds, "confirm")),
+        parts=run(alone(campaign, executor, pairs, platform, budget), seeds, "confirm"),
     )
+
+
+def alone(
+    campaign: Campaign,
+    executor: Executor,
+    pairs: Sequence[Contrast],
+    platform: Platform,
+    budget: Budget | None = None,
+) -> Sequence[Contrast]:
+    """Return the contrasts of the changes that the pairs are made of, each once.
+
+    Raises:
+        OutOfTime: the budget is spent before the arms are timed, where wall time matches them.
+    """
+    plan = campaign.plan
+    contrasts = [
+        build_contrast(
+            campaign.catalog[part],
+            plan.scale,
+            campaign.trainer,
+            plan.matched_by,
+            control_overrides=plan.overrides,
+        )
+        for part in dict.fromkeys(part for pair in pairs for part in pair.parts)
+    ]
+    if plan.matched_by != "wall_time" or not contrasts:
+        return contrasts
+    return timed_contrasts(contrasts, platform, campaign.ledger, executor, budget=budget)
 
 
 def publish(campaign: Campaign, view: View, decided: Sequence[AblationResults]) -> AblationResults:

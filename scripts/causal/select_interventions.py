@@ -15,7 +15,7 @@ import typer
 
 from interventions.catalog import CATALOG_DIR, Intervention, load_catalog
 from scripts.causal.campaign.choice import Choice, rank
-from scripts.causal.campaign.contrast import both, build_contrast
+from scripts.causal.campaign.contrast import build_contrast, together
 from scripts.causal.campaign.joint import Candidate, Joint, Measurement, believe_jointly
 from scripts.causal.campaign.pairs import Synergy, propose_pairs
 from scripts.causal.campaign.schema import (
@@ -113,7 +113,7 @@ def select(
     for proposal in propose_pairs(candidates, joint, tested, synergies):
         one, other = (catalog[part] for part in proposal.candidate.parts)
         try:
-            contrast = _build(both(one, other), setting)
+            contrast = _build(together(one, other), setting)
         except InputError as error:
             passed_over[proposal.candidate.id] = str(error)
             continue

@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from scripts.causal.campaign.interactions import with_interactions
 from scripts.causal.campaign.measured import Measured, measure, shared_noise
 from scripts.causal.campaign.schema import (
     AblationResults,
@@ -118,7 +119,7 @@ def analyse(
         mde=mde,
         platform=raw.platform,
         prior=prior,
-        results=tuple(results),
+        results=with_interactions(results, raw, share=share, mde=mde, prior=prior),
     )
 
 
@@ -483,6 +484,9 @@ def _print(results: AblationResults) -> None:
         )
     console = Console()
     console.print(table)
+    for interaction in (result.interaction for result in results.results):
+        if interaction is not None:
+            console.print(interaction.words, markup=False, highlight=False)
     console.print(f"alpha {results.alpha:g}: {results.alpha_spent:g} spent here", highlight=False)
 
 

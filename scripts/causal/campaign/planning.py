@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -109,6 +110,8 @@ def make_plan(
         )
     screen, confirm = len(screen_seeds), len(confirm_seeds)
     runs = screen * (1 + max_cycles * max_per_cycle) + confirm * (1 + max_cycles * max_confirm)
+    # Where pairs are tried, from the second cycle on: two runs more for each, a control a cycle.
+    runs += confirm * (max_cycles - 1) * (1 + 2 * max_confirm)
     options: dict[str, Any] = {
         "records": str(records),
         "trainer": trainer.name,
@@ -140,6 +143,19 @@ def make_plan(
     return plan.model_copy(
         update={"name": f"{scale}-{digest(canonical_json(decisive(plan)))[:8]}"}
     )
+
+
+def pair_seeds(plan: CampaignPlan, cycle: int) -> tuple[int, ...]:
+    """Return the seeds on which a cycle's pairs are decided: as many as confirm a single change.
+
+    A pair is chosen for what its two changes showed on the campaign's confirmation seeds. There
+    both look better than they are, and their interaction worse, so it needs seeds of its own,
+    and each cycle others.
+    """
+    taken = {*plan.screen_seeds, *plan.confirm_seeds}
+    fresh = (seed for seed in itertools.count() if seed not in taken)
+    size = len(plan.confirm_seeds)
+    return tuple(itertools.islice(fresh, (cycle - 1) * size, cycle * size))
 
 
 def decisive(plan: CampaignPlan) -> dict[str, Any]:

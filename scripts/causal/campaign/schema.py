@@ -36,6 +36,7 @@ class Contrast(Record):
         reason: why it was chosen, in words.
         step_seconds: measured duration of a training step of control and treatment, where the
             arms are matched by it.
+        parts: ids of the changes made together, where it makes several.
     """
 
     id: str
@@ -49,6 +50,7 @@ class Contrast(Record):
     flops_per_pair: float
     reason: str
     step_seconds: tuple[float, float] | None = None
+    parts: tuple[str, ...] = ()
 
 
 class Selection(Record):
@@ -105,7 +107,12 @@ class ContrastRuns(Record):
 
 
 class RawRuns(Record):
-    """``raw_runs.json``: everything one cycle (or one experiment_runner call) ran."""
+    """``raw_runs.json``: everything one cycle (or one experiment_runner call) ran.
+
+    Attributes:
+        parts: runs of single changes on the seeds of a pair, for what the two do to each other;
+            not contrasts of the cycle.
+    """
 
     schema_version: Literal[1] = 1
     cycle: int
@@ -113,6 +120,7 @@ class RawRuns(Record):
     screen_seeds: tuple[int, ...]
     confirm_seeds: tuple[int, ...]
     runs: tuple[ContrastRuns, ...]
+    parts: tuple[ContrastRuns, ...] = ()
 
 
 class Interval(Record):
@@ -137,6 +145,32 @@ class StageEffects(Record):
     evaluation: float = 0.0
 
 
+class InteractionResult(Record):
+    """Whether two changes made together do what they do apart, added up.
+
+    Attributes:
+        alone: mean effect of each of the contrast's parts by itself, bpb, on the same seeds.
+        effect: what both bring beyond the sum of the two, bpb; below 0 they reinforce each other.
+        interval: of the moderated t at the family's confidence.
+        p, p_equivalence: raw; adjusted by Holm within the cycle's interactions.
+        sd, df: of one seed's interaction, moderated.
+        seeds: those at which all four runs have a result.
+    """
+
+    alone: tuple[float, float]
+    effect: float
+    interval: Interval | None
+    p: float | None
+    p_adjusted: float | None
+    p_equivalence: float | None
+    p_equivalence_adjusted: float | None
+    sd: float
+    df: float
+    seeds: tuple[int, ...]
+    answer: Literal["reinforce", "hinder", "add_up", "cannot_tell"]
+    words: str
+
+
 class ContrastResult(Record):
     """The verdict on one contrast with all it rests on.
 
@@ -156,6 +190,7 @@ class ContrastResult(Record):
         trend: the effect against training tokens points towards zero fast enough that it
             may change sign with longer training.
         transfer: what the verdict does and does not say about full scale, in words.
+        interaction: of a pair whose two changes were run alone on the same seeds.
     """
 
     contrast: Contrast
@@ -182,6 +217,7 @@ class ContrastResult(Record):
     transfer: str
     words: str
     p_equivalence_adjusted: float | None = None
+    interaction: InteractionResult | None = None
 
 
 class VariancePrior(Record):
