@@ -46,7 +46,7 @@ from scripts.causal.campaign.wall_time import match_by_wall_time
 from scripts.causal.cli import progress_bar, run_command
 from scripts.causal.files import InputError, atomic_path
 from scripts.causal.forms import write_file
-from trainers.api import RunSpec, StageKind, Trainer, load_trainer
+from trainers.api import RunSpec, Trainer, load_trainer
 
 DEFAULT_LEDGER = "results/causal/ledger.sqlite"
 DEFAULT_SEEDS = "42,1337"
