@@ -142,7 +142,7 @@ def _parse(entry: Mapping[str, Any], known: Mapping[str, Variable]) -> Intervent
             raise ValueError(f"{name!r} is a variable: it belongs in `set`, not in `with`")
         if not isinstance(value, bool | int | float | str):
             raise ValueError(f"{name} must be one plain value, got {value!r}")
-    changes = {how: dict(entry.get(how, {})) for how in HOW}
+    changes: dict[str, Any] = {how: dict(entry.get(how, {})) for how in HOW}
     changes["set"] |= beside
     return Intervention(
         id=entry["id"],

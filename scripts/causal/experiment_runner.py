@@ -76,28 +76,40 @@ def run_contrasts(
         OutOfTime: some runs are missing; a later call goes on with them.
         InputError: the data set, the ledger or the disk cannot be used.
     """
-    trainer = executor.trainer
-    specs: dict[str, RunSpec] = {}
-    pairs: dict[tuple[int, int], tuple[str, str]] = {}  # (seed, place of the contrast) → keys
-    for seed in seeds:
-        for place, contrast in enumerate(contrasts):
-            arms = specs_of(contrast, seed, platform)
-            control, treatment = (trainer.stages(spec)[-1].key for spec in arms)
-            pairs[seed, place] = control, treatment
-            specs |= {control: arms[0], treatment: arms[1]}
-    runs = _runs(specs, ledger, executor, progress, budget or Budget())
+    asked = [(contrast, seed) for seed in seeds for contrast in contrasts]
+    pairs = run_pairs(asked, platform, ledger, executor, progress, budget)
     return tuple(
-        ContrastRuns(
-            contrast=contrast,
-            phase=phase,
-            pairs=tuple(
-                Pair(seed=seed, control=runs[control], treatment=runs[treatment])
-                for seed in seeds
-                for control, treatment in [pairs[seed, place]]
-            ),
-        )
+        ContrastRuns(contrast=contrast, phase=phase, pairs=tuple(pairs[place :: len(contrasts)]))
         for place, contrast in enumerate(contrasts)
     )
+
+
+def run_pairs(
+    asked: Sequence[tuple[Contrast, int]],
+    platform: Platform,
+    ledger: Ledger,
+    executor: Executor,
+    progress: Callable[[float], None] | None = None,
+    budget: Budget | None = None,
+) -> list[Pair]:
+    """Run both arms of every contrast at the seed asked of it, equal runs once.
+
+    Raises:
+        OutOfTime, InputError: as `run_contrasts`.
+    """
+    trainer = executor.trainer
+    specs: dict[str, RunSpec] = {}
+    keys: list[tuple[str, str]] = []
+    for contrast, seed in asked:
+        arms = specs_of(contrast, seed, platform)
+        control, treatment = (trainer.stages(spec)[-1].key for spec in arms)
+        keys.append((control, treatment))
+        specs |= {control: arms[0], treatment: arms[1]}
+    runs = _runs(specs, ledger, executor, progress, budget or Budget())
+    return [
+        Pair(seed=seed, control=runs[control], treatment=runs[treatment])
+        for (_, seed), (control, treatment) in zip(asked, keys, strict=True)
+    ]
 
 
 def _runs(

@@ -170,6 +170,8 @@ def _measured(result: ContrastResult, noise: float) -> Measurement | None:
     """Return what a result says of its own contrast; None where no seed has both arms."""
     if result.effect is None or not result.seeds_used:
         return None
+    if result.phase == "screen" and result.main_effect is not None:
+        return Measurement(result.effect, result.main_effect.standard_error)
     return Measurement(result.effect, (result.sd or noise) / len(result.seeds_used) ** 0.5)
 
 

@@ -11,7 +11,7 @@ from scripts.causal.campaign.measured import Measured, measure
 from scripts.causal.campaign.schema import Interval, RawRuns, Value
 from scripts.causal.files import InputError
 from scripts.causal.forms import Record
-from scripts.causal.stats import modifiers, moderated, paired
+from scripts.causal.stats import moderated, modifiers, paired
 from scripts.causal.stats.family import holm
 from scripts.causal.stats.moderated import Prior
 from trainers.data import TRAIN_SHARDS, read_shard

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import model_validator
+
 from scripts.causal.forms import Record
 
 Value = bool | int | float | str
@@ -106,12 +108,37 @@ class ContrastRuns(Record):
     pairs: tuple[Pair, ...]
 
 
+class FactorialRuns(Record):
+    """A screen of many changes at once.
+
+    Attributes:
+        factors: the changes, each as the contrast it is by itself.
+        levels: for each mirrored pair of runs the factors that its treatment makes (1) and does
+            not (0); its control does the opposite.
+        runs: the mirrored pairs, in the order of `levels`.
+    """
+
+    factors: tuple[Contrast, ...]
+    levels: tuple[tuple[int, ...], ...]
+    runs: tuple[ContrastRuns, ...]
+
+    @model_validator(mode="after")
+    def _fits(self) -> FactorialRuns:
+        sizes = {len(row) for row in self.levels}
+        if len(self.levels) != len(self.runs) or sizes != {len(self.factors)}:
+            raise ValueError("levels must have a row for each pair and a column for each factor")
+        if any(level not in (0, 1) for row in self.levels for level in row):
+            raise ValueError("a level must be 0 or 1")
+        return self
+
+
 class RawRuns(Record):
     """``raw_runs.json``: everything one cycle (or one experiment_runner call) ran.
 
     Attributes:
         parts: runs of single changes on the seeds of a pair, for what the two do to each other;
             not contrasts of the cycle.
+        factorial: the screen of several changes at once, where there was one.
     """
 
     schema_version: Literal[1] = 1
@@ -121,6 +148,7 @@ class RawRuns(Record):
     confirm_seeds: tuple[int, ...]
     runs: tuple[ContrastRuns, ...]
     parts: tuple[ContrastRuns, ...] = ()
+    factorial: FactorialRuns | None = None
 
 
 class Interval(Record):
@@ -143,6 +171,25 @@ class StageEffects(Record):
     training: float
     quantization: float
     evaluation: float = 0.0
+
+
+class MainEffect(Record):
+    """What a factorial screen says of one change, on average over the other changes, in bpb.
+
+    Attributes:
+        interval: by least squares with the seed as block.
+        runs: of the whole screen.
+        changes: that it screens.
+        resolution: IV: clear of interactions of two changes, not of three.
+    """
+
+    effect: float
+    standard_error: float
+    df: float
+    interval: Interval | None
+    runs: int
+    changes: int
+    resolution: str
 
 
 class InteractionResult(Record):
@@ -191,6 +238,7 @@ class ContrastResult(Record):
             may change sign with longer training.
         transfer: what the verdict does and does not say about full scale, in words.
         interaction: of a pair whose two changes were run alone on the same seeds.
+        main_effect: of a change that was screened together with others.
     """
 
     contrast: Contrast
@@ -218,6 +266,7 @@ class ContrastResult(Record):
     words: str
     p_equivalence_adjusted: float | None = None
     interaction: InteractionResult | None = None
+    main_effect: MainEffect | None = None
 
 
 class VariancePrior(Record):

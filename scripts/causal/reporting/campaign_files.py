@@ -59,8 +59,11 @@ class CampaignFiles:
 
     @property
     def runs(self) -> tuple[ContrastRuns, ...]:
-        """All contrasts' runs, cycle by cycle."""
-        return tuple(each for cycle in self.cycles if cycle.runs for each in cycle.runs.runs)
+        """All runs, cycle by cycle: of contrasts, of pairs' parts and of factorial screens."""
+        found: list[ContrastRuns] = []
+        for raw in (cycle.runs for cycle in self.cycles if cycle.runs):
+            found += (*raw.runs, *raw.parts, *(raw.factorial.runs if raw.factorial else ()))
+        return tuple(found)
 
 
 def load_campaign(folder: Path) -> CampaignFiles:
