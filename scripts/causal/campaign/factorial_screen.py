@@ -18,7 +18,6 @@ from scripts.causal.campaign.contrast import build_contrast, run_flops, together
 from scripts.causal.campaign.schema import (
     Contrast,
     ContrastResult,
-    ContrastRuns,
     FactorialRuns,
     Interval,
     MainEffect,

@@ -16,6 +16,7 @@ from scripts.causal.campaign.schema import (
 from scripts.causal.effect_modifiers import main
 from scripts.causal.files import InputError
 from scripts.causal.forms import write_file
+from scripts.causal.report import write_report
 
 BASE = {"iterations": 400, "train_data_tokens": 0, "activation": "relu_sq", "qk_gain": 1.5}
 
@@ -101,6 +102,23 @@ def test_two_things_at_once_are_not_told_apart():
 def test_equal_effects_are_the_same():
     found = only(settings(WORSE), settings(list(reversed(WORSE)), iterations=800))
     assert found.answer == "same"
+
+
+def test_the_report_says_so_in_words_and_numbers(tmp_path):
+    report = find_modifiers(
+        [
+            ("fresh.json", settings(WORSE)),
+            ("more.json", settings(BETTER, train_data_tokens=20_000)),
+        ],
+        alpha=0.05,
+        mde=0.005,
+    )
+    write_file(tmp_path / "modifiers.json", report)
+    write_file(tmp_path / "cycle_1" / "raw_runs.json", settings(WORSE))
+    page = write_report(tmp_path).read_text()
+    assert "“corrupted context” has the opposite effect with another data repetition." in page
+    assert "unknown → 50 epochs" in page
+    assert 'href="methods.html#modifiers"' in page
 
 
 def test_the_command_writes_and_refuses(tmp_path, capsys):

@@ -10,6 +10,8 @@ from scripts.causal.campaign.schema import (
     Platform,
     RawRuns,
 )
+from scripts.causal.forms import write_file
+from scripts.causal.report import write_report
 from scripts.causal.statistical_analysis import analyse
 
 SEEDS = (3, 4, 5, 6)
@@ -88,3 +90,20 @@ def test_another_control_is_no_square():
     parts = (runs("a", -0.01, control="other"), runs("b", -0.008))
     assert judged(runs("a+b", -0.02), parts=parts)["a+b"].interaction is None
     assert judged(runs("a+b", -0.02))["a+b"].interaction is None
+
+
+def test_the_report_shows_the_square(tmp_path):
+    parts = (runs("a", -0.010, -1.0), runs("b", -0.008, 0.5))
+    raw = RawRuns(
+        cycle=1,
+        platform=PLATFORM,
+        screen_seeds=(),
+        confirm_seeds=SEEDS,
+        runs=(runs("a+b", -0.012),),
+        parts=parts,
+    )
+    write_file(tmp_path / "cycle_1" / "raw_runs.json", raw)
+    write_file(tmp_path / "cycle_1" / "ablation_results.json", analyse(raw, alpha=0.05, mde=0.002))
+    page = write_report(tmp_path).read_text()
+    assert "“a+b”: together they bring less than each alone, added up." in page
+    assert "less than the sum" in page
