@@ -366,6 +366,17 @@ def _whole_words(tokens: NDArray[np.uint16], tokenizer_path: Path) -> NDArray[np
 # Batches
 
 
+def first_tokens(shards: Sequence[NDArray[np.uint16]], count: int) -> list[NDArray[np.uint16]]:
+    """The first `count` tokens of shards in order, cut in the shard where they end."""
+    taken: list[NDArray[np.uint16]] = []
+    for shard in shards:
+        if count <= 0:
+            break
+        taken.append(shard[:count])
+        count -= len(taken[-1])
+    return taken
+
+
 class Batches:
     """Training batches in an order fixed by the seed alone, readable at any step.
 

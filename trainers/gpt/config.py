@@ -69,6 +69,8 @@ class GPTConfig:
         curriculum: each epoch goes from easy text to hard.
         curriculum_scores: name of the windows' difficulty scores that lie beside the shards
             (`trainers.difficulty`); empty for the rarity of their tokens.
+        train_data_tokens: only so many tokens from the start of the training data, which a longer
+            run repeats; 0 for all there are.
         token_dropout: share of the places removed from each training sequence, the same ones
             throughout a batch; graduated, it falls from there to 0 in a line.
         corrupted_context: share of the input tokens replaced by the model's own predictions;
@@ -153,6 +155,7 @@ class GPTConfig:
     qat_below: float = _field(0.15, SCHEDULE)
     curriculum: bool = _field(False, SCHEDULE)
     curriculum_scores: str = _field("", SCHEDULE)
+    train_data_tokens: int = _field(0, SCHEDULE)
     token_dropout: float = _field(0.0, SCHEDULE)
     token_dropout_graduated: bool = _field(False, SCHEDULE)
     corrupted_context: float = _field(0.0, SCHEDULE)
@@ -337,6 +340,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "mtp_margin": (0, 1e3),
     "embedding_mask_margin": (0, 1e3),
     "warmdown_frac": (0, 1),
+    "train_data_tokens": (0, 2**40),
     "mtp_weight": (0, 10),
     "mtp_start": (0, 1),
     "token_dropout": (0, 0.9),
@@ -414,6 +418,11 @@ def _check_rules(config: GPTConfig) -> None:
             "ttt != lora or not sliding_window_eval",  # its windows follow the documents
             config.ttt != "lora" or not config.sliding_window_eval,
             ("ttt", "sliding_window_eval"),
+        ),
+        (
+            "train_data_tokens == 0 or train_data_tokens > train_seq_len",
+            config.train_data_tokens == 0 or config.train_data_tokens > config.train_seq_len,
+            ("train_data_tokens", "train_seq_len"),
         ),
         (
             "sliding_window_eval <= train_seq_len",

@@ -15,7 +15,7 @@ from trainers.adaptation import (
     evaluate_documents,
     evaluate_score_first,
 )
-from trainers.data import Batches, DataSet, TokenBytes, token_bytes
+from trainers.data import Batches, DataSet, TokenBytes, first_tokens, token_bytes
 from trainers.difficulty import read_difficulty
 from trainers.engine import Engine
 from trainers.evaluation import Score, Validation, evaluate
@@ -51,9 +51,9 @@ def batches_of(config: GPTConfig, data: DataSet, seed: int) -> Batches:
     Raises:
         InputError: the curriculum's scores are missing or do not fit.
     """
-    scores, time = config.curriculum_scores, config.train_seq_len
+    scores, time, tokens = config.curriculum_scores, config.train_seq_len, data.train_tokens()
     return Batches(
-        data.train_tokens(),
+        first_tokens(tokens, config.train_data_tokens) if config.train_data_tokens else tokens,
         time,
         config.train_batch_tokens,
         seed,

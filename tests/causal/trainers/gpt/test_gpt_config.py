@@ -38,6 +38,7 @@ def test_fields_outside_the_vocabulary_are_the_known_ones():
         "warmup_iters",
         "muon_momentum_warmup_start",
         "muon_momentum_warmup_steps",
+        "train_data_tokens",
         "muon_ns_steps",
         "bigram_dim",
         "value_embedding_dim",
