@@ -49,7 +49,8 @@ def test_scores_of_something_else_are_refused(data, scores, tmp_path):
         read_difficulty(data, TIME, name)
 
 
-def test_a_run_follows_the_scores(data, scores):
+@pytest.mark.parametrize("repeated", [0, 60 * TIME])
+def test_a_run_follows_the_scores(data, scores, repeated):
     name = write_difficulty(data, TIME, scores)
     fields = {
         "vocab_size": 300,
@@ -58,6 +59,7 @@ def test_a_run_follows_the_scores(data, scores):
         "iterations": 10,
         "val_points": 1,
     }
+    fields["train_data_tokens"] = repeated
     config = gpt_config({**fields, "curriculum": True, "curriculum_scores": name})
     ordered, plain = batches_of(config, data, 5), batches_of(gpt_config(fields), data, 5)
     (tokens,) = data.train_tokens()
