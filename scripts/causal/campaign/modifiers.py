@@ -248,7 +248,9 @@ def _words(
     settings: Sequence[Setting],
 ) -> str:
     what = "; ".join(f"{kind} ({values})" for kind, values in differs.items())
-    effects = f"{settings[0].effect:+.5f} bpb there, {settings[1].effect:+.5f} here"
+    effects = (
+        f"{settings[0].effect:+.5f} bpb in the first, {settings[1].effect:+.5f} in the second"
+    )
     if not differs:
         return f"{label}, run twice in one setting: {effects}; {WORDS[answer]}."
     several = (
