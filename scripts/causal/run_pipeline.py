@@ -54,7 +54,9 @@ from scripts.causal.statistical_analysis import (
     choose_for_confirmation,
     combine,
     fit_prior,
+    undecided,
 )
+from scripts.causal.stats.looks import planned_looks
 from scripts.causal.submission.referee import RefereeError
 from scripts.causal.submission_assembly import assemble, confirmed_effects
 from scripts.causal.validate_at_scale import SEEDS as VALIDATION_SEEDS
@@ -66,6 +68,7 @@ from trainers.keys import code_version
 RESULTS = Path("results/causal")
 SCREEN_SEEDS = "1,2"
 CONFIRM_SEEDS = "42,1337,2024,7"
+LOOKS = 2
 SUBMISSION_MODULES = (
     "scripts.causal.submission_assembly",
     "scripts.causal.submission.bundle",
@@ -134,7 +137,7 @@ def run_campaign(
         write_file(folder / "selection.json", selection)
         if not selection.contrasts:
             break
-        raw = experiment(campaign, executor, selection, platform, cycle, budget)
+        raw = experiment(campaign, executor, selection, platform, cycle, budget, screens)
         write_file(folder / "raw_runs.json", raw)
         screens += [runs for runs in raw.runs if runs.phase == "screen"]
         results = analyse(
@@ -267,8 +270,14 @@ def experiment(
     platform: Platform,
     cycle: int,
     budget: Budget | None = None,
+    earlier: Sequence[ContrastRuns] = (),
 ) -> RawRuns:
     """Screen every chosen contrast, then take the promising ones to fresh seeds.
+
+    At every planned look those that are clear stop; the seeds after it go to the others.
+
+    Args:
+        earlier: screening runs of the cycles before.
 
     Raises:
         OutOfTime: the budget is spent before every run is done.
@@ -284,14 +293,27 @@ def experiment(
 
     screened = run([item.id for item in selection.contrasts], plan.screen_seeds, "screen")
     promising = choose_for_confirmation(screened, mde=plan.mde, max_confirm=plan.max_confirm)
-    confirmed = run(promising, plan.confirm_seeds, "confirm") if promising else ()
-    return RawRuns(
+    prior = fit_prior([*earlier, *screened])
+    raw = RawRuns(
         cycle=cycle,
         platform=platform,
         screen_seeds=plan.screen_seeds,
         confirm_seeds=plan.confirm_seeds,
-        runs=(*screened, *confirmed),
+        looks=planned_looks(len(plan.confirm_seeds), plan.looks),
+        runs=screened,
     )
+    confirmed: dict[str, ContrastRuns] = {}
+    still_open: Sequence[str] = promising
+    for count in raw.looks if promising else ():
+        found = run(still_open, plan.confirm_seeds[:count], "confirm")
+        confirmed |= {runs.contrast.id: runs for runs in found}
+        raw = raw.model_copy(update={"runs": (*screened, *confirmed.values())})
+        still_open = undecided(
+            analyse(raw, alpha=plan.alpha, mde=plan.mde, cycles=plan.max_cycles, prior=prior)
+        )
+        if not still_open:
+            break
+    return raw
 
 
 def publish(campaign: Campaign, view: View, decided: Sequence[AblationResults]) -> AblationResults:
@@ -456,6 +478,9 @@ def main(
     max_per_cycle: Annotated[int, typer.Option(min=1, help="contrasts screened a cycle")] = 2,
     max_confirm: Annotated[int, typer.Option(min=1, help="contrasts confirmed a cycle")] = 2,
     seeds: Annotated[str, typer.Option(help="fresh seeds that decide")] = CONFIRM_SEEDS,
+    looks: Annotated[
+        int, typer.Option(min=1, help="points of the fresh seeds at which what is clear may stop")
+    ] = LOOKS,
     screen_seeds: Annotated[str, typer.Option(help="seeds that screen")] = SCREEN_SEEDS,
     screen_iterations: Annotated[int | None, typer.Option(help="steps of a run")] = None,
     screen_batch: Annotated[int | None, typer.Option(help="tokens per step")] = None,
@@ -535,6 +560,7 @@ def main(
             max_confirm=max_confirm,
             screen_seeds=parse_seeds(screen_seeds, "--screen-seeds"),
             confirm_seeds=parse_seeds(seeds, "--seeds"),
+            looks=looks,
             name=name,
         )
         folder = output / plan.name

@@ -92,6 +92,7 @@ def make_plan(
     max_confirm: int,
     screen_seeds: tuple[int, ...],
     confirm_seeds: tuple[int, ...],
+    looks: int = 1,
     name: str | None = None,
 ) -> CampaignPlan:
     """Return the plan of a campaign; without a name it gets one from what it depends on.
@@ -124,6 +125,7 @@ def make_plan(
         "max_confirm": max_confirm,
         "screen_seeds": screen_seeds,
         "confirm_seeds": confirm_seeds,
+        "looks": looks,
         "planned_runs": runs,
         "planned_flops": runs * run_flops(trainer, trainer.resolve(scale, overrides)),
         "created": datetime.now(UTC).date(),

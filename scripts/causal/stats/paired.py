@@ -127,3 +127,23 @@ def correlation(control: Sequence[float], treatment: Sequence[float]) -> float |
     if len(first) < 3 or np.ptp(first) == 0 or np.ptp(second) == 0:
         return None
     return float(np.clip(stats.pearsonr(first, second).statistic, -1, 1))
+
+
+def pooled_correlation(
+    arms: Sequence[tuple[Sequence[float], Sequence[float]]],
+) -> tuple[float, int] | None:
+    """Correlation of (control, treatment) over seeds, pooled over contrasts, and its df.
+
+    Sums of squares and products about each contrast's own means, so that contrasts of three
+    seeds, whose own correlations are next to nothing, tell something together. Contrasts that
+    share a control share its scatter: the df are an upper bound of what they know.
+
+    None below 3 degrees of freedom or where an arm never varies.
+    """
+    pairs = [(finite(one), finite(other)) for one, other in arms if len(one) > 1]
+    centred = [(one - one.mean(), other - other.mean()) for one, other in pairs]
+    products = np.array([[a @ a, b @ b, a @ b] for a, b in centred]).reshape(-1, 3).sum(axis=0)
+    df = sum(len(one) - 1 for one, _ in pairs)
+    if df < 3 or not products[:2].all():
+        return None
+    return float(np.clip(products[2] / math.sqrt(products[0] * products[1]), -1, 1)), df

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from scipy import optimize, stats
+
+from scripts.causal.stats.moderated import Prior
+
+POWER_WANTED = 0.8
+QUANTILES = 200
 
 
 def power(effect: float, *, sd: float, pairs: int, df: float, alpha: float) -> float:
@@ -38,7 +44,7 @@ def power(effect: float, *, sd: float, pairs: int, df: float, alpha: float) -> f
 
 
 def minimum_detectable_effect(
-    *, sd: float, pairs: int, df: float, alpha: float, power_wanted: float = 0.8
+    *, sd: float, pairs: int, df: float, alpha: float, power_wanted: float = POWER_WANTED
 ) -> float:
     """The smallest true effect that is confirmed with probability `power_wanted`.
 
@@ -47,14 +53,21 @@ def minimum_detectable_effect(
     """
     if not alpha < power_wanted < 1:
         raise ValueError(f"power must lie between alpha and 1, got {power_wanted}")
-    unit = sd / math.sqrt(pairs)
+    return _smallest(
+        lambda effect: power(effect, sd=sd, pairs=pairs, df=df, alpha=alpha),
+        power_wanted,
+        unit=sd / math.sqrt(pairs),
+        critical=float(stats.t.isf(alpha / 2, df)),
+    )
 
-    def lacking(effect: float) -> float:
-        return power(effect, sd=sd, pairs=pairs, df=df, alpha=alpha) - power_wanted
 
+def _smallest(
+    chance: Callable[[float], float], wanted: float, *, unit: float, critical: float
+) -> float:
+    """The effect at which a chance that grows with it reaches what is wanted."""
     # Beyond critical + 40 standard errors even one degree of freedom leaves nothing to chance.
-    ceiling = unit * (float(stats.t.isf(alpha / 2, df)) * 40 + 40)
-    return float(optimize.brentq(lacking, 0.0, ceiling, xtol=unit * 1e-6))
+    ceiling = unit * (critical * 40 + 40)
+    return float(optimize.brentq(lambda x: chance(x) - wanted, 0.0, ceiling, xtol=unit * 1e-6))
 
 
 def pairs_needed(
@@ -63,7 +76,7 @@ def pairs_needed(
     sd: float,
     prior_df: float,
     alpha: float,
-    power_wanted: float = 0.8,
+    power_wanted: float = POWER_WANTED,
     most: int = 64,
 ) -> int | None:
     """The fewest seeds (at least 2) that reach `power_wanted`; None if `most` do not.
@@ -74,3 +87,54 @@ def pairs_needed(
         if power(effect, sd=sd, pairs=pairs, df=prior_df + pairs - 1, alpha=alpha) >= power_wanted:
             return pairs
     return None
+
+
+def predicted_power(
+    effect: float, *, prior: Prior, own_df: float, pairs: int, alpha: float
+) -> float:
+    """Probability that the moderated t rejects 0, before any of the contrast's runs is seen.
+
+    The contrast's own variance is unknown: it is as the prior has it, scaled inverse chi-square.
+    Its sample variance is then s₀² times F(d, d₀), and given that the moderated t is a central t
+    with d₀ + d degrees of freedom about the effect (Smyth 2004, section 4), which leaves one
+    integral.
+
+    Args:
+        effect: true mean difference, bpb.
+        prior: as the test will use it; with infinite df the variance is known.
+        own_df: degrees of freedom of the contrast's own spread, above 0.
+        pairs: number of seeds.
+        alpha: two-sided level.
+
+    Raises:
+        ValueError: as `power`.
+    """
+    sd, df = math.sqrt(prior.variance), prior.df + own_df
+    if math.isinf(prior.df) or not (sd > 0 and prior.df > 0 and own_df > 0):
+        return power(effect, sd=sd, pairs=pairs, df=df, alpha=alpha)
+    middle = (np.arange(QUANTILES) + 0.5) / QUANTILES
+    own = prior.variance * stats.f.ppf(middle, own_df, prior.df)
+    errors = np.sqrt((prior.df * prior.variance + own_df * own) / df / pairs)
+    critical = float(stats.t.isf(alpha / 2, df))
+    shift = effect / errors
+    return float(np.mean(stats.t.sf(critical - shift, df) + stats.t.cdf(-critical - shift, df)))
+
+
+def predicted_detectable_effect(
+    *, prior: Prior, own_df: float, pairs: int, alpha: float, power_wanted: float = POWER_WANTED
+) -> float:
+    """The smallest true effect with this `predicted_power`.
+
+    Raises:
+        ValueError: as `minimum_detectable_effect`.
+    """
+    if not alpha < power_wanted < 1:
+        raise ValueError(f"power must lie between alpha and 1, got {power_wanted}")
+    return _smallest(
+        lambda effect: predicted_power(
+            effect, prior=prior, own_df=own_df, pairs=pairs, alpha=alpha
+        ),
+        power_wanted,
+        unit=math.sqrt(prior.variance / pairs),
+        critical=float(stats.t.isf(alpha / 2, prior.df + own_df)),
+    )
