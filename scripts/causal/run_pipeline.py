@@ -53,8 +53,8 @@ from scripts.causal.statistical_analysis import (
     analyse,
     choose_for_confirmation,
     combine,
+    confirm,
     fit_prior,
-    undecided,
 )
 from scripts.causal.stats.looks import planned_looks
 from scripts.causal.submission.referee import RefereeError
@@ -237,6 +237,7 @@ def choose(
             confirm=len(plan.confirm_seeds),
             alpha=plan.alpha / plan.max_cycles / plan.max_confirm,  # Holm's first step
             mde=plan.mde,
+            looks=plan.looks,
         ),
         limit=plan.max_per_cycle,
         decided=decided,
@@ -293,7 +294,6 @@ def experiment(
 
     screened = run([item.id for item in selection.contrasts], plan.screen_seeds, "screen")
     promising = choose_for_confirmation(screened, mde=plan.mde, max_confirm=plan.max_confirm)
-    prior = fit_prior([*earlier, *screened])
     raw = RawRuns(
         cycle=cycle,
         platform=platform,
@@ -302,18 +302,15 @@ def experiment(
         looks=planned_looks(len(plan.confirm_seeds), plan.looks),
         runs=screened,
     )
-    confirmed: dict[str, ContrastRuns] = {}
-    still_open: Sequence[str] = promising
-    for count in raw.looks if promising else ():
-        found = run(still_open, plan.confirm_seeds[:count], "confirm")
-        confirmed |= {runs.contrast.id: runs for runs in found}
-        raw = raw.model_copy(update={"runs": (*screened, *confirmed.values())})
-        still_open = undecided(
-            analyse(raw, alpha=plan.alpha, mde=plan.mde, cycles=plan.max_cycles, prior=prior)
-        )
-        if not still_open:
-            break
-    return raw
+    return confirm(
+        raw,
+        promising,
+        lambda names, seeds: run(names, seeds, "confirm"),
+        alpha=plan.alpha,
+        mde=plan.mde,
+        cycles=plan.max_cycles,
+        prior=fit_prior([*earlier, *screened]),
+    )
 
 
 def publish(campaign: Campaign, view: View, decided: Sequence[AblationResults]) -> AblationResults:
@@ -447,6 +444,15 @@ def describe(plan: CampaignPlan, selection: Selection) -> None:
         f"at most {plan.planned_runs} training runs, {plan.planned_flops / 1e12:.1f} TFLOP; "
         "nothing was trained"
     )
+    counts = planned_looks(len(plan.confirm_seeds), plan.looks)
+    if len(counts) > 1:
+        console.print(f"a contrast that is clear stops after {list(counts[:-1])} fresh seeds")
+    if (told := selection.precision) is not None:
+        console.print(
+            f"if a paired difference scatters by {told.sd:.2g} bpb ({told.origin}), a true effect "
+            f"of {plan.mde:g} bpb is confirmed with a chance of {told.power:.0%}, one of "
+            f"{told.detectable:.2g} bpb with 80 %"
+        )
     console.print("first cycle:")
     for contrast in selection.contrasts:
         console.print(f"- {contrast.label} ({contrast.id}): {contrast.reason}", markup=False)

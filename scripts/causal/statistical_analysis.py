@@ -146,13 +146,45 @@ def analyse(
     )
 
 
-def undecided(results: AblationResults) -> list[str]:
-    """Ids of the contrasts on fresh seeds that more of them could still decide."""
-    return [
-        result.contrast.id
-        for result in results.results
-        if result.phase == "confirm" and result.verdict == "inconclusive"
-    ]
+def confirm(
+    screened: RawRuns,
+    promising: Sequence[str],
+    run: Callable[[Sequence[str], Sequence[int]], Sequence[ContrastRuns]],
+    *,
+    alpha: float,
+    mde: float,
+    cycles: int,
+    prior: VariancePrior | None,
+) -> RawRuns:
+    """Take contrasts to fresh seeds, as far as the planned looks ask for.
+
+    At every look those that are clear stop, so that later seeds go where they still decide.
+
+    Args:
+        screened: the cycle's screening runs, its confirmation seeds and looks.
+        promising: ids of the contrasts that make up the family.
+        run: contrasts and seeds → their runs.
+        alpha, mde, cycles, prior: as `analyse` will be told.
+
+    Raises:
+        InputError: as `analyse`.
+    """
+    seeds, raw = screened.confirm_seeds, screened
+    confirmed: dict[str, ContrastRuns] = {}
+    still_open = list(promising)
+    for count in screened.looks or (len(seeds),):
+        if not still_open:
+            break
+        confirmed |= {runs.contrast.id: runs for runs in run(still_open, seeds[:count])}
+        raw = raw.model_copy(update={"runs": (*screened.runs, *confirmed.values())})
+        if count < len(seeds):
+            found = analyse(raw, alpha=alpha, mde=mde, cycles=cycles, prior=prior)
+            still_open = [
+                result.contrast.id
+                for result in found.results
+                if result.phase == "confirm" and result.verdict == "inconclusive"
+            ]
+    return raw
 
 
 def combine(cycles: Sequence[AblationResults]) -> AblationResults:

@@ -6,10 +6,11 @@ import math
 
 import numpy as np
 
-from scripts.causal.campaign.full_scale import TRACK
 from scripts.causal.campaign.schema import VariancePrior
 from scripts.causal.leaderboard.schema import Leaderboard
 from scripts.causal.stats.moderated import Prior, fit_prior
+
+TRACK = "track_10min_16mb"
 
 
 def published_spread(leaderboard: Leaderboard) -> tuple[Prior, int] | None:
