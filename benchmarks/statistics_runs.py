@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from engine_overhead import cut
 from numpy.typing import NDArray
 
+from benchmarks.engine_overhead import cut
 from interventions.catalog import Intervention, load_catalog
 from scripts.causal.campaign.contrast import build_contrast
 from scripts.causal.campaign.executor import InProcessExecutor
@@ -40,7 +40,6 @@ CHOSEN = (
 )
 NO_OPS = (30.01, 30.02, 29.99, 29.98, 30.03)
 """Of the softcap, 30 in the control: what chaos alone makes of a change that changes nothing."""
-REPEATED_SEED = 901
 
 
 @dataclass(frozen=True)
@@ -116,3 +115,27 @@ def scores(runs: Sequence[ContrastRuns]) -> NDArray[np.float64]:
     control = [pair.control.metrics["val_bpb"] for pair in runs[0].pairs]
     treated = [[pair.treatment.metrics["val_bpb"] for pair in each.pairs] for each in runs]
     return np.array([control, *treated]).T
+
+
+def twice(bench: Bench, blocks: int, scratch: Path) -> list[ContrastRuns]:
+    """Every treatment of the catalog's against itself computed anew, `blocks` times two seeds.
+
+    The kept run is the control, the new one, in a ledger of its own, the treatment.
+    """
+    other = replace(bench, ledger=scratch / "ledger.sqlite")
+    found = []
+    for block in range(blocks):
+        seeds = (1 + 2 * block, 2 + 2 * block)
+        contrasts = [
+            each.model_copy(update={"id": f"{each.id} {seeds}", "control": each.treatment})
+            for each in catalog_contrasts()
+        ]
+        for kept, anew in zip(
+            bench.run(contrasts, seeds), other.run(contrasts, seeds), strict=True
+        ):
+            pairs = [
+                ours.model_copy(update={"treatment": theirs.treatment})
+                for ours, theirs in zip(kept.pairs, anew.pairs, strict=True)
+            ]
+            found.append(kept.model_copy(update={"pairs": tuple(pairs)}))
+    return found

@@ -34,8 +34,7 @@ from scripts.causal.files import InputError
 from scripts.causal.forms import parse_file, write_file
 from scripts.causal.graph.schema import CausalDag, Identifiability, IdentifiabilityReport
 from scripts.causal.stats.looks import level_at, planned_looks
-from scripts.causal.stats.moderated import Prior
-from scripts.causal.stats.power import predicted_detectable_effect, predicted_power
+from scripts.causal.stats.power import minimum_detectable_effect, power
 from trainers.api import Trainer, load_trainer
 
 PAIRED_NOISE = 0.001
@@ -174,18 +173,14 @@ def foresee(setting: Setting, decided: Sequence[AblationResults] = ()) -> Precis
     )
     counts = planned_looks(setting.confirm, setting.looks)
     alpha = level_at(setting.alpha, counts, len(counts) - 1)
-    known = Prior(noise**2, borrowed)
+    df, pairs = own + borrowed, setting.confirm
     return Precision(
         sd=noise,
-        df=own + borrowed,
-        pairs=setting.confirm,
+        df=df,
+        pairs=pairs,
         alpha=alpha,
-        power=predicted_power(
-            setting.mde, prior=known, own_df=own, pairs=setting.confirm, alpha=alpha
-        ),
-        detectable=predicted_detectable_effect(
-            prior=known, own_df=own, pairs=setting.confirm, alpha=alpha
-        ),
+        power=power(setting.mde, sd=noise, pairs=pairs, df=df, alpha=alpha),
+        detectable=minimum_detectable_effect(sd=noise, pairs=pairs, df=df, alpha=alpha),
         origin=origin,
     )
 
@@ -198,7 +193,7 @@ def paired_noise(decided: Sequence[AblationResults]) -> float:
     """
     for file in reversed(decided):
         if file.prior is not None and file.prior.scale > 0:
-            return file.prior.scale
+            return file.prior.pooled or file.prior.scale
     shown = [
         (item.df, item.sd**2)
         for file in decided

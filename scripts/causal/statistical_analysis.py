@@ -278,6 +278,9 @@ def fit_prior(screen_runs: Sequence[ContrastRuns]) -> VariancePrior | None:
         scale=math.sqrt(prior.variance),
         df=prior.df,
         origin=f"screening pairs of {len(lenders)} contrasts that differ in training",
+        pooled=math.sqrt(
+            sum(one.df * one.sd**2 for one in estimates) / sum(one.df for one in estimates)
+        ),
     )
 
 

@@ -16,7 +16,7 @@ from scripts.causal.stats import paired
 from scripts.causal.stats.family import holm
 from scripts.causal.stats.moderated import Prior, moderate
 from scripts.causal.stats.paired import Estimate
-from scripts.causal.stats.power import minimum_detectable_effect, predicted_detectable_effect
+from scripts.causal.stats.power import minimum_detectable_effect
 from scripts.causal.stats.record import ALPHA
 
 
@@ -60,9 +60,6 @@ def _effect(estimate: Estimate, p: float, p_adjusted: float, family: int) -> Pai
 
 def detectable_effect(contrasts: int, seeds: int, prior: VariancePrior) -> float:
     """The true effect in bpb that will be confirmed with a chance of 80 %, before any run."""
-    return predicted_detectable_effect(
-        prior=Prior(prior.scale**2, prior.df),
-        own_df=seeds - 1,
-        pairs=seeds,
-        alpha=ALPHA / contrasts,
+    return minimum_detectable_effect(
+        sd=prior.scale, pairs=seeds, df=prior.df + seeds - 1, alpha=ALPHA / contrasts
     )

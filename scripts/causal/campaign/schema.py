@@ -222,11 +222,18 @@ class ContrastResult(Record):
 
 
 class VariancePrior(Record):
-    """What the moderated t borrows: variance `scale`² with `df` degrees of freedom."""
+    """What the moderated t borrows: variance `scale`² with `df` degrees of freedom.
+
+    Attributes:
+        pooled: root of the lenders' mean variance, what a difference is expected to scatter by.
+            With few `df`, `scale` lies well below it: that is how the inverse chi-square, which
+            allows for some far noisier contrasts, is scaled.
+    """
 
     scale: float
     df: float
     origin: str
+    pooled: float | None = None
 
 
 class AblationResults(Record):

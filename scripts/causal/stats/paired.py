@@ -1,4 +1,8 @@
-"""Paired differences: what they say without borrowing anything from other contrasts."""
+"""Paired differences: what they say without borrowing anything from other contrasts.
+
+Probabilities are those of ``scipy.special``, at a hundredth of the time of ``scipy.stats``: a
+campaign asks for a few, its simulation for millions.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
+from scipy.special import stdtr, stdtrit
 
 ENUMERATED_PAIRS = 14
 """Up to here all 2ⁿ sign patterns are enumerated (16,384); above, 99,999 are drawn."""
@@ -74,14 +79,14 @@ def p_value(estimate: Estimate) -> float | None:
     if not estimate.testable:
         return None
     t = estimate.mean / estimate.standard_error
-    return float(2 * stats.t.sf(abs(t), estimate.df))
+    return float(2 * stdtr(estimate.df, -abs(t)))
 
 
 def interval(estimate: Estimate, level: float) -> tuple[float, float] | None:
     """Two-sided t interval of the mean at `level`; None where there is no t statistic."""
     if not estimate.testable:
         return None
-    half = float(stats.t.isf((1 - level) / 2, estimate.df)) * estimate.standard_error
+    half = -float(stdtrit(estimate.df, (1 - level) / 2)) * estimate.standard_error
     return estimate.mean - half, estimate.mean + half
 
 

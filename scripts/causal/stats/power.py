@@ -6,12 +6,10 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-from scipy import optimize, stats
-
-from scripts.causal.stats.moderated import Prior
+from scipy import optimize
+from scipy.special import nctdtr, ndtr, stdtrit
 
 POWER_WANTED = 0.8
-QUANTILES = 200
 
 
 def power(effect: float, *, sd: float, pairs: int, df: float, alpha: float) -> float:
@@ -34,13 +32,12 @@ def power(effect: float, *, sd: float, pairs: int, df: float, alpha: float) -> f
     if not (sd > 0 and pairs > 0 and df > 0 and 0 < alpha < 1):
         raise ValueError(f"sd, pairs, df > 0 and 0 < alpha < 1, got {sd}, {pairs}, {df}, {alpha}")
     shift = abs(effect) * math.sqrt(pairs) / sd
-    critical = float(stats.t.isf(alpha / 2, df))
+    critical = -float(stdtrit(df, alpha / 2))
     if math.isinf(df):
-        return float(stats.norm.sf(critical - shift) + stats.norm.cdf(-critical - shift))
-    upper = stats.nct.sf(critical, df, shift)
-    # The wrong-signed tail: SciPy returns NaN for it where it is too small for a double.
-    lower = np.nan_to_num(stats.nct.cdf(-critical, df, shift), nan=0.0)
-    return float(min(upper + lower, 1.0))
+        return float(ndtr(shift - critical) + ndtr(-critical - shift))
+    # SciPy returns NaN for probabilities that are next to nothing.
+    missed, lower = np.nan_to_num(nctdtr(df, shift, [critical, -critical]), nan=0.0)
+    return float(min(1 - missed + lower, 1.0))
 
 
 def minimum_detectable_effect(
@@ -57,7 +54,7 @@ def minimum_detectable_effect(
         lambda effect: power(effect, sd=sd, pairs=pairs, df=df, alpha=alpha),
         power_wanted,
         unit=sd / math.sqrt(pairs),
-        critical=float(stats.t.isf(alpha / 2, df)),
+        critical=-float(stdtrit(df, alpha / 2)),
     )
 
 
@@ -87,54 +84,3 @@ def pairs_needed(
         if power(effect, sd=sd, pairs=pairs, df=prior_df + pairs - 1, alpha=alpha) >= power_wanted:
             return pairs
     return None
-
-
-def predicted_power(
-    effect: float, *, prior: Prior, own_df: float, pairs: int, alpha: float
-) -> float:
-    """Probability that the moderated t rejects 0, before any of the contrast's runs is seen.
-
-    The contrast's own variance is unknown: it is as the prior has it, scaled inverse chi-square.
-    Its sample variance is then s₀² times F(d, d₀), and given that the moderated t is a central t
-    with d₀ + d degrees of freedom about the effect (Smyth 2004, section 4), which leaves one
-    integral.
-
-    Args:
-        effect: true mean difference, bpb.
-        prior: as the test will use it; with infinite df the variance is known.
-        own_df: degrees of freedom of the contrast's own spread, above 0.
-        pairs: number of seeds.
-        alpha: two-sided level.
-
-    Raises:
-        ValueError: as `power`.
-    """
-    sd, df = math.sqrt(prior.variance), prior.df + own_df
-    if math.isinf(prior.df) or not (sd > 0 and prior.df > 0 and own_df > 0):
-        return power(effect, sd=sd, pairs=pairs, df=df, alpha=alpha)
-    middle = (np.arange(QUANTILES) + 0.5) / QUANTILES
-    own = prior.variance * stats.f.ppf(middle, own_df, prior.df)
-    errors = np.sqrt((prior.df * prior.variance + own_df * own) / df / pairs)
-    critical = float(stats.t.isf(alpha / 2, df))
-    shift = effect / errors
-    return float(np.mean(stats.t.sf(critical - shift, df) + stats.t.cdf(-critical - shift, df)))
-
-
-def predicted_detectable_effect(
-    *, prior: Prior, own_df: float, pairs: int, alpha: float, power_wanted: float = POWER_WANTED
-) -> float:
-    """The smallest true effect with this `predicted_power`.
-
-    Raises:
-        ValueError: as `minimum_detectable_effect`.
-    """
-    if not alpha < power_wanted < 1:
-        raise ValueError(f"power must lie between alpha and 1, got {power_wanted}")
-    return _smallest(
-        lambda effect: predicted_power(
-            effect, prior=prior, own_df=own_df, pairs=pairs, alpha=alpha
-        ),
-        power_wanted,
-        unit=math.sqrt(prior.variance / pairs),
-        critical=float(stats.t.isf(alpha / 2, prior.df + own_df)),
-    )
