@@ -387,6 +387,7 @@ class Batches:
         rank: int = 0,
         world_size: int = 1,
         easy_first: int = 0,
+        difficulty: NDArray[np.floating] | None = None,
     ):
         """Lay out the windows.
 
@@ -400,6 +401,7 @@ class Batches:
             world_size: number of processes.
             easy_first: so many windows from the start of each epoch's order (all of them, where
                 there are fewer) are visited from easy to hard, by tenths; 0 for as they come.
+            difficulty: of every window, (windows,); left out, `window_difficulty`'s.
 
         Raises:
             InputError: batch_tokens does not divide, or the tokens fill no window.
@@ -429,9 +431,9 @@ class Batches:
         self._rows = np.arange(rank * share, (rank + 1) * share, dtype=np.int64)
         self._orders: dict[int, NDArray[np.int64]] = {}
         self._easy_first = min(easy_first, self.windows)
-        self._difficulty = (
-            window_difficulty(self._shards, seq_len, vocab_size) if easy_first else None
-        )
+        self._difficulty = difficulty if easy_first else None
+        if easy_first and difficulty is None:
+            self._difficulty = window_difficulty(self._shards, seq_len, vocab_size)
 
     def batch(self, step: int) -> NDArray[np.int64]:
         """Tokens of this process at a step, shape (sequences, seq_len + 1).
@@ -489,7 +491,7 @@ def window_difficulty(
 
 
 def _by_tenths(
-    order: NDArray[np.int64], count: int, difficulty: NDArray[np.float64]
+    order: NDArray[np.int64], count: int, difficulty: NDArray[np.floating]
 ) -> NDArray[np.int64]:
     """The first `count` windows of the order, its easiest tenth first; within one as they came."""
     head = order[:count]

@@ -42,8 +42,8 @@ from scripts.causal.campaign.schema import (
     Value,
 )
 from scripts.causal.campaign.wall_time import match_by_wall_time
-from scripts.causal.cli import progress_bar, run_command
-from scripts.causal.files import InputError, atomic_path
+from scripts.causal.cli import progress_bar, require_writable, run_command
+from scripts.causal.files import InputError
 from scripts.causal.forms import write_file
 from trainers.api import RunSpec, StageKind, Trainer, load_trainer
 
@@ -219,13 +219,6 @@ def _fields_of(
     return parse_fields(text, baseline)
 
 
-def _require_writable(output: Path) -> None:
-    """Say so before hours of runs when their results could not be written."""
-    with atomic_path(output.with_name(f"{output.name}.probe")) as probe:
-        probe.touch()
-    output.with_name(f"{output.name}.probe").unlink()
-
-
 def _show(runs: ContrastRuns) -> None:
     table = Table(title=f"{runs.contrast.label}: validation bpb", title_justify="left")
     for name in ("seed", "control", "treatment", "difference"):
@@ -276,7 +269,7 @@ def main(
     chosen = parse_seeds(seeds, "--seeds")
     matching = _one_of("--matched-by", matched_by, get_args(MatchedBy))
     stage = _one_of("--phase", phase, get_args(Phase))
-    _require_writable(output)
+    require_writable(output)
     family = load_trainer(trainer)
     with progress_bar("data", quiet=quiet) as show:
         where = choose_platform(

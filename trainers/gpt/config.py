@@ -6,6 +6,7 @@ The defaults are the upstream naive baseline: 9 layers of 512 channels, 17,059,9
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -66,6 +67,8 @@ class GPTConfig:
         embedding_mask: embeddings become zero at the places of the batch at which the model was
             sure at the last step, by a margin above `embedding_mask_margin`.
         curriculum: each epoch goes from easy text to hard.
+        curriculum_scores: name of the windows' difficulty scores that lie beside the shards
+            (`trainers.difficulty`); empty for the rarity of their tokens.
         token_dropout: share of the places removed from each training sequence, the same ones
             throughout a batch; graduated, it falls from there to 0 in a line.
         corrupted_context: share of the input tokens replaced by the model's own predictions;
@@ -149,6 +152,7 @@ class GPTConfig:
     qat: bool = _field(False, SCHEDULE)
     qat_below: float = _field(0.15, SCHEDULE)
     curriculum: bool = _field(False, SCHEDULE)
+    curriculum_scores: str = _field("", SCHEDULE)
     token_dropout: float = _field(0.0, SCHEDULE)
     token_dropout_graduated: bool = _field(False, SCHEDULE)
     corrupted_context: float = _field(0.0, SCHEDULE)
@@ -394,6 +398,16 @@ def _check_rules(config: GPTConfig) -> None:
             "val_points <= iterations",
             config.val_points <= config.iterations,
             ("val_points", "iterations"),
+        ),
+        (
+            "curriculum_scores is 32 hex digits or empty",  # it becomes a file's name
+            re.fullmatch(r"([0-9a-f]{32})?", config.curriculum_scores) is not None,
+            ("curriculum_scores",),
+        ),
+        (
+            "curriculum or not curriculum_scores",
+            config.curriculum or not config.curriculum_scores,
+            ("curriculum", "curriculum_scores"),
         ),
         ("ema == 0 or not swa", config.ema == 0 or not config.swa, ("ema", "swa")),
         (

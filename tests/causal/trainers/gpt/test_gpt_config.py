@@ -57,6 +57,7 @@ def test_fields_outside_the_vocabulary_are_the_known_ones():
         "embed_init_std",
         "val_tokens",
         "val_points",
+        "curriculum_scores",
         "selective_margin",
         "mtp_margin",
         "embedding_mask_margin",
