@@ -40,13 +40,12 @@ from trainers.engine import Engine, StepSettings, Tokens, Weights
 from trainers.evaluation import evaluate
 from trainers.gpt.config import GPTConfig, config_values, gpt_config
 from trainers.gpt.init import initial_weights, parameter_count
-from trainers.gpt.quantizing import quantized_artifact
+from trainers.gpt.quantizing import artifact_name, quantized_artifact
 from trainers.gpt.run import batches_of, final_score, schedule_of, validation_of
 from trainers.loop import Diverged, Schedule, TrainingCurve, at_rest, train, warm_up
 from trainers.quantize.artifact import read_artifact
 from trainers.quantize.int8 import ArtifactError
 
-ARTIFACT_NAME = "model.int8.zlib"
 DEFAULT_DATA = "data/datasets/fineweb10B_sp{vocab_size}"  # the competition's layout
 MAX_ARTIFACT_BYTES = 64 * 1024 * 1024
 _ENGINES = {"torch": "TorchEngine", "mlx": "MlxEngine"}
@@ -78,7 +77,7 @@ def main(argv: Sequence[str] | None = None, *, run: Mapping[str, Any] | None = N
     try:
         job = _job(options, run if run is not None else read_json(options.config))
         if options.eval:
-            beside = Path(__file__).with_name(ARTIFACT_NAME)
+            beside = Path(__file__).with_name(artifact_name(job.config))
             _evaluate_artifact(job, options.artifact or beside, counts_code=run is not None)
         else:
             _train_and_evaluate(job, options.output)
@@ -102,7 +101,7 @@ def _options(argv: Sequence[str] | None, *, embedded: bool) -> argparse.Namespac
         "--output", type=Path, default=Path("run"), help="folder for log and model"
     )
     parser.add_argument("--eval", action="store_true", help="evaluate the artifact, train nothing")
-    parser.add_argument("--artifact", type=Path, help=f"with --eval; else {ARTIFACT_NAME} here")
+    parser.add_argument("--artifact", type=Path, help="with --eval; else model.* here")
     return parser.parse_args(argv)
 
 
@@ -174,7 +173,7 @@ def _train_and_evaluate(job: Job, output: Path) -> None:
         artifact = quantized_artifact(config, engine.weights(), job.data, seed=job.seed)
         log(f"artifact_bytes:{len(artifact)}")
         if _is_first_process():
-            with atomic_path(output / ARTIFACT_NAME) as temporary:
+            with atomic_path(output / artifact_name(config)) as temporary:
                 temporary.write_bytes(artifact)
         engine.load(read_artifact(artifact))
         final = final_score(engine, config, job.data)

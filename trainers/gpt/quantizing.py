@@ -26,6 +26,11 @@ from trainers.quantize.statistics import Inputs
 USUAL_CLIP, USUAL_STEP = 12.85, 0.003
 
 
+def artifact_name(config: GPTConfig) -> str:
+    """Name of the artifact's file, which says how the weights are stored: model.int8.zlib."""
+    return f"model.{config.quant_bits}.{config.compressor}"
+
+
 def quantized_artifact(
     config: GPTConfig, weights: Mapping[str, NDArray[np.float32]], data: DataSet, *, seed: int
 ) -> bytes:
