@@ -80,7 +80,7 @@ def subject(output: Path, *, backend: str, val_tokens: int, quick: bool) -> Subj
         trainer.execute(trainer.stages(spec)[0], None, folder)
     weights, config = load_file(folder / WEIGHTS_FILE), gpt_config(values)
     engine = TorchEngine(config, "torch-cpu-float32")
-    validation = validation_of(config, opened, 2048 if quick else val_tokens)
+    validation = validation_of(config, opened, 2048 if quick else val_tokens or None)
     engine.load(weights)
     described = {
         "key": key,
@@ -89,7 +89,7 @@ def subject(output: Path, *, backend: str, val_tokens: int, quick: bool) -> Subj
         "parameters": sum(value.size for value in weights.values()),
         "steps": config.iterations,
         "tokens": config.iterations * config.train_batch_tokens,
-        "val_tokens": val_tokens,
+        "val_tokens": val_tokens or len(opened.val_tokens()),
         "pre_quant_bpb": evaluate(engine, validation).bpb,
     }
     inputs = calibration_of(config, weights, opened, seed=SEED)

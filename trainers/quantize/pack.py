@@ -7,7 +7,7 @@ import json
 import lzma
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -52,8 +52,6 @@ def pack(arrays: Sequence[Stored], coder: str = BEST) -> bytes:
     Raises:
         ArtifactError: a number that its kind cannot hold, or a coder that is not installed.
     """
-    if coder == "ans":  # lanes cost bytes, so all codes share them
-        arrays = [replace(a, stream="code") if _is_coded(a) else a for a in arrays]
     names = list(dict.fromkeys(array.stream for array in arrays))
     ordered = sorted(arrays, key=lambda array: names.index(array.stream))
     described = [

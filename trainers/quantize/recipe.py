@@ -68,7 +68,7 @@ class Recipe:
 
     @property
     def needs_calibration(self) -> bool:
-        """Whether the statistics of `trainers.quantize.calibration` are used."""
+        """Whether the statistics of `trainers.gpt.calibration` are used."""
         return self.compensated or self.activation_aware or self.clip == "curvature"
 
     def bits_of(self, name: str) -> str:
