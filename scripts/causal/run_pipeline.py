@@ -81,6 +81,9 @@ RESULTS = Path("results/causal")
 SCREEN_SEEDS = "1,2"
 CONFIRM_SEEDS = "42,1337,2024,7"
 LOOKS = 2
+"""Chosen in 120 simulated campaigns of mixed effects with the noise of published runs: of 8 seeds
+two looks spare 11 % and no power (0.859), of 4 they spare 1 % for 0.7 points; three spare 8 % of 4
+seeds for 2.8 points."""
 SUBMISSION_MODULES = (
     "scripts.causal.submission_assembly",
     "scripts.causal.submission.bundle",
