@@ -210,9 +210,11 @@ def _is_bpb(title: str, cells: list[str]) -> bool:
     found = sum(bool(_STARTS.match(text)) for text in cells)
     if not found:
         return False
+    if "±" in title or "/" in title or "(" in title:
+        title = _AMOUNT.sub("", _SPREAD_TOO.sub("", title))
     if _BPB_WORD.search(title):
-        return not _spread(title)
-    if _NOT_BPB.search(_AMOUNT.sub("", _SPREAD_TOO.sub("", title))) or _spread(title):
+        return not SPREAD.search(title)
+    if _NOT_BPB.search(title) or SPREAD.search(title):
         return False
     if not any(_EXACT.match(text) for text in cells):
         return False
@@ -221,11 +223,6 @@ def _is_bpb(title: str, cells: list[str]) -> bool:
         for text in cells
         if text
     )
-
-
-def _spread(title: str) -> bool:
-    """Whether a column is of spreads; "Mean ± std" is of means."""
-    return SPREAD.search(_SPREAD_TOO.sub("", title)) is not None
 
 
 def mean_row(table: Table) -> int | None:
