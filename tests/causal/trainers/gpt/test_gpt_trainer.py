@@ -81,6 +81,8 @@ def test_a_run_end_to_end(gpt, data, tmp_path):
     assert curves["val_step"] == [5, 10, 15, 20]
     assert curves["val_tokens"] == [5 * 512, 10 * 512, 15 * 512, 20 * 512]
     assert curves["val_bpb"][-1] < curves["val_bpb"][0]
+    assert len(curves["val_bpb_int8"]) == 4
+    assert 0 < abs(curves["val_bpb_int8"][-1] - curves["val_bpb"][-1]) < 0.05
     assert fractions[-1] == 1.0
     assert fractions == sorted(fractions)
 
