@@ -16,9 +16,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from scripts.causal.campaign.courses import courses
+from scripts.causal.campaign.ladder import carry_over, ladder_transfers
 from scripts.causal.campaign.measured import Measured, measure, shared_noise
 from scripts.causal.campaign.schema import (
     AblationResults,
+    CarryOver,
     Contrast,
     ContrastResult,
     ContrastRuns,
@@ -65,6 +68,7 @@ def analyse(
     cycles: int = 1,
     prior: VariancePrior | None = None,
     screen_threshold: float = screening.THRESHOLD,
+    ladder: Sequence[RawRuns] = (),
 ) -> AblationResults:
     """The verdict on every contrast of one cycle.
 
@@ -76,6 +80,8 @@ def analyse(
         prior: what the moderated t borrows; by default fitted from the cycle's screening runs.
             It must not come from the confirmation seeds.
         screen_threshold: see `scripts.causal.stats.screening`.
+        ladder: runs of the same contrasts at other scales; they decide on nothing but what is
+            claimed of full scale.
 
     Raises:
         InputError: alpha, mde, cycles or threshold out of range; a confirmation seed that took
@@ -93,6 +99,7 @@ def analyse(
     promising = _worth_confirming(screens, prior, mde, screen_threshold)
     pending = set() if raw.confirm_seeds else set(promising)
 
+    carried = carry_over((raw, *ladder))
     results = []
     for name in dict.fromkeys(runs.contrast.id for runs in raw.runs):
         measured = confirms[name] if name in confirms else screens[name]
@@ -108,6 +115,8 @@ def analyse(
                 terms,
                 cycle=raw.cycle,
                 platform=raw.platform,
+                carried=carried.get(name),
+                on_ladder=bool(ladder),
             )
         )
     spent = share if confirms else 0.0
@@ -119,6 +128,7 @@ def analyse(
         platform=raw.platform,
         prior=prior,
         results=tuple(results),
+        transfers=ladder_transfers((raw, *ladder)),
     )
 
 
@@ -333,6 +343,8 @@ def _result(
     *,
     cycle: int,
     platform: Platform,
+    carried: CarryOver | None,
+    on_ladder: bool,
 ) -> ContrastResult:
     tested = measured.phase == "confirm"
     plain = measured.estimate
@@ -381,7 +393,10 @@ def _result(
             backend=platform.backend,
             size=size,
             trend=heading,
+            carried=carried.words if carried is not None and on_ladder else None,
         ),
+        courses=courses(measured),
+        carry=carried,
         words=sentences.finding(
             sentences.Finding(
                 label=measured.contrast.label,
@@ -444,6 +459,10 @@ def main(
         list[Path] | None,
         typer.Option(help="raw_runs.json of other cycles whose screening variances are pooled in"),
     ] = None,
+    ladder: Annotated[
+        list[Path] | None,
+        typer.Option(help="raw_runs.json of the same contrasts at other scales"),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="print nothing")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print the results as JSON")] = False,
 ) -> None:
@@ -458,6 +477,7 @@ def main(
             cycles=cycles,
             prior=pooled_prior(raw, others),
             screen_threshold=screen_threshold,
+            ladder=[parse_file(RawRuns, path) for path in ladder or []],
         )
     except InputError as error:
         raise InputError(error.what, where=error.where or input, mend=error.mend) from error
