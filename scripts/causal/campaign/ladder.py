@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 
 import numpy as np
 
@@ -141,6 +142,7 @@ def carry_over(
                 stages={stage: each[name] for stage, each in parts.items() if name in each},
                 trend=measured.trend.answer,
                 floor=_floor(contrasts),
+                penalty=_penalty(measured),
             )
             seen.setdefault(name, []).append(rung)
     decided = {}
@@ -156,6 +158,13 @@ def carry_over(
 def _floor(contrasts: Mapping[str, Measured]) -> Estimate | None:
     null = contrasts.get(NO_OP.id)
     return None if null is None else null.estimate
+
+
+def _penalty(measured: Measured) -> float | None:
+    arms = [pair.control.metrics for pair in measured.pairs]
+    if any("pre_quant_bpb" not in arm or "post_quant_bpb" not in arm for arm in arms):
+        return None
+    return fmean(arm["post_quant_bpb"] - arm["pre_quant_bpb"] for arm in arms)
 
 
 def _by_size(rungs: Sequence[RawRuns]) -> list[tuple[str, dict[str, Measured]]]:
