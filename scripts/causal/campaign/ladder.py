@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from statistics import fmean
 
 import numpy as np
 
 from interventions.catalog import Intervention
 from scripts.causal.campaign.measured import Measured, measure, shared_noise
-from scripts.causal.campaign.schema import CarryOver, CarryRule, RawRuns, ScaleTransfer
+from scripts.causal.campaign.schema import (
+    CarryOver,
+    CarryRule,
+    ContrastRuns,
+    RawRuns,
+    ScaleTransfer,
+)
+from scripts.causal.campaign.validation import Validation
 from scripts.causal.stats import carry, moderated, paired
 from scripts.causal.stats.paired import Estimate
 from scripts.causal.stats.transfer import Effects, Transfer, effects, predict, transfer
@@ -25,18 +33,40 @@ NO_OP = Intervention(
 )
 
 
-def deciding(raw: RawRuns) -> dict[str, Measured]:
+def deciding(*files: RawRuns) -> dict[str, Measured]:
     """Each contrast with a complete pair, by id: on its fresh seeds, else on those of screening.
+
+    Args:
+        files: of one scale, one per cycle.
 
     Raises:
         InputError: malformed runs.
     """
     found: dict[str, Measured] = {}
     for phase in ("screen", "confirm"):
-        for runs in raw.runs:
+        for runs in (each for raw in files for each in raw.runs):
             if runs.phase == phase and (measured := measure(runs)).pairs:
                 found[runs.contrast.id] = measured
     return found
+
+
+def platform_transfer(cycles: Sequence[RawRuns], validation: Validation) -> ScaleTransfer | None:
+    """From a campaign to the runs that validated it; None below three contrasts at both.
+
+    Raises:
+        InputError: malformed runs.
+    """
+    here = deciding(*cycles)
+    there = {}
+    for one in validation.results:
+        if one.id in here:
+            again = ContrastRuns(contrast=here[one.id].contrast, phase="confirm", pairs=one.pairs)
+            if (measured := measure(again)).pairs:
+                there[one.id] = measured
+    found = measured_transfer({name: here[name] for name in there}, there)
+    if found is None:
+        return None
+    return transfer_record(found, cycles[0].platform.scale, validation.platform.machine)
 
 
 def estimates(contrasts: Mapping[str, Measured], part: str | None = None) -> dict[str, Estimate]:
@@ -109,7 +139,7 @@ def ladder_transfers(rungs: Sequence[RawRuns]) -> tuple[ScaleTransfer, ...]:
     """From each rung to the next larger, where enough contrasts were measured at both."""
     ordered = _by_size(rungs)
     found = []
-    for (here, smaller), (there, larger) in zip(ordered, ordered[1:], strict=False):
+    for (here, smaller), (there, larger) in pairwise(ordered):
         known = measured_transfer(smaller, larger)
         if known is not None:
             found.append(transfer_record(known, here, there))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from scripts.causal.campaign.schema import Pair, Platform
+from scripts.causal.campaign.schema import Pair, Platform, ScaleTransfer
 from scripts.causal.forms import Record
 
 
@@ -68,6 +68,7 @@ class Validation(Record):
         margin_nats, alpha: of the competition's rule.
         departures: how the runs' conditions differ from the competition's.
         passed_over: confirmed contrasts that this script cannot be told → why.
+        transfer: effect here per unit of effect in the campaign; None below three contrasts.
     """
 
     schema_version: Literal[1] = 1
@@ -82,3 +83,4 @@ class Validation(Record):
     departures: tuple[str, ...]
     results: tuple[ValidatedContrast, ...]
     passed_over: dict[str, str] = {}
+    transfer: ScaleTransfer | None = None

@@ -87,9 +87,7 @@ class Decision:
         return tuple(rule.words for rule in self.rules if not rule.holds)
 
 
-def decide(
-    rungs: Sequence[Rung], predicted: tuple[float, float, float] | None = None
-) -> Decision:
+def decide(rungs: Sequence[Rung], predicted: tuple[float, float, float] | None = None) -> Decision:
     """Apply the rules of the module's table.
 
     Args:
@@ -236,5 +234,7 @@ def _predicted(predicted: tuple[float, float, float], sign: float) -> Rule:
     centre, low, high = predicted
     holds = min(sign * low, sign * high) > 0
     return Rule(
-        "transfer", holds, f"the measured transfer predicts {centre:+.4f} ({low:+.4f} to {high:+.4f})"
+        "transfer",
+        holds,
+        f"the measured transfer predicts {centre:+.4f} ({low:+.4f} to {high:+.4f})",
     )

@@ -37,7 +37,7 @@ _TINY = 1e-18  # bpb²: bit-identical arms have no error, and a matrix of zeros 
 
 @dataclass(frozen=True)
 class Effects:
-    """Effects of k contrasts in bpb at one scale: `mean` (k,), `covariance` (k, k) of the means."""
+    """Effects of k contrasts at one scale, bpb: `mean` (k,), `covariance` of the means (k, k)."""
 
     mean: NDArray[np.float64]
     covariance: NDArray[np.float64]
@@ -151,9 +151,7 @@ def predict(
     return centre, centre - math.hypot(down, own), centre + math.hypot(up, own)
 
 
-def _departure(
-    misfit: Callable[[float], float], df: int, there: NDArray[np.float64]
-) -> float:
+def _departure(misfit: Callable[[float], float], df: int, there: NDArray[np.float64]) -> float:
     """Variance that brings the misfit down to its degrees of freedom; 0 where it is below."""
     if misfit(0.0) <= df:
         return 0.0
