@@ -10,7 +10,8 @@ verdict at the largest scale, and whether the tool claims its sign of 8×H100 (r
 `scripts.causal.stats.carry`), which it decides before the reference is opened.
 
 Then the reference, `fidelity_h100.toml`: agreement of the ranking of the eight (Kendall's tau) and
-of the seven signs, for the largest scale, each rung, and along the run; claims that were wrong;
+of the seven signs, for each rung, seed by seed and along the run, and with the part of rounding
+grown in proportion to what int8 costs the control at full scale; claims that were wrong;
 the transfer to 8×H100, which holds for changes of this kind only. Cost is CPU time of the training
 runs, since wall time on a shared machine tells of the others; wall time is that of this call, and
 `fresh` says whether it computed every run itself.
@@ -38,6 +39,7 @@ from scripts.causal.campaign.contrast import both, build_contrast
 from scripts.causal.campaign.executor import open_executor
 from scripts.causal.campaign.ladder import (
     NO_OP,
+    control_penalty,
     deciding,
     effects_of,
     transfer_record,
@@ -51,6 +53,7 @@ from scripts.causal.cli import progress_bar, run_command
 from scripts.causal.experiment_runner import run_contrasts
 from scripts.causal.forms import write_file
 from scripts.causal.statistical_analysis import analyse
+from scripts.causal.stats.carry import FULL_SCALE_PENALTY
 from scripts.causal.stats.transfer import effects, transfer
 from trainers.api import load_trainer
 
@@ -111,22 +114,33 @@ def run_ladder(
             )
             write_file(folder / f"raw_runs_{scale}.json", rungs[-1])
         wall = time.monotonic() - started
-        own = {
-            pair_arm.key: pair_arm.metrics["cpu_seconds"]
-            for raw in rungs
-            for runs in raw.runs
-            for pair in runs.pairs
-            for pair_arm in (pair.control, pair.treatment)
-            if "cpu_seconds" in pair_arm.metrics
-        }
+        spent = {raw.platform.scale: _cpu_seconds(raw) for raw in rungs}
     finally:
         store.close()
+    own = {key for each in spent.values() for key in each}
     return rungs, {
         "runs": len(own),
-        "cpu_minutes": sum(own.values()) / 60,
+        "cpu_minutes": {scale: sum(each.values()) / 60 for scale, each in spent.items()},
         "wall_minutes": wall / 60,
-        "fresh": not before & set(own),
+        "fresh": not before & own,
     }
+
+
+def _cpu_seconds(raw: RawRuns) -> dict[str, float]:
+    """CPU time of the training of each distinct run, by its key."""
+    arms = (
+        arm for runs in raw.runs for pair in runs.pairs for arm in (pair.control, pair.treatment)
+    )
+    return {arm.key: arm.metrics.get("cpu_seconds", 0.0) for arm in arms}
+
+
+def grown(one: Measured) -> float | None:
+    """The effect with what rounding adds in proportion to the control's penalty at full scale."""
+    parts, penalty = one.stage_differences, control_penalty(one)
+    if not parts or penalty is None or penalty <= 0:
+        return None
+    growth = FULL_SCALE_PENALTY / penalty
+    return float(np.mean(parts["training"]) + growth * np.mean(parts["quantization"]))
 
 
 def described(result: ContrastResult) -> dict[str, Any]:
@@ -205,6 +219,10 @@ def against_reference(
                 agreement({name: one.differences[i] for name, one in found.items()}, after)
                 for i in range(len(raw.confirm_seeds))
             ],
+            "rounding_grown": agreement(
+                {name: value for name, one in found.items() if (value := grown(one)) is not None},
+                after,
+            ),
             "before_int8": agreement(
                 {
                     name: float(np.mean(one.stage_differences["training"]))
@@ -246,7 +264,7 @@ def show(report: Mapping[str, Any]) -> None:
     """Print the figures for people."""
     cost, beside = report["cost"], report["beside_8xh100"]
     print(
-        f"{cost['runs']} runs, {cost['cpu_minutes']:.1f} CPU minutes, "
+        f"{cost['runs']} runs, {sum(cost['cpu_minutes'].values()):.1f} CPU minutes, "
         f"{cost['wall_minutes']:.1f} minutes of wall time here"
         f"{'' if cost['fresh'] else ' (not all of them computed by this call)'}"
     )
@@ -260,7 +278,11 @@ def show(report: Mapping[str, Any]) -> None:
         )
     for scale, rung in beside["rungs"].items():
         found = rung["all_seeds"]
-        print(f"{scale}: tau {found['tau']:.2f}, signs {found['signs_right']} of {found['of']}")
+        print(
+            f"{scale}: tau {found['tau']:.2f}, signs {found['signs_right']} of {found['of']}; "
+            f"with rounding as dear as there {rung['rounding_grown']['tau']:.2f}, "
+            f"{rung['rounding_grown']['signs_right']}"
+        )
     print(f"claims {len(beside['claims'])}, wrong {beside['claims_wrong']}")
     for carried in (*report["transfers"], beside["transfer"]):
         if carried is not None:

@@ -172,7 +172,7 @@ def carry_over(
                 stages={stage: each[name] for stage, each in parts.items() if name in each},
                 trend=measured.trend.answer,
                 floor=_floor(contrasts),
-                penalty=_penalty(measured),
+                penalty=control_penalty(measured),
             )
             seen.setdefault(name, []).append(rung)
     decided = {}
@@ -190,7 +190,8 @@ def _floor(contrasts: Mapping[str, Measured]) -> Estimate | None:
     return None if null is None else null.estimate
 
 
-def _penalty(measured: Measured) -> float | None:
+def control_penalty(measured: Measured) -> float | None:
+    """What int8 costs the control, mean over seeds, bpb; None where it was not measured."""
     arms = [pair.control.metrics for pair in measured.pairs]
     if any("pre_quant_bpb" not in arm or "post_quant_bpb" not in arm for arm in arms):
         return None
