@@ -151,6 +151,8 @@ def carry_over(
 ) -> dict[str, CarryOver]:
     """The decision on every contrast of the ladder, by id (rules in `scripts.causal.stats.carry`).
 
+    Only fresh seeds count: what was seen while choosing is claimed of nothing.
+
     Args:
         rungs: one file per scale; contrasts of the same id are the same change.
         to_full_scale: from the largest rung, where it has been measured.
@@ -162,7 +164,7 @@ def carry_over(
         parts["evaluation"] = estimates(contrasts, "evaluation")
         for name, measured in contrasts.items():
             size = measured.control_size
-            if size is None or name == NO_OP.id:
+            if size is None or measured.phase != "confirm" or name == NO_OP.id:
                 continue
             rung = carry.Rung(
                 scale=scale,
@@ -181,7 +183,7 @@ def carry_over(
         predicted = None
         if to_full_scale is not None:
             predicted = predict(to_full_scale, top.mean, top.standard_error)
-        decided[name] = _record(carry.decide(ladder, predicted))
+        decided[name] = _record(carry.decide(ladder, predicted, family=len(seen)))
     return decided
 
 

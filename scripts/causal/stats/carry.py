@@ -7,7 +7,8 @@ the reason for silence. All estimates are differences in bpb, treatment minus co
 |---------|------------------------------------------------------------------------------------|
 | horizon | every rung saw at least `ENOUGH_TOKENS_PER_PARAMETER` tokens per parameter         |
 | ladder  | there are at least two sizes, and the effect has one sign on all of them           |
-| noise   | the rungs' weighted mean is clear of zero (`LEVEL`), with the spread between rungs |
+| noise   | the rungs' weighted mean is clear of zero, with the spread between rungs: at       |
+|         | `LEVEL` for all contrasts of the ladder together (Bonferroni)                      |
 | floor   | the largest rung's effect is beyond what a change of no consequence moves there    |
 | stages  | no stage clearly (`LEVEL`) pulls the other way, and what rounding adds would not   |
 |         | turn the sign if it grew as the control's own penalty does up to full scale        |
@@ -87,12 +88,18 @@ class Decision:
         return tuple(rule.words for rule in self.rules if not rule.holds)
 
 
-def decide(rungs: Sequence[Rung], predicted: tuple[float, float, float] | None = None) -> Decision:
+def decide(
+    rungs: Sequence[Rung],
+    predicted: tuple[float, float, float] | None = None,
+    *,
+    family: int = 1,
+) -> Decision:
     """Apply the rules of the module's table.
 
     Args:
         rungs: the contrast at each scale, in any order.
         predicted: effect at full scale by a measured transfer with its interval, if there is one.
+        family: contrasts that are decided on together; the rule on noise shares its error.
 
     Raises:
         ValueError: no rung.
@@ -105,7 +112,7 @@ def decide(rungs: Sequence[Rung], predicted: tuple[float, float, float] | None =
     rules = [
         _horizon(ladder),
         _signs(ladder, sign),
-        _noise(ladder, sign),
+        _noise(ladder, sign, 1 - (1 - LEVEL) / family),
         _floor(top),
         _stages(ladder, sign),
         _trend(top),
@@ -118,8 +125,8 @@ def decide(rungs: Sequence[Rung], predicted: tuple[float, float, float] | None =
     return Decision("worse" if sign > 0 else "better", tuple(rules))
 
 
-def combined(ladder: Sequence[Rung]) -> tuple[float, float]:
-    """Mean of the rungs' effects weighted by precision, and half of its interval at `LEVEL`.
+def combined(ladder: Sequence[Rung], level: float = LEVEL) -> tuple[float, float]:
+    """Mean of the rungs' effects weighted by precision, and half of its interval at `level`.
 
     Where the rungs scatter more than their errors say, the error grows by that (Birge's ratio).
     Infinite where a rung's effect has no known error.
@@ -135,7 +142,7 @@ def combined(ladder: Sequence[Rung]) -> tuple[float, float]:
     scatter = float((weights * (means - mean) ** 2).sum()) / max(1, len(ladder) - 1)
     error = math.sqrt(max(1.0, scatter) / weights.sum())
     df = min(rung.effect.df for rung in ladder)
-    return mean, float(stats.t.isf((1 - LEVEL) / 2, df)) * error
+    return mean, float(stats.t.isf((1 - level) / 2, df)) * error
 
 
 def _horizon(ladder: Sequence[Rung]) -> Rule:
@@ -153,8 +160,8 @@ def _signs(ladder: Sequence[Rung], sign: float) -> Rule:
     return Rule("ladder", False, f"the sign is not the same at every size ({shown})")
 
 
-def _noise(ladder: Sequence[Rung], sign: float) -> Rule:
-    mean, half = combined(ladder)
+def _noise(ladder: Sequence[Rung], sign: float, level: float) -> Rule:
+    mean, half = combined(ladder, level)
     holds = sign != 0 and sign * mean > half
     what = "clear of zero" if holds else "not clear of zero"
     return Rule("noise", holds, f"{mean:+.4f} ± {half:.4f} over the sizes is {what}")

@@ -184,3 +184,17 @@ def test_a_validation_gives_the_coefficient_to_its_platform():
     assert (found.here, found.there) == ("small", "8 × H100")
     few = validation.model_copy(update={"results": validation.results[:2]})
     assert platform_transfer([SMALL], few) is None
+
+
+def test_screening_seeds_claim_nothing():
+    screened = [
+        raw.model_copy(
+            update={
+                "runs": tuple(r.model_copy(update={"phase": "screen"}) for r in raw.runs),
+                "screen_seeds": SEEDS,
+                "confirm_seeds": (),
+            }
+        )
+        for raw in (SMALL, MEDIUM)
+    ]
+    assert carry_over(screened) == {}

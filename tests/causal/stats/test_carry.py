@@ -91,3 +91,9 @@ def test_rungs_that_scatter_beyond_their_errors_widen_the_mean():
 def test_no_rung_is_refused():
     with pytest.raises(ValueError, match="at least one"):
         decide([])
+
+
+def test_many_contrasts_share_the_error():
+    faint = [rung("small", 5e4, -0.0012), rung("medium", 8e4, -0.0012)]
+    assert "noise" not in failing(*faint)
+    assert "noise" in failing(*faint, family=50)
