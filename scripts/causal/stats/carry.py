@@ -7,8 +7,8 @@ the reason for silence. All estimates are differences in bpb, treatment minus co
 |---------|------------------------------------------------------------------------------------|
 | horizon | every rung saw at least `ENOUGH_TOKENS_PER_PARAMETER` tokens per parameter         |
 | ladder  | there are at least two sizes, and the effect has one sign on all of them           |
-| noise   | the rungs' weighted mean is clear of zero, with the spread between rungs: at       |
-|         | `LEVEL` for all contrasts of the ladder together (Bonferroni)                      |
+| noise   | the rungs' weighted mean is clear of zero, at `LEVEL` for all contrasts of the     |
+|         | ladder together (Bonferroni)                                                       |
 | floor   | the largest rung's effect is beyond what a change of no consequence moves there    |
 | stages  | no stage clearly (`LEVEL`) pulls the other way, and what rounding adds would not   |
 |         | turn the sign if it grew as the control's own penalty does up to full scale        |
@@ -128,21 +128,18 @@ def decide(
 def combined(ladder: Sequence[Rung], level: float = LEVEL) -> tuple[float, float]:
     """Mean of the rungs' effects weighted by precision, and half of its interval at `level`.
 
-    Where the rungs scatter more than their errors say, the error grows by that (Birge's ratio).
-    Infinite where a rung's effect has no known error.
+    What is asked is whether there is an effect on the rungs at all: how it differs between them
+    is for the rules on signs and size. Infinite where a rung's effect has no known error.
     """
     means = np.array([rung.effect.mean for rung in ladder])
-    errors = np.array([rung.effect.standard_error for rung in ladder])
     if not means.any():
         return 0.0, 0.0
     if not all(rung.effect.testable for rung in ladder):
         return float(means.mean()), math.inf
-    weights = errors**-2.0
-    mean = float((weights * means).sum() / weights.sum())
-    scatter = float((weights * (means - mean) ** 2).sum()) / max(1, len(ladder) - 1)
-    error = math.sqrt(max(1.0, scatter) / weights.sum())
+    weights = np.array([rung.effect.standard_error for rung in ladder]) ** -2.0
     df = min(rung.effect.df for rung in ladder)
-    return mean, float(stats.t.isf((1 - level) / 2, df)) * error
+    half = float(stats.t.isf((1 - level) / 2, df)) / math.sqrt(weights.sum())
+    return float((weights * means).sum() / weights.sum()), half
 
 
 def _horizon(ladder: Sequence[Rung]) -> Rule:

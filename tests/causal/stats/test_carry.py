@@ -82,10 +82,11 @@ def test_bit_identical_arms_claim_nothing():
     assert decide([replace(SMALL, effect=nothing, stages={}), same]).direction is None
 
 
-def test_rungs_that_scatter_beyond_their_errors_widen_the_mean():
-    close, apart = combined([SMALL, TOP]), combined([rung("small", 5e4, -0.020), TOP])
-    assert close[0] == pytest.approx(-0.0105)
-    assert apart[1] > 3 * close[1]
+def test_the_rungs_count_by_their_precision():
+    vague = replace(SMALL, effect=estimate(0.02, sd=0.01))
+    mean, half = combined([vague, TOP])
+    assert mean == pytest.approx((0.02 - 0.011 * 100) / 101)
+    assert half < combined([TOP])[1]
 
 
 def test_no_rung_is_refused():
