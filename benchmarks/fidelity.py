@@ -35,7 +35,7 @@ from scipy.stats import kendalltau
 
 from interventions.catalog import Intervention, load_catalog
 from scripts.causal.campaign.budget import Budget, OutOfTime
-from scripts.causal.campaign.contrast import both, build_contrast
+from scripts.causal.campaign.contrast import build_contrast, together
 from scripts.causal.campaign.executor import open_executor
 from scripts.causal.campaign.ladder import (
     NO_OP,
@@ -74,7 +74,7 @@ SEED_SD = 0.00072
 def changes() -> list[Intervention]:
     """The seven changes."""
     known = load_catalog()
-    pairs = [both(known["softcap_20"], known[name]) for name in WITH_SOFTCAP]
+    pairs = [together(known["softcap_20"], known[name]) for name in WITH_SOFTCAP]
     return [*(known[name] for name in SINGLE), *pairs]
 
 
