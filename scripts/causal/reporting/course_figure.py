@@ -40,5 +40,7 @@ def course_figure(courses: EffectCourses) -> Figure | None:
         shown = [*outcome.effect[late:], *courses.training.effect[late:], 0.0]
         margin = 0.5 * (max(shown) - min(shown)) or 0.001
         axes.set_ylim(min(shown) - margin, max(shown) + margin)
-        axes.legend(frameon=False, loc="best", handlelength=2.2, borderaxespad=0.2)
+        axes.legend(
+            frameon=False, loc="lower center", ncols=3, columnspacing=0.9, handlelength=1.6
+        )
     return drawing
