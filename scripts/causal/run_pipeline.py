@@ -42,6 +42,7 @@ from scripts.causal.campaign.schema import (
     Platform,
     RawRuns,
     Selection,
+    VariancePrior,
 )
 from scripts.causal.cli import progress_bar, run_command
 from scripts.causal.experiment_runner import run_contrasts, run_pairs, timed_contrasts
@@ -64,8 +65,10 @@ from scripts.causal.statistical_analysis import (
     analyse,
     choose_for_confirmation,
     combine,
+    confirm,
     fit_prior,
 )
+from scripts.causal.stats.looks import planned_looks
 from scripts.causal.submission.referee import RefereeError
 from scripts.causal.submission_assembly import assemble, confirmed_effects
 from scripts.causal.validate_at_scale import SEEDS as VALIDATION_SEEDS
@@ -77,6 +80,10 @@ from trainers.keys import code_version
 RESULTS = Path("results/causal")
 SCREEN_SEEDS = "1,2"
 CONFIRM_SEEDS = "42,1337,2024,7"
+LOOKS = 2
+"""Chosen in 120 simulated campaigns of mixed effects with the noise of published runs: of 8 seeds
+two looks spare 11 % and no power (0.859), of 4 they spare 1 % for 0.7 points; three spare 8 % of 4
+seeds for 2.8 points."""
 SUBMISSION_MODULES = (
     "scripts.causal.submission_assembly",
     "scripts.causal.submission.bundle",
@@ -135,8 +142,7 @@ def run_campaign(
     known = study(leaderboard, graph)
     view = adjust(known, [])
     platform = prepare(campaign)
-    screens: list[ContrastRuns] = []
-    factorials: list[FactorialRuns] = []
+    raws: list[RawRuns] = []
     decided: list[AblationResults] = []
     for cycle in range(1, plan.max_cycles + 1):
         selection = choose(campaign.trainer, plan, campaign.catalog, view, decided, cycle)
@@ -146,16 +152,14 @@ def run_campaign(
         write_file(folder / "selection.json", selection)
         if not selection.contrasts:
             break
-        raw = experiment(campaign, executor, selection, platform, cycle, budget)
-        write_file(folder / "raw_runs.json", raw)
-        screens += [runs for runs in raw.runs if runs.phase == "screen"]
-        factorials += [raw.factorial] if raw.factorial else []
+        raws.append(experiment(campaign, executor, selection, platform, cycle, budget, raws))
+        write_file(folder / "raw_runs.json", raws[-1])
         results = analyse(
-            raw,
+            raws[-1],
             alpha=plan.alpha,
             mde=plan.mde,
             cycles=plan.max_cycles,
-            prior=fit_prior(screens, factorials),
+            prior=screened_prior(raws),
         )
         write_file(folder / "ablation_results.json", results)
         decided.append(results)
@@ -251,6 +255,7 @@ def choose(
             confirm=len(plan.confirm_seeds),
             alpha=plan.alpha / plan.max_cycles / plan.max_confirm,  # Holm's first step
             mde=plan.mde,
+            looks=plan.looks,
         ),
         limit=plan.max_per_cycle,
         decided=decided,
@@ -284,8 +289,14 @@ def experiment(
     platform: Platform,
     cycle: int,
     budget: Budget | None = None,
+    earlier: Sequence[RawRuns] = (),
 ) -> RawRuns:
     """Screen every chosen contrast, then take the promising ones to fresh seeds.
+
+    At every planned look those that are clear stop; the seeds after it go to the others.
+
+    Args:
+        earlier: the runs of the cycles before.
 
     Raises:
         OutOfTime: the budget is spent before every run is done.
@@ -309,19 +320,45 @@ def experiment(
     )
     if not screened and not names:  # a submission is made of some run: the control's
         screened = run([control_itself(campaign)], plan.screen_seeds, "screen")
-    promising = [contrast for contrast in selection.contrasts if contrast.id in names]
-    pairs = [contrast for contrast in promising if contrast.parts]
-    singles = [contrast for contrast in promising if not contrast.parts]
-    confirmed = run(singles, plan.confirm_seeds, "confirm")
-    seeds = pair_seeds(plan, cycle)
-    return RawRuns(
+    own_seeds = pair_seeds(plan, cycle)
+
+    def run_fresh(names: Sequence[str], seeds: Sequence[int]) -> tuple[ContrastRuns, ...]:
+        chosen = [contrast for contrast in selection.contrasts if contrast.id in names]
+        singles = [contrast for contrast in chosen if not contrast.parts]
+        pairs = [contrast for contrast in chosen if contrast.parts]
+        own = own_seeds[: len(seeds)]
+        return (*run(singles, seeds, "confirm"), *run(pairs, own, "confirm"))
+
+    raw = RawRuns(
         cycle=cycle,
         platform=platform,
         screen_seeds=plan.screen_seeds,
         confirm_seeds=plan.confirm_seeds,
-        runs=(*screened, *confirmed, *run(pairs, seeds, "confirm")),
-        parts=run(alone(campaign, executor, pairs, platform, budget), seeds, "confirm"),
         factorial=together,
+        pair_seeds=own_seeds,
+        looks=planned_looks(len(plan.confirm_seeds), plan.looks),
+        runs=screened,
+    )
+    raw = confirm(
+        raw,
+        names,
+        run_fresh,
+        alpha=plan.alpha,
+        mde=plan.mde,
+        cycles=plan.max_cycles,
+        prior=screened_prior([*earlier, raw]),
+    )
+    pairs = [one for one in raw.runs if one.phase == "confirm" and one.contrast.parts]
+    seeds = own_seeds[: max((len(one.pairs) for one in pairs), default=0)]
+    asked = alone(campaign, executor, [one.contrast for one in pairs], platform, budget)
+    return raw.model_copy(update={"parts": run(asked, seeds, "confirm")})
+
+
+def screened_prior(raws: Sequence[RawRuns]) -> VariancePrior | None:
+    """Return what the moderated t borrows from all screening of these cycles."""
+    return fit_prior(
+        [runs for raw in raws for runs in raw.runs if runs.phase == "screen"],
+        [raw.factorial for raw in raws if raw.factorial],
     )
 
 
@@ -531,6 +568,15 @@ def describe(plan: CampaignPlan, selection: Selection) -> None:
         f"at most {plan.planned_runs} training runs, {plan.planned_flops / 1e12:.1f} TFLOP; "
         "nothing was trained"
     )
+    counts = planned_looks(len(plan.confirm_seeds), plan.looks)
+    if len(counts) > 1:
+        console.print(f"a contrast that is clear stops after {list(counts[:-1])} fresh seeds")
+    if (told := selection.precision) is not None:
+        console.print(
+            f"if a paired difference scatters by {told.sd:.2g} bpb ({told.origin}), a true effect "
+            f"of {plan.mde:g} bpb is confirmed with a chance of {told.power:.0%}, one of "
+            f"{told.detectable:.2g} bpb with 80 %"
+        )
     console.print("first cycle:")
     for contrast in selection.contrasts:
         console.print(f"- {contrast.label} ({contrast.id}): {contrast.reason}", markup=False)
@@ -565,6 +611,9 @@ def main(
         str, typer.Option(help="one-at-a-time, or factorial: a cycle's changes in one design")
     ] = "one-at-a-time",
     seeds: Annotated[str, typer.Option(help="fresh seeds that decide")] = CONFIRM_SEEDS,
+    looks: Annotated[
+        int, typer.Option(min=1, help="points of the fresh seeds at which what is clear may stop")
+    ] = LOOKS,
     screen_seeds: Annotated[str, typer.Option(help="seeds that screen")] = SCREEN_SEEDS,
     screen_iterations: Annotated[int | None, typer.Option(help="steps of a run")] = None,
     screen_batch: Annotated[int | None, typer.Option(help="tokens per step")] = None,
@@ -645,6 +694,7 @@ def main(
             screen_seeds=parse_seeds(screen_seeds, "--screen-seeds"),
             confirm_seeds=parse_seeds(seeds, "--seeds"),
             screen_design=screen_design,
+            looks=looks,
             name=name,
         )
         folder = output / plan.name

@@ -43,13 +43,17 @@ from scripts.causal.forms import parse_file, write_file
 from scripts.causal.stats import moderated, paired, screening, sentences, verdict
 from scripts.causal.stats.equivalence import tost_p
 from scripts.causal.stats.family import holm, spend
+from scripts.causal.stats.looks import level_at, sequential_p
 from scripts.causal.stats.paired import Estimate
-from scripts.causal.stats.power import power
+from scripts.causal.stats.power import minimum_detectable_effect, power
 
 
 @dataclass(frozen=True)
 class Tests:
-    """The p-values of one contrast in its family; None where undefined."""
+    """The p-values of one contrast in its family; None where undefined.
+
+    The adjusted ones rest on all looks taken, the others on the last.
+    """
 
     difference: float | None = None
     difference_adjusted: float | None = None
@@ -59,12 +63,28 @@ class Tests:
 
 @dataclass(frozen=True)
 class Terms:
-    """What every verdict of a cycle is judged by: its share of alpha, family size and MDE."""
+    """What every verdict of a cycle is judged by.
+
+    Attributes:
+        share: the cycle's part of alpha.
+        seeds: a contrast's fresh seeds in the order planned.
+        looks: how many of them each planned look has; the last one has all.
+    """
 
     share: float
     family_size: int
     mde: float
     prior: VariancePrior | None
+    seeds: Callable[[Contrast], tuple[int, ...]]
+    looks: tuple[int, ...]
+
+    def taken(self, measured: Measured) -> int:
+        """At how many of the looks a contrast has all its seeds; at least 1."""
+        return max(1, sum(count <= len(measured.seeds) for count in self.looks))
+
+    def level(self, measured: Measured) -> float:
+        """The level of the contrast's last test, were it alone in its family."""
+        return level_at(self.share, self.looks, self.taken(measured) - 1)
 
 
 def analyse(
@@ -101,7 +121,8 @@ def analyse(
     if prior is None:
         screened = [runs for runs in raw.runs if runs.phase == "screen"]
         prior = fit_prior(screened, [raw.factorial] if raw.factorial else [])
-    terms = Terms(share, len(confirms), mde, prior)
+    looks = raw.looks or (max(len(raw.confirm_seeds), 1),)
+    terms = Terms(share, len(confirms), mde, prior, raw.planned_seeds, looks)
     tests = _test_family(confirms, screens, terms)
     # Without a confirmation phase in the file, what is promising is not screened out yet.
     promising = _worth_confirming(screens, prior, mde, screen_threshold)
@@ -128,6 +149,7 @@ def analyse(
             )
         )
     spent = share if confirms else 0.0
+    together = _correlation([*screens.values(), *confirms.values()])
     return AblationResults(
         alpha=alpha,
         alpha_spent=spent,
@@ -139,7 +161,50 @@ def analyse(
             with_main_effects(results, raw, mde), raw, share=share, mde=mde, prior=prior
         ),
         transfers=ladder_transfers((raw, *ladder)),
+        correlation=None if together is None else together[0],
+        correlation_df=0 if together is None else together[1],
     )
+
+
+def confirm(
+    screened: RawRuns,
+    promising: Sequence[str],
+    run: Callable[[Sequence[str], Sequence[int]], Sequence[ContrastRuns]],
+    *,
+    alpha: float,
+    mde: float,
+    cycles: int,
+    prior: VariancePrior | None,
+) -> RawRuns:
+    """Take contrasts to fresh seeds, as far as the planned looks ask for.
+
+    At every look those that are clear stop, so that later seeds go where they still decide.
+
+    Args:
+        screened: the cycle's screening runs, its confirmation seeds and looks.
+        promising: ids of the contrasts that make up the family.
+        run: contrasts and seeds → their runs.
+        alpha, mde, cycles, prior: as `analyse` will be told.
+
+    Raises:
+        InputError: as `analyse`.
+    """
+    seeds, raw = screened.confirm_seeds, screened
+    confirmed: dict[str, ContrastRuns] = {}
+    still_open = list(promising)
+    for count in screened.looks or (len(seeds),):
+        if not still_open:
+            break
+        confirmed |= {runs.contrast.id: runs for runs in run(still_open, seeds[:count])}
+        raw = raw.model_copy(update={"runs": (*screened.runs, *confirmed.values())})
+        if count < len(seeds):
+            found = analyse(raw, alpha=alpha, mde=mde, cycles=cycles, prior=prior)
+            still_open = [
+                result.contrast.id
+                for result in found.results
+                if result.phase == "confirm" and result.verdict == "inconclusive"
+            ]
+    return raw
 
 
 def combine(cycles: Sequence[AblationResults]) -> AblationResults:
@@ -173,6 +238,8 @@ def combine(cycles: Sequence[AblationResults]) -> AblationResults:
         )
     merged = [result for results in cycles for result in results.results]
     priors = [results.prior for results in cycles if results.prior is not None]
+    told = [(one.correlation, one.correlation_df) for one in cycles if one.correlation is not None]
+    correlation_df = sum(df for _, df in told)
     return AblationResults(
         alpha=first.alpha,
         alpha_spent=spent,
@@ -181,6 +248,8 @@ def combine(cycles: Sequence[AblationResults]) -> AblationResults:
         platform=cycles[-1].platform,
         prior=priors[-1] if priors else None,
         results=tuple(sorted(merged, key=lambda result: result.cycle)),
+        correlation=sum(r * df for r, df in told) / correlation_df if told else None,
+        correlation_df=correlation_df,
     )
 
 
@@ -236,6 +305,9 @@ def fit_prior(
         scale=math.sqrt(prior.variance),
         df=prior.df,
         origin=f"screening pairs of {len(lenders)} contrasts that differ in training",
+        pooled=math.sqrt(
+            sum(one.df * one.sd**2 for one in estimates) / sum(one.df for one in estimates)
+        ),
     )
 
 
@@ -268,10 +340,38 @@ def _check(raw: RawRuns) -> None:
             f"seed {min(stale)} is both a screening and a confirmation seed",
             mend="confirm on seeds that took no part in the choice",
         )
+    _check_looks(raw)
     names = [(runs.contrast.id, runs.phase) for runs in raw.runs]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise InputError(f"contrast {twice[0]!r} is listed twice in phase {twice[1]!r}")
+
+
+def _check_looks(raw: RawRuns) -> None:
+    """Refuse looks that are no plan, and a contrast that stopped between them."""
+    looks, planned = raw.looks, len(raw.confirm_seeds)
+    if not looks:
+        return
+    if sorted(set(looks)) != list(looks) or looks[0] < 2 or looks[-1] != planned:
+        raise InputError(
+            f"looks must grow from 2 or more to the {planned} confirmation seeds, "
+            f"but got {list(looks)}"
+        )
+    for runs in raw.runs:
+        seeds = raw.planned_seeds(runs.contrast)
+        if runs.phase == "confirm" and {pair.seed for pair in runs.pairs} not in (
+            set(seeds[:count]) for count in looks
+        ):
+            raise InputError(
+                f"contrast {runs.contrast.id!r} was not run on the seeds of a planned look"
+            )
+
+
+def _correlation(measured: Sequence[Measured]) -> tuple[float, int] | None:
+    """Of the arms over seeds, where they differ in training: later stages share the training."""
+    return paired.pooled_correlation(
+        [one.arms for one in measured if _borrows(one.contrast) and not one.identical]
+    )
 
 
 def _borrows(contrast: Contrast) -> bool:
@@ -327,17 +427,37 @@ def _worth_confirming(
 def _test_family(
     confirms: Mapping[str, Measured], screens: Mapping[str, Measured], terms: Terms
 ) -> dict[str, Tests]:
-    estimates = [
-        _claim(measured, screens.get(name), terms.prior) for name, measured in confirms.items()
-    ]
+    by_look = [_claims(one, screens.get(name), terms) for name, one in confirms.items()]
 
-    def each(p_value: Callable[[Estimate], float | None]) -> list[float | None]:
-        return [None if estimate is None else p_value(estimate) for estimate in estimates]
+    def each(p_value: Callable[[Estimate], float | None]) -> list[list[float | None]]:
+        return [[None if one is None else p_value(one) for one in claims] for claims in by_look]
+
+    def adjusted(p_values: list[list[float | None]]) -> list[float | None]:
+        return holm([sequential_p(each, terms.looks) for each in p_values])
 
     difference = each(paired.p_value)
     equivalence = each(lambda estimate: tost_p(estimate, terms.mde))
-    columns = zip(difference, holm(difference), equivalence, holm(equivalence), strict=True)
+    columns = zip(
+        [p_values[-1] for p_values in difference],
+        adjusted(difference),
+        [p_values[-1] for p_values in equivalence],
+        adjusted(equivalence),
+        strict=True,
+    )
     return {name: Tests(*row) for name, row in zip(confirms, columns, strict=True)}
+
+
+def _claims(measured: Measured, screened: Measured | None, terms: Terms) -> list[Estimate | None]:
+    """`_claim` at each look taken; None at one whose sign the last does not bear out."""
+    last = _claim(measured, screened, terms.prior)
+    earlier = [
+        _claim(measured.among(terms.seeds(measured.contrast)[:count]), screened, terms.prior)
+        for count in terms.looks[: terms.taken(measured) - 1]
+    ]
+    return [
+        one if one is not None and last is not None and one.mean * last.mean > 0 else None
+        for one in earlier
+    ] + [last]
 
 
 def _decide(measured: Measured, tests: Tests, terms: Terms) -> verdict.Verdict:
@@ -373,15 +493,19 @@ def _result(
     heading = measured.trend.answer
     size = measured.control_size
 
-    band = None if claim is None else paired.interval(claim, 1 - terms.share)
+    level = terms.level(measured)
+    band = None if claim is None else paired.interval(claim, 1 - level)
     if tested and measured.identical:
         band = (0.0, 0.0)
     interval = None if band is None else Interval(level=1 - terms.share, low=band[0], high=band[1])
-    chance = None
+    chance = detectable = None
+    taken = terms.taken(measured) if tested else 1
     if claim is not None:
         # Holm's hardest step: what the contrast is sure to have, whatever the others do.
-        alpha = terms.share / terms.family_size
-        chance = power(terms.mde, sd=claim.sd, pairs=claim.pairs, df=claim.df, alpha=alpha)
+        alpha = level_at(terms.share / terms.family_size, terms.looks, taken - 1)
+        sd, pairs, df = claim.sd, claim.pairs, claim.df
+        chance = power(terms.mde, sd=sd, pairs=pairs, df=df, alpha=alpha)
+        detectable = minimum_detectable_effect(sd=sd, pairs=pairs, df=df, alpha=alpha)
 
     return ContrastResult(
         contrast=measured.contrast,
@@ -396,6 +520,9 @@ def _result(
         p_adjusted=tests.difference_adjusted,
         p_equivalence=tests.equivalence,
         p_equivalence_adjusted=tests.equivalence_adjusted,
+        detectable=detectable,
+        looks_taken=taken,
+        looks_planned=len(terms.looks),
         df=None if spread is None else spread.df,
         sd=None if spread is None else spread.sd,
         power=chance,
@@ -430,6 +557,7 @@ def _result(
                 identical=measured.identical,
                 discarded=measured.discarded,
                 trend=heading,
+                stopped=(taken, len(terms.looks)) if taken < len(terms.looks) else None,
             )
         ),
     )

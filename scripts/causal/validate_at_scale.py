@@ -17,6 +17,7 @@ from scripts.causal.campaign.executor import InProcessExecutor
 from scripts.causal.campaign.full_scale import SCALE, Scheme, commands, plan_validation
 from scripts.causal.campaign.ladder import platform_transfer
 from scripts.causal.campaign.ledger import Ledger, open_ledger
+from scripts.causal.campaign.paired_effect import detectable_effect, paired_effects
 from scripts.causal.campaign.planning import parse_seeds
 from scripts.causal.campaign.platform import choose_backend, describe_machine
 from scripts.causal.campaign.record_rule import RECORD_BACKEND, departures, judge
@@ -74,10 +75,13 @@ def validate(
         alpha=ALPHA,
         departures=departures(platform, scheme.contrasts[0].control.get(CAP)),
         results=tuple(
-            one.model_copy(update={"p_adjusted": p})
-            for one, p in zip(results, holm(against_record), strict=True)
+            one.model_copy(update={"p_adjusted": p, "paired": effect})
+            for one, p, effect in zip(
+                results, holm(against_record), paired_effects(runs, scheme.prior), strict=True
+            )
         ),
         passed_over=scheme.passed_over,
+        prior=scheme.prior,
     )
 
 
@@ -121,6 +125,12 @@ def describe(scheme: Scheme, lines: Sequence[tuple[str, str]], *, has_data: bool
     )
     scores = ", ".join(f"{value:.4f}" for value in scheme.record.bpb)
     say(f"to beat: {scheme.record.name} ({scores} bpb) by {MARGIN_NATS:g} nats at p < {ALPHA:g}")
+    if scheme.prior is not None:
+        least = detectable_effect(len(scheme.contrasts), len(scheme.seeds), scheme.prior)
+        say(
+            f"against the script's own control, {len(scheme.seeds)} seeds show a true effect of "
+            f"{least:.4f} bpb with a chance of 80 % at alpha {ALPHA:g} ({scheme.prior.origin})"
+        )
     for name, reason in scheme.passed_over.items():
         say(f"passed over: {name}: {reason}")
     if not has_data:
@@ -135,6 +145,12 @@ def show(validation: Validation) -> None:
     say = Console(highlight=False, soft_wrap=True, markup=False).print
     for one in validation.results:
         say(f"- {one.words}")
+        if (found := one.paired) is not None:
+            level, low, high = found.interval.level, found.interval.low, found.interval.high
+            say(
+                f"  against the control, seeds paired: {found.effect:+.5f} bpb ({100 * level:g} % "
+                f"interval {low:+.5f} to {high:+.5f}, adjusted p {found.p_adjusted:.2g})"
+            )
         for pair in one.pairs:
             scores = f"control {_score(pair.control)}, treatment {_score(pair.treatment)}"
             say(f"  seed {pair.seed}: {scores}")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 import numpy as np
@@ -44,6 +44,15 @@ class Measured:
     treatment_failures: int
 
     @property
+    def seeds(self) -> set[int]:
+        """Every seed that was run, complete or not."""
+        return {pair.seed for pair in self.pairs} | set(self.discarded)
+
+    def among(self, seeds: Collection[int]) -> Measured:
+        """What the pairs on these seeds alone show."""
+        return replace(self, pairs=tuple(pair for pair in self.pairs if pair.seed in seeds))
+
+    @property
     def differences(self) -> list[float]:
         """Treatment minus control in val_bpb, one per complete pair."""
         return [_difference(pair, "val_bpb") for pair in self.pairs]
@@ -59,14 +68,17 @@ class Measured:
         return paired.plain_estimate(self.differences) if self.pairs else None
 
     @property
-    def correlation(self) -> float | None:
-        """Correlation of the arms over seeds; None below 3 pairs."""
-        if not self.pairs:
-            return None
-        return paired.correlation(
+    def arms(self) -> tuple[list[float], list[float]]:
+        """val_bpb of the control and of the treatment, one per complete pair."""
+        return (
             [pair.control.metrics["val_bpb"] for pair in self.pairs],
             [pair.treatment.metrics["val_bpb"] for pair in self.pairs],
         )
+
+    @property
+    def correlation(self) -> float | None:
+        """Correlation of the arms over seeds; None below 3 pairs."""
+        return paired.correlation(*self.arms) if self.pairs else None
 
     @property
     def stage_effects(self) -> StageEffects | None:

@@ -95,6 +95,7 @@ def make_plan(
     screen_seeds: tuple[int, ...],
     confirm_seeds: tuple[int, ...],
     screen_design: str = "one-at-a-time",
+    looks: int = 1,
     name: str | None = None,
 ) -> CampaignPlan:
     """Return the plan of a campaign; without a name it gets one from what it depends on.
@@ -135,6 +136,7 @@ def make_plan(
         "screen_seeds": screen_seeds,
         "confirm_seeds": confirm_seeds,
         "screen_design": screen_design,
+        "looks": looks,
         "planned_runs": runs,
         "planned_flops": runs * run_flops(trainer, trainer.resolve(scale, overrides)),
         "created": datetime.now(UTC).date(),

@@ -55,6 +55,28 @@ class Contrast(Record):
     parts: tuple[str, ...] = ()
 
 
+class Precision(Record):
+    """What a cycle's confirmation can show, told before any of its runs.
+
+    Attributes:
+        sd, df: expected standard deviation in bpb of one paired difference, and the degrees of
+            freedom that the test will have.
+        pairs: fresh seeds of a contrast that is not decided earlier.
+        alpha: two-sided level of Holm's hardest step, at the last look.
+        power: chance of confirming a true effect of the campaign's MDE.
+        detectable: true effect in bpb that is confirmed with a chance of 80 %.
+        origin: where `sd` comes from.
+    """
+
+    sd: float
+    df: float
+    pairs: int
+    alpha: float
+    power: float
+    detectable: float
+    origin: str
+
+
 class Selection(Record):
     """``selection.json``: the contrasts of a cycle in the order of their worth."""
 
@@ -62,6 +84,7 @@ class Selection(Record):
     cycle: int
     contrasts: tuple[Contrast, ...]
     passed_over: dict[str, str] = {}
+    precision: Precision | None = None
 
 
 class Platform(Record):
@@ -139,6 +162,9 @@ class RawRuns(Record):
         parts: runs of single changes on the seeds of a pair, for what the two do to each other;
             not contrasts of the cycle.
         factorial: the screen of several changes at once, where there was one.
+        pair_seeds: fresh seeds of contrasts that have parts; empty where all share one set.
+        looks: how many of its fresh seeds a contrast has at each planned look, the last one all;
+            empty for a single look at the end. One that was clear at a look has no later seeds.
     """
 
     schema_version: Literal[1] = 1
@@ -149,6 +175,12 @@ class RawRuns(Record):
     runs: tuple[ContrastRuns, ...]
     parts: tuple[ContrastRuns, ...] = ()
     factorial: FactorialRuns | None = None
+    pair_seeds: tuple[int, ...] = ()
+    looks: tuple[int, ...] = ()
+
+    def planned_seeds(self, contrast: Contrast) -> tuple[int, ...]:
+        """The fresh seeds of a contrast, in the order planned."""
+        return self.pair_seeds if contrast.parts and self.pair_seeds else self.confirm_seeds
 
 
 class Interval(Record):
@@ -302,13 +334,18 @@ class ContrastResult(Record):
     Attributes:
         effect: mean paired difference in val_bpb on the seeds of `phase`, treatment minus
             control; None when no pair is complete.
-        interval: of the moderated paired t at the family's confidence.
+        interval: of the moderated paired t at the family's confidence; where looks are planned,
+            at the level of the last one taken (a repeated interval, which covers at the stated
+            confidence whatever made the contrast stop).
         p_moderated, p_plain, p_sign_flip: two-sided raw p-values; None where undefined.
-        p_adjusted: Holm-adjusted p_moderated within the cycle's confirmatory family.
+        p_adjusted: Holm-adjusted within the cycle's confirmatory family: p_moderated, or with
+            several looks the sequential p-value that they give together.
         p_equivalence: TOST p-value against ±mde.
         p_equivalence_adjusted: Holm-adjusted p_equivalence, the one a verdict rests on.
         df, sd: degrees of freedom and standard deviation of the moderated test.
         power: probability of confirming a true effect of size mde at this many seeds.
+        detectable: true effect in bpb that these seeds confirm with a chance of 80 %.
+        looks_taken, looks_planned: how many of the planned looks decided it.
         seeds_used, seeds_discarded: seeds of `phase`; discarded ones with the reason.
         screen_effect: mean paired difference on the screening seeds.
         correlation: measured correlation of the arms over seeds; None below 3 pairs.
@@ -349,18 +386,33 @@ class ContrastResult(Record):
     carry: CarryOver | None = None
     interaction: InteractionResult | None = None
     main_effect: MainEffect | None = None
+    detectable: float | None = None
+    looks_taken: int = 1
+    looks_planned: int = 1
 
 
 class VariancePrior(Record):
-    """What the moderated t borrows: variance `scale`² with `df` degrees of freedom."""
+    """What the moderated t borrows: variance `scale`² with `df` degrees of freedom.
+
+    Attributes:
+        pooled: root of the lenders' mean variance, what a difference is expected to scatter by.
+            With few `df`, `scale` lies well below it: that is how the inverse chi-square, which
+            allows for some far noisier contrasts, is scaled.
+    """
 
     scale: float
     df: float
     origin: str
+    pooled: float | None = None
 
 
 class AblationResults(Record):
-    """``ablation_results.json``: verdicts of one cycle or of a whole campaign."""
+    """``ablation_results.json``: verdicts of one cycle or of a whole campaign.
+
+    Attributes:
+        correlation: of the arms over seeds, pooled over the contrasts that differ in training;
+            `correlation_df` degrees of freedom. Pairing spares this share of the variance.
+    """
 
     schema_version: Literal[1] = 1
     alpha: float
@@ -371,3 +423,5 @@ class AblationResults(Record):
     prior: VariancePrior | None
     results: tuple[ContrastResult, ...]
     transfers: tuple[ScaleTransfer, ...] = ()
+    correlation: float | None = None
+    correlation_df: int = 0

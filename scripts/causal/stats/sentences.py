@@ -30,6 +30,7 @@ class Finding:
         identical: every difference is exactly 0.
         discarded: seeds of the deciding phase without a complete pair, with the reason.
         trend: whether the effect may change sign with longer training.
+        stopped: the look that decided, of how many planned; None where it was the last.
     """
 
     label: str
@@ -44,6 +45,7 @@ class Finding:
     identical: bool
     discarded: Mapping[int, str]
     trend: Answer
+    stopped: tuple[int, int] | None = None
 
 
 def finding(found: Finding) -> str:
@@ -61,8 +63,12 @@ def finding(found: Finding) -> str:
         level, low, high = found.interval
         band = f"{100 * level:.4g} % interval {low:+.5f} to {high:+.5f}"
     p = "" if found.p_adjusted is None else f"; adjusted p {found.p_adjusted:.2g}"
+    stopped = ""
+    if found.stopped is not None and found.verdict != "inconclusive":
+        look, planned = found.stopped
+        stopped = f"; clear at look {look} of {planned}, which if anything overstates it"
     return (
-        f"{found.label}: validation bpb {found.effect:+.5f} ({band}; {seeds}{p}{lost}), "
+        f"{found.label}: validation bpb {found.effect:+.5f} ({band}; {seeds}{p}{lost}{stopped}), "
         f"{_conclusion(found)}."
     )
 
