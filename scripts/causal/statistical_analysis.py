@@ -16,15 +16,18 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from scripts.causal.campaign.courses import courses
 from scripts.causal.campaign.factorial_screen import (
     screen_effects,
     screen_prior,
     with_main_effects,
 )
 from scripts.causal.campaign.interactions import with_interactions
+from scripts.causal.campaign.ladder import carry_over, ladder_transfers
 from scripts.causal.campaign.measured import Measured, measure, shared_noise
 from scripts.causal.campaign.schema import (
     AblationResults,
+    CarryOver,
     Contrast,
     ContrastResult,
     ContrastRuns,
@@ -92,6 +95,7 @@ def analyse(
     cycles: int = 1,
     prior: VariancePrior | None = None,
     screen_threshold: float = screening.THRESHOLD,
+    ladder: Sequence[RawRuns] = (),
 ) -> AblationResults:
     """The verdict on every contrast of one cycle.
 
@@ -103,6 +107,8 @@ def analyse(
         prior: what the moderated t borrows; by default fitted from the cycle's screening runs.
             It must not come from the confirmation seeds.
         screen_threshold: see `scripts.causal.stats.screening`.
+        ladder: runs of the same contrasts at other scales; they decide on nothing but what is
+            claimed of full scale.
 
     Raises:
         InputError: alpha, mde, cycles or threshold out of range; a confirmation seed that took
@@ -122,6 +128,7 @@ def analyse(
     promising = _worth_confirming(screens, prior, mde, screen_threshold)
     pending = set() if raw.confirm_seeds else set(promising)
 
+    carried = carry_over((raw, *ladder))
     results = []
     for name in dict.fromkeys(runs.contrast.id for runs in raw.runs):
         measured = confirms[name] if name in confirms else screens[name]
@@ -137,6 +144,8 @@ def analyse(
                 terms,
                 cycle=raw.cycle,
                 platform=raw.platform,
+                carried=carried.get(name),
+                on_ladder=bool(ladder),
             )
         )
     spent = share if confirms else 0.0
@@ -151,6 +160,7 @@ def analyse(
         results=with_interactions(
             with_main_effects(results, raw, mde), raw, share=share, mde=mde, prior=prior
         ),
+        transfers=ladder_transfers((raw, *ladder)),
         correlation=None if together is None else together[0],
         correlation_df=0 if together is None else together[1],
     )
@@ -472,6 +482,8 @@ def _result(
     *,
     cycle: int,
     platform: Platform,
+    carried: CarryOver | None,
+    on_ladder: bool,
 ) -> ContrastResult:
     tested = measured.phase == "confirm"
     plain = measured.estimate
@@ -527,7 +539,10 @@ def _result(
             backend=platform.backend,
             size=size,
             trend=heading,
+            carried=carried.words if carried is not None and on_ladder else None,
         ),
+        courses=courses(measured),
+        carry=carried,
         words=sentences.finding(
             sentences.Finding(
                 label=measured.contrast.label,
@@ -591,6 +606,10 @@ def main(
         list[Path] | None,
         typer.Option(help="raw_runs.json of other cycles whose screening variances are pooled in"),
     ] = None,
+    ladder: Annotated[
+        list[Path] | None,
+        typer.Option(help="raw_runs.json of the same contrasts at other scales"),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="print nothing")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print the results as JSON")] = False,
 ) -> None:
@@ -605,6 +624,7 @@ def main(
             cycles=cycles,
             prior=pooled_prior(raw, others),
             screen_threshold=screen_threshold,
+            ladder=[parse_file(RawRuns, path) for path in ladder or []],
         )
     except InputError as error:
         raise InputError(error.what, where=error.where or input, mend=error.mend) from error

@@ -25,6 +25,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -311,6 +312,10 @@ class LoggedEngine:
     def losses(self, tokens: Tokens) -> NDArray[np.float32]:
         """As the engine's own."""
         return self._engine.losses(tokens)
+
+    def on_grid(self) -> AbstractContextManager[None]:
+        """As the engine's own."""
+        return self._engine.on_grid()
 
     def weights(self) -> Weights:
         """As the engine's own."""

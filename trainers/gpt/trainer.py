@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
+import time
 from collections.abc import Mapping
 from functools import cache
 from importlib.util import find_spec
@@ -236,6 +237,7 @@ class GptTrainer:
         return (*_engine_modules(backend), *_QUANTIZE_MODULES, "trainers.gpt.main")
 
     def _train(self, spec: RunSpec, output: Path, progress: Progress | None) -> StageResult:
+        cpu_started = time.process_time()
         config, data = gpt_config(spec.config), _dataset(spec.data)
         weights = initial_weights(config, seed=spec.seed)
         batches = batches_of(config, data, spec.seed)
@@ -250,6 +252,7 @@ class GptTrainer:
             validation_of(config, data, config.val_tokens),
             progress,
             TRACKED,  # all of them, whatever the run asks for: they lie in a stage of their own
+            int8_looks=True,  # an effect is followed along the run stage by stage
         )
         pre_quant_bpb = evaluate(engine, validation_of(config, data)).bpb
         with atomic_path(output / WEIGHTS_FILE) as temporary:
@@ -264,6 +267,7 @@ class GptTrainer:
                 "tokens": float(steps * batch),
                 "flops": steps * training_flops_per_step(config),
                 "seconds": curve.seconds,
+                "cpu_seconds": time.process_time() - cpu_started,  # of the whole stage
             },
             curves={
                 "step": [float(step + 1) for step in range(steps)],
@@ -271,6 +275,7 @@ class GptTrainer:
                 "val_step": [float(step) for step in curve.val_step],
                 "val_tokens": [float(step * batch) for step in curve.val_step],
                 "val_bpb": curve.val_bpb,
+                "val_bpb_int8": curve.val_bpb_int8,
             },
         )
 

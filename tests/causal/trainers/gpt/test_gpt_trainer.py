@@ -83,6 +83,8 @@ def test_a_run_end_to_end(gpt, data, tmp_path):
     assert curves["val_step"] == [5, 10, 15, 20]
     assert curves["val_tokens"] == [5 * 512, 10 * 512, 15 * 512, 20 * 512]
     assert curves["val_bpb"][-1] < curves["val_bpb"][0]
+    assert len(curves["val_bpb_int8"]) == 4
+    assert 0 < abs(curves["val_bpb_int8"][-1] - curves["val_bpb"][-1]) < 0.05
     assert fractions[-1] == 1.0
     assert fractions == sorted(fractions)
 
@@ -102,7 +104,7 @@ def test_the_same_run_again_is_the_same_to_the_bit(gpt, data, tmp_path):
     for name, trainer in (("3", gpt), ("4", GptTrainer())):
         again = run(trainer, spec, tmp_path / name)
         for kind, result in first.items():
-            drop = {"seconds"}
+            drop = {"seconds", "cpu_seconds"}
             assert {k: v for k, v in result.metrics.items() if k not in drop} == {
                 k: v for k, v in again[kind].metrics.items() if k not in drop
             }
