@@ -135,6 +135,10 @@ class Trainer(Protocol):
         """Number of trained parameters of a configuration."""
         ...
 
+    def artifact_file(self, config: Config) -> str:
+        """Name of the file that the quantize stage leaves and that a submission ships."""
+        ...
+
     def source_modules(self, backend: str) -> tuple[str, ...]:
         """Names of the modules that train and evaluate on a backend, dependencies first.
 

@@ -238,6 +238,10 @@ class ScriptTrainer:
         """0: not known before the script says it (metric ``parameters``)."""
         return 0
 
+    def artifact_file(self, config: Config) -> str:
+        """None: a script packs its model itself, under a name of its own."""
+        return ""
+
     def source_modules(self, backend: str) -> tuple[str, ...]:
         """None of this project's: the script is complete in itself."""
         return ()

@@ -47,6 +47,7 @@ from scripts.causal.graph.render import render
 from scripts.causal.graph.schema import CausalDag, DagDiff, DataGraph, IdentifiabilityReport
 from scripts.causal.graph.threads import one_thread
 from scripts.causal.leaderboard.schema import Leaderboard
+from scripts.causal.referee.check import RefereeError
 from scripts.causal.report import write_report
 from scripts.causal.select_interventions import Setting, select
 from scripts.causal.statistical_analysis import (
@@ -55,7 +56,6 @@ from scripts.causal.statistical_analysis import (
     combine,
     fit_prior,
 )
-from scripts.causal.submission.referee import RefereeError
 from scripts.causal.submission_assembly import assemble, confirmed_effects
 from scripts.causal.validate_at_scale import SEEDS as VALIDATION_SEEDS
 from scripts.causal.validate_at_scale import main as validate_at_scale
@@ -68,10 +68,14 @@ SCREEN_SEEDS = "1,2"
 CONFIRM_SEEDS = "42,1337,2024,7"
 SUBMISSION_MODULES = (
     "scripts.causal.submission_assembly",
-    "scripts.causal.submission.bundle",
-    "scripts.causal.submission.documents",
-    "scripts.causal.submission.facts",
-    "scripts.causal.submission.referee",
+    "scripts.causal.campaign.submitted",
+    "scripts.causal.referee.check",
+    "scripts.causal.referee.probes",
+    "scripts.causal.referee.stated",
+    *(
+        f"scripts.causal.submission.{path.stem}"
+        for path in Path(__file__).parent.glob("submission/*.py")
+    ),
 )
 
 

@@ -14,7 +14,7 @@ from scripts.causal.campaign.schema import RawRuns
 from scripts.causal.experiment_runner import main as run_experiment
 from scripts.causal.files import InputError
 from scripts.causal.forms import parse_file
-from scripts.causal.submission.referee import MODEL, PROGRAM, RefereeError
+from scripts.causal.referee.check import RefereeError
 from scripts.causal.submission_assembly import assemble, main
 
 

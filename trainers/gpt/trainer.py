@@ -217,6 +217,10 @@ class GptTrainer:
         """Number of trained parameters of a configuration."""
         return parameter_count(gpt_config(config))
 
+    def artifact_file(self, config: Config) -> str:
+        """Name of the file that the quantize stage leaves and that a submission ships."""
+        return ARTIFACT_FILE
+
     def source_modules(self, backend: str) -> tuple[str, ...]:
         """Names of the modules that train and evaluate on a backend, dependencies first."""
         return (*_engine_modules(backend), *_QUANTIZE_MODULES, "trainers.gpt.main")
