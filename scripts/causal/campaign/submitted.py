@@ -16,9 +16,9 @@ from scripts.causal.campaign.chosen import Recorded
 from scripts.causal.campaign.ledger import Ledger
 from scripts.causal.campaign.states import StageRow
 from scripts.causal.files import InputError, canonical_json
-from scripts.causal.referee.stated import imports_of
 from scripts.causal.submission.bundle import bundle
 from scripts.causal.submission.claims import Claims, Score
+from scripts.causal.submission.compact import imports_of
 from scripts.causal.submission.facts import SeedScore, Step, TrainingLog, Value
 from trainers.api import RunSpec, Trainer, load_trainer
 

@@ -10,9 +10,10 @@ from scripts.causal.files import InputError
 from scripts.causal.leaderboard.schema import Leaderboard
 from scripts.causal.referee import probes
 from scripts.causal.referee.probes import Trial
-from scripts.causal.referee.stated import Stated, imports_of, read_stated
+from scripts.causal.referee.stated import Stated, read_stated
 from scripts.causal.submission import byte_rules, score_rules, text_rules
 from scripts.causal.submission.claims import Claims
+from scripts.causal.submission.compact import imports_of
 from scripts.causal.submission.documents import readme
 from scripts.causal.submission.folder import DESCRIPTION, Folder, open_folder
 from scripts.causal.submission.sandbox import SandboxError, sandbox

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -162,21 +161,6 @@ def stated_in_json(facts: Sequence[Fact]) -> Claims:
         code=_count(facts, re.compile("bytes_code|code_bytes")),
         model=_count(facts, _MODEL_BYTES),
     )
-
-
-def imports_of(source: str) -> set[str] | None:
-    """Top-level names of the packages that a program imports anywhere; None if it is no Python."""
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-    found: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found |= {alias.name.partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            found.add(node.module.partition(".")[0])
-    return found
 
 
 def _text(folder: Folder, name: str, problems: dict[str, str]) -> str | None:

@@ -90,9 +90,18 @@ def bytes_as_stated(folder: Folder, stated: Sequence[Claims], readme: str | None
             if said is not None and found:
                 words = f"{one.file}: {said:,} bytes of {part}, {found:,} on disk"
                 (kept if said == found else faults).append(words)
+    if model and stated and stated[0].seeds:
+        first = next(iter(stated[0].seeds.values())).model  # the first seed's model ships
+        if first is not None:
+            words = (
+                f"{stated[0].file}: {first:,} bytes of the first seed's model, {model:,} on disk"
+            )
+            (kept if first == model else faults).append(words)
     totals = [(one.file, one.total) for one in stated if one.total is not None]
     for (first, total), (second, other) in pairwise(totals):
         words = f"bytes in all: {first} {total:,}, {second} {other:,}"
+        if not 0.8 < total / other < 1.25:
+            continue  # parameters, say, or the weights before they are packed
         written = readme is not None and (f"{total:,}" in readme or str(total) in readme)
         (kept if total == other or written else faults).append(words)
     unknown = "no bytes are stated that could be compared"

@@ -47,7 +47,10 @@ def digits(value: float) -> int:
 
 def same(first: float, second: float) -> bool:
     """Whether two numbers are one, the one with fewer decimals rounded or cut off."""
-    return abs(first - second) < 1.001 * 10.0 ** -min(digits(first), digits(second))
+    rough, exact = sorted((first, second), key=digits)
+    unit = 10.0 ** digits(rough)
+    shortened = (round(exact * unit), math.floor(exact * unit + 1e-6))
+    return round(rough * unit) in shortened
 
 
 # --------------------------------------------------------------------------------------------

@@ -10,10 +10,19 @@ from __future__ import annotations
 import ast
 import base64
 import lzma
+import re
+import warnings
 
-MAX_SOURCE_BYTES = 8 * 1024 * 1024
+MAX_SOURCE_BYTES = 2 * 1024 * 1024  # of a program that is parsed or unpacked
 _HEAD = '"""{title}"""\nimport base64,lzma\nexec(lzma.decompress(base64.b85decode("'
 _TAIL = '")))\n'
+# Whole: a loader with one more statement, before or behind, is another program.
+_LOADER = re.compile(
+    r'"""[^"\\\n]*"""'
+    + re.escape(_HEAD.partition('{title}"""')[2])
+    + r'([^"\\\n]*)'
+    + re.escape(_TAIL)
+)
 
 
 class CompactError(Exception):
@@ -26,10 +35,7 @@ def without_comments(source: str) -> str:
     Raises:
         CompactError: it reads docstrings, its own source, or is no Python.
     """
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise CompactError(f"is no Python program: {error}") from error
+    tree = parse_program(source)
     for node in ast.walk(tree):
         read = node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
         if read in ("__doc__", "getsource", "getsourcelines"):
@@ -42,10 +48,45 @@ def without_comments(source: str) -> str:
                 and isinstance(first.value.value, str)
             ):
                 node.body = node.body[1:] or [ast.Pass()]
-    text = ast.unparse(tree) + "\n"
-    if ast.dump(ast.parse(text)) != ast.dump(tree):
+    try:
+        text = ast.unparse(tree) + "\n"
+        same = ast.dump(parse_program(text)) == ast.dump(tree)
+    except RecursionError as error:
+        raise CompactError("is nested too deeply") from error
+    if not same:
         raise CompactError("does not come back the same from ast.unparse")
     return text
+
+
+def parse_program(source: str) -> ast.Module:
+    """Parse a stranger's program; nothing of it is run.
+
+    Raises:
+        CompactError: it is no Python, too long, or nested too deeply.
+    """
+    if len(source) > MAX_SOURCE_BYTES:
+        raise CompactError(f"has more than {MAX_SOURCE_BYTES:,} characters")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a stranger's escapes and comparisons
+            return ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise CompactError(f"is no Python program: {error}") from error
+
+
+def imports_of(source: str) -> set[str] | None:
+    """Top-level names of the packages that a program imports anywhere; None if it is no Python."""
+    try:
+        tree = parse_program(source)
+    except CompactError:
+        return None
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            found.add(node.module.partition(".")[0])
+    return found
 
 
 def wrap(source: str, *, title: str) -> str:
@@ -61,14 +102,13 @@ def wrap(source: str, *, title: str) -> str:
 def unwrap(text: str) -> str | None:
     """The program inside a loader of this kind, unpacked and not run; None for any other text.
 
-    Also for one that is damaged, or unpacks to more than 8 MiB.
+    Also for one that is damaged, or unpacks to more than 2 MiB.
     """
-    head, tail = _HEAD.partition("{title}")[2], _TAIL.strip()
-    start, end = text.find(head), text.rstrip().rfind(tail)
-    if not text.startswith('"""') or start < 0 or "\n" in text[:start] or end < start:
+    found = _LOADER.fullmatch(text)
+    if found is None:
         return None
     try:
-        packed = base64.b85decode(text[start + len(head) : end])
+        packed = base64.b85decode(found.group(1))
         stream = lzma.LZMADecompressor()
         data = stream.decompress(packed, MAX_SOURCE_BYTES)
         return data.decode("utf-8") if stream.eof else None
@@ -79,8 +119,8 @@ def unwrap(text: str) -> str | None:
 def runs_what_it_hides(program: str) -> bool:
     """Whether a program's own text ends in running other text, so that reading it is no use."""
     try:
-        tree = ast.parse(program)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        tree = parse_program(program)
+    except CompactError:
         return True
     return any(
         isinstance(node, ast.Call)
