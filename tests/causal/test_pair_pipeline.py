@@ -95,6 +95,4 @@ def test_the_submission_made_of_it_is_verified(raw, campaign, tmp_path):
     assert stated["configuration"]["logit_softcap"] == 20.0
     readme = (done.folder / "README.md").read_text()
     assert "GELU with softcap 20" in readme
-    
-        raw.runs[0].pairs[0].treatment.metrics["val_bpb"], abs=1e-6
-    )
+    assert not done.report.failures

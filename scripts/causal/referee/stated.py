@@ -106,7 +106,8 @@ def stated_by(ours: SubmissionJson) -> Claims:
         loss=ours.val_loss,
         seeds={
             seed: Score(one.val_bpb, one.val_loss, one.artifact_bytes)
-            for seed, one in ours.seed_results.items()
+            for seed in ours.seeds  # the first one's model ships
+            if (one := ours.seed_results.get(seed)) is not None
         },
         total=ours.bytes_total,
         code=ours.bytes_code,

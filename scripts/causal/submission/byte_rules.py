@@ -85,18 +85,12 @@ def bytes_as_stated(folder: Folder, stated: Sequence[Claims], readme: str | None
         for part, said, found in (
             ("code", one.code, code),
             ("model", one.model, model),
+            ("the first seed's model, which ships", _first_model(one), model),
             ("all", one.total, code + model if code and model else 0),
         ):
             if said is not None and found:
                 words = f"{one.file}: {said:,} bytes of {part}, {found:,} on disk"
                 (kept if said == found else faults).append(words)
-    if model and stated and stated[0].seeds:
-        first = next(iter(stated[0].seeds.values())).model  # the first seed's model ships
-        if first is not None:
-            words = (
-                f"{stated[0].file}: {first:,} bytes of the first seed's model, {model:,} on disk"
-            )
-            (kept if first == model else faults).append(words)
     totals = [(one.file, one.total) for one in stated if one.total is not None]
     for (first, total), (second, other) in pairwise(totals):
         words = f"bytes in all: {first} {total:,}, {second} {other:,}"
@@ -117,3 +111,8 @@ def _model_sizes(stated: Iterable[Claims]) -> list[int]:
         if one.model:
             sizes.append(one.model)
     return sizes
+
+
+def _first_model(one: Claims) -> int | None:
+    seeds = list(one.seeds.values())
+    return seeds[0].model if seeds else None
