@@ -86,7 +86,7 @@ def read_stated(folder: Folder) -> Stated:
         description=stated_by(ours) if ours else stated_in_json(facts) if facts else None,
         ours=ours,
         facts=tuple(facts),
-        files=list_files(folder) if ours else {},
+        files=_files(folder, problems) if ours else {},
         logs=logs,
         in_logs=tuple(read_log(name, text) for name, text in logs.items()),
         shipped=shipped,
@@ -170,6 +170,14 @@ def _text(folder: Folder, name: str, problems: dict[str, str]) -> str | None:
     except InputError as error:
         problems[name] = error.what
         return None
+
+
+def _files(folder: Folder, problems: dict[str, str]) -> dict[str, ListedFile]:
+    try:
+        return list_files(folder)
+    except InputError as error:
+        problems[str(error.where)] = error.what
+        return {}
 
 
 def _parse(

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-LEAST_DIGITS = 4  # a score written with fewer is taken as written with so many
+LEAST_DIGITS = 3  # a score written with fewer is taken as written with so many
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Claims:
 
 
 def digits(value: float) -> int:
-    """Decimals that a number was written with, as far as a float remembers; four or more."""
+    """Decimals that a number was written with, as far as a float remembers; three or more."""
     text = repr(value)
     return max(LEAST_DIGITS, len(text.partition(".")[2])) if "e" not in text else LEAST_DIGITS
 
@@ -82,5 +82,5 @@ def read_log(name: str, text: str) -> Claims:
 
 
 def scores_in(text: str) -> list[float]:
-    """Every number of a text with four decimals or more."""
-    return [float(part) for part in re.findall(r"(?<![\d.])\d{1,2}\.\d{4,12}(?![\d.]*\d)", text)]
+    """Every number of a text with three decimals or more."""
+    return [float(part) for part in re.findall(r"(?<![\d.])\d{1,2}\.\d{3,16}(?![\d.]*\d)", text)]
