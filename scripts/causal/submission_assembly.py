@@ -17,11 +17,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from interventions.catalog import load_catalog
 from scripts.causal.campaign.chosen import Recorded, choose_runs, load_results
 from scripts.causal.campaign.ledger import Ledger, open_ledger
 from scripts.causal.campaign.schema import ContrastResult
-from scripts.causal.campaign.submitted import Submitted, lineage, submitted
+from scripts.causal.campaign.submitted import describe, submitted
 from scripts.causal.cli import progress_bar, run_command
 from scripts.causal.extract_interventions import EVIDENCE
 from scripts.causal.files import InputError, write_text
@@ -30,7 +29,7 @@ from scripts.causal.leaderboard.evidence import load_evidence
 from scripts.causal.referee.check import RefereeError, check_folder, find_folders, require
 from scripts.causal.referee.probes import Trial
 from scripts.causal.referee.table import all_folders, disagreements, one_folder
-from scripts.causal.submission.compact import without_comments, wrap
+from scripts.causal.submission.compact import CompactError, without_comments, wrap
 from scripts.causal.submission.documents import readme, requirements, training_log
 from scripts.causal.submission.facts import Effect, SubmissionJson
 from scripts.causal.submission.folder import (
@@ -44,8 +43,6 @@ from scripts.causal.submission.folder import (
 from scripts.causal.submission.sandbox import Limits
 from scripts.causal.submission.verdicts import Report, Reports
 from trainers.data import open_dataset
-
-TRACK = "non_record_16mb"  # a run at a reduced scale is never a record
 
 
 @dataclass(frozen=True)
@@ -88,14 +85,20 @@ def assemble(
     except OSError as error:
         raise InputError(f"cannot be written: {error.strerror}", where=output) from error
     try:
-        program = wrap(without_comments(runs.source), title=title) if minify else runs.source
-        write_text(draft / PROGRAM, program)
+        write_text(draft / PROGRAM, _packed(runs.source, title) if minify else runs.source)
         shutil.copyfile(runs.artifact, draft / runs.artifact_name)
         write_text(draft / REQUIREMENTS, requirements(runs.packages()))
         for seed in runs.rows:
             text = training_log(runs.log(seed), runs.source, runs.artifact_name)
             write_text(draft / f"train_seed{seed}.log", text)
-        facts = _facts(runs, effects, draft, name, author, github_id)
+        facts = describe(
+            runs,
+            list_files(open_folder(draft)),
+            effects,
+            name=name,
+            author=author,
+            github_id=github_id,
+        )
         write_file(draft / DESCRIPTION, facts)
         write_text(draft / README, readme(facts))
         trial = Trial(open_dataset(Path(runs.first.spec["data"])))
@@ -129,47 +132,16 @@ def confirmed_effects(results: Sequence[ContrastResult]) -> list[Effect]:
     return sorted(rows, key=lambda effect: effect.effect)
 
 
+def _packed(source: str, title: str) -> str:
+    try:
+        return wrap(without_comments(source), title=title)
+    except CompactError as error:
+        raise InputError(f"the program cannot be packed: {error}", where="--minify") from error
+
+
 def _title(name: str) -> str:
     words = " ".join(name.split()).replace('"', "'").replace("\\", "/")
     return f"{words}: model, training and evaluation in one file."
-
-
-def _facts(
-    runs: Submitted,
-    effects: Sequence[Effect],
-    folder: Path,
-    name: str,
-    author: str,
-    github_id: str,
-) -> SubmissionJson:
-    claims, scores, where = runs.claims(), runs.scores, runs.recorded.platform
-    files = list_files(open_folder(folder))
-    code, model = files[PROGRAM].size, files[runs.artifact_name].size
-    return SubmissionJson(
-        author=author,
-        github_id=github_id,
-        name=name,
-        blurb=f"{runs.recorded.label} at scale {where.scale}, {len(scores)} seeds",
-        date=runs.date,
-        track=TRACK,
-        val_loss=claims.loss or 0.0,
-        val_bpb=claims.bpb or 0.0,
-        bytes_total=code + model,
-        bytes_code=code,
-        bytes_model=model,
-        seeds=tuple(scores),
-        seed_results=scores,
-        record=False,
-        backend=where.backend,
-        scale=where.scale,
-        machine=where.machine,
-        configuration=runs.configuration,
-        files=files,
-        same_code=runs.same_code,
-        packages=runs.packages(),
-        lineage=lineage(runs, load_catalog()),
-        effects=tuple(effects),
-    )
 
 
 def _take_name(draft: Path, output: Path) -> None:

@@ -23,14 +23,18 @@ from scripts.causal.submission.verdicts import passed
 from scripts.causal.submission_assembly import assemble, main
 
 MODEL = "model.int8.zlib"
+TREATMENT = "activation=gelu,ttt=score_first,ttt_chunk_tokens=256"
 
 
 @pytest.fixture(scope="module")
 def recorded(small_data, tmp_path_factory) -> Path:
-    """A folder with raw_runs.json and the ledger of GELU against the baseline on two seeds."""
+    """A folder with raw_runs.json and the ledger of a treatment on two seeds.
+
+    It is GELU, and learns at test time, piece after scored piece.
+    """
     folder = tmp_path_factory.mktemp("recorded")
     run_experiment(
-        treatment="activation=gelu",
+        treatment=TREATMENT,
         control="vocab_size=300",
         output=folder / "raw_runs.json",
         seeds="42,1337",
@@ -67,7 +71,7 @@ def build(recorded: Path, output: Path, **options):
     ledger = open_ledger(recorded / "ledger.sqlite")
     try:
         return assemble(
-            choose_runs([raw], [], contrast="activation=gelu"),
+            choose_runs([raw], [], contrast=TREATMENT),
             [],
             ledger,
             name='Tiny "GELU"',
@@ -94,7 +98,7 @@ def test_the_folder_holds_what_the_ledger_has_and_keeps_every_rule(recorded, ass
     assert [step["name"] for step in stated["lineage"]] == [
         "the baseline at scale tiny",
         "the campaign's control",
-        "activation=gelu",
+        TREATMENT,
     ]
     log = (folder / "train_seed1337.log").read_text()
     assert log.startswith('"""Tiny \'GELU\': model, training and evaluation in one file."""\n')
@@ -185,7 +189,7 @@ def test_a_scripts_runs_are_sent_to_the_check(recorded, monkeypatch):
     raw = parse_file(RawRuns, recorded / "raw_runs.json")
     ledger = open_ledger(recorded / "ledger.sqlite")
     with pytest.raises(InputError, match="--check"):
-        submitted(choose_runs([raw], [], contrast="activation=gelu"), ledger, title="t")
+        submitted(choose_runs([raw], [], contrast=TREATMENT), ledger, title="t")
     ledger.close()
 
 

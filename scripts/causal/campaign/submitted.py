@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from statistics import fmean
 
-from interventions.catalog import Intervention
+from interventions.catalog import Intervention, load_catalog
 from scripts.causal.campaign.chosen import Recorded
 from scripts.causal.campaign.ledger import Ledger
 from scripts.causal.campaign.states import StageRow
@@ -19,9 +19,19 @@ from scripts.causal.files import InputError, canonical_json
 from scripts.causal.submission.bundle import bundle
 from scripts.causal.submission.claims import Claims, Score
 from scripts.causal.submission.compact import imports_of
-from scripts.causal.submission.facts import SeedScore, Step, TrainingLog, Value
+from scripts.causal.submission.facts import (
+    Effect,
+    ListedFile,
+    SeedScore,
+    Step,
+    SubmissionJson,
+    TrainingLog,
+    Value,
+)
+from scripts.causal.submission.folder import PROGRAM
 from trainers.api import RunSpec, Trainer, load_trainer
 
+TRACK = "non_record_16mb"  # a run at a reduced scale is never a record
 BASELINE = "openai/parameter-golf, record 2026-03-17_NaiveBaseline"
 
 
@@ -146,7 +156,51 @@ def submitted(recorded: Recorded, ledger: Ledger, *, title: str) -> Submitted:
     return Submitted(recorded, rows, artifact, name, source, _same_code(trainer, rows))
 
 
-def lineage(runs: Submitted, catalog: Mapping[str, Intervention]) -> tuple[Step, ...]:
+def describe(
+    runs: Submitted,
+    files: Mapping[str, ListedFile],
+    effects: Sequence[Effect],
+    *,
+    name: str,
+    author: str,
+    github_id: str,
+) -> SubmissionJson:
+    """Everything that submission.json says.
+
+    Args:
+        files: what lies in the folder so far.
+        effects: the confirmed ones of the campaign.
+    """
+    scores, where = runs.scores, runs.recorded.platform
+    code, model = files[PROGRAM].size, files[runs.artifact_name].size
+    return SubmissionJson(
+        author=author,
+        github_id=github_id,
+        name=name,
+        blurb=f"{runs.recorded.label} at scale {where.scale}, {len(scores)} seeds",
+        date=runs.date,
+        track=TRACK,
+        val_loss=fmean(one.val_loss for one in scores.values()),
+        val_bpb=fmean(one.val_bpb for one in scores.values()),
+        bytes_total=code + model,
+        bytes_code=code,
+        bytes_model=model,
+        seeds=tuple(scores),
+        seed_results=scores,
+        record=False,
+        backend=where.backend,
+        scale=where.scale,
+        machine=where.machine,
+        configuration=runs.configuration,
+        files=dict(files),
+        same_code=runs.same_code,
+        packages=runs.packages(),
+        lineage=_lineage(runs, load_catalog()),
+        effects=tuple(effects),
+    )
+
+
+def _lineage(runs: Submitted, catalog: Mapping[str, Intervention]) -> tuple[Step, ...]:
     """From the baseline to what is submitted: what else was changed, and the treatment last."""
     recorded, spec = runs.recorded, RunSpec(**runs.first.spec)
     plain = load_trainer(spec.trainer).resolve(spec.scale, {})

@@ -37,7 +37,8 @@ class Stated:
     """The documents of a folder as far as they are there and could be read.
 
     Attributes:
-        readme: the README's text.
+        readme: the README's text; `in_readme` what it states, unless it is one of ours, which is
+            held to submission.json word for word.
         source: the program's readable text: unpacked, where it is a loader of ours.
         shipped: the program's text as it lies there; it may be all there is to read.
         same_code: False where the program hides what it runs.
@@ -82,7 +83,7 @@ def read_stated(folder: Folder) -> Stated:
     source = None if shipped is None else unwrap(shipped) or shipped
     return Stated(
         readme=readme,
-        in_readme=None if readme is None else stated_in_readme(readme, of_ours=ours is not None),
+        in_readme=None if readme is None or ours else stated_in_readme(readme),
         description=stated_by(ours) if ours else stated_in_json(facts) if facts else None,
         ours=ours,
         facts=tuple(facts),
@@ -115,16 +116,12 @@ def stated_by(ours: SubmissionJson) -> Claims:
     )
 
 
-def stated_in_readme(text: str, *, of_ours: bool = False) -> Claims:
-    """What a README states: the score it leads with, its seeds, its bytes where it counts them.
-
-    Args:
-        of_ours: bytes are not searched for: the README is checked word for word.
-    """
+def stated_in_readme(text: str) -> Claims:
+    """What a README states: the score it leads with, its seeds, its bytes where it counts them."""
     document = parse_document(text)
     final = _score(final_bpb(document, []))
     seeds, _ = seed_results(document, [], final)
-    size = None if of_ours else artifact_bytes(document, [], final)
+    size = artifact_bytes(document, [], final)
     return Claims(
         README,
         bpb=final.value if final else None,
