@@ -11,9 +11,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from scripts.causal.files import InputError
+
+if TYPE_CHECKING:  # its libraries take a fifth of a second, which every command would pay
+    from trainers.workbench import Workbench
 
 ConfigValue = bool | int | float | str
 Config = Mapping[str, ConfigValue]
@@ -137,6 +140,15 @@ class Trainer(Protocol):
 
     def artifact_file(self, config: Config) -> str:
         """Name of the file that the quantize stage leaves and that a submission ships."""
+        ...
+
+    def workbench(self, spec: RunSpec) -> Workbench:
+        """The parts of a run, for those who look inside it: nothing of it has run yet.
+
+        Raises:
+            InputError: the backend is not on this machine, the data does not fit, or this
+                trainer's runs cannot be looked into.
+        """
         ...
 
     def source_modules(self, backend: str) -> tuple[str, ...]:

@@ -372,6 +372,17 @@ def _whole_words(tokens: NDArray[np.uint16], tokenizer_path: Path) -> NDArray[np
 # Batches
 
 
+def first_tokens(shards: Sequence[NDArray[np.uint16]], count: int) -> list[NDArray[np.uint16]]:
+    """The first `count` tokens of shards in order, cut in the shard where they end."""
+    taken: list[NDArray[np.uint16]] = []
+    for shard in shards:
+        if count <= 0:
+            break
+        taken.append(shard[:count])
+        count -= len(taken[-1])
+    return taken
+
+
 class Batches:
     """Training batches in an order fixed by the seed alone, readable at any step.
 
@@ -393,6 +404,7 @@ class Batches:
         rank: int = 0,
         world_size: int = 1,
         easy_first: int = 0,
+        difficulty: NDArray[np.floating] | None = None,
     ):
         """Lay out the windows.
 
@@ -406,6 +418,7 @@ class Batches:
             world_size: number of processes.
             easy_first: so many windows from the start of each epoch's order (all of them, where
                 there are fewer) are visited from easy to hard, by tenths; 0 for as they come.
+            difficulty: of every window, (windows,); left out, `window_difficulty`'s.
 
         Raises:
             InputError: batch_tokens does not divide, or the tokens fill no window.
@@ -435,9 +448,9 @@ class Batches:
         self._rows = np.arange(rank * share, (rank + 1) * share, dtype=np.int64)
         self._orders: dict[int, NDArray[np.int64]] = {}
         self._easy_first = min(easy_first, self.windows)
-        self._difficulty = (
-            window_difficulty(self._shards, seq_len, vocab_size) if easy_first else None
-        )
+        self._difficulty = difficulty if easy_first else None
+        if easy_first and difficulty is None:
+            self._difficulty = window_difficulty(self._shards, seq_len, vocab_size)
 
     def batch(self, step: int) -> NDArray[np.int64]:
         """Tokens of this process at a step, shape (sequences, seq_len + 1).
@@ -495,7 +508,7 @@ def window_difficulty(
 
 
 def _by_tenths(
-    order: NDArray[np.int64], count: int, difficulty: NDArray[np.float64]
+    order: NDArray[np.int64], count: int, difficulty: NDArray[np.floating]
 ) -> NDArray[np.int64]:
     """The first `count` windows of the order, its easiest tenth first; within one as they came."""
     head = order[:count]

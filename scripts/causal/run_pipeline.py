@@ -19,21 +19,32 @@ from interventions.catalog import Intervention, load_catalog
 from interventions.vocabulary import load_variables
 from scripts.causal.campaign.budget import Budget, OutOfTime
 from scripts.causal.campaign.chosen import choose_runs
+from scripts.causal.campaign.contrast import aa_contrast, build_contrast
 from scripts.causal.campaign.executor import AUTO, Executor, open_executor
+from scripts.causal.campaign.factorial_screen import plan_screen
 from scripts.causal.campaign.ledger import Ledger, open_ledger
 from scripts.causal.campaign.plan import CampaignPlan
-from scripts.causal.campaign.planning import decisive, make_plan, parse_seeds, scale_overrides
+from scripts.causal.campaign.planning import (
+    decisive,
+    make_plan,
+    pair_seeds,
+    parse_seeds,
+    scale_overrides,
+    screen_costs,
+)
 from scripts.causal.campaign.platform import choose_backend, describe_machine
 from scripts.causal.campaign.schema import (
     AblationResults,
+    Contrast,
     ContrastRuns,
+    FactorialRuns,
     Phase,
     Platform,
     RawRuns,
     Selection,
 )
 from scripts.causal.cli import progress_bar, run_command
-from scripts.causal.experiment_runner import run_contrasts, timed_contrasts
+from scripts.causal.experiment_runner import run_contrasts, run_pairs, timed_contrasts
 from scripts.causal.extract_interventions import EVIDENCE, extract_leaderboard
 from scripts.causal.files import InputError, canonical_json, digest
 from scripts.causal.forms import parse_file, write_file
@@ -49,7 +60,7 @@ from scripts.causal.graph.threads import one_thread
 from scripts.causal.leaderboard.schema import Leaderboard
 from scripts.causal.referee.check import RefereeError
 from scripts.causal.report import write_report
-from scripts.causal.select_interventions import Setting, select
+from scripts.causal.select_interventions import PAIRED_NOISE, Setting, select
 from scripts.causal.statistical_analysis import (
     analyse,
     choose_for_confirmation,
@@ -129,6 +140,7 @@ def run_campaign(
     view = adjust(known, [])
     platform = prepare(campaign)
     screens: list[ContrastRuns] = []
+    factorials: list[FactorialRuns] = []
     decided: list[AblationResults] = []
     for cycle in range(1, plan.max_cycles + 1):
         selection = choose(campaign.trainer, plan, campaign.catalog, view, decided, cycle)
@@ -141,8 +153,13 @@ def run_campaign(
         raw = experiment(campaign, executor, selection, platform, cycle, budget)
         write_file(folder / "raw_runs.json", raw)
         screens += [runs for runs in raw.runs if runs.phase == "screen"]
+        factorials += [raw.factorial] if raw.factorial else []
         results = analyse(
-            raw, alpha=plan.alpha, mde=plan.mde, cycles=plan.max_cycles, prior=fit_prior(screens)
+            raw,
+            alpha=plan.alpha,
+            mde=plan.mde,
+            cycles=plan.max_cycles,
+            prior=fit_prior(screens, factorials),
         )
         write_file(folder / "ablation_results.json", results)
         decided.append(results)
@@ -279,23 +296,109 @@ def experiment(
     """
     plan = campaign.plan
 
-    def run(names: Sequence[str], seeds: Sequence[int], phase: Phase) -> tuple[ContrastRuns, ...]:
-        contrasts = [contrast for contrast in selection.contrasts if contrast.id in names]
+    def run(
+        contrasts: Sequence[Contrast], seeds: Sequence[int], phase: Phase
+    ) -> tuple[ContrastRuns, ...]:
+        if not contrasts:
+            return ()
         with progress_bar(f"cycle {cycle}: {phase}", quiet=campaign.quiet) as progress:
             return run_contrasts(
                 contrasts, seeds, phase, platform, campaign.ledger, executor, progress, budget
             )
 
-    screened = run([item.id for item in selection.contrasts], plan.screen_seeds, "screen")
-    promising = choose_for_confirmation(screened, mde=plan.mde, max_confirm=plan.max_confirm)
-    confirmed = run(promising, plan.confirm_seeds, "confirm") if promising else ()
+    together, rest = factorial_screen(campaign, executor, selection, platform, cycle, budget)
+    screened = run(rest, plan.screen_seeds, "screen")
+    names = choose_for_confirmation(
+        screened, mde=plan.mde, max_confirm=plan.max_confirm, factorial=together
+    )
+    if not screened and not names:  # a submission is made of some run: the control's
+        screened = run([control_itself(campaign)], plan.screen_seeds, "screen")
+    promising = [contrast for contrast in selection.contrasts if contrast.id in names]
+    pairs = [contrast for contrast in promising if contrast.parts]
+    singles = [contrast for contrast in promising if not contrast.parts]
+    confirmed = run(singles, plan.confirm_seeds, "confirm")
+    seeds = pair_seeds(plan, cycle)
     return RawRuns(
         cycle=cycle,
         platform=platform,
         screen_seeds=plan.screen_seeds,
         confirm_seeds=plan.confirm_seeds,
-        runs=(*screened, *confirmed),
+        runs=(*screened, *confirmed, *run(pairs, seeds, "confirm")),
+        parts=run(alone(campaign, executor, pairs, platform, budget), seeds, "confirm"),
+        factorial=together,
     )
+
+
+def factorial_screen(
+    campaign: Campaign,
+    executor: Executor,
+    selection: Selection,
+    platform: Platform,
+    cycle: int,
+    budget: Budget | None = None,
+) -> tuple[FactorialRuns | None, Sequence[Contrast]]:
+    """Screen the contrasts that go together in one design, and return those that do not.
+
+    Raises:
+        OutOfTime: the budget is spent before every run is done.
+    """
+    plan = campaign.plan
+    if plan.screen_design != "factorial":
+        return None, selection.contrasts
+    design, rest = plan_screen(
+        selection.contrasts,
+        campaign.catalog,
+        campaign.trainer,
+        plan.scale,
+        plan.overrides,
+        plan.screen_seeds,
+    )
+    if design is None:
+        return None, rest
+    with progress_bar(f"cycle {cycle}: factorial screen", quiet=campaign.quiet) as progress:
+        done = iter(run_pairs(design.asked, platform, campaign.ledger, executor, progress, budget))
+    runs = tuple(
+        ContrastRuns(contrast=pair, phase="screen", pairs=tuple(next(done) for _ in seeds))
+        for pair, seeds in design.pairs
+    )
+    return FactorialRuns(factors=design.factors, levels=design.levels, runs=runs), rest
+
+
+def control_itself(campaign: Campaign) -> Contrast:
+    """Return the control against itself."""
+    plan = campaign.plan
+    reason = (
+        "Nothing of the factorial screen is worth fresh seeds; a submission needs the control."
+    )
+    return aa_contrast(plan.scale, campaign.trainer, reason, plan.overrides)
+
+
+def alone(
+    campaign: Campaign,
+    executor: Executor,
+    pairs: Sequence[Contrast],
+    platform: Platform,
+    budget: Budget | None = None,
+) -> Sequence[Contrast]:
+    """Return the contrasts of the changes that the pairs are made of, each once.
+
+    Raises:
+        OutOfTime: the budget is spent before the arms are timed, where wall time matches them.
+    """
+    plan = campaign.plan
+    contrasts = [
+        build_contrast(
+            campaign.catalog[part],
+            plan.scale,
+            campaign.trainer,
+            plan.matched_by,
+            control_overrides=plan.overrides,
+        )
+        for part in dict.fromkeys(part for pair in pairs for part in pair.parts)
+    ]
+    if plan.matched_by != "wall_time" or not contrasts:
+        return contrasts
+    return timed_contrasts(contrasts, platform, campaign.ledger, executor, budget=budget)
 
 
 def publish(campaign: Campaign, view: View, decided: Sequence[AblationResults]) -> AblationResults:
@@ -425,6 +528,9 @@ def describe(plan: CampaignPlan, selection: Selection) -> None:
         f"confirmed on fresh seeds {list(plan.confirm_seeds)}; alpha {plan.alpha:g} over the "
         f"campaign, MDE {plan.mde:g} bpb"
     )
+    console.print(f"screening design: {plan.screen_design}")
+    for line in screen_costs(plan, PAIRED_NOISE):
+        console.print(line)
     console.print(
         f"at most {plan.planned_runs} training runs, {plan.planned_flops / 1e12:.1f} TFLOP; "
         "nothing was trained"
@@ -459,6 +565,9 @@ def main(
     max_cycles: Annotated[int, typer.Option(min=1, help="most cycles")] = 4,
     max_per_cycle: Annotated[int, typer.Option(min=1, help="contrasts screened a cycle")] = 2,
     max_confirm: Annotated[int, typer.Option(min=1, help="contrasts confirmed a cycle")] = 2,
+    screen_design: Annotated[
+        str, typer.Option(help="one-at-a-time, or factorial: a cycle's changes in one design")
+    ] = "one-at-a-time",
     seeds: Annotated[str, typer.Option(help="fresh seeds that decide")] = CONFIRM_SEEDS,
     screen_seeds: Annotated[str, typer.Option(help="seeds that screen")] = SCREEN_SEEDS,
     screen_iterations: Annotated[int | None, typer.Option(help="steps of a run")] = None,
@@ -539,6 +648,7 @@ def main(
             max_confirm=max_confirm,
             screen_seeds=parse_seeds(screen_seeds, "--screen-seeds"),
             confirm_seeds=parse_seeds(seeds, "--seeds"),
+            screen_design=screen_design,
             name=name,
         )
         folder = output / plan.name

@@ -15,7 +15,7 @@ import typer
 
 from interventions.catalog import CATALOG_DIR, Intervention, load_catalog
 from scripts.causal.campaign.choice import Choice, rank
-from scripts.causal.campaign.contrast import both, build_contrast
+from scripts.causal.campaign.contrast import build_contrast, together
 from scripts.causal.campaign.joint import Candidate, Joint, Measurement, believe_jointly
 from scripts.causal.campaign.pairs import Synergy, propose_pairs
 from scripts.causal.campaign.schema import (
@@ -113,7 +113,7 @@ def select(
     for proposal in propose_pairs(candidates, joint, tested, synergies):
         one, other = (catalog[part] for part in proposal.candidate.parts)
         try:
-            contrast = _build(both(one, other), setting)
+            contrast = _build(together(one, other), setting)
         except InputError as error:
             passed_over[proposal.candidate.id] = str(error)
             continue
@@ -170,6 +170,8 @@ def _measured(result: ContrastResult, noise: float) -> Measurement | None:
     """Return what a result says of its own contrast; None where no seed has both arms."""
     if result.effect is None or not result.seeds_used:
         return None
+    if result.phase == "screen" and result.main_effect is not None:
+        return Measurement(result.effect, result.main_effect.standard_error)
     return Measurement(result.effect, (result.sd or noise) / len(result.seeds_used) ** 0.5)
 
 

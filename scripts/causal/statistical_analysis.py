@@ -16,12 +16,19 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from scripts.causal.campaign.factorial_screen import (
+    screen_effects,
+    screen_prior,
+    with_main_effects,
+)
+from scripts.causal.campaign.interactions import with_interactions
 from scripts.causal.campaign.measured import Measured, measure, shared_noise
 from scripts.causal.campaign.schema import (
     AblationResults,
     Contrast,
     ContrastResult,
     ContrastRuns,
+    FactorialRuns,
     Interval,
     Platform,
     RawRuns,
@@ -86,7 +93,8 @@ def analyse(
     screens = {runs.contrast.id: measure(runs) for runs in raw.runs if runs.phase == "screen"}
     confirms = {runs.contrast.id: measure(runs) for runs in raw.runs if runs.phase == "confirm"}
     if prior is None:
-        prior = fit_prior([runs for runs in raw.runs if runs.phase == "screen"])
+        screened = [runs for runs in raw.runs if runs.phase == "screen"]
+        prior = fit_prior(screened, [raw.factorial] if raw.factorial else [])
     terms = Terms(share, len(confirms), mde, prior)
     tests = _test_family(confirms, screens, terms)
     # Without a confirmation phase in the file, what is promising is not screened out yet.
@@ -118,7 +126,9 @@ def analyse(
         mde=mde,
         platform=raw.platform,
         prior=prior,
-        results=tuple(results),
+        results=with_interactions(
+            with_main_effects(results, raw, mde), raw, share=share, mde=mde, prior=prior
+        ),
     )
 
 
@@ -170,6 +180,7 @@ def choose_for_confirmation(
     mde: float,
     max_confirm: int,
     threshold: float = screening.THRESHOLD,
+    factorial: FactorialRuns | None = None,
 ) -> list[str]:
     """Ids of the contrasts to run on fresh seeds, best first, at most `max_confirm`.
 
@@ -181,16 +192,22 @@ def choose_for_confirmation(
     if max_confirm < 0:
         raise InputError(f"cannot confirm {max_confirm} contrasts")
     screens = {runs.contrast.id: measure(runs) for runs in screen_runs}
-    return _worth_confirming(screens, fit_prior(screen_runs), mde, threshold)[:max_confirm]
+    prior = fit_prior(screen_runs)
+    return _worth_confirming(screens, prior, mde, threshold, factorial)[:max_confirm]
 
 
-def fit_prior(screen_runs: Sequence[ContrastRuns]) -> VariancePrior | None:
+def fit_prior(
+    screen_runs: Sequence[ContrastRuns], factorials: Sequence[FactorialRuns] = ()
+) -> VariancePrior | None:
     """What the moderated t may borrow, from the screening pairs of the campaign's contrasts.
 
     Only contrasts that differ in training lend and borrow: later stages run on the same
     checkpoints, where noise is an order of magnitude smaller. None with fewer than three that
-    have two complete, differing pairs. Discounted for the choice that screening makes.
+    have two complete, differing pairs. Discounted for the choice that screening makes. A
+    factorial screen lends instead what it leaves unexplained.
     """
+    if lent := screen_prior(factorials):
+        return lent
     lenders = [
         measured
         for measured in (measure(runs) for runs in screen_runs if runs.phase == "screen")
@@ -281,8 +298,10 @@ def _worth_confirming(
     prior: VariancePrior | None,
     mde: float,
     threshold: float,
+    factorial: FactorialRuns | None = None,
 ) -> list[str]:
-    estimates = {
+    together = {} if factorial is None else screen_effects(factorial)
+    estimates = together | {
         name: estimate
         for name, measured in screens.items()
         if not measured.identical
@@ -483,6 +502,9 @@ def _print(results: AblationResults) -> None:
         )
     console = Console()
     console.print(table)
+    for interaction in (result.interaction for result in results.results):
+        if interaction is not None:
+            console.print(interaction.words, markup=False, highlight=False)
     console.print(f"alpha {results.alpha:g}: {results.alpha_spent:g} spent here", highlight=False)
 
 

@@ -15,7 +15,8 @@ from trainers.adaptation import (
     evaluate_documents,
     evaluate_score_first,
 )
-from trainers.data import Batches, DataSet, TokenBytes, token_bytes
+from trainers.data import Batches, DataSet, TokenBytes, first_tokens, token_bytes
+from trainers.difficulty import read_difficulty
 from trainers.engine import Engine
 from trainers.evaluation import Score, Tally, Validation, evaluate
 from trainers.gpt.config import GPTConfig
@@ -45,14 +46,20 @@ def schedule_of(config: GPTConfig, seed: int = 0) -> Schedule:
 
 
 def batches_of(config: GPTConfig, data: DataSet, seed: int) -> Batches:
-    """The training batches in the order of this seed."""
+    """The training batches in the order of this seed.
+
+    Raises:
+        InputError: the curriculum's scores are missing or do not fit.
+    """
+    scores, time, tokens = config.curriculum_scores, config.train_seq_len, data.train_tokens()
     return Batches(
-        data.train_tokens(),
-        config.train_seq_len,
+        first_tokens(tokens, config.train_data_tokens) if config.train_data_tokens else tokens,
+        time,
         config.train_batch_tokens,
         seed,
         vocab_size=config.vocab_size,
         easy_first=config.iterations * config.batch_sequences if config.curriculum else 0,
+        difficulty=read_difficulty(data, time, scores) if scores else None,
     )
 
 

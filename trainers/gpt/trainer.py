@@ -40,8 +40,8 @@ from trainers.gpt.run import (
 from trainers.gpt.scales import SCALES
 from trainers.keys import code_version, stage_key
 from trainers.loop import Diverged, train, warm_up
+from trainers.workbench import WEIGHTS_FILE, Workbench
 
-WEIGHTS_FILE = "weights.safetensors"
 AVERAGES_FILE = "averages.safetensors"
 ARTIFACT_FILE = "model.int8.zlib"
 
@@ -50,6 +50,7 @@ _SHARED_MODULES = (
     "trainers.seeds",
     "trainers.engine",
     "trainers.data",
+    "trainers.difficulty",
     "trainers.averaging",
     "trainers.evaluation",
     "trainers.adaptation",
@@ -146,13 +147,7 @@ class GptTrainer:
             InputError: an invalid configuration, or data that does not fit it.
         """
         config = gpt_config(spec.config)
-        data = _dataset(spec.data)
-        if data.vocab_size != config.vocab_size:
-            raise InputError(
-                f"`vocab_size` must be the data set's {data.vocab_size}, "
-                f"but got vocab_size={config.vocab_size}",
-                where=spec.data,
-            )
+        data = _fitting_dataset(spec.data, config)
         packages = ("numpy", spec.backend.partition("-")[0])
         engine = _engine_modules(spec.backend)
         plans: list[StagePlan] = []
@@ -221,6 +216,25 @@ class GptTrainer:
         """Name of the file that the quantize stage leaves and that a submission ships."""
         return ARTIFACT_FILE
 
+    def workbench(self, spec: RunSpec) -> Workbench:
+        """The parts of a run, for those who look inside it; see `trainers.api.Trainer`."""
+        config = gpt_config(spec.config)
+        data = _fitting_dataset(spec.data, config)
+        if spec.backend not in (found := self.backends()):
+            raise InputError(
+                f"backend {spec.backend!r} is not on this machine",
+                mend=f"here there is {', '.join(found)}",
+            )
+        return Workbench(
+            engine=self._engine(config, spec.backend)[0],
+            start=initial_weights(config, seed=spec.seed),
+            batches=batches_of(config, data, spec.seed),
+            schedule=schedule_of(config, spec.seed),
+            validation=validation_of(config, data),
+            data=data,
+            stored_weights=_stored_weights,
+        )
+
     def source_modules(self, backend: str) -> tuple[str, ...]:
         """Names of the modules that train and evaluate on a backend, dependencies first."""
         return (*_engine_modules(backend), *_QUANTIZE_MODULES, "trainers.gpt.main")
@@ -282,10 +296,7 @@ class GptTrainer:
         return StageResult(metrics={"pre_quant_bpb": pre_quant_bpb})
 
     def _evaluate(self, spec: RunSpec, parent: Path, progress: Progress | None) -> StageResult:
-        from trainers.quantize.int8 import dequantize
-
-        config = gpt_config(spec.config)
-        weights = dequantize((parent / ARTIFACT_FILE).read_bytes())
+        config, weights = gpt_config(spec.config), _stored_weights(parent)
         engine, _ = self._engine(config, spec.backend)
         engine.load(weights)
         data, post_quant_bpb = _dataset(spec.data), None
@@ -341,6 +352,12 @@ def _quantize(parent: Path, output: Path) -> StageResult:
     return StageResult(metrics={"artifact_bytes": float(len(artifact))})
 
 
+def _stored_weights(folder: Path) -> Weights:
+    from trainers.quantize.int8 import dequantize
+
+    return dequantize((folder / ARTIFACT_FILE).read_bytes())
+
+
 def _flat(averages: Mapping[str, Weights]) -> Weights:
     return {
         f"{average}/{name}": value
@@ -352,6 +369,17 @@ def _flat(averages: Mapping[str, Weights]) -> Weights:
 @cache
 def _dataset(folder: str) -> DataSet:
     return open_dataset(Path(folder))
+
+
+def _fitting_dataset(folder: str, config: GPTConfig) -> DataSet:
+    data = _dataset(folder)
+    if data.vocab_size != config.vocab_size:
+        raise InputError(
+            f"`vocab_size` must be the data set's {data.vocab_size}, "
+            f"but got vocab_size={config.vocab_size}",
+            where=folder,
+        )
+    return data
 
 
 def _is_number(value: ConfigValue) -> TypeGuard[int | float]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from interventions.catalog import Intervention
-from scripts.causal.campaign.contrast import both, build_contrast, unknown_name
+from scripts.causal.campaign.contrast import build_contrast, together, unknown_name
 from scripts.causal.campaign.plan import CampaignPlan
 from scripts.causal.campaign.schema import AblationResults, Contrast
 from scripts.causal.files import InputError
@@ -117,7 +117,7 @@ def intervention_of(name: str, catalog: Mapping[str, Intervention]) -> Intervent
     for each in (first, second) if plus else (first,):
         if each not in catalog:
             raise unknown_name("intervention", each, catalog)
-    return both(catalog[first], catalog[second]) if plus else catalog[first]
+    return together(catalog[first], catalog[second]) if plus else catalog[first]
 
 
 def record_to_beat(leaderboard: Leaderboard, wanted: str | None = None) -> Target:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import model_validator
+
 from scripts.causal.forms import Record
 
 Value = bool | int | float | str
@@ -36,6 +38,7 @@ class Contrast(Record):
         reason: why it was chosen, in words.
         step_seconds: measured duration of a training step of control and treatment, where the
             arms are matched by it.
+        parts: ids of the changes made together, where it makes several.
     """
 
     id: str
@@ -49,6 +52,7 @@ class Contrast(Record):
     flops_per_pair: float
     reason: str
     step_seconds: tuple[float, float] | None = None
+    parts: tuple[str, ...] = ()
 
 
 class Selection(Record):
@@ -104,8 +108,38 @@ class ContrastRuns(Record):
     pairs: tuple[Pair, ...]
 
 
+class FactorialRuns(Record):
+    """A screen of many changes at once.
+
+    Attributes:
+        factors: the changes, each as the contrast it is by itself.
+        levels: for each mirrored pair of runs the factors that its treatment makes (1) and does
+            not (0); its control does the opposite.
+        runs: the mirrored pairs, in the order of `levels`.
+    """
+
+    factors: tuple[Contrast, ...]
+    levels: tuple[tuple[int, ...], ...]
+    runs: tuple[ContrastRuns, ...]
+
+    @model_validator(mode="after")
+    def _fits(self) -> FactorialRuns:
+        sizes = {len(row) for row in self.levels}
+        if len(self.levels) != len(self.runs) or sizes != {len(self.factors)}:
+            raise ValueError("levels must have a row for each pair and a column for each factor")
+        if any(level not in (0, 1) for row in self.levels for level in row):
+            raise ValueError("a level must be 0 or 1")
+        return self
+
+
 class RawRuns(Record):
-    """``raw_runs.json``: everything one cycle (or one experiment_runner call) ran."""
+    """``raw_runs.json``: everything one cycle (or one experiment_runner call) ran.
+
+    Attributes:
+        parts: runs of single changes on the seeds of a pair, for what the two do to each other;
+            not contrasts of the cycle.
+        factorial: the screen of several changes at once, where there was one.
+    """
 
     schema_version: Literal[1] = 1
     cycle: int
@@ -113,6 +147,8 @@ class RawRuns(Record):
     screen_seeds: tuple[int, ...]
     confirm_seeds: tuple[int, ...]
     runs: tuple[ContrastRuns, ...]
+    parts: tuple[ContrastRuns, ...] = ()
+    factorial: FactorialRuns | None = None
 
 
 class Interval(Record):
@@ -137,6 +173,51 @@ class StageEffects(Record):
     evaluation: float = 0.0
 
 
+class MainEffect(Record):
+    """What a factorial screen says of one change, on average over the other changes, in bpb.
+
+    Attributes:
+        interval: by least squares with the seed as block.
+        runs: of the whole screen.
+        changes: that it screens.
+        resolution: IV: clear of interactions of two changes, not of three.
+    """
+
+    effect: float
+    standard_error: float
+    df: float
+    interval: Interval | None
+    runs: int
+    changes: int
+    resolution: str
+
+
+class InteractionResult(Record):
+    """Whether two changes made together do what they do apart, added up.
+
+    Attributes:
+        alone: mean effect of each of the contrast's parts by itself, bpb, on the same seeds.
+        effect: what both bring beyond the sum of the two, bpb; below 0 they reinforce each other.
+        interval: of the moderated t at the family's confidence.
+        p, p_equivalence: raw; adjusted by Holm within the cycle's interactions.
+        sd, df: of one seed's interaction, moderated.
+        seeds: those at which all four runs have a result.
+    """
+
+    alone: tuple[float, float]
+    effect: float
+    interval: Interval | None
+    p: float | None
+    p_adjusted: float | None
+    p_equivalence: float | None
+    p_equivalence_adjusted: float | None
+    sd: float
+    df: float
+    seeds: tuple[int, ...]
+    answer: Literal["reinforce", "hinder", "add_up", "cannot_tell"]
+    words: str
+
+
 class ContrastResult(Record):
     """The verdict on one contrast with all it rests on.
 
@@ -156,6 +237,8 @@ class ContrastResult(Record):
         trend: the effect against training tokens points towards zero fast enough that it
             may change sign with longer training.
         transfer: what the verdict does and does not say about full scale, in words.
+        interaction: of a pair whose two changes were run alone on the same seeds.
+        main_effect: of a change that was screened together with others.
     """
 
     contrast: Contrast
@@ -182,6 +265,8 @@ class ContrastResult(Record):
     transfer: str
     words: str
     p_equivalence_adjusted: float | None = None
+    interaction: InteractionResult | None = None
+    main_effect: MainEffect | None = None
 
 
 class VariancePrior(Record):

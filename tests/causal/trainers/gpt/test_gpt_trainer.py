@@ -13,9 +13,11 @@ from interventions.catalog import load_catalog
 from scripts.causal.files import InputError
 from trainers import keys
 from trainers.api import RunFailed, RunSpec, StageKind, load_trainer
+from trainers.data import open_dataset
 from trainers.gpt import trainer as trainer_module
 from trainers.gpt.config import gpt_config
 from trainers.gpt.init import parameter_count
+from trainers.gpt.run import batches_of
 from trainers.gpt.scales import SCALES
 from trainers.gpt.trainer import ARTIFACT_FILE, WEIGHTS_FILE, GptTrainer
 
@@ -356,3 +358,19 @@ def test_every_intervention_trains(gpt, data, tmp_path):
             spec = RunSpec("gpt", "torch-cpu-float32", "tiny", config, 0, data)
             results = run(gpt, spec, tmp_path / str(number))
             assert np.isfinite(results[StageKind.EVALUATE].metrics["val_bpb"]), intervention.id
+
+
+def test_a_run_limited_to_its_first_tokens_repeats_them(small_data):
+    data = open_dataset(small_data)
+    first = data.train_tokens()[0][:129].astype(np.int64)
+    windows = {tuple(first[start : start + 33]) for start in range(0, 97, 32)}
+
+    def seen(**changes):
+        config = gpt_config(spec_of(str(small_data), **changes).config)
+        batches = batches_of(config, data, 0)
+        return [tuple(row) for step in range(20) for row in batches.batch(step)]
+
+    limited = seen(train_data_tokens=129)  # four windows, 16 sequences a step
+    assert set(limited) == windows
+    assert all(limited.count(window) == 80 for window in windows)
+    assert seen(train_data_tokens=10**6) == seen()
