@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from scripts.causal.submission.verdicts import Outcome, Report, Reports
+from scripts.causal.submission.verdicts import Outcome, Report, Reports, plain
 
 _STYLE: dict[Outcome, str] = {"pass": "green", "fail": "bold red", "cannot tell": "yellow"}
 _OF_TREE: dict[Outcome, str] = {
@@ -21,7 +21,7 @@ _OF_TREE: dict[Outcome, str] = {
 
 def one_folder(report: Report) -> Table:
     """A row per rule: verdict and reason."""
-    table = Table(title=Text(report.folder), title_justify="left")
+    table = Table(title=Text(plain(report.folder)), title_justify="left")
     for column in ("rule", "verdict", "reason"):
         table.add_column(column, overflow="fold")
     for one in report.verdicts:
@@ -38,7 +38,7 @@ def disagreements(reports: Reports) -> Table:
         table.add_column(column, overflow="fold")
     for report in reports.reports:
         for one in report.failures:
-            table.add_row(Text(Path(report.folder).name), Text(one.rule), Text(one.reason))
+            table.add_row(Text(plain(Path(report.folder).name)), Text(one.rule), Text(one.reason))
     return table
 
 

@@ -12,6 +12,9 @@ Outcome = Literal["pass", "fail", "cannot tell"]
 OUTCOMES: tuple[Outcome, ...] = ("pass", "fail", "cannot tell")
 
 
+MAX_REASON = 1000
+
+
 class Verdict(Record):
     """The outcome of one rule, and why."""
 
@@ -49,17 +52,17 @@ class Reports(Record):
 
 def passed(rule: str, reason: str) -> Verdict:
     """The rule is kept."""
-    return Verdict(rule=rule, outcome="pass", reason=reason)
+    return Verdict(rule=rule, outcome="pass", reason=plain(reason))
 
 
 def failed(rule: str, reason: str) -> Verdict:
     """The rule is broken."""
-    return Verdict(rule=rule, outcome="fail", reason=reason)
+    return Verdict(rule=rule, outcome="fail", reason=plain(reason))
 
 
 def open_question(rule: str, reason: str) -> Verdict:
     """What there is does not decide it."""
-    return Verdict(rule=rule, outcome="cannot tell", reason=reason)
+    return Verdict(rule=rule, outcome="cannot tell", reason=plain(reason))
 
 
 def decided(rule: str, faults: Sequence[str], kept: Sequence[str], unknown: str) -> Verdict:
@@ -69,3 +72,9 @@ def decided(rule: str, faults: Sequence[str], kept: Sequence[str], unknown: str)
     if kept:
         return passed(rule, "; ".join(kept))
     return open_question(rule, unknown)
+
+
+def plain(text: str) -> str:
+    """What strangers wrote, without what a terminal would obey, and no longer than one reads."""
+    cut = text if len(text) <= MAX_REASON else text[:MAX_REASON] + " …"
+    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in cut)

@@ -1,5 +1,6 @@
 """The referee on whole folders: an honest one keeps every rule, each forgery breaks its own."""
 
+import io
 import json
 import re
 import shutil
@@ -7,15 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 from toy_submission import PROGRAM, describe, redescribe, variant, write_submission
 
 from scripts.causal.files import InputError
 from scripts.causal.referee.check import RefereeError, check_folder, find_folders, require
 from scripts.causal.referee.probes import RUN_RULES, Trial
+from scripts.causal.referee.table import all_folders, disagreements, one_folder
 from scripts.causal.submission.claims import Claims, Score
 from scripts.causal.submission.compact import without_comments, wrap
 from scripts.causal.submission.sandbox import Limits
-from scripts.causal.submission.verdicts import Report
+from scripts.causal.submission.verdicts import Report, Reports
 from trainers.data import open_dataset
 
 
@@ -274,3 +277,25 @@ def test_hostile_documents_give_verdicts_not_errors(tmp_path):
     report = check_folder(folder)
     assert outcome(report, "README and submission.json can be read") == "fail"
     assert outcome(report, "bytes under the cap") == "pass"
+
+
+def test_names_that_speak_to_the_terminal_are_made_plain(folder):
+    (folder / "\x1b[2Jcleared.bin").write_bytes(b"w")
+    for number in range(200):
+        (folder / f"a_rather_long_name_of_a_file_{number}.bin").write_bytes(b"")
+    reasons = [one.reason for one in check_folder(folder).verdicts]
+    assert not any("\x1b" in reason or len(reason) > 1100 for reason in reasons)
+
+
+def test_the_tables_say_what_is_confirmed_what_disagrees_and_what_is_missing(folder, honest):
+    edit(folder / "train_seed43.log", "train_loss:4.0", "train_loss:3.0")
+    reports = Reports(reports=(check_folder(honest), check_folder(folder)))
+    console = Console(record=True, width=160, file=io.StringIO())
+    console.print(one_folder(reports.reports[1]), disagreements(reports), all_folders(reports))
+    text = console.export_text()
+    assert re.search(
+        r"files as listed +│ fail +│ train_seed43.log: .* other contents on disk", text
+    )
+    assert re.search(r"│ copy +│ files as listed +│", text)
+    assert re.search(r"files as listed +│ +1 │ +1 │ +0 │", text)
+    assert re.search(r"reproduces its score +│ +0 │ +0 │ +2 │ not run \(2\)", text)
