@@ -98,7 +98,7 @@ def counts_the_bytes(found: Evaluation, data: DataSet) -> Verdict:
         return failed(TEXT_BYTES, f"{count:,} targets scored, the text has {targets:,}")
     if not bool(np.isfinite(found.losses).all()):
         missing = count - int(np.isfinite(found.losses).sum())
-        return failed(TEXT_BYTES, f"{missing:,} targets have no loss, or more than one")
+        return failed(TEXT_BYTES, f"{missing:,} targets have no finite loss")
     if float(found.losses.min()) < 0:
         return failed(TEXT_BYTES, f"a loss of {found.losses.min():g} nats is a probability over 1")
     text = int(table.count_bytes(tokens[:count], tokens[1 : count + 1]).sum())
