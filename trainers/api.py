@@ -140,6 +140,10 @@ class Trainer(Protocol):
         """Number of trained parameters of a configuration."""
         ...
 
+    def artifact_file(self, config: Config) -> str:
+        """Name of the file that the quantize stage leaves and that a submission ships."""
+        ...
+
     def workbench(self, spec: RunSpec) -> Workbench:
         """The parts of a run, for those who look inside it: nothing of it has run yet.
 

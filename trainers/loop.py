@@ -120,7 +120,7 @@ def train(
     weights: Weights,
     batches: Batches,
     schedule: Schedule,
-    validation: Validation,
+    validation: Validation | None,
     progress: Callable[[float], None] | None = None,
     averages: Sequence[Average] = (),
     *,
@@ -129,6 +129,7 @@ def train(
     """Train from these weights to the end of the schedule; the engine then holds the result.
 
     Args:
+        validation: what the curve is measured on; None for no measurement on the way.
         averages: averages of the weights to keep on the way; off the clock, as validation is.
         int8_looks: look at each point a second time, with the weights as int8 would have them.
 
@@ -148,7 +149,7 @@ def train(
         for average in averages:
             if share := average.share(step + 1, checkpoints):
                 engine.average(average.name, share)
-        if step + 1 in looks:
+        if validation is not None and step + 1 in looks:
             bpb = evaluate(engine, validation).bpb
             if not math.isfinite(bpb):
                 raise Diverged(f"the validation loss is {bpb} after step {step + 1}")

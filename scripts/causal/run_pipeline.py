@@ -59,6 +59,7 @@ from scripts.causal.graph.render import render
 from scripts.causal.graph.schema import CausalDag, DagDiff, DataGraph, IdentifiabilityReport
 from scripts.causal.graph.threads import one_thread
 from scripts.causal.leaderboard.schema import Leaderboard
+from scripts.causal.referee.check import RefereeError
 from scripts.causal.report import write_report
 from scripts.causal.select_interventions import PAIRED_NOISE, Setting, select
 from scripts.causal.statistical_analysis import (
@@ -69,7 +70,6 @@ from scripts.causal.statistical_analysis import (
     fit_prior,
 )
 from scripts.causal.stats.looks import planned_looks
-from scripts.causal.submission.referee import RefereeError
 from scripts.causal.submission_assembly import assemble, confirmed_effects
 from scripts.causal.validate_at_scale import SEEDS as VALIDATION_SEEDS
 from scripts.causal.validate_at_scale import main as validate_at_scale
@@ -86,10 +86,14 @@ two looks spare 11 % and no power (0.859), of 4 they spare 1 % for 0.7 points; t
 seeds for 2.8 points."""
 SUBMISSION_MODULES = (
     "scripts.causal.submission_assembly",
-    "scripts.causal.submission.bundle",
-    "scripts.causal.submission.documents",
-    "scripts.causal.submission.facts",
-    "scripts.causal.submission.referee",
+    "scripts.causal.campaign.submitted",
+    "scripts.causal.referee.check",
+    "scripts.causal.referee.probes",
+    "scripts.causal.referee.stated",
+    *(
+        f"scripts.causal.submission.{path.stem}"
+        for path in Path(__file__).parent.glob("submission/*.py")
+    ),
 )
 
 

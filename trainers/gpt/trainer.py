@@ -213,6 +213,10 @@ class GptTrainer:
         """Number of trained parameters of a configuration."""
         return parameter_count(gpt_config(config))
 
+    def artifact_file(self, config: Config) -> str:
+        """Name of the file that the quantize stage leaves and that a submission ships."""
+        return ARTIFACT_FILE
+
     def workbench(self, spec: RunSpec) -> Workbench:
         """The parts of a run, for those who look inside it; see `trainers.api.Trainer`."""
         config = gpt_config(spec.config)
