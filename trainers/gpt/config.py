@@ -28,8 +28,11 @@ MLP_KINDS = (
 ROPE_DIMS = ("full", "partial")
 TTT = ("none", "score_first", "lora")
 OPTIMIZERS = ("muon", "muoneq_r", "adamw")
-QUANT_BITS = ("int8",)
-COMPRESSORS = ("zlib",)
+QUANT_BITS = ("int8", "int7", "int6", "int5", "int4", "ternary", "int6_int8", "int5_int6")
+QAT_BITS = ("int8", "int6", "int5")
+GPTQ = ("none", "lite", "full")
+CALIBRATION = ("training", "self_generated")
+COMPRESSORS = ("zlib", "zstd", "lzma", "brotli", "ans", "best")
 ARCHITECTURE, HYPERPARAMETER, SCHEDULE = "architecture", "hyperparameter", "schedule"
 
 
@@ -60,6 +63,7 @@ class GPTConfig:
             steps of its script only compile).
         qat: once the warmdown has brought the learning rates below `qat_below` of their full
             value, gradients are taken with the weights on the grid they will be stored on.
+        qat_bits: that grid: of int8, int6 or int5, one step per row.
         selective_loss: targets that the model is sure of, by a margin between its two largest
             logits above `selective_margin`, are left out of the training loss.
         mtp: where the margin is above `mtp_margin` the token after the next is predicted too and
@@ -83,6 +87,18 @@ class GPTConfig:
         ema: decay of the exponential average of the weights that takes their place, one of
             EMA_DECAYS; 0 for none.
         swa: the mean of checkpoints late in the warmdown takes the weights' place.
+        quant_bits: of the stored matrices; "int6_int8" has the embeddings in int8, "int5_int6" the
+            MLPs in int5.
+        quant_group: 64 for a step for every 64 weights of a row, 0 for one step per row.
+        quant_k: the knob of `sdclip` (clip in standard deviations of the row) and of
+            `curvature_steps` (steps, in units of the loss's curvature); 0 for the usual one.
+        gptq: "lite" tries five clips, "full" compensates rounding errors by the Hessian.
+        curvature_steps: steps of rows and columns as the loss allows them, codes in a byte.
+        lqer_rank, lqer_count: of the low-rank correction, and of so many matrices.
+        calibration, calibration_tokens: text for Hessians and curvature, never of validation.
+        compressor: "ans" is our own adaptive coder; "best" tries all that need no package beyond
+            the competition's and keeps, for each kind of tensor, the smallest.
+        artifact_cap: bytes; the knob is turned until the artifact lies just under it. 0: as it is.
         sliding_window_eval: stride in tokens; 0 for sequences side by side.
         ttt: how the model goes on learning from text it has scored (`trainers.adaptation`), with
             the settings ttt_… for score_first and lora_… for lora.
@@ -116,6 +132,7 @@ class GPTConfig:
     unet_skips: bool = _field(True, ARCHITECTURE)
     tied_embeddings: bool = _field(True, ARCHITECTURE)
     optimizer: str = _field("muon", ARCHITECTURE)
+    qat_bits: str = _field("int8", ARCHITECTURE)
     selective_loss: bool = _field(False, ARCHITECTURE)
     mtp: bool = _field(False, ARCHITECTURE)
     embedding_mask: bool = _field(False, ARCHITECTURE)
@@ -170,7 +187,19 @@ class GPTConfig:
     ema: float = _field(0.0, SCHEDULE, stage="average")
     swa: bool = _field(False, SCHEDULE, stage="average")
     quant_bits: str = _field("int8", SCHEDULE, stage="quantize")
+    quant_group: int = _field(0, SCHEDULE, stage="quantize")
+    quant_k: float = _field(0.0, SCHEDULE, stage="quantize")
+    gptq: str = _field("none", SCHEDULE, stage="quantize")
+    sdclip: bool = _field(False, SCHEDULE, stage="quantize")
+    curvature_steps: bool = _field(False, SCHEDULE, stage="quantize")
+    awq: bool = _field(False, SCHEDULE, stage="quantize")
+    lqer: bool = _field(False, SCHEDULE, stage="quantize")
+    lqer_rank: int = _field(4, SCHEDULE, stage="quantize")
+    lqer_count: int = _field(3, SCHEDULE, stage="quantize")
+    calibration: str = _field("training", SCHEDULE, stage="quantize")
+    calibration_tokens: int = _field(65536, SCHEDULE, stage="quantize")
     compressor: str = _field("zlib", SCHEDULE, stage="quantize")
+    artifact_cap: int = _field(0, SCHEDULE, stage="quantize")
     sliding_window_eval: int = _field(0, SCHEDULE, stage="evaluate")
     ttt: str = _field("none", SCHEDULE, stage="evaluate")
     ttt_lr: float = _field(0.002, SCHEDULE, stage="evaluate")
@@ -353,6 +382,11 @@ _RANGES: dict[str, tuple[float, float]] = {
     "lora_lr": (0, 10),
     "lora_rank": (1, 1024),
     "lora_chunk_tokens": (1, 131072),
+    "quant_k": (0, 1e3),
+    "lqer_rank": (1, 256),
+    "lqer_count": (1, 4096),
+    "calibration_tokens": (1, 2**24),
+    "artifact_cap": (0, 2**30),
 }
 
 
@@ -365,6 +399,10 @@ def _check_rules(config: GPTConfig) -> None:
         ("activation", (*ACTIVATIONS, *MLP_KINDS)),
         ("rope_dims", ROPE_DIMS),
         ("quant_bits", QUANT_BITS),
+        ("qat_bits", QAT_BITS),
+        ("quant_group", (0, 64)),
+        ("gptq", GPTQ),
+        ("calibration", CALIBRATION),
         ("compressor", COMPRESSORS),
         ("ema", (0.0, *EMA_DECAYS)),
         ("optimizer", OPTIMIZERS),
@@ -402,6 +440,36 @@ def _check_rules(config: GPTConfig) -> None:
             "val_points <= iterations",
             config.val_points <= config.iterations,
             ("val_points", "iterations"),
+        ),
+        (
+            "at most one of gptq = lite, sdclip, curvature_steps",  # each is a rule for the steps
+            (config.gptq == "lite") + config.sdclip + config.curvature_steps <= 1,
+            ("gptq", "sdclip", "curvature_steps"),
+        ),
+        (
+            "artifact_cap == 0 or sdclip or curvature_steps",  # else there is no knob to turn
+            config.artifact_cap == 0 or config.sdclip or config.curvature_steps,
+            ("artifact_cap", "sdclip", "curvature_steps"),
+        ),
+        (
+            "quant_group == 0 or not curvature_steps",
+            config.quant_group == 0 or not config.curvature_steps,
+            ("quant_group", "curvature_steps"),
+        ),
+        (
+            "qat_bits == quant_bits if qat",  # it trains on the grid that is exported
+            not config.qat or config.qat_bits == config.quant_bits,
+            ("qat", "qat_bits", "quant_bits"),
+        ),
+        (
+            "one step per row, at its largest weight, if qat",
+            not config.qat
+            or (
+                config.quant_group == 0
+                and config.gptq != "lite"
+                and not (config.sdclip or config.curvature_steps or config.awq or config.lqer)
+            ),
+            ("quant_group", "gptq", "sdclip", "curvature_steps", "awq", "lqer"),
         ),
         (
             "curriculum_scores is 32 hex digits or empty",  # it becomes a file's name

@@ -218,7 +218,9 @@ class MlxEngine:
             }
             hyper["momentum"] = mx.array(settings.muon_momentum)
             hyper["mtp_weight"] = mx.array(settings.mtp_weight)
-            weights = on_grid(self._weights) if settings.quantized else self._weights
+            weights = self._weights
+            if settings.quantized:
+                weights = on_grid(weights, self._config.qat_bits)
             if is_altered(self._config, settings.alteration):
                 loss, grads = self._altered_gradient(weights, tokens, hyper, settings.alteration)
             else:

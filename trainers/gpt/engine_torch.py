@@ -178,7 +178,7 @@ class TorchEngine:
         """One optimizer step on the global batch (sequences, time + 1); the mean loss in nats."""
         self._recurrent = settings.recurrent
         on_grid = self._parameters.values() if settings.quantized else ()
-        with weights_on_grid(on_grid):
+        with weights_on_grid(on_grid, self._config.qat_bits):
             if is_altered(self._config, settings.alteration):
                 loss = self._altered_gradient(tokens, settings)
             else:

@@ -22,8 +22,8 @@ from trainers.seeds import stream
 # take that type's epsilon (0.0078), and so that MLX takes the same.
 RMS_EPS = 1.1920929e-07
 
-# The grid of `trainers.quantize.int8`, which training on it must know and may not depend on.
-GRID_TOP, GRID_SMALLEST, GRID_MIN_SIDE = 127, 2.0**-24, 16
+# The grids of `trainers.quantize`, which training on them must know and may not depend on.
+GRID_TOPS, GRID_SMALLEST, GRID_MIN_SIDE = {"int8": 127, "int6": 31, "int5": 15}, 2.0**-24, 16
 
 EMBEDDING, HEAD, MATRIX, SCALAR = "embedding", "head", "matrix", "scalar"
 _TABLES = ("embed", "bigram.table", "value_embed.table")

@@ -44,11 +44,12 @@ from trainers.engine import Engine, StepSettings, Tokens, Weights
 from trainers.evaluation import Tally, Validation, evaluate, target_count
 from trainers.gpt.config import GPTConfig, config_values, gpt_config
 from trainers.gpt.init import initial_weights, parameter_count
+from trainers.gpt.quantizing import artifact_name, quantized_artifact
 from trainers.gpt.run import batches_of, final_score, schedule_of, validation_of
 from trainers.loop import Diverged, Schedule, TrainingCurve, at_rest, train, warm_up
-from trainers.quantize.int8 import ArtifactError, dequantize, quantize
+from trainers.quantize.artifact import read_artifact
+from trainers.quantize.int8 import ArtifactError
 
-ARTIFACT_NAME = "model.int8.zlib"
 DEFAULT_DATA = "data/datasets/fineweb10B_sp{vocab_size}"  # the competition's layout
 MAX_ARTIFACT_BYTES = 64 * 1024 * 1024
 _ENGINES = {"torch": "TorchEngine", "mlx": "MlxEngine"}
@@ -80,7 +81,7 @@ def main(argv: Sequence[str] | None = None, *, run: Mapping[str, Any] | None = N
     try:
         job = _job(options, run if run is not None else read_json(options.config))
         if options.eval:
-            beside = Path(__file__).with_name(ARTIFACT_NAME)
+            beside = Path(__file__).with_name(artifact_name(job.config))
             _evaluate_artifact(
                 job, options.artifact or beside, options.losses, counts_code=run is not None
             )
@@ -108,7 +109,7 @@ def _options(argv: Sequence[str] | None, *, embedded: bool) -> argparse.Namespac
         "--output", type=Path, default=Path("run"), help="folder for log and model"
     )
     parser.add_argument("--eval", action="store_true", help="evaluate the artifact, train nothing")
-    parser.add_argument("--artifact", type=Path, help=f"with --eval; else {ARTIFACT_NAME} here")
+    parser.add_argument("--artifact", type=Path, help="with --eval; else model.* here")
     parser.add_argument(
         "--losses", type=Path, help="with --eval: write the nats of every target (.npy)"
     )
@@ -196,16 +197,17 @@ def _train_and_evaluate(job: Job, output: Path, steps: int | None, *, evaluates:
             everything = validation_of(config, job.data)
             log(f"pre_quant val_bpb:{evaluate(engine, everything).bpb:.8f}")
 
-        artifact = quantize(engine.weights())
+        artifact = quantized_artifact(config, engine.weights(), job.data, seed=job.seed)
         log(f"artifact_bytes:{len(artifact)}")
         if _is_first_process():
-            with atomic_path(output / ARTIFACT_NAME) as temporary:
+            with atomic_path(output / artifact_name(config)) as temporary:
                 temporary.write_bytes(artifact)
         if not evaluates:
             return
-        engine.load(dequantize(artifact))
+        engine.load(read_artifact(artifact))
         final = final_score(engine, config, job.data)
-        log(f"final_int8_zlib_roundtrip_exact val_loss:{final.loss:.8f} val_bpb:{final.bpb:.8f}")
+        stored = f"{config.quant_bits}_{config.compressor}"
+        log(f"final_{stored}_roundtrip_exact val_loss:{final.loss:.8f} val_bpb:{final.bpb:.8f}")
 
 
 def _wallclock_cap() -> float | None:
@@ -310,7 +312,7 @@ def _evaluate_artifact(
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", where=artifact) from error
     engine = _make_run_engine(job.config, job.backend)
-    engine.load(dequantize(packed))
+    engine.load(read_artifact(packed))
     tally = None
     if losses is not None:
         targets = target_count(validation_of(job.config, job.data))

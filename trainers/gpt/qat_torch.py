@@ -1,4 +1,4 @@
-"""Fake quantization on torch: weights as the int8 artifact will have them."""
+"""Fake quantization on torch: weights as the artifact will have them."""
 
 from __future__ import annotations
 
@@ -8,27 +8,28 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from trainers.gpt.init import GRID_MIN_SIDE, GRID_SMALLEST, GRID_TOP
+from trainers.gpt.init import GRID_MIN_SIDE, GRID_SMALLEST, GRID_TOPS
 
 
 @torch.no_grad()
-def fake_quantize(weight: Tensor) -> Tensor:
-    """The nearest point of the artifact's grid: `trainers.quantize.int8`, there and back.
+def fake_quantize(weight: Tensor, bits: str = "int8") -> Tensor:
+    """The nearest point of the artifact's grid: `trainers.quantize`, there and back.
 
-    Matrices have one step per row, the largest magnitude over 127 rounded down to float16; what
-    is smaller than 16 on a side stays as it is, as it does there.
+    Matrices have one step per row, the largest magnitude over the largest code rounded down to
+    float16; what is smaller than 16 on a side stays as it is, as it does there.
     """
+    top = GRID_TOPS[bits]
     if weight.dim() != 2 or min(weight.shape) < GRID_MIN_SIDE:
         return weight.clone()
-    exact = weight.abs().amax(dim=1, keepdim=True).double() / GRID_TOP
+    exact = weight.abs().amax(dim=1, keepdim=True).double() / top
     near = exact.half()
     below = (near.view(torch.int16) - 1).view(torch.float16)
     step = torch.where(near.double() > exact, below, near).float().clamp(min=GRID_SMALLEST)
-    return (weight / step).clamp(-GRID_TOP, GRID_TOP).round() * step
+    return (weight / step).clamp(-top, top).round() * step
 
 
 @contextmanager
-def weights_on_grid(parameters: Iterable[Tensor]) -> Iterator[None]:
+def weights_on_grid(parameters: Iterable[Tensor], bits: str = "int8") -> Iterator[None]:
     """Within, the parameters lie on the grid; afterwards they are again what they were.
 
     A gradient taken within and applied afterwards is the straight-through estimate (Bengio et
@@ -38,7 +39,7 @@ def weights_on_grid(parameters: Iterable[Tensor]) -> Iterator[None]:
     kept = [parameter.detach().clone() for parameter in changed]
     with torch.no_grad():
         for parameter in changed:
-            parameter.copy_(fake_quantize(parameter))
+            parameter.copy_(fake_quantize(parameter, bits))
     try:
         yield
     finally:

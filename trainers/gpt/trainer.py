@@ -31,6 +31,7 @@ from trainers.evaluation import evaluate
 from trainers.gpt.config import GPTConfig, config_values, fields_with, gpt_config
 from trainers.gpt.cost import training_flops_per_step
 from trainers.gpt.init import initial_weights, parameter_count
+from trainers.gpt.quantizing import artifact_name, quantized_artifact
 from trainers.gpt.run import (
     batches_of,
     evaluates_plainly,
@@ -41,10 +42,11 @@ from trainers.gpt.run import (
 from trainers.gpt.scales import SCALES
 from trainers.keys import code_version, stage_key
 from trainers.loop import Diverged, train, warm_up
+from trainers.quantize.artifact import read_artifact
+from trainers.quantize.int8 import ArtifactError
 from trainers.workbench import WEIGHTS_FILE, Workbench
 
 AVERAGES_FILE = "averages.safetensors"
-ARTIFACT_FILE = "model.int8.zlib"
 
 _SHARED_MODULES = (
     "scripts.causal.files",
@@ -85,7 +87,21 @@ _ENGINE_MODULES = {
         "trainers.gpt.engine_mlx",
     ),
 }
-_QUANTIZE_MODULES = ("trainers.quantize.int8",)
+_QUANTIZE_MODULES = (
+    "trainers.quantize.int8",
+    "trainers.quantize.ans",
+    "trainers.quantize.artifact",  # the last module that an evaluation needs
+    "trainers.quantize.ans_encode",
+    "trainers.quantize.pack",
+    "trainers.quantize.statistics",
+    "trainers.quantize.gptq",
+    "trainers.quantize.grids",
+    "trainers.quantize.corrections",
+    "trainers.quantize.recipe",
+    "trainers.quantize.knob",
+    "trainers.gpt.quantizing",
+)
+_CALIBRATION_MODULE = "trainers.gpt.calibration"  # needs the torch model
 
 
 class GptTrainer:
@@ -155,7 +171,7 @@ class GptTrainer:
         for kind, modules in (
             (StageKind.TRAIN, engine),
             *([(StageKind.AVERAGE, engine)] if config.averaged else []),
-            (StageKind.QUANTIZE, _QUANTIZE_MODULES),
+            (StageKind.QUANTIZE, (*_QUANTIZE_MODULES, _CALIBRATION_MODULE)),
             (StageKind.EVALUATE, (*engine, *_QUANTIZE_MODULES)),
         ):
             parent = plans[-1].key if plans else None
@@ -194,7 +210,7 @@ class GptTrainer:
             if plan.kind is StageKind.AVERAGE:
                 return self._average(plan.spec, parent, output)
             if plan.kind is StageKind.QUANTIZE:
-                return _quantize(parent, output)
+                return _quantize(plan.spec, parent, output)
             if plan.kind is StageKind.EVALUATE:
                 return self._evaluate(plan.spec, parent, progress)
         except Diverged as error:
@@ -215,7 +231,7 @@ class GptTrainer:
 
     def artifact_file(self, config: Config) -> str:
         """Name of the file that the quantize stage leaves and that a submission ships."""
-        return ARTIFACT_FILE
+        return artifact_name(gpt_config(config))
 
     def workbench(self, spec: RunSpec) -> Workbench:
         """The parts of a run, for those who look inside it; see `trainers.api.Trainer`."""
@@ -238,7 +254,9 @@ class GptTrainer:
 
     def source_modules(self, backend: str) -> tuple[str, ...]:
         """Names of the modules that train and evaluate on a backend, dependencies first."""
-        return (*_engine_modules(backend), *_QUANTIZE_MODULES, "trainers.gpt.main")
+        calibration = (_CALIBRATION_MODULE,) if backend.startswith("torch") else ()
+        modules = (*_engine_modules(backend), *_QUANTIZE_MODULES, *calibration)
+        return (*modules, "trainers.gpt.main")
 
     def _train(self, spec: RunSpec, output: Path, progress: Progress | None) -> StageResult:
         cpu_started = time.process_time()
@@ -347,20 +365,22 @@ def _make_engine(config: GPTConfig, backend: str) -> Engine:
     return TorchEngine(config, backend)
 
 
-def _quantize(parent: Path, output: Path) -> StageResult:
-    from trainers.quantize.int8 import quantize
-
-    weights: Weights = load_file(parent / WEIGHTS_FILE)
-    artifact = quantize(weights)
-    with atomic_path(output / ARTIFACT_FILE) as temporary:
+def _quantize(spec: RunSpec, parent: Path, output: Path) -> StageResult:
+    config, weights = gpt_config(spec.config), load_file(parent / WEIGHTS_FILE)
+    try:
+        artifact = quantized_artifact(config, weights, _dataset(spec.data), seed=spec.seed)
+    except ArtifactError as error:  # no grid fits under the cap, or a weight is not finite
+        raise RunFailed(f"cannot be quantized: {error}") from error
+    with atomic_path(output / artifact_name(config)) as temporary:
         temporary.write_bytes(artifact)
     return StageResult(metrics={"artifact_bytes": float(len(artifact))})
 
 
 def _stored_weights(folder: Path) -> Weights:
-    from trainers.quantize.int8 import dequantize
-
-    return dequantize((folder / ARTIFACT_FILE).read_bytes())
+    found = sorted(folder.glob("model.*"))
+    if len(found) != 1:
+        raise InputError(f"{len(found)} artifacts where there should be one", where=folder)
+    return read_artifact(found[0].read_bytes())
 
 
 def _flat(averages: Mapping[str, Weights]) -> Weights:

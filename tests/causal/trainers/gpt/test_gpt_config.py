@@ -40,6 +40,8 @@ def test_fields_outside_the_vocabulary_are_the_known_ones():
         "muon_momentum_warmup_steps",
         "train_data_tokens",
         "muon_ns_steps",
+        *("quant_k", "qat_bits", "lqer_rank", "lqer_count", "artifact_cap"),
+        *("awq", "quant_group", "curvature_steps", "calibration", "calibration_tokens"),
         "bigram_dim",
         "value_embedding_dim",
         "value_embedding_layers",
@@ -105,7 +107,8 @@ def test_every_field_has_a_stage_and_a_role():
     assert sum(map(len, roles.values())) == len(fields(GPTConfig))
     assert "activation" in roles["architecture"]
     assert "logit_softcap" in roles["hyperparameter"]
-    assert fields_with(stage="quantize") == ("quant_bits", "compressor")
+    quantizing = fields_with(stage="quantize")
+    assert (quantizing[0], quantizing[-1], len(quantizing)) == ("quant_bits", "artifact_cap", 14)
 
 
 @pytest.mark.parametrize(

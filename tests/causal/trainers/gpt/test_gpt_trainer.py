@@ -19,7 +19,7 @@ from trainers.gpt.config import gpt_config
 from trainers.gpt.init import parameter_count
 from trainers.gpt.run import batches_of
 from trainers.gpt.scales import SCALES
-from trainers.gpt.trainer import ARTIFACT_FILE, WEIGHTS_FILE, GptTrainer
+from trainers.gpt.trainer import WEIGHTS_FILE, GptTrainer
 
 VOCAB = 300
 
@@ -88,7 +88,7 @@ def test_a_run_end_to_end(gpt, data, tmp_path):
     assert fractions[-1] == 1.0
     assert fractions == sorted(fractions)
 
-    assert packed.metrics["artifact_bytes"] == (tmp_path / "q" / ARTIFACT_FILE).stat().st_size
+    assert packed.metrics["artifact_bytes"] == (tmp_path / "q" / "model.int8.zlib").stat().st_size
     gap = scored.metrics["val_bpb"] - trained.metrics["pre_quant_bpb"]
     assert 0 < abs(gap) < 0.02
     weights = load_file(tmp_path / "t" / WEIGHTS_FILE)

@@ -10,7 +10,10 @@ from trainers.gpt.engine_torch import TorchEngine
 from trainers.gpt.init import initial_weights
 from trainers.gpt.qat_torch import fake_quantize
 from trainers.gpt.run import schedule_of
+from trainers.quantize.artifact import read_artifact
 from trainers.quantize.int8 import dequantize, quantize
+from trainers.quantize.pack import pack
+from trainers.quantize.recipe import Recipe, quantized
 
 SMALL = {
     "num_layers": 1,
@@ -36,9 +39,11 @@ def weights_of(config=CONFIG):
     return {name: v + np.float32(0.1) * draw(v.shape, np.float32) for name, v in start}
 
 
-def stored(weights):
+def stored(weights, bits="int8"):
     """As they come back from the artifact."""
-    return dequantize(quantize(weights))
+    if bits == "int8":
+        return dequantize(quantize(weights))
+    return read_artifact(pack(quantized(weights, Recipe(bits)), "zlib"))
 
 
 def run(engine, config):
@@ -58,31 +63,34 @@ def mlx_engine():
     mx.enable_compile()
 
 
+@pytest.mark.parametrize("bits", ["int8", "int6", "int5"])
 @pytest.mark.parametrize("scale", [1e-9, 1e-4, 1.0, 300.0])
-def test_the_grid_is_the_artifacts(scale):
+def test_the_grid_is_the_artifacts(scale, bits):
     draw = np.random.default_rng(2).standard_normal
     weights = {
         "square": draw((40, 40), np.float32),
         "wide": draw((16, 200), np.float32),
-        "thin": draw((2, 200), np.float32),
-        "vector": draw((50,), np.float32),
+        **({"thin": draw((2, 200), np.float32)} if bits == "int8" else {}),  # else float16
+        **({"vector": draw((50,), np.float32)} if bits == "int8" else {}),
         "zero rows": np.zeros((16, 16), dtype=np.float32),
     }
     weights = {name: np.float32(scale) * value for name, value in weights.items()}
-    exported = stored(weights)
+    exported = stored(weights, bits)
     for name, value in weights.items():
-        ours = fake_quantize(torch.from_numpy(value))
+        ours = fake_quantize(torch.from_numpy(value), bits)
         assert np.array_equal(ours.numpy(), exported[name]), name
-        assert torch.equal(fake_quantize(ours), ours), name
+        assert torch.equal(fake_quantize(ours, bits), ours), name
 
 
-def test_mlx_has_the_same_grid():
+@pytest.mark.parametrize("bits", ["int8", "int6", "int5"])
+def test_mlx_has_the_same_grid(bits):
     mx = pytest.importorskip("mlx.core", reason="mlx is not installed")
     from trainers.gpt.qat_mlx import on_grid
 
-    weights = weights_of()
-    ours = on_grid({name: mx.array(value) for name, value in weights.items()})
-    for name, value in stored(weights).items():
+    large = {name: v for name, v in weights_of().items() if v.ndim == 2 and min(v.shape) >= 16}
+    weights = weights_of() if bits == "int8" else large  # else float16
+    ours = on_grid({name: mx.array(value) for name, value in weights.items()}, bits)
+    for name, value in stored(weights, bits).items():
         assert np.abs(np.array(ours[name]) - value).max() < 1e-7, name
 
 

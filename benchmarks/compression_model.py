@@ -1,0 +1,96 @@
+"""The model that `compression` measures on: trained once, kept, and asked for its bpb."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+
+from scripts.causal.files import canonical_json, digest
+from trainers.api import RunSpec
+from trainers.data import open_dataset
+from trainers.engine import Engine
+from trainers.evaluation import Validation, evaluate
+from trainers.gpt.config import fields_with, gpt_config
+from trainers.gpt.engine_torch import TorchEngine
+from trainers.gpt.quantizing import calibration_of
+from trainers.gpt.run import validation_of
+from trainers.gpt.trainer import WEIGHTS_FILE, GptTrainer
+from trainers.quantize.statistics import Inputs
+
+Weights = Mapping[str, NDArray[np.float32]]
+SEED = 42
+SHAPE: dict[str, int | float] = {
+    "num_layers": 3,
+    "model_dim": 128,
+    "num_heads": 4,
+    "num_kv_heads": 2,
+    "mlp_mult": 3.0,
+    "train_batch_tokens": 8192,
+    "iterations": 2400,
+    "warmdown_iters": 800,
+    "val_points": 8,
+}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Trained weights, what calibration found on training tokens, and how to score others."""
+
+    weights: Weights
+    inputs: dict[str, Inputs]
+    described: dict[str, Any]
+    engine: Engine
+    validation: Validation
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights."""
+        return sum(value.size for value in self.weights.values())
+
+    def gap(self, weights: Weights) -> float:
+        """bpb with these weights, less that of the trained ones."""
+        self.engine.load(weights)
+        before: float = self.described["pre_quant_bpb"]
+        return evaluate(self.engine, self.validation).bpb - before
+
+
+def subject(output: Path, *, backend: str, val_tokens: int, quick: bool) -> Subject:
+    """Train the model, or find it under its key: what it is and what it was trained on.
+
+    The version of the code is no part of the key: what is compared is weights, and the bpb before
+    quantization is measured again.
+    """
+    trainer = GptTrainer()
+    backend = backend or next(b for b in trainer.backends() if b.startswith("torch"))
+    data = trainer.default_data()
+    values = trainer.resolve("tiny", {}) if quick else trainer.resolve("standard", SHAPE)
+    spec = RunSpec("gpt", backend, "tiny" if quick else "standard", values, SEED, data)
+    trained = {name: values[name] for name in fields_with(stage="train")}
+    opened = open_dataset(Path(data))
+    key = digest(canonical_json([trained, SEED, backend, opened.fingerprint]))[:16]
+    folder = output / key
+    if not (folder / WEIGHTS_FILE).is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        trainer.execute(trainer.stages(spec)[0], None, folder)
+    weights, config = load_file(folder / WEIGHTS_FILE), gpt_config(values)
+    engine = TorchEngine(config, "torch-cpu-float32")
+    validation = validation_of(config, opened, 2048 if quick else val_tokens)
+    engine.load(weights)
+    described = {
+        "key": key,
+        "backend": backend,
+        "seed": SEED,
+        "parameters": sum(value.size for value in weights.values()),
+        "steps": config.iterations,
+        "tokens": config.iterations * config.train_batch_tokens,
+        "val_tokens": val_tokens,
+        "pre_quant_bpb": evaluate(engine, validation).bpb,
+    }
+    inputs = calibration_of(config, weights, opened, seed=SEED)
+    return Subject(weights, inputs, described, engine, validation)

@@ -1,0 +1,71 @@
+"""The compression benchmark: its promises can be missed, and its picture shows its table."""
+
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch):
+    """Benchmarks import one another as programs beside each other do."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+
+
+def row(quantizer, coder, size, gap):
+    return {"quantizer": quantizer, "coder": coder, "bytes": size, "bits": size / 100, "gap": gap}
+
+
+def table(ours_at_int6, ours_at_int8, fewer):
+    rows = [row("int8", "zlib", 800, 0.001), row("int6", "lzma", 600, 0.01)]
+    return {
+        "rows": rows,
+        "front": rows,
+        "at_its_bytes": {"times_its_gap": ours_at_int6},
+        "int8_zlib": {"gap": 0.001},
+        "at_its_gap": {"gap": ours_at_int8, "fewer_bytes": fewer},
+        "at_the_records_bits": {"gap": 0.008, "record_bits": 3.53, "record_gap": 0.0087},
+        "gptq_int6": {"nearest": 0.01, "gptq": 0.006},
+    }
+
+
+def missed(found):
+    from compression import judge
+
+    return {name for name, told in judge(found).items() if not told["kept"]}
+
+
+def test_a_promise_that_is_not_kept_is_said():
+    assert missed({"table": table(0.3, 0.0009, 0.45)}) == set()
+    assert missed({"table": table(0.6, 0.0009, 0.45)}) == {
+        "gap, times that of int6 + lzma at its bytes"
+    }
+    too_few = {"fewer bytes than int8 + zlib at its gap"}
+    assert missed({"table": table(0.3, 0.0009, 0.3)}) == too_few
+    assert missed({"table": table(0.3, 0.002, 0.45)}) == too_few  # at another gap it says nothing
+    assert missed({"knob": [{"left": 0.004}, {"left": -0.001}]}) == {
+        "smallest share of a cap left"
+    }
+    assert missed({"faults": {"not_caught": 1, "not_exact": 0}}) == {
+        "mutations that were not caught"
+    }
+    assert missed({"large": {"bytes": 16_000_001}}) == {"bytes of 11 × 512"}
+
+
+def test_the_front_holds_what_nothing_beats():
+    from compression import Row, _front
+
+    rows = [Row("q", "c", size, size / 100, gap, 0, 0) for size, gap in FIGURES]
+    assert [(r.bytes, r.gap) for r in _front(rows)] == [(100, 0.5), (200, 0.1), (400, 0.01)]
+
+
+FIGURES = [(200, 0.1), (100, 0.5), (300, 0.2), (400, 0.01), (400, 0.02)]
+
+
+def test_the_picture_names_the_front(tmp_path):
+    from compression_picture import draw
+
+    draw(table(0.3, 0.0009, 0.45), tmp_path)
+    assert "int6 · lzma" in (tmp_path / "pareto.svg").read_text(encoding="utf-8")
+    assert (tmp_path / "pareto.png").stat().st_size > 10_000

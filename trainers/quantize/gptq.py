@@ -1,0 +1,63 @@
+"""GPTQ: what rounding one column spoils, the columns after it make good (Frantar et al. 2022)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+BLOCK = 128
+DAMPING = 0.01  # of the mean of the Hessian's diagonal
+
+
+def compensated_codes(
+    weight: NDArray[np.float32],
+    steps: NDArray[Any],
+    hessian: NDArray[np.float64],
+    top: int,
+) -> NDArray[np.int8]:
+    """Grid points for weight (rows, columns), least in E[‖(W − Q) x‖²] column by column.
+
+    Columns go from the largest input to the smallest, so that what cannot be made good any more
+    is small; the update of far columns waits until a block of BLOCK is done.
+
+    Args:
+        steps: the grid's steps, broadcastable to weight.
+        hessian: mean of x xᵀ, (columns, columns).
+        top: codes are −top to top.
+    """
+    order = np.argsort(-np.diag(hessian), kind="stable")
+    factor = inverse_factor(hessian[np.ix_(order, order)])
+    rest = weight[:, order].astype(np.float64)
+    grid = np.broadcast_to(steps, weight.shape)[:, order].astype(np.float64)
+    codes = np.empty(weight.shape, dtype=np.int8)
+    for first in range(0, weight.shape[1], BLOCK):
+        last = min(first + BLOCK, weight.shape[1])
+        errors = np.empty((len(weight), last - first))
+        for column in range(first, last):
+            code = rounded(rest[:, column] / grid[:, column], top)
+            codes[:, column] = code
+            error = (rest[:, column] - code * grid[:, column]) / factor[column, column]
+            rest[:, column + 1 : last] -= np.outer(error, factor[column, column + 1 : last])
+            errors[:, column - first] = error
+        rest[:, last:] -= errors @ factor[first:last, last:]
+    found = np.empty_like(codes)
+    found[:, order] = codes
+    return found
+
+
+def rounded(values: NDArray[Any], top: int) -> NDArray[Any]:
+    """Nearest whole numbers within ±top."""
+    whole: NDArray[Any] = np.rint(np.clip(values, -top, top))
+    return whole
+
+
+def inverse_factor(hessian: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Upper triangular U with Uᵀ U = (H + damping)⁻¹."""
+    size = len(hessian)
+    mean = float(np.diag(hessian).mean()) or 1.0
+    damped = hessian + DAMPING * mean * np.eye(size)
+    # With J H J = L Lᵀ, where J reverses, H⁻¹ is (J L⁻¹ J)ᵀ (J L⁻¹ J), and J L⁻¹ J is upper.
+    inverse = np.linalg.inv(np.linalg.cholesky(damped[::-1, ::-1]))
+    return np.triu(inverse[::-1, ::-1])
