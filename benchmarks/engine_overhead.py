@@ -75,7 +75,9 @@ def setting(steps: int, val_tokens: int, *, exactly: bool = False) -> Iterator[S
             "val_points": 1,
             "val_tokens": val_tokens,
         }
-        yield Setting(trainer, str(cut(whole, scratch / "data", val_tokens, exactly)), scratch, overrides)
+        yield Setting(
+            trainer, str(cut(whole, scratch / "data", val_tokens, exactly)), scratch, overrides
+        )
 
 
 def cut(whole: DataSet, folder: Path, val_tokens: int, exactly: bool = False) -> Path:
