@@ -182,11 +182,13 @@ class Adapters:
 
     The gradients by A and B follow from the one by W + B·A: Bᵀ·G and G·Aᵀ.
 
-    Record 2026-03-17_LoRA_TTT has Adam. Its steps stay as long as they began, so that hundreds of
-    them on one document grow B·A past W until training is chaotic: weights moved by a part in 1e7
-    moved the score by 5e-3 nats. Adagrad (Duchi et al. 2011), made for learning as one is scored,
-    shortens them as gradients add up. To an element's sum of squares the mean over its matrix is
-    added: a gradient that is nothing but rounding moves nothing.
+    Record 2026-03-17_LoRA_TTT has Adam. Its steps never shorten, and hundreds of them on one
+    document are chaotic: weights moved by a part in 1e7 moved the score by 2e-3 to 6e-3 nats over
+    794 steps. Adagrad (Duchi et al. 2011), made for learning as one is scored, shortens them as
+    gradients add up. To an element's sum of squares the mean over its matrix is added, so that a
+    gradient that is nothing but rounding moves nothing. Then the score moved by 3e-7 nats at the
+    default rate, 0.04, and by 2e-3 again at 0.05. Of the fast scale's validation the adapters took
+    0.0306 bpb, Adam's 0.0289 (one seed); of its first quarter 0.0355, Adam's 0.0372 (three).
 
     Args:
         base: the weights that are adapted; they stay as they are.
