@@ -47,6 +47,7 @@ class Intervention:
         claims: published effects.
         cost: what it costs beside the control, in words.
         excludes: variables whose mechanisms cannot be combined with it.
+        parts: ids of the changes that it makes at once, where it makes several.
     """
 
     id: str
@@ -59,6 +60,7 @@ class Intervention:
     claims: tuple[Claim, ...] = ()
     cost: str = ""
     excludes: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
 
     def apply(self, control: Mapping[str, Value]) -> dict[str, Value]:
         """Return the fields that the treatment changes, given the control's configuration.
@@ -140,7 +142,7 @@ def _parse(entry: Mapping[str, Any], known: Mapping[str, Variable]) -> Intervent
             raise ValueError(f"{name!r} is a variable: it belongs in `set`, not in `with`")
         if not isinstance(value, bool | int | float | str):
             raise ValueError(f"{name} must be one plain value, got {value!r}")
-    changes = {how: dict(entry.get(how, {})) for how in HOW}
+    changes: dict[str, Any] = {how: dict(entry.get(how, {})) for how in HOW}
     changes["set"] |= beside
     return Intervention(
         id=entry["id"],

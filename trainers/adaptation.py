@@ -70,13 +70,14 @@ def evaluate_score_first(
     validation: Validation,
     method: ScoreFirst,
     progress: Callable[[float], None] | None = None,
+    tally: Tally | None = None,
 ) -> Score:
     """Score chunk after chunk, each with weights trained on the chunks before it.
 
     The targets are those of `evaluation.evaluate`, with or without a sliding window; the engine
     ends with the adapted weights. The last chunk is trained on no more.
     """
-    tally, trained = Tally(), 0
+    tally, trained = Tally() if tally is None else tally, 0
     weights, velocity = engine.weights(), dict[str, NDArray[np.float32]]()
     total, waiting = target_count(validation), 0
     for rows, scored in scored_windows(validation):
@@ -143,6 +144,7 @@ def evaluate_documents(
     validation: Validation,
     method: DocumentAdapters,
     progress: Callable[[float], None] | None = None,
+    tally: Tally | None = None,
 ) -> Score:
     """Score each document from its own tokens alone, its adapters trained chunk by chunk.
 
@@ -150,7 +152,7 @@ def evaluate_documents(
     windows and the adapters each give cannot be told apart here; at a learning rate of 0 the
     adapters give nothing.
     """
-    tally, total = Tally(), target_count(validation)
+    tally, total = Tally() if tally is None else tally, target_count(validation)
     size = max(1, min(method.chunk_tokens, validation.seq_len // 2))
     documents = [
         _chunks(first, end, size, validation.seq_len)
@@ -256,4 +258,5 @@ def _score(engine: Engine, validation: Validation, tally: Tally, chunks: list[Ch
     windows = [_window(validation, chunk) for chunk in chunks]
     rows = np.concatenate([row for row, _ in windows])
     scored = np.concatenate([mask for _, mask in windows]) > 0
-    tally.add(validation, rows, engine.losses(rows), scored)
+    at = np.concatenate([np.arange(chunk.end - chunk.count, chunk.end) for chunk in chunks])
+    tally.add(validation, rows, engine.losses(rows), scored, at)

@@ -11,9 +11,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from scripts.causal.files import InputError
+
+if TYPE_CHECKING:  # its libraries take a fifth of a second, which every command would pay
+    from trainers.workbench import Workbench
 
 ConfigValue = bool | int | float | str
 Config = Mapping[str, ConfigValue]
@@ -65,10 +68,12 @@ class StageResult:
     """What a stage measured. JSON values only; tensors lie as files in the stage's folder.
 
     Attributes:
-        metrics: scalars by name (train: pre_quant_bpb, parameters, tokens, flops, seconds;
+        metrics: scalars by name (train: pre_quant_bpb, parameters, tokens, flops, seconds of
+            the steps, cpu_seconds of the stage;
             quantize: artifact_bytes; evaluate: val_bpb, val_loss in nats).
         curves: named lists of numbers of equal length (train: step, train_loss; and val_step,
-            val_tokens, val_bpb on the validation subset).
+            val_tokens, val_bpb on the validation subset, and val_bpb_int8, the same of the weights
+            rounded to int8).
     """
 
     metrics: Mapping[str, float]
@@ -133,6 +138,19 @@ class Trainer(Protocol):
 
     def parameters(self, config: Config) -> int:
         """Number of trained parameters of a configuration."""
+        ...
+
+    def artifact_file(self, config: Config) -> str:
+        """Name of the file that the quantize stage leaves and that a submission ships."""
+        ...
+
+    def workbench(self, spec: RunSpec) -> Workbench:
+        """The parts of a run, for those who look inside it: nothing of it has run yet.
+
+        Raises:
+            InputError: the backend is not on this machine, the data does not fit, or this
+                trainer's runs cannot be looked into.
+        """
         ...
 
     def source_modules(self, backend: str) -> tuple[str, ...]:

@@ -291,7 +291,9 @@ class DataSet:
         return shards[0] if len(shards) == 1 else np.concatenate(shards)
 
 
-def open_dataset(folder: Path, tokenizer: Path | None = None) -> DataSet:
+def open_dataset(
+    folder: Path, tokenizer: Path | None = None, *, validation: bool = True
+) -> DataSet:
     """Open a folder of shards and pass it through the byte gate.
 
     Args:
@@ -299,6 +301,8 @@ def open_dataset(folder: Path, tokenizer: Path | None = None) -> DataSet:
         tokenizer: SentencePiece model. Left out, it is the one ``*.model`` in the folder, or in
             the competition's layout the one of ``../../tokenizers`` whose name fits the folder's
             (fineweb10B_sp1024 goes with fineweb_1024_bpe.model).
+        validation: False to train without it: no validation shard is looked for or opened, and
+            there are no bytes to count.
 
     Raises:
         InputError: shards or tokenizer missing or damaged, or the byte gate fails.
@@ -306,9 +310,10 @@ def open_dataset(folder: Path, tokenizer: Path | None = None) -> DataSet:
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError("no such folder", where=folder)
-    train, val = (tuple(sorted(folder.glob(pattern))) for pattern in (TRAIN_SHARDS, VAL_SHARDS))
+    train = tuple(sorted(folder.glob(TRAIN_SHARDS)))
+    val = tuple(sorted(folder.glob(VAL_SHARDS))) if validation else ()
     for name, found in ((TRAIN_SHARDS, train), (VAL_SHARDS, val)):
-        if not found:
+        if not found and (validation or name == TRAIN_SHARDS):
             raise InputError(f"holds no {name}", where=folder, mend="give a prepared data folder")
     model = Path(tokenizer) if tokenizer is not None else _find_tokenizer(folder)
     vocab_size = int(_load_tokenizer(model).vocab_size())
@@ -319,7 +324,8 @@ def open_dataset(folder: Path, tokenizer: Path | None = None) -> DataSet:
         fingerprint.update(path.name.encode("utf-8"))
         _hash_shard(path, fingerprint)
     dataset = DataSet(folder, train, val, model, vocab_size, fingerprint.hexdigest())
-    check_bytes(_whole_words(dataset.val_tokens(), model), model)
+    if validation:
+        check_bytes(_whole_words(dataset.val_tokens(), model), model)
     return dataset
 
 
@@ -366,6 +372,17 @@ def _whole_words(tokens: NDArray[np.uint16], tokenizer_path: Path) -> NDArray[np
 # Batches
 
 
+def first_tokens(shards: Sequence[NDArray[np.uint16]], count: int) -> list[NDArray[np.uint16]]:
+    """The first `count` tokens of shards in order, cut in the shard where they end."""
+    taken: list[NDArray[np.uint16]] = []
+    for shard in shards:
+        if count <= 0:
+            break
+        taken.append(shard[:count])
+        count -= len(taken[-1])
+    return taken
+
+
 class Batches:
     """Training batches in an order fixed by the seed alone, readable at any step.
 
@@ -387,6 +404,7 @@ class Batches:
         rank: int = 0,
         world_size: int = 1,
         easy_first: int = 0,
+        difficulty: NDArray[np.floating] | None = None,
     ):
         """Lay out the windows.
 
@@ -400,6 +418,7 @@ class Batches:
             world_size: number of processes.
             easy_first: so many windows from the start of each epoch's order (all of them, where
                 there are fewer) are visited from easy to hard, by tenths; 0 for as they come.
+            difficulty: of every window, (windows,); left out, `window_difficulty`'s.
 
         Raises:
             InputError: batch_tokens does not divide, or the tokens fill no window.
@@ -429,9 +448,9 @@ class Batches:
         self._rows = np.arange(rank * share, (rank + 1) * share, dtype=np.int64)
         self._orders: dict[int, NDArray[np.int64]] = {}
         self._easy_first = min(easy_first, self.windows)
-        self._difficulty = (
-            window_difficulty(self._shards, seq_len, vocab_size) if easy_first else None
-        )
+        self._difficulty = difficulty if easy_first else None
+        if easy_first and difficulty is None:
+            self._difficulty = window_difficulty(self._shards, seq_len, vocab_size)
 
     def batch(self, step: int) -> NDArray[np.int64]:
         """Tokens of this process at a step, shape (sequences, seq_len + 1).
@@ -489,7 +508,7 @@ def window_difficulty(
 
 
 def _by_tenths(
-    order: NDArray[np.int64], count: int, difficulty: NDArray[np.float64]
+    order: NDArray[np.int64], count: int, difficulty: NDArray[np.floating]
 ) -> NDArray[np.int64]:
     """The first `count` windows of the order, its easiest tenth first; within one as they came."""
     head = order[:count]

@@ -14,6 +14,7 @@ import time
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NoReturn
 
 from scripts.causal.files import InputError, digest, write_text
 from trainers.api import (
@@ -237,6 +238,18 @@ class ScriptTrainer:
     def parameters(self, config: Config) -> int:
         """0: not known before the script says it (metric ``parameters``)."""
         return 0
+
+    def artifact_file(self, config: Config) -> str:
+        """None: a script packs its model itself, under a name of its own."""
+        return ""
+
+    def workbench(self, spec: RunSpec) -> NoReturn:
+        """Refused: a script is run as it stands.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError("the runs of a script cannot be looked into", where=self.script)
 
     def source_modules(self, backend: str) -> tuple[str, ...]:
         """None of this project's: the script is complete in itself."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from scripts.causal.files import InputError
+from scripts.causal.files import InputError, atomic_path
 
 EXIT_BAD_INPUT = 2
 
@@ -27,6 +28,17 @@ def run_command(function: Callable[..., None]) -> None:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(EXIT_BAD_INPUT)
+
+
+def require_writable(output: Path) -> None:
+    """Say so before hours of runs when their results could not be written.
+
+    Raises:
+        InputError: the folder cannot be created or written.
+    """
+    with atomic_path(output.with_name(f"{output.name}.probe")) as probe:
+        probe.touch()
+    output.with_name(f"{output.name}.probe").unlink()
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, TypeVar, get_args
 
@@ -17,12 +18,12 @@ from scripts.causal.campaign.budget import Budget, OutOfTime
 from scripts.causal.campaign.contrast import (
     AA_ID,
     aa_contrast,
-    both,
     build_contrast,
     first_difference,
     parse_fields,
     run_flops,
     specs_of,
+    together,
     unknown_name,
 )
 from scripts.causal.campaign.executor import AUTO, Executor, open_executor
@@ -42,10 +43,10 @@ from scripts.causal.campaign.schema import (
     Value,
 )
 from scripts.causal.campaign.wall_time import match_by_wall_time
-from scripts.causal.cli import progress_bar, run_command
-from scripts.causal.files import InputError, atomic_path
+from scripts.causal.cli import progress_bar, require_writable, run_command
+from scripts.causal.files import InputError
 from scripts.causal.forms import write_file
-from trainers.api import RunSpec, StageKind, Trainer, load_trainer
+from trainers.api import RunSpec, Trainer, load_trainer
 
 DEFAULT_LEDGER = "results/causal/ledger.sqlite"
 DEFAULT_SEEDS = "42,1337"
@@ -75,28 +76,40 @@ def run_contrasts(
         OutOfTime: some runs are missing; a later call goes on with them.
         InputError: the data set, the ledger or the disk cannot be used.
     """
-    trainer = executor.trainer
-    specs: dict[str, RunSpec] = {}
-    pairs: dict[tuple[int, int], tuple[str, str]] = {}  # (seed, place of the contrast) → keys
-    for seed in seeds:
-        for place, contrast in enumerate(contrasts):
-            arms = specs_of(contrast, seed, platform)
-            control, treatment = (trainer.stages(spec)[-1].key for spec in arms)
-            pairs[seed, place] = control, treatment
-            specs |= {control: arms[0], treatment: arms[1]}
-    runs = _runs(specs, ledger, executor, progress, budget or Budget())
+    asked = [(contrast, seed) for seed in seeds for contrast in contrasts]
+    pairs = run_pairs(asked, platform, ledger, executor, progress, budget)
     return tuple(
-        ContrastRuns(
-            contrast=contrast,
-            phase=phase,
-            pairs=tuple(
-                Pair(seed=seed, control=runs[control], treatment=runs[treatment])
-                for seed in seeds
-                for control, treatment in [pairs[seed, place]]
-            ),
-        )
+        ContrastRuns(contrast=contrast, phase=phase, pairs=tuple(pairs[place :: len(contrasts)]))
         for place, contrast in enumerate(contrasts)
     )
+
+
+def run_pairs(
+    asked: Sequence[tuple[Contrast, int]],
+    platform: Platform,
+    ledger: Ledger,
+    executor: Executor,
+    progress: Callable[[float], None] | None = None,
+    budget: Budget | None = None,
+) -> list[Pair]:
+    """Run both arms of every contrast at the seed asked of it, equal runs once.
+
+    Raises:
+        OutOfTime, InputError: as `run_contrasts`.
+    """
+    trainer = executor.trainer
+    specs: dict[str, RunSpec] = {}
+    keys: list[tuple[str, str]] = []
+    for contrast, seed in asked:
+        arms = specs_of(contrast, seed, platform)
+        control, treatment = (trainer.stages(spec)[-1].key for spec in arms)
+        keys.append((control, treatment))
+        specs |= {control: arms[0], treatment: arms[1]}
+    runs = _runs(specs, ledger, executor, progress, budget or Budget())
+    return [
+        Pair(seed=seed, control=runs[control], treatment=runs[treatment])
+        for (_, seed), (control, treatment) in zip(asked, keys, strict=True)
+    ]
 
 
 def _runs(
@@ -183,32 +196,88 @@ def contrast_from_text(
     Raises:
         InputError: an unknown intervention or field, or a contrast that cannot be built.
     """
-    catalog, scale = load_catalog(), platform.scale
-    baseline = trainer.resolve(scale, {})
-    overrides = {} if control == AA_ID else _fields_of(control, baseline, catalog)
+    overrides = _overrides(control, trainer, platform)
     if treatment == AA_ID:
-        return aa_contrast(scale, trainer, control_overrides=overrides)
-    reason = "Asked for on the command line."
-    first, plus, second = treatment.partition("+")
-    if treatment in catalog or (plus and first in catalog and second in catalog):
-        known = both(catalog[first], catalog[second]) if plus else catalog[treatment]
-        return build_contrast(
-            known, scale, trainer, matched_by, reason, control_overrides=overrides
-        )
-    changes = _fields_of(treatment, baseline, catalog)
+        return aa_contrast(platform.scale, trainer, control_overrides=overrides)
+    change = _change_from_text(treatment, trainer, platform, overrides)
+    return _asked(change, trainer, platform, matched_by, overrides)
+
+
+def square_from_text(
+    treatment: str,
+    partner: str,
+    control: str,
+    trainer: Trainer,
+    platform: Platform,
+    matched_by: MatchedBy = "flops",
+) -> tuple[Contrast, Contrast, Contrast]:
+    """Build the contrasts of a 2 × 2 factorial: each change alone, and both together.
+
+    Matched by FLOPs or wall time every one of them costs what the control does, however many
+    changes it makes: the interaction is of changes that are paid for.
+
+    Args:
+        treatment, partner: the two changes, each as `contrast_from_text` takes a treatment.
+        control: as there.
+
+    Raises:
+        InputError: as `contrast_from_text`, or the two cannot be made together.
+    """
+    if AA_ID in (treatment, partner):
+        raise InputError("a control set against itself changes nothing that could interact")
+    overrides = _overrides(control, trainer, platform)
+    one, other = (
+        _change_from_text(text, trainer, platform, overrides) for text in (treatment, partner)
+    )
+    alone, beside, both = (
+        _asked(change, trainer, platform, matched_by, overrides)
+        for change in (one, other, together(one, other))
+    )
+    return alone, beside, both
+
+
+def _overrides(control: str, trainer: Trainer, platform: Platform) -> dict[str, Value]:
+    if control == AA_ID:
+        return {}
+    return _fields_of(control, trainer.resolve(platform.scale, {}), load_catalog())
+
+
+def _change_from_text(
+    text: str, trainer: Trainer, platform: Platform, overrides: dict[str, Value]
+) -> Intervention:
+    """The intervention that a text names, its stage the first that it changes."""
+    catalog = load_catalog()
+    first, plus, second = text.partition("+")
+    if text in catalog:
+        return catalog[text]
+    if plus and first in catalog and second in catalog:
+        return together(catalog[first], catalog[second])
+    changes = _fields_of(text, trainer.resolve(platform.scale, {}), catalog)
     asked = Intervention(
-        id=treatment, variable=next(iter(changes)), label=treatment, stage="train", set=changes
+        id=text, variable=next(iter(changes)), label=text, stage="train", set=changes
     )
-    contrast = build_contrast(
-        asked, scale, trainer, matched_by, reason, control_overrides=overrides
-    )
+    contrast = _asked(asked, trainer, platform, "steps", overrides)
     stage = first_difference(trainer, *specs_of(contrast, 0, platform))
     if stage is None:
-        raise InputError(f"treatment {treatment!r} changes nothing that a run depends on")
-    if stage is StageKind.TRAIN:
-        return contrast
-    flops = run_flops(trainer, contrast.control)  # both arms continue the same training
-    return contrast.model_copy(update={"stage": stage.value, "flops_per_pair": flops})
+        raise InputError(f"treatment {text!r} changes nothing that a run depends on")
+    return replace(asked, stage=stage.value)
+
+
+def _asked(
+    change: Intervention,
+    trainer: Trainer,
+    platform: Platform,
+    matched_by: MatchedBy,
+    overrides: dict[str, Value],
+) -> Contrast:
+    return build_contrast(
+        change,
+        platform.scale,
+        trainer,
+        matched_by,
+        "Asked for on the command line.",
+        control_overrides=overrides,
+    )
 
 
 def _fields_of(
@@ -217,13 +286,6 @@ def _fields_of(
     if "=" not in text:
         raise unknown_name("intervention", text, dict.fromkeys([AA_ID, *catalog]))
     return parse_fields(text, baseline)
-
-
-def _require_writable(output: Path) -> None:
-    """Say so before hours of runs when their results could not be written."""
-    with atomic_path(output.with_name(f"{output.name}.probe")) as probe:
-        probe.touch()
-    output.with_name(f"{output.name}.probe").unlink()
 
 
 def _show(runs: ContrastRuns) -> None:
@@ -249,6 +311,10 @@ def main(
         str, typer.Option(help="catalog id, id+id, field=value[,field=value], or baseline (A/A)")
     ],
     output: Annotated[Path, typer.Option(help="where to write raw_runs.json")],
+    partner: Annotated[
+        str | None,
+        typer.Option("--with", help="a second change: both alone, both together, one control"),
+    ] = None,
     control: Annotated[str, typer.Option(help="baseline or field=value[,field=value]")] = AA_ID,
     seeds: Annotated[str, typer.Option(help="comma-separated, at least two")] = DEFAULT_SEEDS,
     platform: Annotated[str, typer.Option(help="auto, mlx, torch, cuda or cpu")] = "auto",
@@ -276,20 +342,23 @@ def main(
     chosen = parse_seeds(seeds, "--seeds")
     matching = _one_of("--matched-by", matched_by, get_args(MatchedBy))
     stage = _one_of("--phase", phase, get_args(Phase))
-    _require_writable(output)
+    require_writable(output)
     family = load_trainer(trainer)
     with progress_bar("data", quiet=quiet) as show:
         where = choose_platform(
             family, platform, scale, data=None if data is None else str(data), progress=show
         )
-    contrast = contrast_from_text(treatment, control, family, where, matching)
+    asked: Sequence[Contrast] = (
+        [contrast_from_text(treatment, control, family, where, matching)]
+        if partner is None
+        else square_from_text(treatment, partner, control, family, where, matching)
+    )
     store = open_ledger(ledger)
     try:
         with (
             open_executor(family, store, where.backend, workers, cooldown, executor) as engine,
-            progress_bar(contrast.label, quiet=quiet) as show,
+            progress_bar(asked[-1].label, quiet=quiet) as show,
         ):
-            asked: Sequence[Contrast] = [contrast]
             if matching == "wall_time":
                 asked = timed_contrasts(asked, where, store, engine, budget=budget)
             runs = run_contrasts(asked, chosen, stage, where, store, engine, show, budget)
@@ -310,7 +379,8 @@ def main(
     if json:
         print(result.model_dump_json())
     elif not quiet:
-        _show(runs[0])
+        for each in runs:
+            _show(each)
 
 
 def _one_of(option: str, value: str, allowed: tuple[Choice, ...]) -> Choice:

@@ -21,9 +21,13 @@ from scripts.causal.reporting.campaign_files import CampaignFiles, load_campaign
 from scripts.causal.reporting.contrasts import ContrastView, view_contrasts
 from scripts.causal.reporting.cost import campaign_cost
 from scripts.causal.reporting.figures import NARROW, WIDE, forest_plot
+from scripts.causal.reporting.methods import PAGE as METHODS_PAGE
+from scripts.causal.reporting.methods import load_methods, methods_of
+from scripts.causal.reporting.screens import view_screens
 from scripts.causal.reporting.summary import (
     all_results,
     asked,
+    dependences,
     found_headline,
     full_scale_limits,
     next_steps,
@@ -55,6 +59,7 @@ def render_report(campaign: CampaignFiles) -> str:
         .render(
             campaign=campaign,
             headline=found_headline(results),
+            dependences=dependences(campaign, results),
             asked=asked(campaign),
             limits=full_scale_limits(campaign, results, cost),
             next_steps=next_steps(campaign, results),
@@ -69,6 +74,10 @@ def render_report(campaign: CampaignFiles) -> str:
             beliefs=published_beliefs(campaign.dag),
             cost=cost,
             platforms=_platforms(campaign),
+            screens=view_screens(campaign),
+            pairs=[each for each in results if each.interaction is not None],
+            methods_page=METHODS_PAGE,
+            methods_of=methods_of,
             budget=campaign.results
             or next((c.results for c in campaign.cycles[::-1] if c.results), None),
         )
@@ -79,14 +88,23 @@ def render_report(campaign: CampaignFiles) -> str:
 def write_report(folder: Path, output: Path | None = None) -> Path:
     """Read a campaign's folder, write its report (default ``report.html`` in it), return where.
 
+    Beside it goes the page on the methods, to which it links.
+
     Raises:
         InputError: the folder holds no campaign, a file breaks its form, or the output cannot
             be written.
     """
     page = render_report(load_campaign(folder))
     path = folder / "report.html" if output is None else output
+    write_text(path.with_name(METHODS_PAGE), render_methods(path.name))
     write_text(path, page)
     return path
+
+
+def render_methods(report: str) -> str:
+    """The page on the methods; `report` is the file name it leads back to."""
+    template = _environment().get_template(METHODS_PAGE)
+    return template.render(methods=load_methods(), report=report)
 
 
 def _environment() -> Environment:

@@ -15,7 +15,7 @@ import typer
 
 from interventions.catalog import CATALOG_DIR, Intervention, load_catalog
 from scripts.causal.campaign.choice import Choice, rank
-from scripts.causal.campaign.contrast import both, build_contrast
+from scripts.causal.campaign.contrast import build_contrast, together
 from scripts.causal.campaign.joint import Candidate, Joint, Measurement, believe_jointly
 from scripts.causal.campaign.pairs import Synergy, propose_pairs
 from scripts.causal.campaign.schema import (
@@ -23,6 +23,7 @@ from scripts.causal.campaign.schema import (
     Contrast,
     ContrastResult,
     MatchedBy,
+    Precision,
     Selection,
     Value,
 )
@@ -32,11 +33,14 @@ from scripts.causal.cli import run_command
 from scripts.causal.files import InputError
 from scripts.causal.forms import parse_file, write_file
 from scripts.causal.graph.schema import CausalDag, Identifiability, IdentifiabilityReport
+from scripts.causal.stats.looks import level_at, planned_looks
+from scripts.causal.stats.power import minimum_detectable_effect, power
 from trainers.api import Trainer, load_trainer
 
 PAIRED_NOISE = 0.001
 """bpb. √2 × 0.00072, the seed spread pooled over the records' logs (50 degrees of freedom): what
-one paired difference scatters by until the campaign has measured its own."""
+one paired difference scatters by until the campaign has measured its own. A test holds it against
+`scripts.causal.campaign.published`, which reads it from the bundled records."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,7 @@ class Setting:
         screen, confirm: paired seeds of the two phases.
         alpha: level at which a contrast must be confirmed in its cycle.
         mde: smallest effect of interest, bpb.
+        looks: points of the fresh seeds at which a contrast may be decided.
     """
 
     trainer: Trainer
@@ -58,6 +63,7 @@ class Setting:
     confirm: int = 4
     alpha: float = 0.05
     mde: float = 0.005
+    looks: int = 1
 
 
 @dataclass(frozen=True)
@@ -113,7 +119,7 @@ def select(
     for proposal in propose_pairs(candidates, joint, tested, synergies):
         one, other = (catalog[part] for part in proposal.candidate.parts)
         try:
-            contrast = _build(both(one, other), setting)
+            contrast = _build(together(one, other), setting)
         except InputError as error:
             passed_over[proposal.candidate.id] = str(error)
             continue
@@ -141,7 +147,42 @@ def select(
     seen = {choice.candidate.id for choice in ranked}
     for name in options.keys() - seen - passed_over.keys():
         passed_over[name] = "waits for another combination with one of its variables"
-    return Selection(cycle=cycle, contrasts=tuple(chosen), passed_over=passed_over)
+    return Selection(
+        cycle=cycle,
+        contrasts=tuple(chosen),
+        passed_over=passed_over,
+        precision=foresee(setting, decided),
+    )
+
+
+def foresee(setting: Setting, decided: Sequence[AblationResults] = ()) -> Precision:
+    """Return what the fresh seeds of a contrast can show, from what is known of the noise now.
+
+    For a contrast that differs in training, by its last look alone: earlier ones add to it.
+    """
+    noise = paired_noise(decided)
+    own = (setting.screen - 1) + (setting.confirm - 1)
+    prior = next((file.prior for file in reversed(decided) if file.prior is not None), None)
+    borrowed = 0.0 if prior is None else prior.df
+    origin = (
+        f"the campaign's {prior.origin}"
+        if prior is not None
+        else "what the campaign's contrasts showed"
+        if noise != PAIRED_NOISE
+        else "the records' seed spread at full scale; small runs scatter more"
+    )
+    counts = planned_looks(setting.confirm, setting.looks)
+    alpha = level_at(setting.alpha, counts, len(counts) - 1)
+    df, pairs = own + borrowed, setting.confirm
+    return Precision(
+        sd=noise,
+        df=df,
+        pairs=pairs,
+        alpha=alpha,
+        power=power(setting.mde, sd=noise, pairs=pairs, df=df, alpha=alpha),
+        detectable=minimum_detectable_effect(sd=noise, pairs=pairs, df=df, alpha=alpha),
+        origin=origin,
+    )
 
 
 def paired_noise(decided: Sequence[AblationResults]) -> float:
@@ -152,7 +193,7 @@ def paired_noise(decided: Sequence[AblationResults]) -> float:
     """
     for file in reversed(decided):
         if file.prior is not None and file.prior.scale > 0:
-            return file.prior.scale
+            return file.prior.pooled or file.prior.scale
     shown = [
         (item.df, item.sd**2)
         for file in decided
@@ -170,6 +211,8 @@ def _measured(result: ContrastResult, noise: float) -> Measurement | None:
     """Return what a result says of its own contrast; None where no seed has both arms."""
     if result.effect is None or not result.seeds_used:
         return None
+    if result.phase == "screen" and result.main_effect is not None:
+        return Measurement(result.effect, result.main_effect.standard_error)
     return Measurement(result.effect, (result.sd or noise) / len(result.seeds_used) ** 0.5)
 
 

@@ -16,12 +16,22 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from scripts.causal.campaign.courses import courses
+from scripts.causal.campaign.factorial_screen import (
+    screen_effects,
+    screen_prior,
+    with_main_effects,
+)
+from scripts.causal.campaign.interactions import with_interactions
+from scripts.causal.campaign.ladder import carry_over, ladder_transfers
 from scripts.causal.campaign.measured import Measured, measure, shared_noise
 from scripts.causal.campaign.schema import (
     AblationResults,
+    CarryOver,
     Contrast,
     ContrastResult,
     ContrastRuns,
+    FactorialRuns,
     Interval,
     Platform,
     RawRuns,
@@ -33,13 +43,17 @@ from scripts.causal.forms import parse_file, write_file
 from scripts.causal.stats import moderated, paired, screening, sentences, verdict
 from scripts.causal.stats.equivalence import tost_p
 from scripts.causal.stats.family import holm, spend
+from scripts.causal.stats.looks import level_at, sequential_p
 from scripts.causal.stats.paired import Estimate
-from scripts.causal.stats.power import power
+from scripts.causal.stats.power import minimum_detectable_effect, power
 
 
 @dataclass(frozen=True)
 class Tests:
-    """The p-values of one contrast in its family; None where undefined."""
+    """The p-values of one contrast in its family; None where undefined.
+
+    The adjusted ones rest on all looks taken, the others on the last.
+    """
 
     difference: float | None = None
     difference_adjusted: float | None = None
@@ -49,12 +63,28 @@ class Tests:
 
 @dataclass(frozen=True)
 class Terms:
-    """What every verdict of a cycle is judged by: its share of alpha, family size and MDE."""
+    """What every verdict of a cycle is judged by.
+
+    Attributes:
+        share: the cycle's part of alpha.
+        seeds: a contrast's fresh seeds in the order planned.
+        looks: how many of them each planned look has; the last one has all.
+    """
 
     share: float
     family_size: int
     mde: float
     prior: VariancePrior | None
+    seeds: Callable[[Contrast], tuple[int, ...]]
+    looks: tuple[int, ...]
+
+    def taken(self, measured: Measured) -> int:
+        """At how many of the looks a contrast has all its seeds; at least 1."""
+        return max(1, sum(count <= len(measured.seeds) for count in self.looks))
+
+    def level(self, measured: Measured) -> float:
+        """The level of the contrast's last test, were it alone in its family."""
+        return level_at(self.share, self.looks, self.taken(measured) - 1)
 
 
 def analyse(
@@ -65,6 +95,7 @@ def analyse(
     cycles: int = 1,
     prior: VariancePrior | None = None,
     screen_threshold: float = screening.THRESHOLD,
+    ladder: Sequence[RawRuns] = (),
 ) -> AblationResults:
     """The verdict on every contrast of one cycle.
 
@@ -76,6 +107,8 @@ def analyse(
         prior: what the moderated t borrows; by default fitted from the cycle's screening runs.
             It must not come from the confirmation seeds.
         screen_threshold: see `scripts.causal.stats.screening`.
+        ladder: runs of the same contrasts at other scales; they decide on nothing but what is
+            claimed of full scale.
 
     Raises:
         InputError: alpha, mde, cycles or threshold out of range; a confirmation seed that took
@@ -86,13 +119,16 @@ def analyse(
     screens = {runs.contrast.id: measure(runs) for runs in raw.runs if runs.phase == "screen"}
     confirms = {runs.contrast.id: measure(runs) for runs in raw.runs if runs.phase == "confirm"}
     if prior is None:
-        prior = fit_prior([runs for runs in raw.runs if runs.phase == "screen"])
-    terms = Terms(share, len(confirms), mde, prior)
+        screened = [runs for runs in raw.runs if runs.phase == "screen"]
+        prior = fit_prior(screened, [raw.factorial] if raw.factorial else [])
+    looks = raw.looks or (max(len(raw.confirm_seeds), 1),)
+    terms = Terms(share, len(confirms), mde, prior, raw.planned_seeds, looks)
     tests = _test_family(confirms, screens, terms)
     # Without a confirmation phase in the file, what is promising is not screened out yet.
     promising = _worth_confirming(screens, prior, mde, screen_threshold)
     pending = set() if raw.confirm_seeds else set(promising)
 
+    carried = carry_over((raw, *ladder))
     results = []
     for name in dict.fromkeys(runs.contrast.id for runs in raw.runs):
         measured = confirms[name] if name in confirms else screens[name]
@@ -108,9 +144,12 @@ def analyse(
                 terms,
                 cycle=raw.cycle,
                 platform=raw.platform,
+                carried=carried.get(name),
+                on_ladder=bool(ladder),
             )
         )
     spent = share if confirms else 0.0
+    together = _correlation([*screens.values(), *confirms.values()])
     return AblationResults(
         alpha=alpha,
         alpha_spent=spent,
@@ -118,8 +157,54 @@ def analyse(
         mde=mde,
         platform=raw.platform,
         prior=prior,
-        results=tuple(results),
+        results=with_interactions(
+            with_main_effects(results, raw, mde), raw, share=share, mde=mde, prior=prior
+        ),
+        transfers=ladder_transfers((raw, *ladder)),
+        correlation=None if together is None else together[0],
+        correlation_df=0 if together is None else together[1],
     )
+
+
+def confirm(
+    screened: RawRuns,
+    promising: Sequence[str],
+    run: Callable[[Sequence[str], Sequence[int]], Sequence[ContrastRuns]],
+    *,
+    alpha: float,
+    mde: float,
+    cycles: int,
+    prior: VariancePrior | None,
+) -> RawRuns:
+    """Take contrasts to fresh seeds, as far as the planned looks ask for.
+
+    At every look those that are clear stop, so that later seeds go where they still decide.
+
+    Args:
+        screened: the cycle's screening runs, its confirmation seeds and looks.
+        promising: ids of the contrasts that make up the family.
+        run: contrasts and seeds → their runs.
+        alpha, mde, cycles, prior: as `analyse` will be told.
+
+    Raises:
+        InputError: as `analyse`.
+    """
+    seeds, raw = screened.confirm_seeds, screened
+    confirmed: dict[str, ContrastRuns] = {}
+    still_open = list(promising)
+    for count in screened.looks or (len(seeds),):
+        if not still_open:
+            break
+        confirmed |= {runs.contrast.id: runs for runs in run(still_open, seeds[:count])}
+        raw = raw.model_copy(update={"runs": (*screened.runs, *confirmed.values())})
+        if count < len(seeds):
+            found = analyse(raw, alpha=alpha, mde=mde, cycles=cycles, prior=prior)
+            still_open = [
+                result.contrast.id
+                for result in found.results
+                if result.phase == "confirm" and result.verdict == "inconclusive"
+            ]
+    return raw
 
 
 def combine(cycles: Sequence[AblationResults]) -> AblationResults:
@@ -153,6 +238,8 @@ def combine(cycles: Sequence[AblationResults]) -> AblationResults:
         )
     merged = [result for results in cycles for result in results.results]
     priors = [results.prior for results in cycles if results.prior is not None]
+    told = [(one.correlation, one.correlation_df) for one in cycles if one.correlation is not None]
+    correlation_df = sum(df for _, df in told)
     return AblationResults(
         alpha=first.alpha,
         alpha_spent=spent,
@@ -161,6 +248,8 @@ def combine(cycles: Sequence[AblationResults]) -> AblationResults:
         platform=cycles[-1].platform,
         prior=priors[-1] if priors else None,
         results=tuple(sorted(merged, key=lambda result: result.cycle)),
+        correlation=sum(r * df for r, df in told) / correlation_df if told else None,
+        correlation_df=correlation_df,
     )
 
 
@@ -170,6 +259,7 @@ def choose_for_confirmation(
     mde: float,
     max_confirm: int,
     threshold: float = screening.THRESHOLD,
+    factorial: FactorialRuns | None = None,
 ) -> list[str]:
     """Ids of the contrasts to run on fresh seeds, best first, at most `max_confirm`.
 
@@ -181,16 +271,22 @@ def choose_for_confirmation(
     if max_confirm < 0:
         raise InputError(f"cannot confirm {max_confirm} contrasts")
     screens = {runs.contrast.id: measure(runs) for runs in screen_runs}
-    return _worth_confirming(screens, fit_prior(screen_runs), mde, threshold)[:max_confirm]
+    prior = fit_prior(screen_runs)
+    return _worth_confirming(screens, prior, mde, threshold, factorial)[:max_confirm]
 
 
-def fit_prior(screen_runs: Sequence[ContrastRuns]) -> VariancePrior | None:
+def fit_prior(
+    screen_runs: Sequence[ContrastRuns], factorials: Sequence[FactorialRuns] = ()
+) -> VariancePrior | None:
     """What the moderated t may borrow, from the screening pairs of the campaign's contrasts.
 
     Only contrasts that differ in training lend and borrow: later stages run on the same
     checkpoints, where noise is an order of magnitude smaller. None with fewer than three that
-    have two complete, differing pairs. Discounted for the choice that screening makes.
+    have two complete, differing pairs. Discounted for the choice that screening makes. A
+    factorial screen lends instead what it leaves unexplained.
     """
+    if lent := screen_prior(factorials):
+        return lent
     lenders = [
         measured
         for measured in (measure(runs) for runs in screen_runs if runs.phase == "screen")
@@ -209,6 +305,9 @@ def fit_prior(screen_runs: Sequence[ContrastRuns]) -> VariancePrior | None:
         scale=math.sqrt(prior.variance),
         df=prior.df,
         origin=f"screening pairs of {len(lenders)} contrasts that differ in training",
+        pooled=math.sqrt(
+            sum(one.df * one.sd**2 for one in estimates) / sum(one.df for one in estimates)
+        ),
     )
 
 
@@ -241,10 +340,38 @@ def _check(raw: RawRuns) -> None:
             f"seed {min(stale)} is both a screening and a confirmation seed",
             mend="confirm on seeds that took no part in the choice",
         )
+    _check_looks(raw)
     names = [(runs.contrast.id, runs.phase) for runs in raw.runs]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise InputError(f"contrast {twice[0]!r} is listed twice in phase {twice[1]!r}")
+
+
+def _check_looks(raw: RawRuns) -> None:
+    """Refuse looks that are no plan, and a contrast that stopped between them."""
+    looks, planned = raw.looks, len(raw.confirm_seeds)
+    if not looks:
+        return
+    if sorted(set(looks)) != list(looks) or looks[0] < 2 or looks[-1] != planned:
+        raise InputError(
+            f"looks must grow from 2 or more to the {planned} confirmation seeds, "
+            f"but got {list(looks)}"
+        )
+    for runs in raw.runs:
+        seeds = raw.planned_seeds(runs.contrast)
+        if runs.phase == "confirm" and {pair.seed for pair in runs.pairs} not in (
+            set(seeds[:count]) for count in looks
+        ):
+            raise InputError(
+                f"contrast {runs.contrast.id!r} was not run on the seeds of a planned look"
+            )
+
+
+def _correlation(measured: Sequence[Measured]) -> tuple[float, int] | None:
+    """Of the arms over seeds, where they differ in training: later stages share the training."""
+    return paired.pooled_correlation(
+        [one.arms for one in measured if _borrows(one.contrast) and not one.identical]
+    )
 
 
 def _borrows(contrast: Contrast) -> bool:
@@ -281,8 +408,10 @@ def _worth_confirming(
     prior: VariancePrior | None,
     mde: float,
     threshold: float,
+    factorial: FactorialRuns | None = None,
 ) -> list[str]:
-    estimates = {
+    together = {} if factorial is None else screen_effects(factorial)
+    estimates = together | {
         name: estimate
         for name, measured in screens.items()
         if not measured.identical
@@ -298,17 +427,37 @@ def _worth_confirming(
 def _test_family(
     confirms: Mapping[str, Measured], screens: Mapping[str, Measured], terms: Terms
 ) -> dict[str, Tests]:
-    estimates = [
-        _claim(measured, screens.get(name), terms.prior) for name, measured in confirms.items()
-    ]
+    by_look = [_claims(one, screens.get(name), terms) for name, one in confirms.items()]
 
-    def each(p_value: Callable[[Estimate], float | None]) -> list[float | None]:
-        return [None if estimate is None else p_value(estimate) for estimate in estimates]
+    def each(p_value: Callable[[Estimate], float | None]) -> list[list[float | None]]:
+        return [[None if one is None else p_value(one) for one in claims] for claims in by_look]
+
+    def adjusted(p_values: list[list[float | None]]) -> list[float | None]:
+        return holm([sequential_p(each, terms.looks) for each in p_values])
 
     difference = each(paired.p_value)
     equivalence = each(lambda estimate: tost_p(estimate, terms.mde))
-    columns = zip(difference, holm(difference), equivalence, holm(equivalence), strict=True)
+    columns = zip(
+        [p_values[-1] for p_values in difference],
+        adjusted(difference),
+        [p_values[-1] for p_values in equivalence],
+        adjusted(equivalence),
+        strict=True,
+    )
     return {name: Tests(*row) for name, row in zip(confirms, columns, strict=True)}
+
+
+def _claims(measured: Measured, screened: Measured | None, terms: Terms) -> list[Estimate | None]:
+    """`_claim` at each look taken; None at one whose sign the last does not bear out."""
+    last = _claim(measured, screened, terms.prior)
+    earlier = [
+        _claim(measured.among(terms.seeds(measured.contrast)[:count]), screened, terms.prior)
+        for count in terms.looks[: terms.taken(measured) - 1]
+    ]
+    return [
+        one if one is not None and last is not None and one.mean * last.mean > 0 else None
+        for one in earlier
+    ] + [last]
 
 
 def _decide(measured: Measured, tests: Tests, terms: Terms) -> verdict.Verdict:
@@ -333,6 +482,8 @@ def _result(
     *,
     cycle: int,
     platform: Platform,
+    carried: CarryOver | None,
+    on_ladder: bool,
 ) -> ContrastResult:
     tested = measured.phase == "confirm"
     plain = measured.estimate
@@ -342,15 +493,19 @@ def _result(
     heading = measured.trend.answer
     size = measured.control_size
 
-    band = None if claim is None else paired.interval(claim, 1 - terms.share)
+    level = terms.level(measured)
+    band = None if claim is None else paired.interval(claim, 1 - level)
     if tested and measured.identical:
         band = (0.0, 0.0)
     interval = None if band is None else Interval(level=1 - terms.share, low=band[0], high=band[1])
-    chance = None
+    chance = detectable = None
+    taken = terms.taken(measured) if tested else 1
     if claim is not None:
         # Holm's hardest step: what the contrast is sure to have, whatever the others do.
-        alpha = terms.share / terms.family_size
-        chance = power(terms.mde, sd=claim.sd, pairs=claim.pairs, df=claim.df, alpha=alpha)
+        alpha = level_at(terms.share / terms.family_size, terms.looks, taken - 1)
+        sd, pairs, df = claim.sd, claim.pairs, claim.df
+        chance = power(terms.mde, sd=sd, pairs=pairs, df=df, alpha=alpha)
+        detectable = minimum_detectable_effect(sd=sd, pairs=pairs, df=df, alpha=alpha)
 
     return ContrastResult(
         contrast=measured.contrast,
@@ -365,6 +520,9 @@ def _result(
         p_adjusted=tests.difference_adjusted,
         p_equivalence=tests.equivalence,
         p_equivalence_adjusted=tests.equivalence_adjusted,
+        detectable=detectable,
+        looks_taken=taken,
+        looks_planned=len(terms.looks),
         df=None if spread is None else spread.df,
         sd=None if spread is None else spread.sd,
         power=chance,
@@ -381,7 +539,10 @@ def _result(
             backend=platform.backend,
             size=size,
             trend=heading,
+            carried=carried.words if carried is not None and on_ladder else None,
         ),
+        courses=courses(measured),
+        carry=carried,
         words=sentences.finding(
             sentences.Finding(
                 label=measured.contrast.label,
@@ -396,6 +557,7 @@ def _result(
                 identical=measured.identical,
                 discarded=measured.discarded,
                 trend=heading,
+                stopped=(taken, len(terms.looks)) if taken < len(terms.looks) else None,
             )
         ),
     )
@@ -444,6 +606,10 @@ def main(
         list[Path] | None,
         typer.Option(help="raw_runs.json of other cycles whose screening variances are pooled in"),
     ] = None,
+    ladder: Annotated[
+        list[Path] | None,
+        typer.Option(help="raw_runs.json of the same contrasts at other scales"),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="print nothing")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print the results as JSON")] = False,
 ) -> None:
@@ -458,6 +624,7 @@ def main(
             cycles=cycles,
             prior=pooled_prior(raw, others),
             screen_threshold=screen_threshold,
+            ladder=[parse_file(RawRuns, path) for path in ladder or []],
         )
     except InputError as error:
         raise InputError(error.what, where=error.where or input, mend=error.mend) from error
@@ -483,6 +650,9 @@ def _print(results: AblationResults) -> None:
         )
     console = Console()
     console.print(table)
+    for interaction in (result.interaction for result in results.results):
+        if interaction is not None:
+            console.print(interaction.words, markup=False, highlight=False)
     console.print(f"alpha {results.alpha:g}: {results.alpha_spent:g} spent here", highlight=False)
 
 

@@ -15,16 +15,18 @@ from rich.console import Console
 from interventions.catalog import load_catalog
 from scripts.causal.campaign.executor import InProcessExecutor
 from scripts.causal.campaign.full_scale import SCALE, Scheme, commands, plan_validation
+from scripts.causal.campaign.ladder import platform_transfer
 from scripts.causal.campaign.ledger import Ledger, open_ledger
+from scripts.causal.campaign.paired_effect import detectable_effect, paired_effects
 from scripts.causal.campaign.planning import parse_seeds
 from scripts.causal.campaign.platform import choose_backend, describe_machine
 from scripts.causal.campaign.record_rule import RECORD_BACKEND, departures, judge
-from scripts.causal.campaign.schema import ArmRun, Platform
+from scripts.causal.campaign.schema import ArmRun, Platform, RawRuns
 from scripts.causal.campaign.validation import Validation
 from scripts.causal.cli import progress_bar, run_command
 from scripts.causal.experiment_runner import run_contrasts
 from scripts.causal.files import InputError, digest
-from scripts.causal.forms import write_file
+from scripts.causal.forms import parse_file, write_file
 from scripts.causal.report import write_report
 from scripts.causal.reporting.words import plural
 from scripts.causal.stats.family import holm
@@ -73,10 +75,13 @@ def validate(
         alpha=ALPHA,
         departures=departures(platform, scheme.contrasts[0].control.get(CAP)),
         results=tuple(
-            one.model_copy(update={"p_adjusted": p})
-            for one, p in zip(results, holm(against_record), strict=True)
+            one.model_copy(update={"p_adjusted": p, "paired": effect})
+            for one, p, effect in zip(
+                results, holm(against_record), paired_effects(runs, scheme.prior), strict=True
+            )
         ),
         passed_over=scheme.passed_over,
+        prior=scheme.prior,
     )
 
 
@@ -120,6 +125,12 @@ def describe(scheme: Scheme, lines: Sequence[tuple[str, str]], *, has_data: bool
     )
     scores = ", ".join(f"{value:.4f}" for value in scheme.record.bpb)
     say(f"to beat: {scheme.record.name} ({scores} bpb) by {MARGIN_NATS:g} nats at p < {ALPHA:g}")
+    if scheme.prior is not None:
+        least = detectable_effect(len(scheme.contrasts), len(scheme.seeds), scheme.prior)
+        say(
+            f"against the script's own control, {len(scheme.seeds)} seeds show a true effect of "
+            f"{least:.4f} bpb with a chance of 80 % at alpha {ALPHA:g} ({scheme.prior.origin})"
+        )
     for name, reason in scheme.passed_over.items():
         say(f"passed over: {name}: {reason}")
     if not has_data:
@@ -134,6 +145,12 @@ def show(validation: Validation) -> None:
     say = Console(highlight=False, soft_wrap=True, markup=False).print
     for one in validation.results:
         say(f"- {one.words}")
+        if (found := one.paired) is not None:
+            level, low, high = found.interval.level, found.interval.low, found.interval.high
+            say(
+                f"  against the control, seeds paired: {found.effect:+.5f} bpb ({100 * level:g} % "
+                f"interval {low:+.5f} to {high:+.5f}, adjusted p {found.p_adjusted:.2g})"
+            )
         for pair in one.pairs:
             scores = f"control {_score(pair.control)}, treatment {_score(pair.treatment)}"
             say(f"  seed {pair.seed}: {scores}")
@@ -188,6 +205,9 @@ def run_validation(
         found = validate(scheme, trainer, where, store, quiet=quiet)
     finally:
         store.close()
+    cycles = [parse_file(RawRuns, path) for path in sorted(campaign.glob("cycle_*/raw_runs.json"))]
+    if cycles:
+        found = found.model_copy(update={"transfer": platform_transfer(cycles, found)})
     write_file(campaign / FILE, found)
     write_report(campaign)
     return found

@@ -5,17 +5,23 @@ from pathlib import Path
 
 import pytest
 
+from interventions.catalog import load_catalog
 from scripts.causal.campaign.chosen import choose_runs
+from scripts.causal.campaign.contrast import build_contrast, together
+from scripts.causal.campaign.executor import open_executor
 from scripts.causal.campaign.ledger import open_ledger
-from scripts.causal.campaign.schema import RawRuns
+from scripts.causal.campaign.planning import make_plan
+from scripts.causal.campaign.schema import RawRuns, Selection
 from scripts.causal.experiment_runner import main as run_experiment
 from scripts.causal.extract_interventions import extract_leaderboard
 from scripts.causal.forms import parse_file, write_file
 from scripts.causal.graph.assemble import assemble_dag
 from scripts.causal.graph.estimate import estimate_data_graph
 from scripts.causal.report import write_report
+from scripts.causal.run_pipeline import Campaign, experiment, prepare
 from scripts.causal.statistical_analysis import analyse
 from scripts.causal.submission_assembly import assemble, confirmed_effects
+from trainers.api import load_trainer
 
 PAIR = "activation_gelu+softcap_20"
 
@@ -95,6 +101,72 @@ def test_the_submission_made_of_it_is_verified(raw, campaign, tmp_path):
     assert stated["configuration"]["logit_softcap"] == 20.0
     readme = (done.folder / "README.md").read_text()
     assert "GELU with softcap 20" in readme
-    assert done.measured_bpb == pytest.approx(
-        raw.runs[0].pairs[0].treatment.metrics["val_bpb"], abs=1e-6
+    assert not done.report.failures
+
+
+def test_a_square_is_run_and_judged_from_the_command_line(small_data, tmp_path):
+    output = tmp_path / "raw_runs.json"
+    run_experiment(
+        treatment="model_dim_x1.25",
+        partner="qk_gain=4.0",
+        control="vocab_size=300",
+        output=output,
+        seeds="42,1337",
+        platform="torch-cpu-float32",
+        scale="tiny",
+        workers=0,
+        ledger=str(tmp_path / "ledger.sqlite"),
+        data=small_data,
+        quiet=True,
     )
+    one, other, both = parse_file(RawRuns, output).runs
+    assert both.contrast.parts == (one.contrast.id, other.contrast.id)
+    # The wider model pays for its width alone and beside the other change.
+    assert one.contrast.treatment["iterations"] == both.contrast.treatment["iterations"] < 20
+    results = analyse(parse_file(RawRuns, output), alpha=0.05, mde=0.005)
+    found = results.results[2].interaction
+    cells = [
+        (pair.control, one.pairs[n].treatment, other.pairs[n].treatment, pair.treatment)
+        for n, pair in enumerate(both.pairs)
+    ]
+    expected = [[arm.metrics["val_bpb"] for arm in arms] for arms in cells]
+    assert found.effect == pytest.approx(sum(c - a - b + ab for c, a, b, ab in expected) / 2)
+
+
+def test_a_campaign_runs_a_pairs_changes_alone_on_its_own_seeds(
+    small_data, small_records, tmp_path
+):
+    trainer = load_trainer("gpt")
+    plan = make_plan(
+        trainer,
+        records=small_records,
+        backend="torch-cpu-float32",
+        scale="tiny",
+        overrides={"vocab_size": 300},
+        data=str(small_data),
+        matched_by="flops",
+        alpha=0.05,
+        mde=1e-6,  # every screened contrast is promising
+        max_cycles=1,
+        max_per_cycle=1,
+        max_confirm=1,
+        screen_seeds=(1, 2),
+        confirm_seeds=(42, 1337),
+    )
+    catalog = load_catalog()
+    pair = build_contrast(
+        together(catalog["activation_gelu"], catalog["softcap_20"]),
+        "tiny",
+        trainer,
+        control_overrides=plan.overrides,
+    )
+    ledger = open_ledger(tmp_path / "ledger.sqlite")
+    campaign = Campaign(plan, tmp_path, trainer, catalog, ledger, quiet=True)
+    with open_executor(trainer, ledger, plan.backend, 0) as executor:
+        chosen = Selection(cycle=1, contrasts=(pair,))
+        raw = experiment(campaign, executor, chosen, prepare(campaign), 1)
+    ledger.close()
+    assert [[p.seed for p in runs.pairs] for runs in raw.runs] == [[1, 2], [0, 3]]
+    assert [runs.contrast.id for runs in raw.parts] == ["activation_gelu", "softcap_20"]
+    (result,) = analyse(raw, alpha=0.05, mde=0.005).results
+    assert result.interaction.seeds == (0, 3)

@@ -6,6 +6,7 @@ The defaults are the upstream naive baseline: 9 layers of 512 channels, 17,059,9
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -66,6 +67,10 @@ class GPTConfig:
         embedding_mask: embeddings become zero at the places of the batch at which the model was
             sure at the last step, by a margin above `embedding_mask_margin`.
         curriculum: each epoch goes from easy text to hard.
+        curriculum_scores: name of the windows' difficulty scores that lie beside the shards
+            (`trainers.difficulty`); empty for the rarity of their tokens.
+        train_data_tokens: only so many tokens from the start of the training data, which a longer
+            run repeats; 0 for all there are.
         token_dropout: share of the places removed from each training sequence, the same ones
             throughout a batch; graduated, it falls from there to 0 in a line.
         corrupted_context: share of the input tokens replaced by the model's own predictions;
@@ -149,6 +154,8 @@ class GPTConfig:
     qat: bool = _field(False, SCHEDULE)
     qat_below: float = _field(0.15, SCHEDULE)
     curriculum: bool = _field(False, SCHEDULE)
+    curriculum_scores: str = _field("", SCHEDULE)
+    train_data_tokens: int = _field(0, SCHEDULE)
     token_dropout: float = _field(0.0, SCHEDULE)
     token_dropout_graduated: bool = _field(False, SCHEDULE)
     corrupted_context: float = _field(0.0, SCHEDULE)
@@ -333,6 +340,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "mtp_margin": (0, 1e3),
     "embedding_mask_margin": (0, 1e3),
     "warmdown_frac": (0, 1),
+    "train_data_tokens": (0, 2**40),
     "mtp_weight": (0, 10),
     "mtp_start": (0, 1),
     "token_dropout": (0, 0.9),
@@ -395,11 +403,26 @@ def _check_rules(config: GPTConfig) -> None:
             config.val_points <= config.iterations,
             ("val_points", "iterations"),
         ),
+        (
+            "curriculum_scores is 32 hex digits or empty",  # it becomes a file's name
+            re.fullmatch(r"([0-9a-f]{32})?", config.curriculum_scores) is not None,
+            ("curriculum_scores",),
+        ),
+        (
+            "curriculum or not curriculum_scores",
+            config.curriculum or not config.curriculum_scores,
+            ("curriculum", "curriculum_scores"),
+        ),
         ("ema == 0 or not swa", config.ema == 0 or not config.swa, ("ema", "swa")),
         (
             "ttt != lora or not sliding_window_eval",  # its windows follow the documents
             config.ttt != "lora" or not config.sliding_window_eval,
             ("ttt", "sliding_window_eval"),
+        ),
+        (
+            "train_data_tokens == 0 or train_data_tokens > train_seq_len",
+            config.train_data_tokens == 0 or config.train_data_tokens > config.train_seq_len,
+            ("train_data_tokens", "train_seq_len"),
         ),
         (
             "sliding_window_eval <= train_seq_len",

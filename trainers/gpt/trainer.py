@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
+import time
 from collections.abc import Mapping
 from functools import cache
 from importlib.util import find_spec
@@ -40,8 +41,8 @@ from trainers.gpt.run import (
 from trainers.gpt.scales import SCALES
 from trainers.keys import code_version, stage_key
 from trainers.loop import Diverged, train, warm_up
+from trainers.workbench import WEIGHTS_FILE, Workbench
 
-WEIGHTS_FILE = "weights.safetensors"
 AVERAGES_FILE = "averages.safetensors"
 ARTIFACT_FILE = "model.int8.zlib"
 
@@ -50,6 +51,7 @@ _SHARED_MODULES = (
     "trainers.seeds",
     "trainers.engine",
     "trainers.data",
+    "trainers.difficulty",
     "trainers.averaging",
     "trainers.evaluation",
     "trainers.gpt.config",
@@ -146,13 +148,7 @@ class GptTrainer:
             InputError: an invalid configuration, or data that does not fit it.
         """
         config = gpt_config(spec.config)
-        data = _dataset(spec.data)
-        if data.vocab_size != config.vocab_size:
-            raise InputError(
-                f"`vocab_size` must be the data set's {data.vocab_size}, "
-                f"but got vocab_size={config.vocab_size}",
-                where=spec.data,
-            )
+        data = _fitting_dataset(spec.data, config)
         packages = ("numpy", spec.backend.partition("-")[0])
         engine = _engine_modules(spec.backend)
         adapting = () if config.ttt == "none" else _ADAPTATION_MODULES
@@ -218,12 +214,36 @@ class GptTrainer:
         """Number of trained parameters of a configuration."""
         return parameter_count(gpt_config(config))
 
+    def artifact_file(self, config: Config) -> str:
+        """Name of the file that the quantize stage leaves and that a submission ships."""
+        return ARTIFACT_FILE
+
+    def workbench(self, spec: RunSpec) -> Workbench:
+        """The parts of a run, for those who look inside it; see `trainers.api.Trainer`."""
+        config = gpt_config(spec.config)
+        data = _fitting_dataset(spec.data, config)
+        if spec.backend not in (found := self.backends()):
+            raise InputError(
+                f"backend {spec.backend!r} is not on this machine",
+                mend=f"here there is {', '.join(found)}",
+            )
+        return Workbench(
+            engine=self._engine(config, spec.backend)[0],
+            start=initial_weights(config, seed=spec.seed),
+            batches=batches_of(config, data, spec.seed),
+            schedule=schedule_of(config, spec.seed),
+            validation=validation_of(config, data),
+            data=data,
+            stored_weights=_stored_weights,
+        )
+
     def source_modules(self, backend: str) -> tuple[str, ...]:
         """Names of the modules that train and evaluate on a backend, dependencies first."""
         *engine, run = _engine_modules(backend)
         return (*engine, *_ADAPTATION_MODULES, run, *_QUANTIZE_MODULES, "trainers.gpt.main")
 
     def _train(self, spec: RunSpec, output: Path, progress: Progress | None) -> StageResult:
+        cpu_started = time.process_time()
         config, data = gpt_config(spec.config), _dataset(spec.data)
         weights = initial_weights(config, seed=spec.seed)
         batches = batches_of(config, data, spec.seed)
@@ -240,6 +260,7 @@ class GptTrainer:
             looked_at,
             progress,
             TRACKED,  # all of them, whatever the run asks for: they lie in a stage of their own
+            int8_looks=True,  # an effect is followed along the run stage by stage
         )
         # The last look is at the finished weights; at a validation this short, at all of it.
         same = target_count(looked_at) == target_count(whole)
@@ -256,6 +277,7 @@ class GptTrainer:
                 "tokens": float(steps * batch),
                 "flops": steps * training_flops_per_step(config),
                 "seconds": curve.seconds,
+                "cpu_seconds": time.process_time() - cpu_started,  # of the whole stage
             },
             curves={
                 "step": [float(step + 1) for step in range(steps)],
@@ -263,6 +285,7 @@ class GptTrainer:
                 "val_step": [float(step) for step in curve.val_step],
                 "val_tokens": [float(step * batch) for step in curve.val_step],
                 "val_bpb": curve.val_bpb,
+                "val_bpb_int8": curve.val_bpb_int8,
             },
         )
 
@@ -284,10 +307,7 @@ class GptTrainer:
         return StageResult(metrics={"pre_quant_bpb": pre_quant_bpb})
 
     def _evaluate(self, spec: RunSpec, parent: Path, progress: Progress | None) -> StageResult:
-        from trainers.quantize.int8 import dequantize
-
-        config = gpt_config(spec.config)
-        weights = dequantize((parent / ARTIFACT_FILE).read_bytes())
+        config, weights = gpt_config(spec.config), _stored_weights(parent)
         engine, _ = self._engine(config, spec.backend)
         engine.load(weights)
         data, post_quant_bpb = _dataset(spec.data), None
@@ -343,6 +363,12 @@ def _quantize(parent: Path, output: Path) -> StageResult:
     return StageResult(metrics={"artifact_bytes": float(len(artifact))})
 
 
+def _stored_weights(folder: Path) -> Weights:
+    from trainers.quantize.int8 import dequantize
+
+    return dequantize((folder / ARTIFACT_FILE).read_bytes())
+
+
 def _flat(averages: Mapping[str, Weights]) -> Weights:
     return {
         f"{average}/{name}": value
@@ -354,6 +380,17 @@ def _flat(averages: Mapping[str, Weights]) -> Weights:
 @cache
 def _dataset(folder: str) -> DataSet:
     return open_dataset(Path(folder))
+
+
+def _fitting_dataset(folder: str, config: GPTConfig) -> DataSet:
+    data = _dataset(folder)
+    if data.vocab_size != config.vocab_size:
+        raise InputError(
+            f"`vocab_size` must be the data set's {data.vocab_size}, "
+            f"but got vocab_size={config.vocab_size}",
+            where=folder,
+        )
+    return data
 
 
 def _is_number(value: ConfigValue) -> TypeGuard[int | float]:

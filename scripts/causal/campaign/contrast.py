@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from itertools import combinations
 
 from interventions.catalog import STAGES, Intervention
 from scripts.causal.campaign.schema import Contrast, MatchedBy, Platform, Value
@@ -90,20 +91,36 @@ def build_contrast(
             "matched_by": matched_by,
             "flops_per_pair": flops,
             "reason": " ".join(part for part in (reason, *notes) if part),
+            "parts": intervention.parts,
         }
     )
 
 
-def both(one: Intervention, other: Intervention) -> Intervention:
-    """Return the intervention that makes two changes at once, named ``one+other``.
+def together(*changes: Intervention) -> Intervention:
+    """Return the intervention that makes all these changes at once, named ``a+b``.
 
-    Its variable is ``a+b``: it speaks of neither of the two alone.
+    Its variable is ``v+w``: it speaks of none of them alone.
 
     Raises:
-        InputError: they vary the same variable, change a field that both name, or one excludes
-            what the other varies.
+        InputError: two vary the same variable, change a field that both name, or one excludes
+            what another varies.
     """
-    name = f"{one.id}+{other.id}"
+    name = "+".join(each.id for each in changes)
+    for one, other in combinations(changes, 2):
+        _require_compatible(name, one, other)
+    return Intervention(
+        id=name,
+        variable="+".join(each.variable for each in changes),
+        label=" with ".join(each.label for each in changes),
+        stage=min((each.stage for each in changes), key=STAGES.index),
+        set={field: value for each in changes for field, value in each.set.items()},
+        multiply={field: value for each in changes for field, value in each.multiply.items()},
+        add={field: value for each in changes for field, value in each.add.items()},
+        parts=tuple(each.id for each in changes),
+    )
+
+
+def _require_compatible(name: str, one: Intervention, other: Intervention) -> None:
     if one.variable == other.variable:
         raise InputError(f"intervention {name!r} would vary {one.variable!r} twice")
     fields = [{*each.set, *each.multiply, *each.add} for each in (one, other)]
@@ -115,15 +132,6 @@ def both(one: Intervention, other: Intervention) -> Intervention:
                 f"intervention {name!r} cannot be made: {first.id!r} excludes {barred[0]!r}, "
                 f"which {second.id!r} changes"
             )
-    return Intervention(
-        id=name,
-        variable=f"{one.variable}+{other.variable}",
-        label=f"{one.label} with {other.label}",
-        stage=min(one.stage, other.stage, key=STAGES.index),
-        set={**one.set, **other.set},
-        multiply={**one.multiply, **other.multiply},
-        add={**one.add, **other.add},
-    )
 
 
 def aa_contrast(

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from interventions.catalog import Intervention
-from scripts.causal.campaign.contrast import both, build_contrast, unknown_name
+from scripts.causal.campaign.contrast import build_contrast, together, unknown_name
 from scripts.causal.campaign.plan import CampaignPlan
-from scripts.causal.campaign.schema import AblationResults, Contrast
+from scripts.causal.campaign.published import TRACK, published_prior
+from scripts.causal.campaign.schema import AblationResults, Contrast, VariancePrior
 from scripts.causal.files import InputError
 from scripts.causal.forms import parse_file
 from scripts.causal.leaderboard.schema import Leaderboard, load_leaderboard
@@ -19,7 +20,6 @@ from trainers.script_process import command_line
 
 MIN_SEEDS = 3
 SCALE = "record"
-TRACK = "track_10min_16mb"
 MAX_BPB = 8.0
 
 
@@ -33,7 +33,10 @@ class Target:
 
 @dataclass(frozen=True)
 class Scheme:
-    """What is to be run: contrasts told to the script, and those that cannot be, with why."""
+    """What is to be run: contrasts told to the script, and those that cannot be, with why.
+
+    `prior` is what the leaderboard's records say of the noise of a paired difference.
+    """
 
     campaign: str
     contrasts: tuple[Contrast, ...]
@@ -41,6 +44,7 @@ class Scheme:
     seeds: tuple[int, ...]
     record: Target
     scale: str = SCALE
+    prior: VariancePrior | None = None
 
     @property
     def seconds(self) -> float:
@@ -104,6 +108,7 @@ def plan_validation(
         seeds=seeds,
         record=record_to_beat(board, record),
         scale=scale,
+        prior=published_prior(board) if scale == SCALE else None,
     )
 
 
@@ -117,7 +122,7 @@ def intervention_of(name: str, catalog: Mapping[str, Intervention]) -> Intervent
     for each in (first, second) if plus else (first,):
         if each not in catalog:
             raise unknown_name("intervention", each, catalog)
-    return both(catalog[first], catalog[second]) if plus else catalog[first]
+    return together(catalog[first], catalog[second]) if plus else catalog[first]
 
 
 def record_to_beat(leaderboard: Leaderboard, wanted: str | None = None) -> Target:

@@ -10,6 +10,7 @@ from pydantic import Field
 from scripts.causal.campaign.schema import MatchedBy, Value
 from scripts.causal.forms import Record
 
+ScreenDesign = Literal["one-at-a-time", "factorial"]
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -31,6 +32,8 @@ class CampaignPlan(Record):
         max_confirm: most contrasts taken to fresh seeds in a cycle.
         screen_seeds: seeds every chosen contrast is screened on.
         confirm_seeds: fresh seeds that decide.
+        screen_design: one-at-a-time, or factorial: all changes of a cycle that go together.
+        looks: at how many points of them a contrast may be decided, the last one included.
         created: day the plan was made (in UTC).
         planned_runs: training runs the plan may come to, shared controls counted once.
         planned_flops: training FLOPs of those runs.
@@ -54,8 +57,10 @@ class CampaignPlan(Record):
     max_confirm: Count
     screen_seeds: tuple[int, ...]
     confirm_seeds: tuple[int, ...]
+    looks: Count = 1
     created: date
     planned_runs: Annotated[int, Field(ge=0)]
     planned_flops: Annotated[float, Field(ge=0)]
     seconds_estimate: Annotated[float, Field(ge=0)] | None = None
     code_version: str
+    screen_design: ScreenDesign = "one-at-a-time"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +14,7 @@ from scripts.causal.campaign.contrast import SCHEDULE, run_flops
 from scripts.causal.campaign.plan import CampaignPlan
 from scripts.causal.campaign.schema import Value
 from scripts.causal.files import InputError, canonical_json, digest
+from scripts.causal.stats import factorial
 from trainers.api import Config, Trainer
 
 
@@ -92,6 +94,8 @@ def make_plan(
     max_confirm: int,
     screen_seeds: tuple[int, ...],
     confirm_seeds: tuple[int, ...],
+    screen_design: str = "one-at-a-time",
+    looks: int = 1,
     name: str | None = None,
 ) -> CampaignPlan:
     """Return the plan of a campaign; without a name it gets one from what it depends on.
@@ -107,8 +111,15 @@ def make_plan(
             f"seed {shared[0]} is both a screening and a confirmation seed",
             mend="claims come only from seeds that took no part in the choice",
         )
+    if screen_design == "factorial":
+        _require_factorial(max_per_cycle, matched_by)
     screen, confirm = len(screen_seeds), len(confirm_seeds)
     runs = screen * (1 + max_cycles * max_per_cycle) + confirm * (1 + max_cycles * max_confirm)
+    if screen_design == "factorial":
+        runs = max_cycles * most_screened(max_per_cycle, screen)
+        runs += confirm * (1 + max_cycles * max_confirm)
+    # Where pairs are tried, from the second cycle on: two runs more for each, a control a cycle.
+    runs += confirm * (max_cycles - 1) * (1 + 2 * max_confirm)
     options: dict[str, Any] = {
         "records": str(records),
         "trainer": trainer.name,
@@ -124,6 +135,8 @@ def make_plan(
         "max_confirm": max_confirm,
         "screen_seeds": screen_seeds,
         "confirm_seeds": confirm_seeds,
+        "screen_design": screen_design,
+        "looks": looks,
         "planned_runs": runs,
         "planned_flops": runs * run_flops(trainer, trainer.resolve(scale, overrides)),
         "created": datetime.now(UTC).date(),
@@ -140,6 +153,76 @@ def make_plan(
     return plan.model_copy(
         update={"name": f"{scale}-{digest(canonical_json(decisive(plan)))[:8]}"}
     )
+
+
+def _require_factorial(changes: int, matched_by: str) -> None:
+    if not factorial.MIN_FACTORS <= changes <= factorial.MAX_FACTORS:
+        raise InputError(
+            f"a factorial screen takes {factorial.MIN_FACTORS} to {factorial.MAX_FACTORS} changes "
+            f"a cycle, but at most {changes} may be chosen",
+            where="--screen-design",
+            mend="--max-per-cycle 8",
+        )
+    if matched_by == "wall_time":
+        raise InputError(
+            "wall time is measured for single changes, not for all that a factorial screen makes "
+            "together",
+            where="--screen-design",
+            mend="--matched-by flops",
+        )
+
+
+def most_screened(changes: int, seeds: int) -> int:
+    """Return the most runs that a factorial screen takes, however many changes go together.
+
+    Those that do not are screened one at a time, against a control of their own.
+    """
+    times = factorial.replicates(seeds)
+    designed = range(factorial.MIN_FACTORS, changes + 1)
+    alone = seeds * (1 + changes)
+    sizes = (
+        factorial.folded(n, times, 1.0).runs + (seeds * (1 + changes - n) if n < changes else 0)
+        for n in designed
+    )
+    return max(alone, *sizes)
+
+
+def screen_costs(plan: CampaignPlan, sd: float) -> list[str]:
+    """Return in words what screening a cycle's changes takes by either design.
+
+    Args:
+        sd: standard deviation of one paired difference, bpb.
+    """
+    changes, seeds = plan.max_per_cycle, len(plan.screen_seeds)
+    if not factorial.MIN_FACTORS <= changes <= factorial.MAX_FACTORS:
+        return []
+    alone = factorial.one_at_a_time(changes, seeds, sd)
+    together = factorial.folded(changes, factorial.replicates(seeds), sd)
+    matching = factorial.runs_to_reach(together.standard_error, changes, sd)[0]
+    wanted = plan.mde / 4
+    reached = factorial.runs_to_reach(wanted, changes, sd)
+    return [
+        f"screening {changes} changes on {seeds} seeds, where one paired difference scatters by "
+        f"{sd:g} bpb (sd): one at a time {alone.runs} runs, each effect to "
+        f"{alone.standard_error:.2g} bpb (standard error); factorial {together.runs} runs, "
+        f"{together.standard_error:.2g} bpb, which one at a time takes {matching.runs} runs",
+        f"for {wanted:.2g} bpb, a quarter of the MDE: one at a time {reached[0].runs} runs, "
+        f"factorial {reached[1].runs}; factorial effects are averages over the other changes, "
+        f"clear of interactions of two (resolution {factorial.RESOLUTION}), not of three",
+    ]
+
+
+def pair_seeds(plan: CampaignPlan, cycle: int) -> tuple[int, ...]:
+    """Return the seeds on which a cycle's pairs are decided: as many as confirm a single change.
+
+    A pair is chosen for what its two changes showed on the campaign's confirmation seeds. There
+    both look better than they are, and their interaction worse, so it needs seeds of its own,
+    and each cycle others.
+    """
+    taken = {*plan.screen_seeds, *plan.confirm_seeds}
+    fresh = (seed for seed in itertools.count() if seed not in taken)
+    size = len(plan.confirm_seeds)
+    return tuple(itertools.islice(fresh, (cycle - 1) * size, cycle * size))
 
 
 def decisive(plan: CampaignPlan) -> dict[str, Any]:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from scripts.causal.campaign.schema import Pair, Platform
+from scripts.causal.campaign.schema import (
+    Interval,
+    Pair,
+    Platform,
+    ScaleTransfer,
+    VariancePrior,
+)
 from scripts.causal.forms import Record
 
 
@@ -34,6 +40,27 @@ class RecordTest(Record):
     passed: bool
 
 
+class PairedEffect(Record):
+    """Treatment minus control at full scale by the moderated paired t; no part of the record rule.
+
+    Attributes:
+        effect: mean paired difference, bpb; negative is better.
+        interval: at 1 − alpha of the validation, for this contrast alone.
+        sd, df: of the moderated test, the published seed spread put in.
+        p: two-sided, of no effect; `p_adjusted` is Holm's over the contrasts validated.
+        detectable: true effect in bpb that these seeds confirm with a chance of 80 %, at Holm's
+            hardest step.
+    """
+
+    effect: float
+    interval: Interval
+    sd: float
+    df: float
+    p: float
+    p_adjusted: float
+    detectable: float
+
+
 class ValidatedContrast(Record):
     """One contrast at full scale.
 
@@ -46,6 +73,8 @@ class ValidatedContrast(Record):
         p_adjusted: p against the record, Holm-adjusted over the contrasts validated; the rule
             itself asks for the raw one.
         words: the outcome in a sentence.
+        paired: the effect against the control; None with fewer than two pairs, a failed run, or
+            arms that do not differ.
     """
 
     id: str
@@ -56,6 +85,7 @@ class ValidatedContrast(Record):
     faults: tuple[str, ...] = ()
     p_adjusted: float | None = None
     words: str
+    paired: PairedEffect | None = None
 
 
 class Validation(Record):
@@ -68,6 +98,8 @@ class Validation(Record):
         margin_nats, alpha: of the competition's rule.
         departures: how the runs' conditions differ from the competition's.
         passed_over: confirmed contrasts that this script cannot be told → why.
+        transfer: effect here per unit of effect in the campaign; None below three contrasts.
+        prior: what the moderated t borrows: the spread of the leaderboard's records over seeds.
     """
 
     schema_version: Literal[1] = 1
@@ -82,3 +114,5 @@ class Validation(Record):
     departures: tuple[str, ...]
     results: tuple[ValidatedContrast, ...]
     passed_over: dict[str, str] = {}
+    transfer: ScaleTransfer | None = None
+    prior: VariancePrior | None = None

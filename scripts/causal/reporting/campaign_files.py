@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from interventions.catalog import Claim, load_catalog
+from scripts.causal.campaign.modifiers import ModifierReport
 from scripts.causal.campaign.plan import CampaignPlan
 from scripts.causal.campaign.schema import AblationResults, ContrastRuns, RawRuns, Selection
 from scripts.causal.campaign.validation import Validation
@@ -41,6 +42,7 @@ class CampaignFiles:
         claims: contrast id → what was published about it, from the catalog.
         missing: file names that a finished campaign has and this one has not.
         validation: what became of it at full scale; None where that was not tried.
+        modifiers: contrasts compared between settings; None where none were.
     """
 
     name: str
@@ -56,11 +58,15 @@ class CampaignFiles:
     claims: Mapping[str, tuple[Claim, ...]] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
     validation: Validation | None = None
+    modifiers: ModifierReport | None = None
 
     @property
     def runs(self) -> tuple[ContrastRuns, ...]:
-        """All contrasts' runs, cycle by cycle."""
-        return tuple(each for cycle in self.cycles if cycle.runs for each in cycle.runs.runs)
+        """All runs, cycle by cycle: of contrasts, of pairs' parts and of factorial screens."""
+        found: list[ContrastRuns] = []
+        for raw in (cycle.runs for cycle in self.cycles if cycle.runs):
+            found += (*raw.runs, *raw.parts, *(raw.factorial.runs if raw.factorial else ()))
+        return tuple(found)
 
 
 def load_campaign(folder: Path) -> CampaignFiles:
@@ -102,7 +108,7 @@ def load_campaign(folder: Path) -> CampaignFiles:
         )
     if not cycles:
         missing.append("cycle_1/raw_runs.json")
-    at_scale = folder / "validation.json"
+    at_scale, compared = folder / "validation.json", folder / "modifiers.json"
     if not (plan or leaderboard or dag or identifiability or results or cycles):
         raise InputError(
             "holds no file of a campaign",
@@ -123,6 +129,7 @@ def load_campaign(folder: Path) -> CampaignFiles:
         claims={entry.id: entry.claims for entry in load_catalog().values() if entry.claims},
         missing=tuple(missing),
         validation=parse_file(Validation, at_scale) if at_scale.exists() else None,
+        modifiers=parse_file(ModifierReport, compared) if compared.exists() else None,
     )
 
 

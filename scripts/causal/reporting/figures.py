@@ -112,7 +112,7 @@ def forest_plot(rows: Sequence[ForestRow], *, mde: float, width: int = WIDE) -> 
                 if not narrow:
                     write(196, line + 17 * step, other.kind, "muted", "right")
                     write(588, line + 17 * step, _numbers(other), "muted")
-        _quiet_axes(axes, grid=False)
+        quiet_axes(axes, grid=False)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
         axes.xaxis.set_major_locator(MaxNLocator(4 if narrow else 6, symmetric=True))
@@ -145,7 +145,7 @@ def difference_figure(runs: ContrastRuns, mde: float | None) -> Figure | None:
         return None
     with rc_context(SETTINGS):
         drawing = figure(*CURVE_SIZE)
-        draw_difference(drawing.add_axes(_FRAME), difference, mde)
+        draw_difference(drawing.add_axes(FRAME), difference, mde)
     return drawing
 
 
@@ -169,7 +169,7 @@ def curve_sheet(runs: ContrastRuns, mde: float | None = None) -> Figure | None:
         drawing.text(0.004, 1 - 18 / height, title, fontsize=13, va="center")
         share = CURVE_SIZE[1] / height
         frames = [
-            ((_FRAME[0] + column) / 3, _FRAME[1] * share, _FRAME[2] / 3, _FRAME[3] * share)
+            ((FRAME[0] + column) / 3, FRAME[1] * share, FRAME[2] / 3, FRAME[3] * share)
             for column in range(3)
         ]
         for frame, (control, treatment), (_, _, x_label, y_label) in zip(
@@ -181,7 +181,7 @@ def curve_sheet(runs: ContrastRuns, mde: float | None = None) -> Figure | None:
     return drawing
 
 
-_FRAME = (0.165, 0.175, 0.815, 0.715)
+FRAME = (0.165, 0.175, 0.815, 0.715)
 
 
 def _arms_figure(runs: ContrastRuns, x: str, y: str, x_label: str, y_label: str) -> Figure | None:
@@ -190,7 +190,7 @@ def _arms_figure(runs: ContrastRuns, x: str, y: str, x_label: str, y_label: str)
         return None
     with rc_context(SETTINGS):
         drawing = figure(*CURVE_SIZE)
-        draw_arms(drawing.add_axes(_FRAME), control, treatment, x_label, y_label)
+        draw_arms(drawing.add_axes(FRAME), control, treatment, x_label, y_label)
     return drawing
 
 
@@ -205,7 +205,7 @@ def draw_arms(
         axes.fill_between(band.x, band.low, band.high, color=colour, alpha=0.2, linewidth=0)
         line = "--" if dashes else "-"
         axes.plot(band.x, band.mean, color=colour, linewidth=1.7, linestyle=line, label=name)
-    _quiet_axes(axes)
+    quiet_axes(axes)
     _label(axes, x_label, y_label)
     _look_at_the_end(axes, [band for band in (control, treatment) if band is not None])
     axes.legend(frameon=False, loc="upper right", handlelength=2.2, borderaxespad=0.2)
@@ -219,8 +219,13 @@ def draw_difference(axes: Axes, difference: Band, mde: float | None) -> None:
     for line in difference.lines:
         axes.plot(difference.x, line, color=PALETTE["treatment"], linewidth=0.8, alpha=0.5)
     axes.plot(difference.x, difference.mean, color=PALETTE["treatment"], linewidth=2)
-    _quiet_axes(axes)
-    _label(axes, "training tokens", "treatment − control, bpb (below 0: better)")
+    finish_axes(axes, "training tokens", "treatment − control, bpb (below 0: better)")
+
+
+def finish_axes(axes: Axes, x_label: str, y_label: str) -> None:
+    """Grid, labels and signed numbers of a drawing of differences."""
+    quiet_axes(axes)
+    _label(axes, x_label, y_label)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _signed(value)))
 
 
@@ -243,7 +248,8 @@ def _look_at_the_end(axes: Axes, bands: Sequence[Band]) -> None:
             axes.set_ylim(low - 0.06 * (high - low), high + 0.06 * (high - low))
 
 
-def _quiet_axes(axes: Axes, *, grid: bool = True) -> None:
+def quiet_axes(axes: Axes, *, grid: bool = True) -> None:
+    """Nothing but the lower axis and, with `grid`, thin lines across."""
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.tick_params(length=0, pad=6)

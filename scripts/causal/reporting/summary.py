@@ -18,6 +18,11 @@ VERDICT_WORDS: dict[Verdict, str] = {
     "screened_out": "screened out",
     "failed": "failed",
 }
+INTERACTIONS = {
+    "reinforce": "together they bring more than each alone, added up",
+    "hinder": "together they bring less than each alone, added up",
+}
+MODIFIERS = {"turns": "has the opposite effect", "depends": "has another effect"}
 MATCHED: dict[MatchedBy, str] = {
     "flops": "training compute",
     "steps": "number of steps",
@@ -107,6 +112,20 @@ def sentence(result: ContrastResult) -> str:
     return (
         f"{does} the validation loss by {size} on {seeds}, none of which took part in the choice."
     )
+
+
+def dependences(campaign: CampaignFiles, results: Sequence[ContrastResult]) -> list[str]:
+    """Effects that hang on another change or on the setting, in plain words."""
+    lines = []
+    for result in results:
+        if result.interaction is not None and result.interaction.answer in INTERACTIONS:
+            told = INTERACTIONS[result.interaction.answer]
+            lines.append(f"“{result.contrast.label}”: {told}.")
+    for each in campaign.modifiers.modifiers if campaign.modifiers else ():
+        if each.answer in MODIFIERS:
+            what = words.listed(list(each.differs)) or "nothing that is on file"
+            lines.append(f"“{each.label}” {MODIFIERS[each.answer]} with another {what}.")
+    return lines
 
 
 def full_scale_limits(

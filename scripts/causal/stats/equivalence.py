@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scipy import stats
+from scipy.special import stdtr
 
 from scripts.causal.stats.paired import Estimate
 
@@ -21,6 +21,6 @@ def tost_p(estimate: Estimate, margin: float) -> float | None:
     if not estimate.testable:
         return None
     se = estimate.standard_error
-    above_low = stats.t.sf((estimate.mean + margin) / se, estimate.df)
-    below_high = stats.t.cdf((estimate.mean - margin) / se, estimate.df)
+    above_low = stdtr(estimate.df, -(estimate.mean + margin) / se)
+    below_high = stdtr(estimate.df, (estimate.mean - margin) / se)
     return float(max(above_low, below_high))

@@ -1,4 +1,8 @@
-"""Paired differences: what they say without borrowing anything from other contrasts."""
+"""Paired differences: what they say without borrowing anything from other contrasts.
+
+Probabilities are those of ``scipy.special``, at a hundredth of the time of ``scipy.stats``: a
+campaign asks for a few, its simulation for millions.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
+from scipy.special import stdtr, stdtrit
 
 ENUMERATED_PAIRS = 14
 """Up to here all 2ⁿ sign patterns are enumerated (16,384); above, 99,999 are drawn."""
@@ -74,14 +79,14 @@ def p_value(estimate: Estimate) -> float | None:
     if not estimate.testable:
         return None
     t = estimate.mean / estimate.standard_error
-    return float(2 * stats.t.sf(abs(t), estimate.df))
+    return float(2 * stdtr(estimate.df, -abs(t)))
 
 
 def interval(estimate: Estimate, level: float) -> tuple[float, float] | None:
     """Two-sided t interval of the mean at `level`; None where there is no t statistic."""
     if not estimate.testable:
         return None
-    half = float(stats.t.isf((1 - level) / 2, estimate.df)) * estimate.standard_error
+    half = -float(stdtrit(estimate.df, (1 - level) / 2)) * estimate.standard_error
     return estimate.mean - half, estimate.mean + half
 
 
@@ -127,3 +132,23 @@ def correlation(control: Sequence[float], treatment: Sequence[float]) -> float |
     if len(first) < 3 or np.ptp(first) == 0 or np.ptp(second) == 0:
         return None
     return float(np.clip(stats.pearsonr(first, second).statistic, -1, 1))
+
+
+def pooled_correlation(
+    arms: Sequence[tuple[Sequence[float], Sequence[float]]],
+) -> tuple[float, int] | None:
+    """Correlation of (control, treatment) over seeds, pooled over contrasts, and its df.
+
+    Sums of squares and products about each contrast's own means, so that contrasts of three
+    seeds, whose own correlations are next to nothing, tell something together. Contrasts that
+    share a control share its scatter: the df are an upper bound of what they know.
+
+    None below 3 degrees of freedom or where an arm never varies.
+    """
+    pairs = [(finite(one), finite(other)) for one, other in arms if len(one) > 1]
+    centred = [(one - one.mean(), other - other.mean()) for one, other in pairs]
+    products = np.array([[a @ a, b @ b, a @ b] for a, b in centred]).reshape(-1, 3).sum(axis=0)
+    df = sum(len(one) - 1 for one, _ in pairs)
+    if df < 3 or not products[:2].all():
+        return None
+    return float(np.clip(products[2] / math.sqrt(products[0] * products[1]), -1, 1)), df

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import optimize
+from scipy.special import nctdtr, ndtr, stdtrit
+
+POWER_WANTED = 0.8
 
 
 def power(effect: float, *, sd: float, pairs: int, df: float, alpha: float) -> float:
@@ -28,17 +32,16 @@ def power(effect: float, *, sd: float, pairs: int, df: float, alpha: float) -> f
     if not (sd > 0 and pairs > 0 and df > 0 and 0 < alpha < 1):
         raise ValueError(f"sd, pairs, df > 0 and 0 < alpha < 1, got {sd}, {pairs}, {df}, {alpha}")
     shift = abs(effect) * math.sqrt(pairs) / sd
-    critical = float(stats.t.isf(alpha / 2, df))
+    critical = -float(stdtrit(df, alpha / 2))
     if math.isinf(df):
-        return float(stats.norm.sf(critical - shift) + stats.norm.cdf(-critical - shift))
-    upper = stats.nct.sf(critical, df, shift)
-    # The wrong-signed tail: SciPy returns NaN for it where it is too small for a double.
-    lower = np.nan_to_num(stats.nct.cdf(-critical, df, shift), nan=0.0)
-    return float(min(upper + lower, 1.0))
+        return float(ndtr(shift - critical) + ndtr(-critical - shift))
+    # SciPy returns NaN for probabilities that are next to nothing.
+    missed, lower = np.nan_to_num(nctdtr(df, shift, [critical, -critical]), nan=0.0)
+    return float(min(1 - missed + lower, 1.0))
 
 
 def minimum_detectable_effect(
-    *, sd: float, pairs: int, df: float, alpha: float, power_wanted: float = 0.8
+    *, sd: float, pairs: int, df: float, alpha: float, power_wanted: float = POWER_WANTED
 ) -> float:
     """The smallest true effect that is confirmed with probability `power_wanted`.
 
@@ -47,14 +50,21 @@ def minimum_detectable_effect(
     """
     if not alpha < power_wanted < 1:
         raise ValueError(f"power must lie between alpha and 1, got {power_wanted}")
-    unit = sd / math.sqrt(pairs)
+    return _smallest(
+        lambda effect: power(effect, sd=sd, pairs=pairs, df=df, alpha=alpha),
+        power_wanted,
+        unit=sd / math.sqrt(pairs),
+        critical=-float(stdtrit(df, alpha / 2)),
+    )
 
-    def lacking(effect: float) -> float:
-        return power(effect, sd=sd, pairs=pairs, df=df, alpha=alpha) - power_wanted
 
+def _smallest(
+    chance: Callable[[float], float], wanted: float, *, unit: float, critical: float
+) -> float:
+    """The effect at which a chance that grows with it reaches what is wanted."""
     # Beyond critical + 40 standard errors even one degree of freedom leaves nothing to chance.
-    ceiling = unit * (float(stats.t.isf(alpha / 2, df)) * 40 + 40)
-    return float(optimize.brentq(lacking, 0.0, ceiling, xtol=unit * 1e-6))
+    ceiling = unit * (critical * 40 + 40)
+    return float(optimize.brentq(lambda x: chance(x) - wanted, 0.0, ceiling, xtol=unit * 1e-6))
 
 
 def pairs_needed(
@@ -63,7 +73,7 @@ def pairs_needed(
     sd: float,
     prior_df: float,
     alpha: float,
-    power_wanted: float = 0.8,
+    power_wanted: float = POWER_WANTED,
     most: int = 64,
 ) -> int | None:
     """The fewest seeds (at least 2) that reach `power_wanted`; None if `most` do not.

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from scipy import stats
+from scipy.special import stdtr
 
 from scripts.causal.stats.paired import Estimate
 
@@ -44,8 +44,8 @@ def promise(estimate: Estimate, mde: float) -> Promise:
     if not estimate.testable:
         return Promise(float(estimate.mean <= -mde), float(estimate.mean >= mde))
     se = estimate.standard_error
-    gain = stats.t.cdf((-mde - estimate.mean) / se, estimate.df)
-    harm = stats.t.sf((mde - estimate.mean) / se, estimate.df)
+    gain = stdtr(estimate.df, (-mde - estimate.mean) / se)
+    harm = stdtr(estimate.df, (estimate.mean - mde) / se)
     return Promise(float(gain), float(harm))
 
 

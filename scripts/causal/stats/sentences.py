@@ -30,6 +30,7 @@ class Finding:
         identical: every difference is exactly 0.
         discarded: seeds of the deciding phase without a complete pair, with the reason.
         trend: whether the effect may change sign with longer training.
+        stopped: the look that decided, of how many planned; None where it was the last.
     """
 
     label: str
@@ -44,6 +45,7 @@ class Finding:
     identical: bool
     discarded: Mapping[int, str]
     trend: Answer
+    stopped: tuple[int, int] | None = None
 
 
 def finding(found: Finding) -> str:
@@ -61,8 +63,12 @@ def finding(found: Finding) -> str:
         level, low, high = found.interval
         band = f"{100 * level:.4g} % interval {low:+.5f} to {high:+.5f}"
     p = "" if found.p_adjusted is None else f"; adjusted p {found.p_adjusted:.2g}"
+    stopped = ""
+    if found.stopped is not None and found.verdict != "inconclusive":
+        look, planned = found.stopped
+        stopped = f"; clear at look {look} of {planned}, which if anything overstates it"
     return (
-        f"{found.label}: validation bpb {found.effect:+.5f} ({band}; {seeds}{p}{lost}), "
+        f"{found.label}: validation bpb {found.effect:+.5f} ({band}; {seeds}{p}{lost}{stopped}), "
         f"{_conclusion(found)}."
     )
 
@@ -98,6 +104,7 @@ def transfer(
     backend: str,
     size: tuple[float, float] | None,
     trend: Answer,
+    carried: str | None = None,
 ) -> str:
     """What the verdict says about full scale, and what it does not.
 
@@ -109,12 +116,15 @@ def transfer(
         backend: where it was run.
         size: parameters of the control and its training tokens per parameter.
         trend: whether the effect may change sign with longer training.
+        carried: what a ladder of scales lets claim, in a sentence; None where only this was run.
     """
     extent = (
         "training tokens per parameter not recorded"
         if size is None
         else f"{size[0] / 1e6:.3g} M parameters, {size[1]:.3g} tokens per parameter"
     )
+    if carried is not None and verdict != "failed":
+        return f"Tested at scale {scale} ({extent}) on {backend} and along a ladder. {carried}"
     parts = [f"Tested at scale {scale} ({extent}) on {backend} only"]
     if verdict in ("failed", "screened_out", "inconclusive"):
         parts.append("there is no finding here to carry to a larger scale")

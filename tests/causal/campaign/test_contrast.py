@@ -5,12 +5,12 @@ import pytest
 from interventions.catalog import Intervention, load_catalog
 from scripts.causal.campaign.contrast import (
     aa_contrast,
-    both,
     build_contrast,
     first_difference,
     parse_fields,
     run_flops,
     specs_of,
+    together,
 )
 from scripts.causal.campaign.schema import Platform
 from scripts.causal.files import InputError
@@ -181,7 +181,7 @@ def named(name, variable, **how):
 
 
 def test_two_changes_at_once_are_one_contrast(toy):
-    pair = both(
+    pair = together(
         named("tanh", "activation", set={"activation": "tanh"}),
         named("wide", "model_dim", multiply={"model_dim": 2.0}),
     )
@@ -192,18 +192,33 @@ def test_two_changes_at_once_are_one_contrast(toy):
     assert contrast.treatment["iterations"] == 20
 
 
+def test_three_changes_cost_what_the_control_does(toy):
+    changes = (
+        named("wide", "model_dim", multiply={"model_dim": 2.0}),
+        named("tanh", "activation", set={"activation": "tanh"}),
+        named("coarse", "quant_bits", set={"quant_bits": 4}),
+    )
+    three = build_contrast(together(*changes), "tiny", toy)
+    assert three.parts == ("wide", "tanh", "coarse")
+    assert three.label == "WIDE with TANH with COARSE"
+    spent = [
+        toy.flops_per_step(arm) * arm["iterations"] for arm in (three.control, three.treatment)
+    ]
+    assert spent[1] == pytest.approx(spent[0], rel=0.5 / three.treatment["iterations"])
+
+
 def test_a_pair_begins_where_its_first_change_does():
     coarse = Intervention("coarse", "quant_bits", "4 bits", "quantize", set={"quant_bits": 4})
     tanh = named("tanh", "activation", set={"activation": "tanh"})
-    assert both(coarse, tanh).stage == both(tanh, coarse).stage == "train"
+    assert together(coarse, tanh).stage == together(tanh, coarse).stage == "train"
 
 
 def test_two_changes_of_one_thing_are_no_pair():
     tanh = named("tanh", "activation", set={"activation": "tanh"})
     with pytest.raises(InputError, match="would vary 'activation' twice"):
-        both(tanh, named("sin", "activation", set={"activation": "sin"}))
+        together(tanh, named("sin", "activation", set={"activation": "sin"}))
     with pytest.raises(InputError, match="would change 'activation' twice"):
-        both(tanh, named("odd", "odd", set={"activation": "sin"}))
+        together(tanh, named("odd", "odd", set={"activation": "sin"}))
 
 
 @pytest.mark.parametrize("turned", [False, True])
@@ -220,7 +235,7 @@ def test_what_one_of_two_excludes_makes_no_pair(other, turned):
     pair = (other, alone) if turned else (alone, other)
     message = f"'tanh' excludes 'model_dim', which '{other.id}' changes"
     with pytest.raises(InputError, match=message):
-        both(*pair)
+        together(*pair)
 
 
 def test_every_exclusion_of_the_catalog_is_kept():
@@ -231,4 +246,4 @@ def test_every_exclusion_of_the_catalog_is_kept():
             assert others, f"{one.id} excludes {name}, which nothing varies"
             for other in others:
                 with pytest.raises(InputError, match=r"excludes|twice"):
-                    both(one, other)
+                    together(one, other)

@@ -5,6 +5,7 @@ import pytest
 from scripts.causal.campaign.planning import (
     decisive,
     make_plan,
+    pair_seeds,
     parse_seeds,
     rescaled_schedule,
     scale_overrides,
@@ -74,7 +75,8 @@ def test_options_of_the_scale_become_fields(gpt):
 
 def test_the_cost_is_the_most_a_campaign_can_come_to(gpt, tmp_path):
     made = plan(gpt, tmp_path)
-    assert made.planned_runs == 2 * (1 + 3 * 2) + 3 * (1 + 3 * 1)
+    singles, pairs = 2 * (1 + 3 * 2) + 3 * (1 + 3 * 1), 3 * 2 * (1 + 2 * 1)
+    assert made.planned_runs == singles + pairs
     config = gpt.resolve("tiny", {})
     one = gpt.flops_per_step(config) * config["iterations"]
     assert made.planned_flops == pytest.approx(made.planned_runs * one)
@@ -99,3 +101,12 @@ def test_equal_options_give_one_name_and_others_another(gpt, tmp_path):
 def test_options_at_odds_are_named(gpt, tmp_path, changes, message):
     with pytest.raises(InputError, match=message):
         plan(gpt, tmp_path, **changes)
+
+
+def test_pairs_of_each_cycle_have_seeds_that_nothing_else_has(gpt, tmp_path):
+    made = plan(gpt, tmp_path, screen_seeds=(1, 2), confirm_seeds=(0, 5, 7))
+    assert [pair_seeds(made, cycle) for cycle in (1, 2, 3)] == [
+        (3, 4, 6),
+        (8, 9, 10),
+        (11, 12, 13),
+    ]

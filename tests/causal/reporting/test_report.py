@@ -182,7 +182,9 @@ def test_the_page_asks_nobody_for_anything(page: Page, html: str) -> None:
             assert not name.startswith("on")
             if name in ("src", "href", "xlink:href"):
                 assert value is not None
-                assert value.startswith(("data:image/svg+xml;base64,", "#"))
+                # A link to the page beside it asks for nothing before it is followed.
+                own = ("data:image/svg+xml;base64,", "#", *(["methods.html"] * (tag == "a")))
+                assert value.startswith(own)
     assert "@import" not in html
     assert "url(http" not in html
 

@@ -13,6 +13,7 @@ from scripts.causal.stats.paired import (
     interval,
     p_value,
     plain_estimate,
+    pooled_correlation,
     sign_flip_p,
 )
 
@@ -117,3 +118,18 @@ def test_correlation_is_pearsons_and_needs_three_varying_pairs():
 def test_three_record_seeds_decide_nothing():
     assert p_value(plain_estimate(RECORD)) == pytest.approx(stats.ttest_1samp(RECORD, 0).pvalue)
     assert p_value(plain_estimate(RECORD)) > 0.8
+
+
+def test_correlation_pooled_over_contrasts_is_that_of_the_centred_values():
+    rng = np.random.default_rng(2)
+    arms = []
+    for level in (1.0, 5.0, -3.0):
+        common = rng.normal(size=4)
+        arms.append((level + common, 2 * level + common + rng.normal(size=4)))
+    centred = [np.concatenate([arm[k] - arm[k].mean() for arm in arms]) for k in (0, 1)]
+    r, df = pooled_correlation(arms)
+    assert r == pytest.approx(np.corrcoef(*centred)[0, 1])
+    assert df == 9
+    assert pooled_correlation(arms[:1])[1] == 3
+    assert pooled_correlation([([1.0, 2.0], [1.0, 2.0])]) is None
+    assert pooled_correlation([([1.0] * 5, [1.0, 2.0, 3.0, 4.0, 5.0])]) is None

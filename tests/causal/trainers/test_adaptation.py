@@ -142,11 +142,11 @@ def test_adapters_learn_from_scored_targets_of_the_same_document_alone():
 def test_a_later_token_changes_no_earlier_loss(evaluation, method, monkeypatch):
     added, add = [], Tally.add
 
-    def note(tally, validation, rows, losses, scored=None):
+    def note(tally, validation, rows, losses, scored=None, at=None):
         everywhere = np.ones(losses.shape, dtype=np.bool_)
         mask = everywhere if scored is None else scored
         added.append((rows[:, 1:][mask], losses[mask]))
-        add(tally, validation, rows, losses, scored)
+        add(tally, validation, rows, losses, scored, at)
 
     monkeypatch.setattr(Tally, "add", note)
     recorded(evaluation, method)

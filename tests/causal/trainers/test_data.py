@@ -14,6 +14,7 @@ from trainers.data import (
     Batches,
     bits_per_byte,
     check_bytes,
+    first_tokens,
     open_dataset,
     read_shard,
     token_bytes,
@@ -422,3 +423,11 @@ def test_validation_is_shared_between_ranks():
 def test_too_little_validation_is_an_error_at_once():
     with pytest.raises(InputError, match="fill no sequence"):
         validation_batches(np.arange(5, dtype=np.uint16), 5, 1)
+
+
+def test_the_first_tokens_of_shards_end_where_the_count_does():
+    shards = [np.arange(5, dtype=np.uint16), np.arange(5, 9, dtype=np.uint16)]
+    taken = [part.tolist() for part in first_tokens(shards, 7)]
+    assert taken == [[0, 1, 2, 3, 4], [5, 6]]
+    assert [part.tolist() for part in first_tokens(shards, 5)] == [[0, 1, 2, 3, 4]]
+    assert sum(map(len, first_tokens(shards, 100))) == 9

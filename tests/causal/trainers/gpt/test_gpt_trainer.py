@@ -13,9 +13,11 @@ from interventions.catalog import load_catalog
 from scripts.causal.files import InputError
 from trainers import keys
 from trainers.api import RunFailed, RunSpec, StageKind, load_trainer
+from trainers.data import open_dataset
 from trainers.gpt import trainer as trainer_module
 from trainers.gpt.config import gpt_config
 from trainers.gpt.init import parameter_count
+from trainers.gpt.run import batches_of
 from trainers.gpt.scales import SCALES
 from trainers.gpt.trainer import ARTIFACT_FILE, WEIGHTS_FILE, GptTrainer
 
@@ -81,6 +83,8 @@ def test_a_run_end_to_end(gpt, data, tmp_path):
     assert curves["val_step"] == [5, 10, 15, 20]
     assert curves["val_tokens"] == [5 * 512, 10 * 512, 15 * 512, 20 * 512]
     assert curves["val_bpb"][-1] < curves["val_bpb"][0]
+    assert len(curves["val_bpb_int8"]) == 4
+    assert 0 < abs(curves["val_bpb_int8"][-1] - curves["val_bpb"][-1]) < 0.05
     assert fractions[-1] == 1.0
     assert fractions == sorted(fractions)
 
@@ -100,7 +104,7 @@ def test_the_same_run_again_is_the_same_to_the_bit(gpt, data, tmp_path):
     for name, trainer in (("3", gpt), ("4", GptTrainer())):
         again = run(trainer, spec, tmp_path / name)
         for kind, result in first.items():
-            drop = {"seconds"}
+            drop = {"seconds", "cpu_seconds"}
             assert {k: v for k, v in result.metrics.items() if k not in drop} == {
                 k: v for k, v in again[kind].metrics.items() if k not in drop
             }
@@ -374,3 +378,19 @@ def test_every_intervention_trains(gpt, data, tmp_path):
             spec = RunSpec("gpt", "torch-cpu-float32", "tiny", config, 0, data)
             results = run(gpt, spec, tmp_path / str(number))
             assert np.isfinite(results[StageKind.EVALUATE].metrics["val_bpb"]), intervention.id
+
+
+def test_a_run_limited_to_its_first_tokens_repeats_them(small_data):
+    data = open_dataset(small_data)
+    first = data.train_tokens()[0][:129].astype(np.int64)
+    windows = {tuple(first[start : start + 33]) for start in range(0, 97, 32)}
+
+    def seen(**changes):
+        config = gpt_config(spec_of(str(small_data), **changes).config)
+        batches = batches_of(config, data, 0)
+        return [tuple(row) for step in range(20) for row in batches.batch(step)]
+
+    limited = seen(train_data_tokens=129)  # four windows, 16 sequences a step
+    assert set(limited) == windows
+    assert all(limited.count(window) == 80 for window in windows)
+    assert seen(train_data_tokens=10**6) == seen()
