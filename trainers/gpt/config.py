@@ -205,7 +205,7 @@ class GPTConfig:
     ttt_lr: float = _field(0.002, SCHEDULE, stage="evaluate")
     ttt_epochs: int = _field(3, SCHEDULE, stage="evaluate")
     ttt_chunk_tokens: int = _field(32768, SCHEDULE, stage="evaluate")
-    lora_lr: float = _field(0.01, SCHEDULE, stage="evaluate")
+    lora_lr: float = _field(0.04, SCHEDULE, stage="evaluate")
     lora_rank: int = _field(8, SCHEDULE, stage="evaluate")
     lora_chunk_tokens: int = _field(256, SCHEDULE, stage="evaluate")
 

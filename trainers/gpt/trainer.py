@@ -27,7 +27,7 @@ from trainers.api import (
 from trainers.averaging import TRACKED
 from trainers.data import DataSet, open_dataset
 from trainers.engine import Engine, Weights
-from trainers.evaluation import evaluate
+from trainers.evaluation import evaluate, target_count
 from trainers.gpt.config import GPTConfig, config_values, fields_with, gpt_config
 from trainers.gpt.cost import training_flops_per_step
 from trainers.gpt.init import initial_weights, parameter_count
@@ -56,7 +56,6 @@ _SHARED_MODULES = (
     "trainers.difficulty",
     "trainers.averaging",
     "trainers.evaluation",
-    "trainers.adaptation",
     "trainers.gpt.config",
     "trainers.gpt.mlp_shapes",
     "trainers.gpt.init",
@@ -102,6 +101,7 @@ _QUANTIZE_MODULES = (
     "trainers.gpt.quantizing",
 )
 _CALIBRATION_MODULE = "trainers.gpt.calibration"  # needs the torch model
+_ADAPTATION_MODULES = ("trainers.adaptation",)  # part of an evaluation that adapts, of no other
 
 
 class GptTrainer:
@@ -167,12 +167,13 @@ class GptTrainer:
         data = _fitting_dataset(spec.data, config)
         packages = ("numpy", spec.backend.partition("-")[0])
         engine = _engine_modules(spec.backend)
+        adapting = () if config.ttt == "none" else _ADAPTATION_MODULES
         plans: list[StagePlan] = []
         for kind, modules in (
             (StageKind.TRAIN, engine),
             *([(StageKind.AVERAGE, engine)] if config.averaged else []),
             (StageKind.QUANTIZE, (*_QUANTIZE_MODULES, _CALIBRATION_MODULE)),
-            (StageKind.EVALUATE, (*engine, *_QUANTIZE_MODULES)),
+            (StageKind.EVALUATE, (*engine, *_QUANTIZE_MODULES, *adapting)),
         ):
             parent = plans[-1].key if plans else None
             values = config_values(config)
@@ -254,9 +255,10 @@ class GptTrainer:
 
     def source_modules(self, backend: str) -> tuple[str, ...]:
         """Names of the modules that train and evaluate on a backend, dependencies first."""
+        *engine, run = _engine_modules(backend)
         calibration = (_CALIBRATION_MODULE,) if backend.startswith("torch") else ()
-        modules = (*_engine_modules(backend), *_QUANTIZE_MODULES, *calibration)
-        return (*modules, "trainers.gpt.main")
+        stored = (*_QUANTIZE_MODULES, *calibration)
+        return (*engine, *_ADAPTATION_MODULES, run, *stored, "trainers.gpt.main")
 
     def _train(self, spec: RunSpec, output: Path, progress: Progress | None) -> StageResult:
         cpu_started = time.process_time()
@@ -266,17 +268,21 @@ class GptTrainer:
         engine, is_new = self._engine(config, spec.backend)
         if is_new:
             warm_up(engine, weights, batches, schedule_of(config, spec.seed))
+        whole = validation_of(config, data)
+        looked_at = validation_of(config, data, config.val_tokens)
         curve = train(
             engine,
             weights,
             batches,
             schedule_of(config, spec.seed),
-            validation_of(config, data, config.val_tokens),
+            looked_at,
             progress,
             TRACKED,  # all of them, whatever the run asks for: they lie in a stage of their own
             int8_looks=True,  # an effect is followed along the run stage by stage
         )
-        pre_quant_bpb = evaluate(engine, validation_of(config, data)).bpb
+        # The last look is at the finished weights; at a validation this short, at all of it.
+        same = target_count(looked_at) == target_count(whole)
+        pre_quant_bpb = curve.val_bpb[-1] if same else evaluate(engine, whole).bpb
         with atomic_path(output / WEIGHTS_FILE) as temporary:
             save_file(engine.weights(), temporary)
         with atomic_path(output / AVERAGES_FILE) as temporary:

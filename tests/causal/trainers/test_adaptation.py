@@ -199,6 +199,20 @@ def test_adapters_follow_the_gradient_of_the_product():
     assert not base["0.attn.q"].any()
 
 
+def test_a_gradient_that_is_nothing_but_rounding_moves_nothing():
+    base = {"0.attn.q": np.zeros((3, 4), dtype=np.float32)}
+    gradient = np.ones((3, 4), dtype=np.float32)
+    gradient[0] = 1e-7
+    adapters, before, moves = Adapters(base, DocumentAdapters(lr=0.1, rank=2)), 0.0, []
+    for _ in range(64):
+        now = adapters.step({"0.attn.q": gradient})["0.attn.q"]
+        assert np.abs(now[0]).max() < 1e-5 * np.abs(now[1:]).max()
+        moves.append(np.abs(now - before).max())
+        before = now
+    assert moves[0] > 1e-3
+    assert moves[-1] < moves[0]
+
+
 @pytest.mark.parametrize("shared", ["all", "some"])
 def test_the_engines_agree_on_a_gradient(shared):
     mx = pytest.importorskip("mlx.core", reason="mlx is not installed")

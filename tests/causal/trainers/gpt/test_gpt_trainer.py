@@ -206,9 +206,17 @@ def test_test_time_training_starts_from_the_same_artifact(gpt, data, tmp_path, t
     assert metrics["val_bpb"] < metrics["post_quant_bpb"] - 0.005
 
 
-def test_editing_the_quantizer_keeps_the_training(gpt, data, monkeypatch):
-    base = keys_of(gpt, spec_of(data))
-    edited = find_spec("trainers.quantize.int8").origin
+@pytest.mark.parametrize(
+    ("module", "ttt", "kept"),
+    [
+        ("trainers.quantize.int8", "none", [True, False, False]),
+        ("trainers.adaptation", "none", [True, True, True]),
+        ("trainers.adaptation", "lora", [True, True, False]),
+    ],
+)
+def test_editing_a_stage_keeps_what_is_before_it(gpt, data, monkeypatch, module, ttt, kept):
+    base = keys_of(gpt, spec_of(data, ttt=ttt))
+    edited = find_spec(module).origin
     read = Path.read_text
 
     def read_edited(path, *args, **kwargs):
@@ -216,9 +224,19 @@ def test_editing_the_quantizer_keeps_the_training(gpt, data, monkeypatch):
 
     monkeypatch.setattr(keys.Path, "read_text", read_edited)
     keys.code_version.cache_clear()
-    after = keys_of(gpt, spec_of(data))
+    after = keys_of(gpt, spec_of(data, ttt=ttt))
     keys.code_version.cache_clear()
-    assert [a == b for a, b in zip(base, after, strict=True)] == [True, False, False]
+    assert [a == b for a, b in zip(base, after, strict=True)] == kept
+
+
+def test_a_last_look_at_all_of_validation_is_not_repeated(gpt, data, tmp_path):
+    looks = {}
+    for tokens in (1024, 10**6):
+        result = run(gpt, spec_of(data, val_tokens=tokens), tmp_path / str(tokens))
+        looks[tokens] = result[StageKind.TRAIN]
+    assert looks[10**6].metrics["pre_quant_bpb"] == looks[10**6].curves["val_bpb"][-1]
+    assert looks[10**6].metrics["pre_quant_bpb"] == looks[1024].metrics["pre_quant_bpb"]
+    assert looks[1024].metrics["pre_quant_bpb"] != looks[1024].curves["val_bpb"][-1]
 
 
 def test_a_run_that_diverges_fails_with_its_step(gpt, data, tmp_path, monkeypatch):

@@ -258,7 +258,7 @@ def test_two_processes_share_a_batch_and_agree_on_the_steps(data, run_file, tmp_
         ),
         ({"seed": "x"}, [], "a seed must be a whole number, but got 'x'"),
         ({}, ["--eval", "--artifact", "gone.zlib"], "gone.zlib: cannot be read"),
-        ({}, ["--eval", "--artifact", __file__], "not an int8 artifact of this version"),
+        ({}, ["--eval", "--artifact", __file__], "not an artifact of this version"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
