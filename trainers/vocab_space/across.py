@@ -24,6 +24,8 @@ from trainers.vocab_space.parts import (
     fade,
     grouped,
     memories,
+    transform,
+    untransform,
     waves,
     words,
 )
@@ -172,16 +174,11 @@ def _bound_memory(p: Parameters, x: Tensor, run: Pass) -> Tensor:
     """Associations bound by circular convolution (Plate 1995), which is a product after an FFT."""
     count = x.shape[-1]
     state = x.float()
-
-    def transform(values: Tensor) -> Tensor:
-        return torch.fft.rfft(values, norm="ortho")
-
     bound = transform(p["key"] * earlier(state)) * transform(p["value"] * state)
     kept = fading_sum(torch.view_as_real(bound).flatten(2)[:, :, None], fade(p["decay"]))
     memory = torch.view_as_complex(grouped(kept, count // 2 + 1))[:, :, 0]
     asked = transform(p["query"] * state).conj()
-    found = torch.fft.irfft(asked * memory, n=count, norm="ortho")
-    return p["read"] * found / math.sqrt(count)
+    return p["read"] * untransform(asked * memory, count) / math.sqrt(count)
 
 
 def _similarity_starts(count: int, rank: int) -> dict[str, Start]:

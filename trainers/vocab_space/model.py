@@ -91,8 +91,8 @@ class VocabModel(nn.Module):
 
     def __init__(self, config: VocabConfig, dtype: torch.dtype):
         super().__init__()
-        self._version, self._dtype = VERSIONS[config.architecture], dtype
-        self._across, self._within = ACROSS[self._version.across], WITHIN[self._version.within]
+        self._made_of, self._dtype = VERSIONS[config.architecture], dtype
+        self._across, self._within = ACROSS[self._made_of.across], WITHIN[self._made_of.within]
         self.names = list(parameter_starts(config))
         self._values = nn.ParameterList(
             nn.Parameter(torch.zeros(start.shape)) for start in parameter_starts(config).values()
@@ -111,7 +111,7 @@ class VocabModel(nn.Module):
         """The state at the start and after every step: (batch, time) → each (…, words)."""
         parameters = self.named()
         run = Pass(self._config.interaction_rank, self._config.gumbel_temperature, noise)
-        if self._version.embedded:
+        if self._made_of.embedded:
             state = parameters["embedding"][inputs] @ parameters["unfold"]
         else:
             state = F.one_hot(inputs, self._config.vocab_size).float()
@@ -142,7 +142,7 @@ class VocabModel(nn.Module):
         """What is to be minimized, and the mean loss of the prediction, in nats."""
         states = self.states(tokens[:, :-1], noise)
         loss = self._loss(states[-1], tokens[:, 1:]).mean()
-        weight = self._config.aux_weight if self._version.predictive else 0.0
+        weight = self._config.aux_weight if self._made_of.predictive else 0.0
         if not weight:
             return loss, loss.detach()
         inner = [self._loss(state, tokens[:, 1:]).mean() for state in states[1:-1]]

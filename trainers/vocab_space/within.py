@@ -18,6 +18,8 @@ from trainers.vocab_space.parts import (
     dense,
     from_waves,
     grouped,
+    transform,
+    untransform,
     waves,
     words,
 )
@@ -89,10 +91,7 @@ def _spectrum_starts(count: int, rank: int) -> dict[str, Start]:
 def _spectrum(p: Parameters, x: Tensor, run: Pass) -> Tensor:
     """A filter over the words: a product after an FFT, of what is active."""
     active = F.gelu(p["gain"] * x.float() + p["bias"])
-    spectrum = torch.fft.rfft(active, norm="ortho")
-    return torch.fft.irfft(
-        spectrum * torch.complex(p["real"], p["imaginary"]), n=x.shape[-1], norm="ortho"
-    )
+    return untransform(transform(active) * torch.complex(p["real"], p["imaginary"]), x.shape[-1])
 
 
 def _bands_starts(count: int, rank: int) -> dict[str, Start]:
