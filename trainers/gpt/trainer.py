@@ -56,6 +56,7 @@ _SHARED_MODULES = (
     "trainers.difficulty",
     "trainers.averaging",
     "trainers.evaluation",
+    "trainers.fields",
     "trainers.gpt.config",
     "trainers.gpt.mlp_shapes",
     "trainers.gpt.init",

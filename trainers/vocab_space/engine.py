@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from scripts.causal.files import InputError
 from trainers.engine import StepSettings, Tokens, Weights
 from trainers.gpt.engine_torch import TORCH_BACKENDS
 from trainers.gpt.optim_torch import Adam
+from trainers.gpt.qat_torch import weights_on_grid
 from trainers.vocab_space.config import VocabConfig, fields_with, vocab_config
 from trainers.vocab_space.model import VocabModel, parameter_starts, require_fit
 
@@ -120,6 +122,10 @@ class VocabEngine:
         """Loss in nats of every target: tokens (sequences, time + 1) → (sequences, time)."""
         parts = torch.split(self._to_device(tokens), self._micro)
         return torch.cat([self._model.losses(part) for part in parts]).cpu().numpy()
+
+    def on_grid(self) -> AbstractContextManager[None]:
+        """Within, the weights are as the int8 artifact would have them; afterwards as before."""
+        return weights_on_grid(self._parameters.values())
 
     def weights(self) -> Weights:
         """Every weight by name, float32."""

@@ -21,7 +21,7 @@ from trainers.api import (
     StageResult,
 )
 from trainers.data import Batches, DataSet, TokenBytes, open_dataset, token_bytes
-from trainers.engine import StepSettings
+from trainers.engine import StepSettings, Weights
 from trainers.evaluation import Validation, evaluate
 from trainers.gpt.engine_torch import torch_backends
 from trainers.keys import code_version, stage_key
@@ -31,6 +31,7 @@ from trainers.vocab_space.config import VocabConfig, config_values, fields_with,
 from trainers.vocab_space.engine import VocabEngine
 from trainers.vocab_space.model import VocabModel, initial_weights, parameter_count
 from trainers.vocab_space.scales import SCALES
+from trainers.workbench import Workbench
 
 WEIGHTS_FILE = "weights.safetensors"
 ARTIFACT_FILE = "model.int8.zlib"
@@ -54,6 +55,7 @@ _MODEL_MODULES = (
 _TRAIN_MODULES = (
     *_MODEL_MODULES,
     "trainers.gpt.optim_torch",
+    "trainers.gpt.qat_torch",
     "trainers.vocab_space.engine",
     "trainers.loop",
 )
@@ -166,6 +168,23 @@ class VocabSpaceTrainer:
         """Number of trained parameters of a configuration."""
         return parameter_count(vocab_config(config))
 
+    def artifact_file(self, config: Config) -> str:
+        """Name of the file that the quantize stage leaves and that a submission ships."""
+        return ARTIFACT_FILE
+
+    def workbench(self, spec: RunSpec) -> Workbench:
+        """The parts of a run, for those who look inside it; see `trainers.api.Trainer`."""
+        config, data = vocab_config(spec.config), _dataset(spec.data)
+        return Workbench(
+            engine=self.engine(config, spec.backend),
+            start=initial_weights(config, seed=spec.seed),
+            batches=batches_of(config, data, spec.seed),
+            schedule=schedule_of(config),
+            validation=validation_of(config, data),
+            data=data,
+            stored_weights=_stored_weights,
+        )
+
     def source_modules(self, backend: str) -> tuple[str, ...]:
         """Names of the modules that train and evaluate, dependencies first."""
         return (*_TRAIN_MODULES, *_QUANTIZE_MODULES)
@@ -182,9 +201,7 @@ class VocabSpaceTrainer:
     def _train(self, spec: RunSpec, output: Path, progress: Progress | None) -> StageResult:
         config, data = vocab_config(spec.config), _dataset(spec.data)
         weights = initial_weights(config, seed=spec.seed)
-        batches = Batches(
-            data.train_tokens(), config.train_seq_len, config.train_batch_tokens, spec.seed
-        )
+        batches = batches_of(config, data, spec.seed)
         engine = self.engine(config, spec.backend)
         engine.load(weights)
         engine.step(batches.batch(0), StepSettings(0.0, 0.0))  # kernels warm before the clock
@@ -220,7 +237,7 @@ class VocabSpaceTrainer:
     def _evaluate(self, spec: RunSpec, parent: Path, progress: Progress | None) -> StageResult:
         config = vocab_config(spec.config)
         engine = self.engine(config, spec.backend)
-        engine.load(dequantize((parent / ARTIFACT_FILE).read_bytes()))
+        engine.load(_stored_weights(parent))
         score = evaluate(engine, validation_of(config, _dataset(spec.data)), progress)
         return StageResult(
             metrics={"val_bpb": score.bpb, "val_loss": score.loss, "post_quant_bpb": score.bpb}
@@ -240,6 +257,11 @@ def schedule_of(config: VocabConfig) -> Schedule:
     )
 
 
+def batches_of(config: VocabConfig, data: DataSet, seed: int) -> Batches:
+    """The training batches in the order of this seed."""
+    return Batches(data.train_tokens(), config.train_seq_len, config.train_batch_tokens, seed)
+
+
 def validation_of(config: VocabConfig, data: DataSet, max_tokens: int | None = None) -> Validation:
     """All validation tokens, or the first `max_tokens`, in sequences side by side."""
     seq_len = config.train_seq_len
@@ -257,6 +279,10 @@ def _quantize(parent: Path, output: Path) -> StageResult:
     with atomic_path(output / ARTIFACT_FILE) as temporary:
         temporary.write_bytes(artifact)
     return StageResult(metrics={"artifact_bytes": float(len(artifact))})
+
+
+def _stored_weights(folder: Path) -> Weights:
+    return dequantize((folder / ARTIFACT_FILE).read_bytes())
 
 
 @cache

@@ -104,8 +104,13 @@ def test_it_fits_the_cap_and_comes_back_from_its_artifact(version):
     assert len(quantize(whole)) < 16_000_000
     engine, _ = trained(small(version), 12)
     exact = engine.losses(tokens())
+    with engine.on_grid():
+        on_grid = engine.losses(tokens())
+    np.testing.assert_array_equal(engine.losses(tokens()), exact)
     engine.load(dequantize(quantize(engine.weights())))
-    assert np.abs(engine.losses(tokens()) - exact).mean() < 0.1
+    stored = engine.losses(tokens())
+    np.testing.assert_array_equal(stored, on_grid)
+    assert np.abs(stored - exact).mean() < 0.1
 
 
 def test_the_gradient_is_that_of_the_weighted_losses():
