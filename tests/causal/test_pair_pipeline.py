@@ -18,7 +18,8 @@ from scripts.causal.forms import parse_file, write_file
 from scripts.causal.graph.assemble import assemble_dag
 from scripts.causal.graph.estimate import estimate_data_graph
 from scripts.causal.report import write_report
-from scripts.causal.run_pipeline import Campaign, experiment, prepare
+from scripts.causal.run_cycle import Campaign, experiment
+from scripts.causal.run_pipeline import prepare
 from scripts.causal.statistical_analysis import analyse
 from scripts.causal.submission_assembly import assemble, confirmed_effects
 from trainers.api import load_trainer
