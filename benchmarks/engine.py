@@ -81,7 +81,7 @@ def measure_overhead(scale: str, backend: str, quick: bool) -> dict[str, Any]:
     with setting(steps=3, val_tokens=8192) as place:
         found = {"torch": overhead(place, backend, scale, rounds, compiled=not quick)}
         if "mlx-cpu-float32" in place.trainer.backends():
-            with setting(steps=3, val_tokens=1024) as less:
+            with setting(steps=3, val_tokens=1024, exactly=True) as less:
                 mlx = overhead(less, "mlx-cpu-float32", MLX_SCALE, rounds, compiled=False)
             found["mlx"] = mlx
         return found | {"recompilations": recompilations()}

@@ -144,11 +144,7 @@ def losses_of(
 
 
 def briefly_trained(config: GPTConfig, data: DataSet) -> Weights:
-    """Weights that torch reaches in a few steps, for evaluations that go on training.
-
-    LoRA's Adam amplifies rounding: from these weights, changed by a part in 1e7, torch's own score
-    moved by 5e-3 nats, and MLX's was 1e-3 from torch's. Its gap is shown as it is.
-    """
+    """Weights that torch reaches in a few steps, for evaluations that go on training."""
     engine = TorchEngine(config, "torch-cpu-float32")
     batches, schedule = batches_of(config, data, 0), schedule_of(config)
     engine.load(initial_weights(config, seed=1))

@@ -24,12 +24,8 @@ from scripts.causal.campaign.schema import (
     RawRuns,
     VariancePrior,
 )
-from scripts.causal.statistical_analysis import (
-    analyse,
-    choose_for_confirmation,
-    confirm,
-    fit_prior,
-)
+from scripts.causal.campaign.screened import choose_for_confirmation, fit_prior
+from scripts.causal.statistical_analysis import analyse, confirm
 from scripts.causal.stats import paired
 from scripts.causal.stats.family import holm
 from scripts.causal.stats.looks import planned_looks

@@ -68,10 +68,12 @@ class StageResult:
     """What a stage measured. JSON values only; tensors lie as files in the stage's folder.
 
     Attributes:
-        metrics: scalars by name (train: pre_quant_bpb, parameters, tokens, flops, seconds;
+        metrics: scalars by name (train: pre_quant_bpb, parameters, tokens, flops, seconds of
+            the steps, cpu_seconds of the stage;
             quantize: artifact_bytes; evaluate: val_bpb, val_loss in nats).
         curves: named lists of numbers of equal length (train: step, train_loss; and val_step,
-            val_tokens, val_bpb on the validation subset).
+            val_tokens, val_bpb on the validation subset, and val_bpb_int8, the same of the weights
+            rounded to int8).
     """
 
     metrics: Mapping[str, float]
@@ -136,6 +138,10 @@ class Trainer(Protocol):
 
     def parameters(self, config: Config) -> int:
         """Number of trained parameters of a configuration."""
+        ...
+
+    def artifact_file(self, config: Config) -> str:
+        """Name of the file that the quantize stage leaves and that a submission ships."""
         ...
 
     def workbench(self, spec: RunSpec) -> Workbench:

@@ -291,7 +291,9 @@ class DataSet:
         return shards[0] if len(shards) == 1 else np.concatenate(shards)
 
 
-def open_dataset(folder: Path, tokenizer: Path | None = None) -> DataSet:
+def open_dataset(
+    folder: Path, tokenizer: Path | None = None, *, validation: bool = True
+) -> DataSet:
     """Open a folder of shards and pass it through the byte gate.
 
     Args:
@@ -299,6 +301,8 @@ def open_dataset(folder: Path, tokenizer: Path | None = None) -> DataSet:
         tokenizer: SentencePiece model. Left out, it is the one ``*.model`` in the folder, or in
             the competition's layout the one of ``../../tokenizers`` whose name fits the folder's
             (fineweb10B_sp1024 goes with fineweb_1024_bpe.model).
+        validation: False to train without it: no validation shard is looked for or opened, and
+            there are no bytes to count.
 
     Raises:
         InputError: shards or tokenizer missing or damaged, or the byte gate fails.
@@ -306,9 +310,10 @@ def open_dataset(folder: Path, tokenizer: Path | None = None) -> DataSet:
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError("no such folder", where=folder)
-    train, val = (tuple(sorted(folder.glob(pattern))) for pattern in (TRAIN_SHARDS, VAL_SHARDS))
+    train = tuple(sorted(folder.glob(TRAIN_SHARDS)))
+    val = tuple(sorted(folder.glob(VAL_SHARDS))) if validation else ()
     for name, found in ((TRAIN_SHARDS, train), (VAL_SHARDS, val)):
-        if not found:
+        if not found and (validation or name == TRAIN_SHARDS):
             raise InputError(f"holds no {name}", where=folder, mend="give a prepared data folder")
     model = Path(tokenizer) if tokenizer is not None else _find_tokenizer(folder)
     vocab_size = int(_load_tokenizer(model).vocab_size())
@@ -319,7 +324,8 @@ def open_dataset(folder: Path, tokenizer: Path | None = None) -> DataSet:
         fingerprint.update(path.name.encode("utf-8"))
         _hash_shard(path, fingerprint)
     dataset = DataSet(folder, train, val, model, vocab_size, fingerprint.hexdigest())
-    check_bytes(_whole_words(dataset.val_tokens(), model), model)
+    if validation:
+        check_bytes(_whole_words(dataset.val_tokens(), model), model)
     return dataset
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -74,6 +75,10 @@ class Engine(Protocol):
 
     def weights(self) -> Weights:
         """Every weight by name, float32."""
+        ...
+
+    def on_grid(self) -> AbstractContextManager[None]:
+        """Within, the weights are as the int8 artifact would have them; afterwards as before."""
         ...
 
     def gradient(self, tokens: Tokens, shares: NDArray[np.float32]) -> Weights:

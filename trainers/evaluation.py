@@ -57,11 +57,14 @@ class Tally:
         rows: NDArray[np.int64],
         losses: NDArray[np.float32],
         scored: NDArray[np.bool_] | None = None,
+        at: NDArray[np.int64] | None = None,
     ) -> None:
         """Count the losses of sequences: rows (n, time + 1), losses (n, time).
 
         Args:
             scored: which targets count, shape (n, time); None for all.
+            at: where in the text these targets are; None for right behind the ones before. The
+                sums do not ask for it, a subclass that keeps every loss does.
         """
         counts = validation.table.count_bytes(rows[:, :-1], rows[:, 1:])
         if scored is not None:
@@ -77,10 +80,17 @@ class Tally:
 
 
 def evaluate(
-    engine: Engine, validation: Validation, progress: Callable[[float], None] | None = None
+    engine: Engine,
+    validation: Validation,
+    progress: Callable[[float], None] | None = None,
+    tally: Tally | None = None,
 ) -> Score:
-    """Score the targets of whole sequences, with or without a sliding window the same ones."""
-    tally = Tally()
+    """Score the targets of whole sequences, with or without a sliding window the same ones.
+
+    Args:
+        tally: where the losses are counted; None for a new one.
+    """
+    tally = Tally() if tally is None else tally
     for rows, scored in scored_windows(validation):
         tally.add(validation, rows, engine.losses(rows), scored)
         if progress is not None:

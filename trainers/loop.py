@@ -80,11 +80,15 @@ class Schedule:
 
 @dataclass
 class TrainingCurve:
-    """What a run showed on its way. `seconds` leaves out validation and compilation."""
+    """What a run showed on its way. `seconds` leaves out validation and compilation.
+
+    `val_bpb_int8` is what `val_bpb` would be after int8, where that was asked for.
+    """
 
     train_loss: list[float] = field(default_factory=list)
     val_step: list[int] = field(default_factory=list)
     val_bpb: list[float] = field(default_factory=list)
+    val_bpb_int8: list[float] = field(default_factory=list)
     seconds: float = 0.0
 
 
@@ -116,14 +120,18 @@ def train(
     weights: Weights,
     batches: Batches,
     schedule: Schedule,
-    validation: Validation,
+    validation: Validation | None,
     progress: Callable[[float], None] | None = None,
     averages: Sequence[Average] = (),
+    *,
+    int8_looks: bool = False,
 ) -> TrainingCurve:
     """Train from these weights to the end of the schedule; the engine then holds the result.
 
     Args:
+        validation: what the curve is measured on; None for no measurement on the way.
         averages: averages of the weights to keep on the way; off the clock, as validation is.
+        int8_looks: look at each point a second time, with the weights as int8 would have them.
 
     Raises:
         Diverged: a loss is NaN or infinite; the message names the step.
@@ -141,12 +149,15 @@ def train(
         for average in averages:
             if share := average.share(step + 1, checkpoints):
                 engine.average(average.name, share)
-        if step + 1 in looks:
+        if validation is not None and step + 1 in looks:
             bpb = evaluate(engine, validation).bpb
             if not math.isfinite(bpb):
                 raise Diverged(f"the validation loss is {bpb} after step {step + 1}")
             curve.val_step.append(step + 1)
             curve.val_bpb.append(bpb)
+            if int8_looks:
+                with engine.on_grid():
+                    curve.val_bpb_int8.append(evaluate(engine, validation).bpb)
         if progress is not None:
             progress((step + 1) / schedule.iterations)
     return curve

@@ -239,6 +239,10 @@ class ScriptTrainer:
         """0: not known before the script says it (metric ``parameters``)."""
         return 0
 
+    def artifact_file(self, config: Config) -> str:
+        """None: a script packs its model itself, under a name of its own."""
+        return ""
+
     def workbench(self, spec: RunSpec) -> NoReturn:
         """Refused: a script is run as it stands.
 

@@ -16,28 +16,34 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from scripts.causal.campaign.courses import courses
 from scripts.causal.campaign.factorial_screen import (
-    screen_effects,
-    screen_prior,
     with_main_effects,
 )
 from scripts.causal.campaign.interactions import with_interactions
-from scripts.causal.campaign.measured import Measured, measure, shared_noise
+from scripts.causal.campaign.ladder import carry_over, ladder_transfers
+from scripts.causal.campaign.measured import Measured, measure
 from scripts.causal.campaign.schema import (
     AblationResults,
+    CarryOver,
     Contrast,
     ContrastResult,
     ContrastRuns,
-    FactorialRuns,
     Interval,
     Platform,
     RawRuns,
     VariancePrior,
 )
+from scripts.causal.campaign.screened import (
+    borrows,
+    fit_prior,
+    moderated_estimate,
+    worth_confirming,
+)
 from scripts.causal.cli import run_command
 from scripts.causal.files import InputError
 from scripts.causal.forms import parse_file, write_file
-from scripts.causal.stats import moderated, paired, screening, sentences, verdict
+from scripts.causal.stats import paired, screening, sentences, verdict
 from scripts.causal.stats.equivalence import tost_p
 from scripts.causal.stats.family import holm, spend
 from scripts.causal.stats.looks import level_at, sequential_p
@@ -92,6 +98,7 @@ def analyse(
     cycles: int = 1,
     prior: VariancePrior | None = None,
     screen_threshold: float = screening.THRESHOLD,
+    ladder: Sequence[RawRuns] = (),
 ) -> AblationResults:
     """The verdict on every contrast of one cycle.
 
@@ -103,6 +110,8 @@ def analyse(
         prior: what the moderated t borrows; by default fitted from the cycle's screening runs.
             It must not come from the confirmation seeds.
         screen_threshold: see `scripts.causal.stats.screening`.
+        ladder: runs of the same contrasts at other scales; they decide on nothing but what is
+            claimed of full scale.
 
     Raises:
         InputError: alpha, mde, cycles or threshold out of range; a confirmation seed that took
@@ -119,9 +128,10 @@ def analyse(
     terms = Terms(share, len(confirms), mde, prior, raw.planned_seeds, looks)
     tests = _test_family(confirms, screens, terms)
     # Without a confirmation phase in the file, what is promising is not screened out yet.
-    promising = _worth_confirming(screens, prior, mde, screen_threshold)
+    promising = worth_confirming(screens, prior, mde, screen_threshold)
     pending = set() if raw.confirm_seeds else set(promising)
 
+    carried = carry_over((raw, *ladder))
     results = []
     for name in dict.fromkeys(runs.contrast.id for runs in raw.runs):
         measured = confirms[name] if name in confirms else screens[name]
@@ -137,6 +147,8 @@ def analyse(
                 terms,
                 cycle=raw.cycle,
                 platform=raw.platform,
+                carried=carried.get(name),
+                on_ladder=bool(ladder),
             )
         )
     spent = share if confirms else 0.0
@@ -151,6 +163,7 @@ def analyse(
         results=with_interactions(
             with_main_effects(results, raw, mde), raw, share=share, mde=mde, prior=prior
         ),
+        transfers=ladder_transfers((raw, *ladder)),
         correlation=None if together is None else together[0],
         correlation_df=0 if together is None else together[1],
     )
@@ -243,64 +256,6 @@ def combine(cycles: Sequence[AblationResults]) -> AblationResults:
     )
 
 
-def choose_for_confirmation(
-    screen_runs: Sequence[ContrastRuns],
-    *,
-    mde: float,
-    max_confirm: int,
-    threshold: float = screening.THRESHOLD,
-    factorial: FactorialRuns | None = None,
-) -> list[str]:
-    """Ids of the contrasts to run on fresh seeds, best first, at most `max_confirm`.
-
-    Possible improvements go first, then clear harms (rule in `scripts.causal.stats.screening`).
-
-    Raises:
-        InputError: `mde`, `max_confirm` or `threshold` out of range, or malformed runs.
-    """
-    if max_confirm < 0:
-        raise InputError(f"cannot confirm {max_confirm} contrasts")
-    screens = {runs.contrast.id: measure(runs) for runs in screen_runs}
-    prior = fit_prior(screen_runs)
-    return _worth_confirming(screens, prior, mde, threshold, factorial)[:max_confirm]
-
-
-def fit_prior(
-    screen_runs: Sequence[ContrastRuns], factorials: Sequence[FactorialRuns] = ()
-) -> VariancePrior | None:
-    """What the moderated t may borrow, from the screening pairs of the campaign's contrasts.
-
-    Only contrasts that differ in training lend and borrow: later stages run on the same
-    checkpoints, where noise is an order of magnitude smaller. None with fewer than three that
-    have two complete, differing pairs. Discounted for the choice that screening makes. A
-    factorial screen lends instead what it leaves unexplained.
-    """
-    if lent := screen_prior(factorials):
-        return lent
-    lenders = [
-        measured
-        for measured in (measure(runs) for runs in screen_runs if runs.phase == "screen")
-        if _borrows(measured.contrast) and len(measured.pairs) > 1 and not measured.identical
-    ]
-    estimates = [paired.plain_estimate(measured.differences) for measured in lenders]
-    prior = moderated.fit_prior(
-        [estimate.sd**2 for estimate in estimates],
-        [estimate.df for estimate in estimates],
-        shared_noise(lenders),
-    )
-    if prior is None:
-        return None
-    prior = moderated.discount(prior)
-    return VariancePrior(
-        scale=math.sqrt(prior.variance),
-        df=prior.df,
-        origin=f"screening pairs of {len(lenders)} contrasts that differ in training",
-        pooled=math.sqrt(
-            sum(one.df * one.sd**2 for one in estimates) / sum(one.df for one in estimates)
-        ),
-    )
-
-
 def _share(alpha: float, mde: float, cycles: int, cycle: int) -> float:
     if not mde > 0 or not math.isfinite(mde):
         raise InputError(
@@ -360,24 +315,8 @@ def _check_looks(raw: RawRuns) -> None:
 def _correlation(measured: Sequence[Measured]) -> tuple[float, int] | None:
     """Of the arms over seeds, where they differ in training: later stages share the training."""
     return paired.pooled_correlation(
-        [one.arms for one in measured if _borrows(one.contrast) and not one.identical]
+        [one.arms for one in measured if borrows(one.contrast) and not one.identical]
     )
-
-
-def _borrows(contrast: Contrast) -> bool:
-    return contrast.stage == "train"
-
-
-def _moderated(
-    measured: Measured, prior: VariancePrior | None, earlier: Measured | None = None
-) -> Estimate | None:
-    """The estimate with the spread of the contrast's earlier phase and the prior's put in."""
-    if measured.estimate is None:
-        return None
-    estimate = moderated.pool(measured.estimate, None if earlier is None else earlier.estimate)
-    if prior is None or not _borrows(measured.contrast):
-        return estimate
-    return moderated.moderate(estimate, moderated.Prior(prior.scale**2, prior.df))
 
 
 def _claim(
@@ -389,29 +328,8 @@ def _claim(
     """
     if measured.phase != "confirm" or len(measured.pairs) < 2 or measured.identical:
         return None
-    estimate = _moderated(measured, prior, screened)
+    estimate = moderated_estimate(measured, prior, screened)
     return estimate if estimate is not None and estimate.testable else None
-
-
-def _worth_confirming(
-    screens: Mapping[str, Measured],
-    prior: VariancePrior | None,
-    mde: float,
-    threshold: float,
-    factorial: FactorialRuns | None = None,
-) -> list[str]:
-    together = {} if factorial is None else screen_effects(factorial)
-    estimates = together | {
-        name: estimate
-        for name, measured in screens.items()
-        if not measured.identical
-        and not measured.treatment_failures
-        and (estimate := _moderated(measured, prior)) is not None
-    }
-    try:
-        return screening.worth_confirming(estimates, mde=mde, threshold=threshold)
-    except ValueError as error:
-        raise InputError(str(error)) from error
 
 
 def _test_family(
@@ -472,11 +390,13 @@ def _result(
     *,
     cycle: int,
     platform: Platform,
+    carried: CarryOver | None,
+    on_ladder: bool,
 ) -> ContrastResult:
     tested = measured.phase == "confirm"
     plain = measured.estimate
     claim = _claim(measured, screened, terms.prior)
-    screen = None if screened is None else _moderated(screened, terms.prior)
+    screen = None if screened is None else moderated_estimate(screened, terms.prior)
     spread = claim if tested or screen is None or not screen.testable else screen
     heading = measured.trend.answer
     size = measured.control_size
@@ -527,7 +447,10 @@ def _result(
             backend=platform.backend,
             size=size,
             trend=heading,
+            carried=carried.words if carried is not None and on_ladder else None,
         ),
+        courses=courses(measured),
+        carry=carried,
         words=sentences.finding(
             sentences.Finding(
                 label=measured.contrast.label,
@@ -591,6 +514,10 @@ def main(
         list[Path] | None,
         typer.Option(help="raw_runs.json of other cycles whose screening variances are pooled in"),
     ] = None,
+    ladder: Annotated[
+        list[Path] | None,
+        typer.Option(help="raw_runs.json of the same contrasts at other scales"),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="print nothing")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print the results as JSON")] = False,
 ) -> None:
@@ -605,6 +532,7 @@ def main(
             cycles=cycles,
             prior=pooled_prior(raw, others),
             screen_threshold=screen_threshold,
+            ladder=[parse_file(RawRuns, path) for path in ladder or []],
         )
     except InputError as error:
         raise InputError(error.what, where=error.where or input, mend=error.mend) from error

@@ -1,57 +1,57 @@
-"""Recorded runs → a competition submission that has been counted and evaluated where it lies.
+"""Recorded runs → a competition submission, held to every rule of the referee where it lies.
 
 Usage: python scripts/causal/submission_assembly.py --name NAME --results results/causal/CAMPAIGN
            --output FOLDER --author NAME
+       python scripts/causal/submission_assembly.py --check FOLDER [--run --data FOLDER] [--json]
 """
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from statistics import fmean
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from scripts.causal.campaign.chosen import Recorded, choose_runs, load_results
 from scripts.causal.campaign.ledger import Ledger, open_ledger
 from scripts.causal.campaign.schema import ContrastResult
-from scripts.causal.campaign.states import StageRow
-from scripts.causal.cli import run_command
+from scripts.causal.campaign.submitted import describe, submitted
+from scripts.causal.cli import progress_bar, run_command
+from scripts.causal.extract_interventions import EVIDENCE
 from scripts.causal.files import InputError, write_text
 from scripts.causal.forms import write_file
-from scripts.causal.submission.bundle import bundle
-from scripts.causal.submission.documents import readme, training_log
-from scripts.causal.submission.facts import Effect, SeedScore, SubmissionJson, TrainingLog
-from scripts.causal.submission.referee import (
-    MODEL,
+from scripts.causal.leaderboard.evidence import load_evidence
+from scripts.causal.referee.check import RefereeError, check_folder, find_folders, require
+from scripts.causal.referee.probes import Trial
+from scripts.causal.referee.table import all_folders, disagreements, one_folder
+from scripts.causal.submission.compact import CompactError, without_comments, wrap
+from scripts.causal.submission.documents import readme, requirements, training_log
+from scripts.causal.submission.facts import Effect, SubmissionJson
+from scripts.causal.submission.folder import (
+    DESCRIPTION,
     PROGRAM,
-    ByteCount,
-    RefereeError,
-    compare,
-    count_bytes,
-    evaluate_alone,
+    README,
+    REQUIREMENTS,
+    list_files,
+    open_folder,
 )
-from trainers.api import load_trainer
+from scripts.causal.submission.sandbox import Limits
+from scripts.causal.submission.verdicts import Report, Reports
 from trainers.data import open_dataset
-
-TRACK = "non_record_16mb"  # a run at a reduced scale is never a record
 
 
 @dataclass(frozen=True)
 class Assembled:
-    """A finished submission: where it lies, what it states, and what its own program measured."""
+    """A finished submission: where it lies, what it states, and the referee's verdicts."""
 
     folder: Path
     facts: SubmissionJson
-    bytes: ByteCount
-    recorded_bpb: float
-    measured_bpb: float
+    report: Report
 
 
 def assemble(
@@ -63,137 +63,51 @@ def assemble(
     author: str,
     github_id: str,
     output: Path,
+    minify: bool = False,
 ) -> Assembled:
-    """Write the submission folder, count it, run its program, and only then give it its name.
+    """Write the submission folder, hold it to every rule, and only then give it its name.
 
     The model shipped is the first seed's, whatever its score: picking the best would be selection.
 
+    Args:
+        minify: ship the program without comments, packed into a small loader.
+
     Raises:
         InputError: a run's files are gone, or the folder cannot be written.
-        RefereeError: over the cap, or the folder's own program does not reproduce the recorded
-            bpb within 1e-6. Nothing is left at `output` then.
+        RefereeError: a rule is broken: over the cap, say, or the folder alone does not reproduce
+            the recorded bpb within 1e-6. Nothing is left at `output` then.
     """
-    stages = {seed: _stage(ledger, run.key) for seed, run in recorded.runs.items()}
-    seed, first = next(iter(stages.items()))
+    title = _title(name)
+    runs = submitted(recorded, ledger, title=title)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}."))
     except OSError as error:
         raise InputError(f"cannot be written: {error.strerror}", where=output) from error
     try:
-        source = _write_program(draft, name, first)
-        shutil.copyfile(_artifact(ledger, first), draft / MODEL)
-        counted = count_bytes(draft)
-        facts = _facts(recorded, first, counted, name, author, github_id)
-        write_file(draft / "submission.json", facts)
-        write_text(draft / "README.md", readme(facts, effects, recorded.changes))
-        for number, score in facts.seed_results.items():
-            log = TrainingLog(
-                number, _header(recorded, stages[number]), _curves(recorded, number), score
-            )
-            write_text(draft / f"train_seed{number}.log", training_log(log, source))
-        data = open_dataset(Path(first.spec["data"]))
-        measured = evaluate_alone(draft, data=data.folder, tokenizer=data.tokenizer)
-        compare(facts.seed_results[seed].val_bpb, measured)
+        write_text(draft / PROGRAM, _packed(runs.source, title) if minify else runs.source)
+        shutil.copyfile(runs.artifact, draft / runs.artifact_name)
+        write_text(draft / REQUIREMENTS, requirements(runs.packages()))
+        for seed in runs.rows:
+            text = training_log(runs.log(seed), runs.source, runs.artifact_name)
+            write_text(draft / f"train_seed{seed}.log", text)
+        facts = describe(
+            runs,
+            list_files(open_folder(draft)),
+            effects,
+            name=name,
+            author=author,
+            github_id=github_id,
+        )
+        write_file(draft / DESCRIPTION, facts)
+        write_text(draft / README, readme(facts))
+        trial = Trial(open_dataset(Path(runs.first.spec["data"])))
+        report = check_folder(draft, trial=trial, ledger=runs.claims())
+        require(report)
         _take_name(draft, output)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    return Assembled(output, facts, counted, facts.seed_results[seed].val_bpb, measured)
-
-
-def _stage(ledger: Ledger, key: str) -> StageRow:
-    row = ledger.get(key)
-    if row is None:
-        raise InputError(f"the ledger has no run {key}", where=ledger.url)
-    return row
-
-
-def _artifact(ledger: Ledger, evaluated: StageRow) -> Path:
-    path = ledger.folder(evaluated.parent or "") / MODEL
-    if not path.is_file():
-        raise InputError(
-            "the model of this run is gone", where=path, mend="run the contrast again"
-        )
-    return path
-
-
-def _write_program(folder: Path, name: str, row: StageRow) -> str:
-    trainer = load_trainer(row.spec["trainer"])
-    embedded = {field: row.spec[field] for field in ("backend", "scale", "config", "seed")}
-    text = bundle(
-        trainer.source_modules(row.spec["backend"]),
-        title=f"{' '.join(name.split())}: model, training and evaluation in one file.".replace(
-            '"', "'"
-        ).replace("\\", "/"),
-        constants={"RUN": embedded},
-        entry="main(run=RUN)",
-    )
-    write_text(folder / PROGRAM, text)
-    return text
-
-
-def _facts(
-    recorded: Recorded, row: StageRow, counted: ByteCount, name: str, author: str, github_id: str
-) -> SubmissionJson:
-    scores = {
-        seed: SeedScore(
-            val_bpb=run.metrics["val_bpb"],
-            val_loss=run.metrics["val_loss"],
-            pre_quant_bpb=run.metrics["pre_quant_bpb"],
-            artifact_bytes=round(run.metrics["artifact_bytes"]),
-            train_seconds=run.metrics["seconds"],
-        )
-        for seed, run in recorded.runs.items()
-    }
-    return SubmissionJson(
-        author=author,
-        github_id=github_id,
-        name=name,
-        blurb=f"{recorded.label} at scale {recorded.platform.scale}, {len(scores)} seeds",
-        date=datetime.fromtimestamp(row.finished or row.started, UTC).date().isoformat(),
-        track=TRACK,
-        val_loss=fmean(score.val_loss for score in scores.values()),
-        val_bpb=fmean(score.val_bpb for score in scores.values()),
-        bytes_total=counted.total,
-        bytes_code=counted.code,
-        bytes_model=counted.model,
-        seeds=tuple(scores),
-        seed_results=scores,
-        record=False,
-        backend=recorded.platform.backend,
-        scale=recorded.platform.scale,
-        machine=recorded.platform.machine,
-        configuration=row.spec["config"],
-    )
-
-
-def _header(recorded: Recorded, row: StageRow) -> dict[str, str]:
-    return {
-        "machine": recorded.platform.machine,
-        "backend": recorded.platform.backend,
-        "seed": str(row.spec["seed"]),
-        "config": json.dumps(row.spec["config"]),
-        "run": row.key,
-    }
-
-
-def _curves(recorded: Recorded, seed: int) -> dict[str, list[float]]:
-    return recorded.runs[seed].curves
-
-
-def _take_name(draft: Path, output: Path) -> None:
-    """Put the finished folder in place of an older one of its name."""
-    try:
-        draft.chmod(0o755)
-        if output.exists():
-            aside = draft.with_name(draft.name + ".old")
-            output.replace(aside)
-            draft.replace(output)
-            shutil.rmtree(aside)
-        else:
-            draft.replace(output)
-    except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror}", where=output) from error
+    return Assembled(output, facts, report.model_copy(update={"folder": str(output)}))
 
 
 def confirmed_effects(results: Sequence[ContrastResult]) -> list[Effect]:
@@ -218,11 +132,64 @@ def confirmed_effects(results: Sequence[ContrastResult]) -> list[Effect]:
     return sorted(rows, key=lambda effect: effect.effect)
 
 
+def _packed(source: str, title: str) -> str:
+    try:
+        return wrap(without_comments(source), title=title)
+    except CompactError as error:
+        raise InputError(f"the program cannot be packed: {error}", where="--minify") from error
+
+
+def _title(name: str) -> str:
+    words = " ".join(name.split()).replace('"', "'").replace("\\", "/")
+    return f"{words}: model, training and evaluation in one file."
+
+
+def _take_name(draft: Path, output: Path) -> None:
+    """Put the finished folder in place of an older one of its name."""
+    try:
+        draft.chmod(0o755)
+        if output.exists():
+            aside = draft.with_name(draft.name + ".old")
+            output.replace(aside)
+            draft.replace(output)
+            shutil.rmtree(aside)
+        else:
+            draft.replace(output)
+    except OSError as error:
+        raise InputError(f"cannot be written: {error.strerror}", where=output) from error
+
+
+def _check(
+    folder: Path, *, trial: Trial | None, leaderboard: Path, json: bool, quiet: bool
+) -> None:
+    board = load_evidence(leaderboard)
+    found, reports = find_folders(folder), []
+    if trial is not None and len(found) > 1:
+        raise InputError(f"{len(found)} submissions, --run takes one", where=folder)
+    with progress_bar("referee", quiet=quiet or json) as progress:
+        for done, one in enumerate(found, start=1):
+            reports.append(check_folder(one, trial=trial, board=board))
+            progress(done / len(found))
+    result = Reports(reports=tuple(reports))
+    if json:
+        print(result.model_dump_json(indent=1))
+        return
+    console = Console()
+    if found == [folder]:
+        console.print(one_folder(reports[0]))
+    else:
+        console.print(disagreements(result), all_folders(result), sep="\n\n")
+
+
 def main(
-    name: Annotated[str, typer.Option(help="name of the submission")],
-    results: Annotated[Path, typer.Option(help="a campaign's folder, or a raw_runs.json")],
-    output: Annotated[Path, typer.Option(help="folder to write the submission to")],
-    author: Annotated[str, typer.Option(help="author, as the leaderboard will show it")],
+    name: Annotated[str | None, typer.Option(help="name of the submission")] = None,
+    results: Annotated[
+        Path | None, typer.Option(help="a campaign's folder, or a raw_runs.json")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="folder to write the submission to")] = None,
+    author: Annotated[
+        str | None, typer.Option(help="author, as the leaderboard will show it")
+    ] = None,
     github_id: Annotated[str, typer.Option(help="author's GitHub name")] = "",
     contrast: Annotated[
         str | None, typer.Option(help="submit a run of this contrast, not the best confirmed one")
@@ -231,24 +198,62 @@ def main(
     ledger: Annotated[
         str, typer.Option(help="ledger the runs were recorded in")
     ] = "results/causal/ledger.sqlite",
+    minify: Annotated[
+        bool, typer.Option("--minify", help="ship a small loader of the packed program")
+    ] = False,
+    check: Annotated[
+        Path | None, typer.Option(help="judge this submission, anybody's, or a tree of them")
+    ] = None,
+    run: Annotated[
+        bool, typer.Option("--run", help="with --check: run its program too, in a sandbox")
+    ] = False,
+    data: Annotated[
+        Path | None, typer.Option(help="with --run: the folder of shards its score is of")
+    ] = None,
+    tokenizer: Annotated[
+        Path | None, typer.Option(help="with --run: its *.model, if not beside the shards")
+    ] = None,
+    seconds: Annotated[
+        float, typer.Option(min=1, help="with --run: what each run of the program may take")
+    ] = Limits().seconds,
+    leaderboard: Annotated[
+        Path, typer.Option(help="with --check: where the record to beat is looked up")
+    ] = EVIDENCE,
+    json: Annotated[bool, typer.Option("--json", help="with --check: verdicts as JSON")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="no progress")] = False,
 ) -> None:
-    """Assemble a submission under 16,000,000 bytes and evaluate it from its folder alone."""
+    """Assemble a submission under 16,000,000 bytes and referee it, or referee somebody's."""
+    if check is not None:
+        if run and data is None:
+            raise InputError("--run needs the data that the score is of", mend="give --data")
+        limits = Limits(seconds=seconds)
+        trial = Trial(open_dataset(data, tokenizer), limits) if run and data else None
+        _check(check, trial=trial, leaderboard=leaderboard, json=json, quiet=quiet)
+        return
+    if name is None or results is None or output is None or author is None:
+        raise InputError(
+            "an assembly needs --name, --results, --output and --author", mend="or give --check"
+        )
     raw, decided = load_results(results)
     try:
-        done = assemble(
-            choose_runs(raw, decided, contrast=contrast, arm=arm),
-            confirmed_effects(decided),
-            open_ledger(ledger),
-            name=name,
-            author=author,
-            github_id=github_id,
-            output=output,
-        )
+        with progress_bar("referee", quiet=quiet):
+            done = assemble(
+                choose_runs(raw, decided, contrast=contrast, arm=arm),
+                confirmed_effects(decided),
+                open_ledger(ledger),
+                name=name,
+                author=author,
+                github_id=github_id,
+                output=output,
+                minify=minify,
+            )
     except RefereeError as error:
         raise InputError(f"refused: {error}", where=output) from error
+    facts = done.facts
+    kept = sum(one.outcome == "pass" for one in done.report.verdicts)
     print(
-        f"{done.folder}: {done.bytes.total:,} bytes, {done.measured_bpb:.6f} bpb measured from "
-        f"the folder alone ({done.recorded_bpb:.6f} recorded)"
+        f"{done.folder}: {facts.bytes_total:,} bytes, {facts.val_bpb:.6f} bpb over "
+        f"{len(facts.seeds)} seeds; {kept} of {len(done.report.verdicts)} rules kept, none broken"
     )
 
 

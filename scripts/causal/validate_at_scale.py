@@ -15,17 +15,18 @@ from rich.console import Console
 from interventions.catalog import load_catalog
 from scripts.causal.campaign.executor import InProcessExecutor
 from scripts.causal.campaign.full_scale import SCALE, Scheme, commands, plan_validation
+from scripts.causal.campaign.ladder import platform_transfer
 from scripts.causal.campaign.ledger import Ledger, open_ledger
 from scripts.causal.campaign.paired_effect import detectable_effect, paired_effects
 from scripts.causal.campaign.planning import parse_seeds
 from scripts.causal.campaign.platform import choose_backend, describe_machine
 from scripts.causal.campaign.record_rule import RECORD_BACKEND, departures, judge
-from scripts.causal.campaign.schema import ArmRun, Platform
+from scripts.causal.campaign.schema import ArmRun, Platform, RawRuns
 from scripts.causal.campaign.validation import Validation
 from scripts.causal.cli import progress_bar, run_command
 from scripts.causal.experiment_runner import run_contrasts
 from scripts.causal.files import InputError, digest
-from scripts.causal.forms import write_file
+from scripts.causal.forms import parse_file, write_file
 from scripts.causal.report import write_report
 from scripts.causal.reporting.words import plural
 from scripts.causal.stats.family import holm
@@ -204,6 +205,9 @@ def run_validation(
         found = validate(scheme, trainer, where, store, quiet=quiet)
     finally:
         store.close()
+    cycles = [parse_file(RawRuns, path) for path in sorted(campaign.glob("cycle_*/raw_runs.json"))]
+    if cycles:
+        found = found.model_copy(update={"transfer": platform_transfer(cycles, found)})
     write_file(campaign / FILE, found)
     write_report(campaign)
     return found

@@ -16,13 +16,22 @@ VOCAB_SIZE = 300
 @pytest.fixture(scope="session")
 def small_data(tmp_path_factory) -> Path:
     """A folder of shards with a tokenizer of 300 pieces: 400 short lines, 50 of them held out."""
-    folder = tmp_path_factory.mktemp("small_data")
+    return write_data(tmp_path_factory.mktemp("small_data"), VOCAB_SIZE)
+
+
+@pytest.fixture(scope="session")
+def words_data(tmp_path_factory) -> Path:
+    """The same lines in 320 pieces, a number that splits into bands and columns."""
+    return write_data(tmp_path_factory.mktemp("words_data"), 320)
+
+
+def write_data(folder: Path, vocab_size: int) -> Path:
     lines = [f"Line {i}: the quick brown fox, {i * 37 % 101} times." for i in range(400)]
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(lines),
         model_writer=model,
-        vocab_size=VOCAB_SIZE,
+        vocab_size=vocab_size,
         model_type="bpe",
         byte_fallback=True,
         add_dummy_prefix=False,

@@ -8,11 +8,13 @@ from scripts.causal.campaign.executor import open_executor
 from scripts.causal.campaign.ledger import open_ledger
 from scripts.causal.campaign.planning import make_plan
 from scripts.causal.campaign.schema import Selection
+from scripts.causal.campaign.screened import fit_prior
 from scripts.causal.files import InputError
 from scripts.causal.forms import write_file
 from scripts.causal.report import write_report
-from scripts.causal.run_pipeline import Campaign, describe, experiment, prepare
-from scripts.causal.statistical_analysis import analyse, fit_prior
+from scripts.causal.run_cycle import Campaign, experiment
+from scripts.causal.run_pipeline import describe, prepare
+from scripts.causal.statistical_analysis import analyse
 from trainers.api import load_trainer
 
 NAMES = ("qk_gain_4", "softcap_20", "matrix_lr_0.02", "rope_base_1000")

@@ -18,7 +18,8 @@ from scripts.causal.forms import parse_file, write_file
 from scripts.causal.graph.assemble import assemble_dag
 from scripts.causal.graph.estimate import estimate_data_graph
 from scripts.causal.report import write_report
-from scripts.causal.run_pipeline import Campaign, experiment, prepare
+from scripts.causal.run_cycle import Campaign, experiment
+from scripts.causal.run_pipeline import prepare
 from scripts.causal.statistical_analysis import analyse
 from scripts.causal.submission_assembly import assemble, confirmed_effects
 from trainers.api import load_trainer
@@ -101,9 +102,7 @@ def test_the_submission_made_of_it_is_verified(raw, campaign, tmp_path):
     assert stated["configuration"]["logit_softcap"] == 20.0
     readme = (done.folder / "README.md").read_text()
     assert "GELU with softcap 20" in readme
-    assert done.measured_bpb == pytest.approx(
-        raw.runs[0].pairs[0].treatment.metrics["val_bpb"], abs=1e-6
-    )
+    assert not done.report.failures
 
 
 def test_a_square_is_run_and_judged_from_the_command_line(small_data, tmp_path):

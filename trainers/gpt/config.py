@@ -5,14 +5,13 @@ The defaults are the upstream naive baseline: 9 layers of 512 channels, 17,059,9
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from scripts.causal.files import InputError
 from trainers.averaging import EMA_DECAYS, SWA, ema
+from trainers.fields import check_ranges, check_types, config_from, require
 
 ACTIVATIONS = ("relu_sq", "leaky_relu_sq", "gelu", "silu", "sin", "sin_sq")
 # Levels of `activation` that are MLPs of their own shape: `trainers.gpt.mlp_shapes`.
@@ -205,13 +204,12 @@ class GPTConfig:
     ttt_lr: float = _field(0.002, SCHEDULE, stage="evaluate")
     ttt_epochs: int = _field(3, SCHEDULE, stage="evaluate")
     ttt_chunk_tokens: int = _field(32768, SCHEDULE, stage="evaluate")
-    lora_lr: float = _field(0.01, SCHEDULE, stage="evaluate")
+    lora_lr: float = _field(0.04, SCHEDULE, stage="evaluate")
     lora_rank: int = _field(8, SCHEDULE, stage="evaluate")
     lora_chunk_tokens: int = _field(256, SCHEDULE, stage="evaluate")
 
     def __post_init__(self) -> None:
-        for item in fields(self):
-            _check_type(item.name, getattr(self, item.name), str(item.type))
+        check_types(self)
         _check_rules(self)
 
     @property
@@ -269,19 +267,11 @@ class GPTConfig:
 def gpt_config(values: Mapping[str, Any]) -> GPTConfig:
     """Return the configuration with these fields; the ones left out keep their defaults.
 
-    Whole numbers are taken for float fields (and 3.0 for an int field), so that a value has one
-    form whether it came from TOML, JSON or code.
-
     Raises:
         InputError: an unknown field, a value of the wrong type or out of range, or fields at
             odds.
     """
-    kinds = {item.name: str(item.type) for item in fields(GPTConfig)}
-    if unknown := sorted(set(values) - set(kinds)):
-        raise InputError(
-            f"the gpt trainer has no field {unknown[0]!r}", mend=f"fields: {', '.join(kinds)}"
-        )
-    return GPTConfig(**{name: _in_type(value, kinds[name]) for name, value in values.items()})
+    return config_from(GPTConfig, values, "gpt")
 
 
 def config_values(config: GPTConfig) -> dict[str, bool | int | float | str]:
@@ -296,29 +286,6 @@ def fields_with(*, role: str | None = None, stage: str | None = None) -> tuple[s
         for item in fields(GPTConfig)
         if role in (None, item.metadata["role"]) and stage in (None, item.metadata["stage"])
     )
-
-
-def _in_type(value: Any, kind: str) -> Any:
-    if kind == "float" and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if kind == "int" and isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value
-
-
-def _check_type(name: str, value: Any, kind: str) -> None:
-    words = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}
-    right = {"int": int, "float": float, "bool": bool, "str": str}[kind]
-    if not isinstance(value, right) or (isinstance(value, bool) and kind != "bool"):
-        raise InputError(f"`{name}` must be {words[kind]}, but got {name}={value!r}")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise InputError(f"`{name}` must be finite, but got {name}={value!r}")
-
-
-def _require(holds: bool, rule: str, config: GPTConfig, *names: str) -> None:
-    if not holds:
-        got = ", ".join(f"{name}={getattr(config, name)!r}" for name in names)
-        raise InputError(f"`{rule}` must hold, but got {got}")
 
 
 # Bounds are wide: they keep a stranger's file from asking for a model no machine can hold.
@@ -391,10 +358,7 @@ _RANGES: dict[str, tuple[float, float]] = {
 
 
 def _check_rules(config: GPTConfig) -> None:
-    for name, (low, high) in _RANGES.items():
-        _require(
-            low <= getattr(config, name) <= high, f"{low:g} <= {name} <= {high:g}", config, name
-        )
+    check_ranges(config, _RANGES)
     for name, levels in (
         ("activation", (*ACTIVATIONS, *MLP_KINDS)),
         ("rope_dims", ROPE_DIMS),
@@ -409,7 +373,7 @@ def _check_rules(config: GPTConfig) -> None:
         ("ttt", TTT),
     ):
         known = f"{name} in {{{', '.join(map(str, levels))}}}"
-        _require(getattr(config, name) in levels, known, config, name)
+        require(getattr(config, name) in levels, known, config, name)
     for rule, holds, names in (
         (
             "model_dim % (2 * num_heads) == 0",  # whole heads, each halved by the rotation
@@ -498,4 +462,4 @@ def _check_rules(config: GPTConfig) -> None:
             ("sliding_window_eval", "train_seq_len"),
         ),
     ):
-        _require(holds, rule, config, *names)
+        require(holds, rule, config, *names)

@@ -12,7 +12,8 @@ functions are never released, and an engine works only on the thread that made i
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -284,6 +285,17 @@ class MlxEngine:
                 )
                 out[start : start + len(part)] = np.array(values)[: len(part)]
         return out
+
+    @contextmanager
+    def on_grid(self) -> Iterator[None]:
+        """Within, the weights are as the int8 artifact would have them; afterwards as before."""
+        kept = self._weights
+        with self._here():
+            self._weights = on_grid(kept)
+        try:
+            yield
+        finally:
+            self._weights = kept
 
     def weights(self) -> Weights:
         """Every weight by name, float32."""

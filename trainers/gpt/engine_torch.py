@@ -11,6 +11,7 @@ import ctypes
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
@@ -247,6 +248,10 @@ class TorchEngine:
         if self._world > 1:
             dist.all_reduce(out)
         return out.cpu().numpy()
+
+    def on_grid(self) -> AbstractContextManager[None]:
+        """Within, the weights are as the int8 artifact would have them; afterwards as before."""
+        return weights_on_grid(self._parameters.values())
 
     def weights(self) -> Weights:
         """Every weight by name, float32."""

@@ -6,6 +6,9 @@ eight GPUs):
     python -m trainers.gpt.main --config run.json --seed 42 --output DIR --data DIR
     python -m trainers.gpt.main --config run.json --artifact DIR/model.int8.zlib --eval
 
+With --train-only no validation shard is opened, and with --losses every target's loss is written:
+that is how a referee finds out what a score rests on.
+
 run.json holds `backend` and `config`. A submission is this file with the modules it imports and
 with its run embedded, so there it is `python train_gpt.py [--eval]`. As in the competition's
 scripts, DATA_PATH, TOKENIZER_PATH, SEED and MAX_WALLCLOCK_SECONDS are read from the environment.
@@ -25,7 +28,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
@@ -37,7 +41,7 @@ from scripts.causal.files import InputError, atomic_path, canonical_json, read_j
 from trainers.averaging import TRACKED
 from trainers.data import Batches, DataSet, open_dataset
 from trainers.engine import Engine, StepSettings, Tokens, Weights
-from trainers.evaluation import evaluate
+from trainers.evaluation import Tally, Validation, evaluate, target_count
 from trainers.gpt.config import GPTConfig, config_values, gpt_config
 from trainers.gpt.init import initial_weights, parameter_count
 from trainers.gpt.quantizing import artifact_name, quantized_artifact
@@ -78,9 +82,13 @@ def main(argv: Sequence[str] | None = None, *, run: Mapping[str, Any] | None = N
         job = _job(options, run if run is not None else read_json(options.config))
         if options.eval:
             beside = Path(__file__).with_name(artifact_name(job.config))
-            _evaluate_artifact(job, options.artifact or beside, counts_code=run is not None)
+            _evaluate_artifact(
+                job, options.artifact or beside, options.losses, counts_code=run is not None
+            )
         else:
-            _train_and_evaluate(job, options.output)
+            _train_and_evaluate(
+                job, options.output, options.steps, evaluates=not options.train_only
+            )
     except (InputError, ArtifactError) as error:
         _fail(error, code=2)
     except Diverged as error:
@@ -102,7 +110,19 @@ def _options(argv: Sequence[str] | None, *, embedded: bool) -> argparse.Namespac
     )
     parser.add_argument("--eval", action="store_true", help="evaluate the artifact, train nothing")
     parser.add_argument("--artifact", type=Path, help="with --eval; else model.* here")
-    return parser.parse_args(argv)
+    parser.add_argument(
+        "--losses", type=Path, help="with --eval: write the nats of every target (.npy)"
+    )
+    parser.add_argument(
+        "--train-only", action="store_true", help="train and quantize; open no validation shard"
+    )
+    parser.add_argument("--steps", type=int, help="train so many steps, not the run's own number")
+    options = parser.parse_args(argv)
+    if options.eval and (options.train_only or options.steps is not None):
+        parser.error("--eval trains nothing")
+    if options.losses and not options.eval:
+        parser.error("--losses goes with --eval")
+    return options
 
 
 def _job(options: argparse.Namespace, run: Any) -> Job:
@@ -129,7 +149,9 @@ def _job(options: argparse.Namespace, run: Any) -> Job:
     if not folder.is_dir():
         raise InputError("no such folder", where=folder, mend="give --data or DATA_PATH")
     tokenizer = options.tokenizer or os.environ.get("TOKENIZER_PATH")
-    data = open_dataset(folder, Path(tokenizer) if tokenizer else None)
+    data = open_dataset(
+        folder, Path(tokenizer) if tokenizer else None, validation=not options.train_only
+    )
     if data.vocab_size != config.vocab_size:
         raise InputError(
             f"the run's vocabulary has {config.vocab_size} tokens, the data's {data.vocab_size}",
@@ -142,11 +164,15 @@ def _job(options: argparse.Namespace, run: Any) -> Job:
 # Training
 
 
-def _train_and_evaluate(job: Job, output: Path) -> None:
+def _train_and_evaluate(job: Job, output: Path, steps: int | None, *, evaluates: bool) -> None:
     """Train, then write and judge the artifact; the log and the artifact go to `output`."""
     config, cap = job.config, _wallclock_cap()
     engine = _make_run_engine(config, job.backend)
     schedule, batches = schedule_of(config, job.seed), batches_of(config, job.data, job.seed)
+    if steps is not None:
+        if steps < 1:
+            raise InputError(f"--steps must be at least 1, but got {steps}")
+        schedule = dataclasses.replace(schedule, iterations=steps)
     weights = initial_weights(config, seed=job.seed)
     with _open_log(output, job.seed) as file:
         log = RunLog(file)
@@ -161,20 +187,23 @@ def _train_and_evaluate(job: Job, output: Path) -> None:
             weights,
             batches,
             schedule,
-            validation_of(config, job.data, config.val_tokens),
+            validation_of(config, job.data, config.val_tokens) if evaluates else None,
             averages=[average for average in TRACKED if average.name == config.averaged],
         )
         _log_curve(curve, log)
         if config.averaged:
             engine.load(engine.averages()[config.averaged])
-        everything = validation_of(config, job.data)
-        log(f"pre_quant val_bpb:{evaluate(engine, everything).bpb:.8f}")
+        if evaluates:
+            everything = validation_of(config, job.data)
+            log(f"pre_quant val_bpb:{evaluate(engine, everything).bpb:.8f}")
 
         artifact = quantized_artifact(config, engine.weights(), job.data, seed=job.seed)
         log(f"artifact_bytes:{len(artifact)}")
         if _is_first_process():
             with atomic_path(output / artifact_name(config)) as temporary:
                 temporary.write_bytes(artifact)
+        if not evaluates:
+            return
         engine.load(read_artifact(artifact))
         final = final_score(engine, config, job.data)
         stored = f"{config.quant_bits}_{config.compressor}"
@@ -237,8 +266,39 @@ def _engine_names(backend: str) -> Mapping[str, Any]:
 # Evaluation
 
 
-def _evaluate_artifact(job: Job, artifact: Path, *, counts_code: bool) -> None:
+@dataclass
+class EveryLoss(Tally):
+    """A tally that keeps every loss.
+
+    Attributes:
+        kept: nats of each target in the order of the text, shape (targets,); NaN where it has
+            not been scored yet.
+    """
+
+    kept: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+
+    def add(
+        self,
+        validation: Validation,
+        rows: NDArray[np.int64],
+        losses: NDArray[np.float32],
+        scored: NDArray[np.bool_] | None = None,
+        at: NDArray[np.int64] | None = None,
+    ) -> None:
+        """As the tally's own."""
+        first = self.targets
+        super().add(validation, rows, losses, scored, at)
+        where = np.arange(first, self.targets) if at is None else at
+        self.kept[where] = losses.ravel() if scored is None else losses[scored]
+
+
+def _evaluate_artifact(
+    job: Job, artifact: Path, losses: Path | None, *, counts_code: bool
+) -> None:
     """Print one JSON line: the artifact's score on all of validation, and the bytes counted.
+
+    Args:
+        losses: file for the loss of every target, float32 in the order of the text; or None.
 
     Raises:
         InputError: the artifact is missing, too large or of another model.
@@ -253,7 +313,14 @@ def _evaluate_artifact(job: Job, artifact: Path, *, counts_code: bool) -> None:
         raise InputError(f"cannot be read: {error.strerror}", where=artifact) from error
     engine = _make_run_engine(job.config, job.backend)
     engine.load(read_artifact(packed))
-    score = final_score(engine, job.config, job.data)
+    tally = None
+    if losses is not None:
+        targets = target_count(validation_of(job.config, job.data))
+        tally = EveryLoss(kept=np.full(targets, np.nan, dtype=np.float32))
+    score = final_score(engine, job.config, job.data, tally=tally)
+    if tally is not None and losses is not None and _is_first_process():
+        with atomic_path(losses) as temporary, temporary.open("wb") as file:
+            np.save(file, tally.kept, allow_pickle=False)
     result = {"val_bpb": score.bpb, "val_loss": score.loss, "bytes_model": size}
     if counts_code:
         result["bytes_code"] = Path(__file__).stat().st_size
@@ -313,6 +380,10 @@ class LoggedEngine:
     def losses(self, tokens: Tokens) -> NDArray[np.float32]:
         """As the engine's own."""
         return self._engine.losses(tokens)
+
+    def on_grid(self) -> AbstractContextManager[None]:
+        """As the engine's own."""
+        return self._engine.on_grid()
 
     def weights(self) -> Weights:
         """As the engine's own."""

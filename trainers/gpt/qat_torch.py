@@ -15,13 +15,15 @@ from trainers.gpt.init import GRID_MIN_SIDE, GRID_SMALLEST, GRID_TOPS
 def fake_quantize(weight: Tensor, bits: str = "int8") -> Tensor:
     """The nearest point of the artifact's grid: `trainers.quantize`, there and back.
 
-    Matrices have one step per row, the largest magnitude over the largest code rounded down to
-    float16; what is smaller than 16 on a side stays as it is, as it does there.
+    Matrices have one step per row, tensors of more dimensions one for all: the largest magnitude
+    over the largest code, rounded down to float16. Vectors and matrices that are smaller than 16
+    on a side stay as they are, as they do there.
     """
     top = GRID_TOPS[bits]
-    if weight.dim() != 2 or min(weight.shape) < GRID_MIN_SIDE:
+    if weight.dim() < 2 or (weight.dim() == 2 and min(weight.shape) < GRID_MIN_SIDE):
         return weight.clone()
-    exact = weight.abs().amax(dim=1, keepdim=True).double() / top
+    over = 1 if weight.dim() == 2 else tuple(range(weight.dim()))
+    exact = weight.abs().amax(dim=over, keepdim=True).double() / top
     near = exact.half()
     below = (near.view(torch.int16) - 1).view(torch.float16)
     step = torch.where(near.double() > exact, below, near).float().clamp(min=GRID_SMALLEST)

@@ -18,7 +18,7 @@ from trainers.adaptation import (
 from trainers.data import Batches, DataSet, TokenBytes, first_tokens, token_bytes
 from trainers.difficulty import read_difficulty
 from trainers.engine import Engine
-from trainers.evaluation import Score, Validation, evaluate
+from trainers.evaluation import Score, Tally, Validation, evaluate
 from trainers.gpt.config import GPTConfig
 from trainers.gpt.objectives import Alterations
 from trainers.loop import Schedule
@@ -64,11 +64,18 @@ def batches_of(config: GPTConfig, data: DataSet, seed: int) -> Batches:
 
 
 def final_score(
-    engine: Engine, config: GPTConfig, data: DataSet, progress: Progress | None = None
+    engine: Engine,
+    config: GPTConfig,
+    data: DataSet,
+    progress: Progress | None = None,
+    tally: Tally | None = None,
 ) -> Score:
     """The evaluation that the configuration asks for, on all of validation.
 
     The engine's weights may end up adapted.
+
+    Args:
+        tally: where the losses are counted; None for a new one.
     """
     plain = validation_of(config, data)
     validation = dataclasses.replace(plain, stride=config.sliding_window_eval)
@@ -80,13 +87,13 @@ def final_score(
         new = config.sliding_window_eval or config.train_seq_len
         together = max(1, min(validation.batch_sequences, config.ttt_chunk_tokens // new))
         validation = dataclasses.replace(validation, batch_sequences=together)
-        return evaluate_score_first(engine, validation, method, progress)
+        return evaluate_score_first(engine, validation, method, progress, tally)
     if config.ttt == "lora":
         adapters = DocumentAdapters(
             lr=config.lora_lr, rank=config.lora_rank, chunk_tokens=config.lora_chunk_tokens
         )
-        return evaluate_documents(engine, validation, adapters, progress)
-    return evaluate(engine, validation, progress)
+        return evaluate_documents(engine, validation, adapters, progress, tally)
+    return evaluate(engine, validation, progress, tally)
 
 
 def evaluates_plainly(config: GPTConfig) -> bool:

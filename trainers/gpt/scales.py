@@ -24,6 +24,34 @@ SCALES: dict[str, dict[str, ConfigValue]] = {
         "val_tokens": 16384,
         "val_points": 10,
     },
+    # Two rungs below "standard" at its 80 tokens per parameter: 47,396 and 81,844 parameters. An
+    # effect that keeps its sign from rung to rung is one that may be carried further.
+    "small": {
+        "num_layers": 2,
+        "model_dim": 32,
+        "num_heads": 2,
+        "num_kv_heads": 1,
+        "train_seq_len": 128,
+        "train_batch_tokens": 4096,
+        "iterations": 926,
+        "warmdown_iters": 309,
+        "muon_momentum_warmup_steps": 58,
+        "val_tokens": 32768,
+        "val_points": 16,
+    },
+    "medium": {
+        "num_layers": 2,
+        "model_dim": 48,
+        "num_heads": 2,
+        "num_kv_heads": 1,
+        "train_seq_len": 128,
+        "train_batch_tokens": 4096,
+        "iterations": 1600,
+        "warmdown_iters": 533,
+        "muon_momentum_warmup_steps": 100,
+        "val_tokens": 32768,
+        "val_points": 16,
+    },
     # For an hour on a laptop or minutes on a GPU: 123,464 parameters seeing 80 tokens each.
     "standard": {
         "num_layers": 2,

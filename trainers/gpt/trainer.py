@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
+import time
 from collections.abc import Mapping
 from functools import cache
 from importlib.util import find_spec
@@ -26,10 +27,11 @@ from trainers.api import (
 from trainers.averaging import TRACKED
 from trainers.data import DataSet, open_dataset
 from trainers.engine import Engine, Weights
-from trainers.evaluation import evaluate
+from trainers.evaluation import evaluate, target_count
 from trainers.gpt.config import GPTConfig, config_values, fields_with, gpt_config
 from trainers.gpt.cost import training_flops_per_step
 from trainers.gpt.init import initial_weights, parameter_count
+from trainers.gpt.quantizing import artifact_name, quantized_artifact
 from trainers.gpt.run import (
     batches_of,
     evaluates_plainly,
@@ -40,6 +42,8 @@ from trainers.gpt.run import (
 from trainers.gpt.scales import SCALES
 from trainers.keys import code_version, stage_key
 from trainers.loop import Diverged, train, warm_up
+from trainers.quantize.artifact import read_artifact
+from trainers.quantize.int8 import ArtifactError
 from trainers.workbench import WEIGHTS_FILE, Workbench
 
 AVERAGES_FILE = "averages.safetensors"
@@ -52,7 +56,7 @@ _SHARED_MODULES = (
     "trainers.difficulty",
     "trainers.averaging",
     "trainers.evaluation",
-    "trainers.adaptation",
+    "trainers.fields",
     "trainers.gpt.config",
     "trainers.gpt.mlp_shapes",
     "trainers.gpt.init",
@@ -98,6 +102,7 @@ _QUANTIZE_MODULES = (
     "trainers.gpt.quantizing",
 )
 _CALIBRATION_MODULE = "trainers.gpt.calibration"  # needs the torch model
+_ADAPTATION_MODULES = ("trainers.adaptation",)  # part of an evaluation that adapts, of no other
 
 
 class GptTrainer:
@@ -163,12 +168,13 @@ class GptTrainer:
         data = _fitting_dataset(spec.data, config)
         packages = ("numpy", spec.backend.partition("-")[0])
         engine = _engine_modules(spec.backend)
+        adapting = () if config.ttt == "none" else _ADAPTATION_MODULES
         plans: list[StagePlan] = []
         for kind, modules in (
             (StageKind.TRAIN, engine),
             *([(StageKind.AVERAGE, engine)] if config.averaged else []),
             (StageKind.QUANTIZE, (*_QUANTIZE_MODULES, _CALIBRATION_MODULE)),
-            (StageKind.EVALUATE, (*engine, *_QUANTIZE_MODULES)),
+            (StageKind.EVALUATE, (*engine, *_QUANTIZE_MODULES, *adapting)),
         ):
             parent = plans[-1].key if plans else None
             values = config_values(config)
@@ -225,6 +231,10 @@ class GptTrainer:
         """Number of trained parameters of a configuration."""
         return parameter_count(gpt_config(config))
 
+    def artifact_file(self, config: Config) -> str:
+        """Name of the file that the quantize stage leaves and that a submission ships."""
+        return artifact_name(gpt_config(config))
+
     def workbench(self, spec: RunSpec) -> Workbench:
         """The parts of a run, for those who look inside it; see `trainers.api.Trainer`."""
         config = gpt_config(spec.config)
@@ -246,27 +256,34 @@ class GptTrainer:
 
     def source_modules(self, backend: str) -> tuple[str, ...]:
         """Names of the modules that train and evaluate on a backend, dependencies first."""
+        *engine, run = _engine_modules(backend)
         calibration = (_CALIBRATION_MODULE,) if backend.startswith("torch") else ()
-        modules = (*_engine_modules(backend), *_QUANTIZE_MODULES, *calibration)
-        return (*modules, "trainers.gpt.main")
+        stored = (*_QUANTIZE_MODULES, *calibration)
+        return (*engine, *_ADAPTATION_MODULES, run, *stored, "trainers.gpt.main")
 
     def _train(self, spec: RunSpec, output: Path, progress: Progress | None) -> StageResult:
+        cpu_started = time.process_time()
         config, data = gpt_config(spec.config), _dataset(spec.data)
         weights = initial_weights(config, seed=spec.seed)
         batches = batches_of(config, data, spec.seed)
         engine, is_new = self._engine(config, spec.backend)
         if is_new:
             warm_up(engine, weights, batches, schedule_of(config, spec.seed))
+        whole = validation_of(config, data)
+        looked_at = validation_of(config, data, config.val_tokens)
         curve = train(
             engine,
             weights,
             batches,
             schedule_of(config, spec.seed),
-            validation_of(config, data, config.val_tokens),
+            looked_at,
             progress,
             TRACKED,  # all of them, whatever the run asks for: they lie in a stage of their own
+            int8_looks=True,  # an effect is followed along the run stage by stage
         )
-        pre_quant_bpb = evaluate(engine, validation_of(config, data)).bpb
+        # The last look is at the finished weights; at a validation this short, at all of it.
+        same = target_count(looked_at) == target_count(whole)
+        pre_quant_bpb = curve.val_bpb[-1] if same else evaluate(engine, whole).bpb
         with atomic_path(output / WEIGHTS_FILE) as temporary:
             save_file(engine.weights(), temporary)
         with atomic_path(output / AVERAGES_FILE) as temporary:
@@ -279,6 +296,7 @@ class GptTrainer:
                 "tokens": float(steps * batch),
                 "flops": steps * training_flops_per_step(config),
                 "seconds": curve.seconds,
+                "cpu_seconds": time.process_time() - cpu_started,  # of the whole stage
             },
             curves={
                 "step": [float(step + 1) for step in range(steps)],
@@ -286,6 +304,7 @@ class GptTrainer:
                 "val_step": [float(step) for step in curve.val_step],
                 "val_tokens": [float(step * batch) for step in curve.val_step],
                 "val_bpb": curve.val_bpb,
+                "val_bpb_int8": curve.val_bpb_int8,
             },
         )
 
@@ -354,9 +373,6 @@ def _make_engine(config: GPTConfig, backend: str) -> Engine:
 
 
 def _quantize(spec: RunSpec, parent: Path, output: Path) -> StageResult:
-    from trainers.gpt.quantizing import artifact_name, quantized_artifact
-    from trainers.quantize.int8 import ArtifactError
-
     config, weights = gpt_config(spec.config), load_file(parent / WEIGHTS_FILE)
     try:
         artifact = quantized_artifact(config, weights, _dataset(spec.data), seed=spec.seed)
@@ -368,8 +384,6 @@ def _quantize(spec: RunSpec, parent: Path, output: Path) -> StageResult:
 
 
 def _stored_weights(folder: Path) -> Weights:
-    from trainers.quantize.artifact import read_artifact
-
     found = sorted(folder.glob("model.*"))
     if len(found) != 1:
         raise InputError(f"{len(found)} artifacts where there should be one", where=folder)

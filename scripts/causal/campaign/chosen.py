@@ -25,11 +25,13 @@ class Recorded:
     """One configuration's recorded runs, one per seed, with where they were computed.
 
     Attributes:
+        id: the contrast whose treatment it is; empty for the campaign's control.
         label: what the configuration is, in a few words.
         changes: fields in which it differs from the campaign's control.
         runs: seed → run; every run has its metrics.
     """
 
+    id: str
     label: str
     changes: dict[str, Value]
     platform: Platform
@@ -98,6 +100,7 @@ def _recorded(file: RawRuns, runs: ContrastRuns, arm: str) -> Recorded:
     if not finished:
         raise InputError(f"no {arm} run of contrast {runs.contrast.id!r} has a result")
     return Recorded(
+        id=runs.contrast.id if treated else "",
         label=runs.contrast.label if treated else "baseline",
         changes=_changes(runs.contrast) if treated else {},
         platform=file.platform,

@@ -20,7 +20,9 @@ from scripts.causal.campaign.schema import (
 from scripts.causal.files import InputError
 from scripts.causal.stats import paired
 from scripts.causal.stats.paired import Estimate
-from scripts.causal.stats.trend import Curve, Trend, trajectory, trend
+from scripts.causal.stats.trend import Curve, Trajectory, Trend, trajectory, trend
+
+LOOKS, INT8_LOOKS = "val_bpb", "val_bpb_int8"
 
 
 @dataclass(frozen=True)
@@ -97,20 +99,44 @@ class Measured:
 
     @property
     def trend(self) -> Trend:
-        """Where the effect is heading, from the seeds with validation curves in both arms.
+        """Where the effect is heading: after int8 where the runs were looked at so.
+
+        Raises:
+            InputError: a curve is malformed.
+        """
+        return trend(self.path(INT8_LOOKS) or self.path(LOOKS))
+
+    def path(self, curve: str) -> Trajectory | None:
+        """The paired differences along the runs in this curve; None where it was not recorded.
+
+        Only for the seeds with the curve in both arms.
 
         Raises:
             InputError: a curve is malformed.
         """
         curves: list[tuple[Curve, Curve]] = []
         for pair in self.pairs:
-            control, treatment = _curve(pair.control), _curve(pair.treatment)
+            control, treatment = _curve(pair.control, curve), _curve(pair.treatment, curve)
             if control is not None and treatment is not None:
                 curves.append((control, treatment))
         try:
-            return trend(trajectory(curves))
+            return trajectory(curves)
         except ValueError as error:
             raise InputError(f"contrast {self.contrast.id!r}: {error}") from error
+
+    @property
+    def stage_differences(self) -> dict[str, list[float]]:
+        """The differences of every pair split by stages; empty where a part is unknown."""
+        names = ("pre_quant_bpb", "post_quant_bpb", "val_bpb")
+        arms = [run for pair in self.pairs for run in (pair.control, pair.treatment)]
+        if not arms or any(name not in run.metrics for run in arms for name in names):
+            return {}
+        trained, stored, final = ([_difference(p, name) for p in self.pairs] for name in names)
+        return {
+            "training": trained,
+            "quantization": [b - a for a, b in zip(trained, stored, strict=True)],
+            "evaluation": [b - a for a, b in zip(stored, final, strict=True)],
+        }
 
     @property
     def control_size(self) -> tuple[float, float] | None:
@@ -189,6 +215,6 @@ def _difference(pair: Pair, metric: str) -> float:
     return pair.treatment.metrics[metric] - pair.control.metrics[metric]
 
 
-def _curve(run: ArmRun) -> Curve | None:
-    tokens, bpb = run.curves.get("val_tokens"), run.curves.get("val_bpb")
+def _curve(run: ArmRun, name: str) -> Curve | None:
+    tokens, bpb = run.curves.get("val_tokens"), run.curves.get(name)
     return (tokens, bpb) if tokens and bpb else None

@@ -205,6 +205,84 @@ class StageEffects(Record):
     evaluation: float = 0.0
 
 
+class Course(Record):
+    """An effect along a run: mean over seeds and its band at each point, and where it heads.
+
+    Attributes:
+        low, high: of the band; empty below two seeds.
+        horizon: the effect drawn to `stats.trend.HORIZON` × the run's tokens, with its band.
+    """
+
+    effect: tuple[float, ...]
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+    trend: Literal["steady", "may_flip", "unknown"]
+    horizon: tuple[float, float, float] | None = None
+
+
+class EffectCourses(Record):
+    """An effect against training tokens, split by stage on the validation subset.
+
+    Attributes:
+        tokens: of the control; `tokens_per_parameter` where its size is known.
+        level: of the bands.
+        outcome: after int8 where the runs were looked at so, else as `training`.
+        training: of the weights as trained.
+        quantization: what rounding them adds.
+    """
+
+    tokens: tuple[float, ...]
+    tokens_per_parameter: tuple[float, ...] = ()
+    level: float
+    outcome: Course
+    training: Course
+    quantization: Course | None = None
+
+
+class CarryRule(Record):
+    """A rule of `scripts.causal.stats.carry` as it came out."""
+
+    name: str
+    holds: bool
+    words: str
+
+
+class CarryOver(Record):
+    """Whether the sign of an effect is claimed of full scale.
+
+    Attributes:
+        direction: what is claimed; None is silence.
+        rules: every rule with its figures.
+        words: the decision and its reasons in a sentence.
+    """
+
+    direction: Literal["better", "worse"] | None
+    rules: tuple[CarryRule, ...]
+    words: str
+
+
+class ScaleTransfer(Record):
+    """How effects at one scale were found to carry over to another.
+
+    Attributes:
+        coefficient: effect there per unit of effect here, with its interval at `level`; a bound
+            is None where the effects do not bound it.
+        spread: sd of single contrasts about the line, bpb.
+        same_sign: how many of the `contrasts` have one sign at both.
+    """
+
+    here: str
+    there: str
+    coefficient: float
+    low: float | None
+    high: float | None
+    level: float
+    spread: float
+    contrasts: int
+    same_sign: int
+    words: str
+
+
 class MainEffect(Record):
     """What a factorial screen says of one change, on average over the other changes, in bpb.
 
@@ -274,6 +352,8 @@ class ContrastResult(Record):
         trend: the effect against training tokens points towards zero fast enough that it
             may change sign with longer training.
         transfer: what the verdict does and does not say about full scale, in words.
+        courses: the effect along the run, by stage.
+        carry: whether its sign is claimed of full scale, by which rules.
         interaction: of a pair whose two changes were run alone on the same seeds.
         main_effect: of a change that was screened together with others.
     """
@@ -302,6 +382,8 @@ class ContrastResult(Record):
     transfer: str
     words: str
     p_equivalence_adjusted: float | None = None
+    courses: EffectCourses | None = None
+    carry: CarryOver | None = None
     interaction: InteractionResult | None = None
     main_effect: MainEffect | None = None
     detectable: float | None = None
@@ -340,5 +422,6 @@ class AblationResults(Record):
     platform: Platform
     prior: VariancePrior | None
     results: tuple[ContrastResult, ...]
+    transfers: tuple[ScaleTransfer, ...] = ()
     correlation: float | None = None
     correlation_df: int = 0

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from scripts.causal.campaign.schema import Interval, Pair, Platform, VariancePrior
+from scripts.causal.campaign.schema import (
+    Interval,
+    Pair,
+    Platform,
+    ScaleTransfer,
+    VariancePrior,
+)
 from scripts.causal.forms import Record
 
 
@@ -92,6 +98,7 @@ class Validation(Record):
         margin_nats, alpha: of the competition's rule.
         departures: how the runs' conditions differ from the competition's.
         passed_over: confirmed contrasts that this script cannot be told → why.
+        transfer: effect here per unit of effect in the campaign; None below three contrasts.
         prior: what the moderated t borrows: the spread of the leaderboard's records over seeds.
     """
 
@@ -107,4 +114,5 @@ class Validation(Record):
     departures: tuple[str, ...]
     results: tuple[ValidatedContrast, ...]
     passed_over: dict[str, str] = {}
+    transfer: ScaleTransfer | None = None
     prior: VariancePrior | None = None

@@ -71,9 +71,14 @@ def stated_techniques(ablations: Sequence[Ablation]) -> dict[str, Source]:
 def _same(one: Ablation, other: Ablation) -> bool:
     """Whether two places report one contrast, one of them perhaps rounded."""
     if one.variable != other.variable:
-        exact = min(_decimals(one), _decimals(other)) > 3 and one.delta == other.delta
+        precise = min(_decimals(one), _decimals(other)) > 3
+        exact = precise and one.delta == other.delta
         if one.variable == "other:bundle" and _decimals(one) >= 3 and one.delta == other.delta:
             return True  # "this combination yields -0.0165" of what a row names
+        unknown = {one.variable, other.variable} - _STAGES
+        whole = "other:bundle" in unknown and all(name.startswith("other:") for name in unknown)
+        if precise and whole and len(unknown) == 2 and abs(one.delta - other.delta) <= 6e-5:
+            return True
         if _rounded_whole(one, other) or _rounded_whole(other, one):
             return True
         return exact and _one_named_shorter(one.variable, other.variable)

@@ -25,7 +25,8 @@ BETTER = re.compile(
 GAIN = re.compile(r"gain|improve|benefit|reduction|saving|recover", re.IGNORECASE)
 """Titles of columns in which good is positive, whatever the author writes elsewhere."""
 NOT_RUN = re.compile(
-    r"\bexpected|\bproject(?:ed|ion)|\bestimat|\bplanned|\bfuture|\bnext (?:step|up|experiment)|"
+    r"\bexpected|\bproject(?:ed|ion)|\bestimat|\bplanned|\bnext (?:step|up|experiment)|"
+    r"\bfuture(?! (?:byte|token|hidden|latent|embedding|state))|"
     r"\broadmap|\best\.|\bto ?do\b|\bextrapolat|\bhypothes|\b(?:we|i)(?:'d| would)\b|"
     r"\bwith more (?:compute|time)\b",
     re.IGNORECASE,

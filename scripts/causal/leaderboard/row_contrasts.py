@@ -45,6 +45,7 @@ _CLOSING = re.compile(
 )
 
 
+_LISTED = re.compile(r", (?![^()]*\))")  # not within brackets
 _ASIDE = re.compile(r"\([^()]*\)")
 _REPLACED = re.compile(r"(?:→|->)\s?(?!(?:Full|None|Last|Late|Only)\b)[A-Z][\w-]*[a-z]{3}[\w-]*")
 _WITHOUT = re.compile(r"\((?:no|without|w/o)\b[^()]*\)", re.IGNORECASE)
@@ -97,6 +98,7 @@ def row_contrast(
     """
     if not re.search(r"[A-Za-z]", label) or re.search(r"\bpr\b.{0,4}#?\d+\s{0,4}$", label, re.I):
         return
+    label = _differing(label, control)
     named = _subjects(label) or (changes_in(f"{label} = {ends[1]}") if ends and ends[1] else [])
     if (apart := _told_apart(label, control) if not named else None) is not None:
         named = apart
@@ -124,6 +126,15 @@ def row_contrast(
         unit=unit,
         kind=kind,
     )
+
+
+def _differing(label: str, control: str) -> str:
+    """A label less what the control's has: "3 passes, MLP 3x" beside "3 passes, MLP 2x"."""
+    if ", " not in label or ", " not in control:
+        return label
+    known = {part.strip().lower() for part in _LISTED.split(control)}
+    parts = [part for part in _LISTED.split(label) if part.strip().lower() not in known]
+    return ", ".join(parts).strip() or label
 
 
 def _told_apart(label: str, control: str) -> Named | None:

@@ -43,6 +43,7 @@ _SPOKEN = (("mixed", r"\b(?:n|\d)-?gram\b|\bPPM\b"), ("ttt", r"\bTTT\b"), ("slid
 _NO_RUN = re.compile(r"^\W*(?:(?:val|train)_)?loss\b|delta|Δ|^\W*std\b", re.IGNORECASE)
 _RANGE = re.compile(r"\d\.\d+ ?(?:(?:-|to) ?~?\d\.\d|~)")
 _CHANGE = re.compile(r"\bgain|\bdelta|Δ|\bgap\b|\bimprove", re.IGNORECASE)
+_ESTIMATED = re.compile(r"\W*(?:estimat|project(?:ed|ion)|expected|extrapolat)", re.IGNORECASE)
 _LEAST = 5e-3  # bpb: less is no sliding window
 _BROUGHT = {"mixed": -0.01, "ttt": 0.0, "sliding": -_LEAST}  # bpb: what a stage brings at least
 _MIXED = 0.1  # bpb: more than test-time training makes of one run
@@ -101,12 +102,17 @@ def _ladder(document: Document, cells: Iterable[tuple[str, Row, int, str]]) -> S
     stages: Stages = {}
     for stage, row, index, label in cells:
         value = cell_score(row, index)
-        if value is not None and not _RANGE.search(cell(row, index)):
+        if value is not None and not _RANGE.search(cell(row, index)) and not _guessed(row):
             earlier = stage in stages and re.search("step", stages[stage].label, re.IGNORECASE)
             if stage not in stages or (earlier and stage == "raw"):
                 source = Source(file=document.name, line=row.line)
                 stages[stage] = Score(value, source, label)
     return stages
+
+
+def _guessed(row: Row) -> bool:
+    """Whether a row's remark says that its score was not measured."""
+    return any(_ESTIMATED.match(text) for text in row.cells[1:])
 
 
 def _end_of_log(table: Table, columns: Columns) -> dict[int, str]:

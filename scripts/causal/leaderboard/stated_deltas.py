@@ -98,14 +98,15 @@ def signed_by_words(delta: StatedDelta, text: str, block: Block) -> float | None
     if delta.sign == "-":
         after = text[delta.end : delta.end + 40]
         return delta.number if _WORSE_BY.match(after) else -delta.number
-    if delta.sign == "+":
-        return -delta.number if better and not worse else delta.number
     after = text[delta.end : delta.end + 40]
+    last = _last(WORSE, text[: delta.start]), _last(BETTER, text[: delta.start])
+    if delta.sign == "+":
+        gained = better and (not worse or (last[1] > last[0] and not _WORSE_BY.match(after)))
+        return -delta.number if gained else delta.number
     if not delta.sign and _WORSE_BY.match(after):
         return delta.number
     if _BETTER_BY.match(after):
         return -delta.number  # "zero-byte cost, 0.001 BPB improvement"
-    last = _last(WORSE, text[: delta.start]), _last(BETTER, text[: delta.start])
     if worse and (last[1] < 0 or last[0] > last[1]):
         return delta.number  # "a small gain but hurt by 0.002 bpb"
     if better:

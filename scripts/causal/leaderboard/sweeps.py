@@ -39,7 +39,9 @@ _DISCARDED = re.compile(r"\bdiscard|\breject|\brevert|\babandon", re.IGNORECASE)
 _VARIED = re.compile(r"sweep|ablat|\bscan\b|\bgrid\b", re.IGNORECASE)
 _CODE_NAME = re.compile(r"\W*(?=\w*[A-Za-z])\w*[_\d]\w*\W*$")  # AB3_011: says nothing of the run
 _VALUE = re.compile(r"\W*\d[\w.,%]{0,9}\W*(?:\([^()\n]{0,60}\)\W*)?$")
-_CHANGES = re.compile(r"\W*(?:changes?|modification|variation|difference|what changed)\b", re.I)
+_CHANGES = re.compile(
+    r"\W*(?:changes?|variants?|modification|variation|difference|what changed)\b", re.IGNORECASE
+)
 _CONTROL = re.compile(
     r"\bbaseline|\bcontrol\b(?!-|\s?\+)|\breference\b|\bdefaults?\b", re.IGNORECASE
 )

@@ -44,6 +44,11 @@ _SAME = 6e-4  # bpb: what rounding leaves between a difference and the column th
 _WITH = re.compile(r"^(?:with|\+)\s", re.IGNORECASE)
 _THOUSANDTHS = re.compile(r"\bm-?bp[bp]\b", re.IGNORECASE)
 _NATS = re.compile(r"^(?!.*\bbp[bp]\b).*\bnats?\b", re.IGNORECASE | re.DOTALL)
+_AGAINST = re.compile(
+    r"^\W*(?:improvement|delta|gain|Δ)\W*(?:(?:val_)?bp[bp]\W*)?$|"
+    r"\bvs\b|\bover\b|baseline|SOTA|#\d{2,5}",
+    re.IGNORECASE,
+)
 _DIFFERENCE = re.compile(
     r"\W*(?:Δ|delta|difference|improvement|change|gain)\W*(?:$|vs|over|from|against)", re.I
 )
@@ -166,11 +171,7 @@ def metric_rows(reading: Reading, table: Table) -> Iterator[Ablation]:
         if stage := penalty_variable(label):
             yield gap_contrast(reading, row, stage, delta, text, reading.positive_is_better)
             continue
-        against = re.search(
-            r"^\W*(?:improvement|delta|gain|Δ)\W*$|\bvs\b|\bover\b|baseline|SOTA|#\d{2,5}",
-            label,
-            re.I,
-        )
+        against = _AGAINST.search(label)
         subject = re.split(r"\bvs\b|\bover\b|\bfrom\b|\(", label, maxsplit=1)[0]
         named = variables_in(subject)
         if named or against:

@@ -31,6 +31,10 @@ _FROM = re.compile(r"^(?:from|control|before|old|default)$", re.IGNORECASE)
 _TO = re.compile(r"^(?:to|treatment|after|new|ours)$", re.IGNORECASE)
 _CLOSING = re.compile(r"\W*(?:std|stdev|s\.?d\.?|σ|range|spread|delta|Δ)\b", re.IGNORECASE)
 _BESIDE = re.compile(r"\((?:Δ ?)?[+-]\d?\.\d{3,}\)")  # 5120 (-0.003)
+_SPREAD_TOO = re.compile(  # beside the mean, in its column
+    r"(?<=mean|.avg) ?(?:±|\+/-|\() ?(?:std\w*|s\.?d\.?|σ)\)?", re.IGNORECASE
+)
+_AMOUNT = re.compile(r"\(\d+ ?(?:steps|epochs?|ep)\)", re.IGNORECASE)  # "SLOT (8 steps)"
 _KIND = re.compile(r"^kind$", re.IGNORECASE)
 _STARTS = re.compile(r"[^\w+-]{0,4}(?:val_bpb\W{1,3})?\d\.\d{2,10}(?![\d%]|\.\d)")
 _EXACT = re.compile(r"[^\w+-]{0,4}(?:val_bpb\W{1,3})?\d\.\d{3}")
@@ -206,6 +210,8 @@ def _is_bpb(title: str, cells: list[str]) -> bool:
     found = sum(bool(_STARTS.match(text)) for text in cells)
     if not found:
         return False
+    if "±" in title or "/" in title or "(" in title:
+        title = _AMOUNT.sub("", _SPREAD_TOO.sub("", title))
     if _BPB_WORD.search(title):
         return not SPREAD.search(title)
     if _NOT_BPB.search(title) or SPREAD.search(title):

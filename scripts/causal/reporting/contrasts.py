@@ -12,6 +12,7 @@ from scripts.causal.campaign.schema import Contrast, ContrastResult, ContrastRun
 from scripts.causal.graph.schema import Estimate
 from scripts.causal.reporting import words
 from scripts.causal.reporting.campaign_files import CampaignFiles
+from scripts.causal.reporting.course_figure import course_figure
 from scripts.causal.reporting.figures import (
     Evidence,
     ForestRow,
@@ -102,7 +103,10 @@ def _view(campaign: CampaignFiles, result: ContrastResult, number: int) -> Contr
         ),
         notes=tuple(f"{claim.source}: {claim.note}" for claim in claims if claim.note),
         estimates=_estimates(campaign, contrast),
-        figures=_figures(_runs_of(campaign, result), result, f"c{number}"),
+        figures=(
+            *_figures(_runs_of(campaign, result), result, f"c{number}"),
+            *_stages(result, f"c{number}s"),
+        ),
     )
 
 
@@ -140,6 +144,14 @@ def _runs_of(campaign: CampaignFiles, result: ContrastResult) -> ContrastRuns | 
             if runs.contrast.id == result.contrast.id and runs.phase == result.phase:
                 return runs
     return None
+
+
+def _stages(result: ContrastResult, name: str) -> tuple[Markup, ...]:
+    drawing = None if result.courses is None else course_figure(result.courses)
+    if drawing is None:
+        return ()
+    label = words.plain_text(result.contrast.label, 80)
+    return (inline(drawing, name, f"the effect by stage during training: {label}"),)
 
 
 def _figures(runs: ContrastRuns | None, result: ContrastResult, name: str) -> tuple[Markup, ...]:

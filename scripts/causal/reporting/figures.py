@@ -145,7 +145,7 @@ def difference_figure(runs: ContrastRuns, mde: float | None) -> Figure | None:
         return None
     with rc_context(SETTINGS):
         drawing = figure(*CURVE_SIZE)
-        draw_difference(drawing.add_axes(_FRAME), difference, mde)
+        draw_difference(drawing.add_axes(FRAME), difference, mde)
     return drawing
 
 
@@ -169,7 +169,7 @@ def curve_sheet(runs: ContrastRuns, mde: float | None = None) -> Figure | None:
         drawing.text(0.004, 1 - 18 / height, title, fontsize=13, va="center")
         share = CURVE_SIZE[1] / height
         frames = [
-            ((_FRAME[0] + column) / 3, _FRAME[1] * share, _FRAME[2] / 3, _FRAME[3] * share)
+            ((FRAME[0] + column) / 3, FRAME[1] * share, FRAME[2] / 3, FRAME[3] * share)
             for column in range(3)
         ]
         for frame, (control, treatment), (_, _, x_label, y_label) in zip(
@@ -181,7 +181,7 @@ def curve_sheet(runs: ContrastRuns, mde: float | None = None) -> Figure | None:
     return drawing
 
 
-_FRAME = (0.165, 0.175, 0.815, 0.715)
+FRAME = (0.165, 0.175, 0.815, 0.715)
 
 
 def _arms_figure(runs: ContrastRuns, x: str, y: str, x_label: str, y_label: str) -> Figure | None:
@@ -190,7 +190,7 @@ def _arms_figure(runs: ContrastRuns, x: str, y: str, x_label: str, y_label: str)
         return None
     with rc_context(SETTINGS):
         drawing = figure(*CURVE_SIZE)
-        draw_arms(drawing.add_axes(_FRAME), control, treatment, x_label, y_label)
+        draw_arms(drawing.add_axes(FRAME), control, treatment, x_label, y_label)
     return drawing
 
 
@@ -219,8 +219,13 @@ def draw_difference(axes: Axes, difference: Band, mde: float | None) -> None:
     for line in difference.lines:
         axes.plot(difference.x, line, color=PALETTE["treatment"], linewidth=0.8, alpha=0.5)
     axes.plot(difference.x, difference.mean, color=PALETTE["treatment"], linewidth=2)
+    finish_axes(axes, "training tokens", "treatment − control, bpb (below 0: better)")
+
+
+def finish_axes(axes: Axes, x_label: str, y_label: str) -> None:
+    """Grid, labels and signed numbers of a drawing of differences."""
     quiet_axes(axes)
-    _label(axes, "training tokens", "treatment − control, bpb (below 0: better)")
+    _label(axes, x_label, y_label)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _signed(value)))
 
 

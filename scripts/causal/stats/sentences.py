@@ -104,6 +104,7 @@ def transfer(
     backend: str,
     size: tuple[float, float] | None,
     trend: Answer,
+    carried: str | None = None,
 ) -> str:
     """What the verdict says about full scale, and what it does not.
 
@@ -115,12 +116,15 @@ def transfer(
         backend: where it was run.
         size: parameters of the control and its training tokens per parameter.
         trend: whether the effect may change sign with longer training.
+        carried: what a ladder of scales lets claim, in a sentence; None where only this was run.
     """
     extent = (
         "training tokens per parameter not recorded"
         if size is None
         else f"{size[0] / 1e6:.3g} M parameters, {size[1]:.3g} tokens per parameter"
     )
+    if carried is not None and verdict != "failed":
+        return f"Tested at scale {scale} ({extent}) on {backend} and along a ladder. {carried}"
     parts = [f"Tested at scale {scale} ({extent}) on {backend} only"]
     if verdict in ("failed", "screened_out", "inconclusive"):
         parts.append("there is no finding here to carry to a larger scale")

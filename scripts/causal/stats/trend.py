@@ -130,9 +130,38 @@ def trend(path: Trajectory | None) -> Trend:
     return Trend("steady" if band[0] * band[1] > 0 else "unknown", centre, band)
 
 
-def _weights(variance: NDArray[np.float64]) -> NDArray[np.float64]:
+def band(path: Trajectory) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """The t interval of the mean effect at each point, `CONFIDENCE` each; None below 2 seeds.
+
+    A point's variance is smoothed with the common one, as for the line.
+    """
+    seeds = len(path.effects)
+    if seeds < 2:
+        return None
+    smooth = _smoothed(path.effects.var(axis=0, ddof=1))
+    half = stats.t.isf((1 - CONFIDENCE) / 2, seeds - 1) * np.sqrt(smooth / seeds)
+    mean = path.effects.mean(axis=0)
+    return mean - half, mean + half
+
+
+def difference(outcome: Trajectory, part: Trajectory) -> Trajectory:
+    """What the outcome adds to a part of it, along the same run: the course of a later stage.
+
+    Raises:
+        ValueError: they are not of the same points and seeds.
+    """
+    if outcome.effects.shape != part.effects.shape or (outcome.tokens != part.tokens).any():
+        raise ValueError("stages of one run need the same points and seeds")
+    return Trajectory(outcome.tokens, outcome.effects - part.effects)
+
+
+def _smoothed(variance: NDArray[np.float64]) -> NDArray[np.float64]:
     # A point's variance from two or three seeds is itself noise: half of it is the common one.
-    smooth = (variance + variance.mean()) / 2
+    return np.asarray((variance + variance.mean()) / 2)
+
+
+def _weights(variance: NDArray[np.float64]) -> NDArray[np.float64]:
+    smooth = _smoothed(variance)
     return np.ones_like(smooth) if not smooth.any() else 1 / smooth
 
 

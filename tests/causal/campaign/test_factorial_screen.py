@@ -18,7 +18,8 @@ from scripts.causal.campaign.schema import (
     Platform,
     RawRuns,
 )
-from scripts.causal.statistical_analysis import analyse, choose_for_confirmation
+from scripts.causal.campaign.screened import choose_for_confirmation
+from scripts.causal.statistical_analysis import analyse
 from trainers.api import load_trainer
 
 CATALOG = load_catalog()

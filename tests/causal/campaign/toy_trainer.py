@@ -70,6 +70,9 @@ class ToyTrainer:
     def parameters(self, config):
         return config["model_dim"]
 
+    def artifact_file(self, config):
+        return "model.json"
+
     def source_modules(self, backend):
         return ("toy_trainer",)
 

@@ -107,3 +107,52 @@ def test_two_columns_that_set_one_thing_differ_in_that() -> None:
         "| Best BPB | 1.0810 | 1.0900 |\n| Mean BPB | 1.0829 | 1.0942 |"
     )
     assert found(text) == [("quant_bits", 0.0113)]
+
+
+def test_a_row_is_about_the_setting_that_its_control_has_otherwise() -> None:
+    text = (
+        "## Sweep\n\n| Config | val_bpb |\n|---|---|\n| 3 shared, 3 passes, MLP 2x | 2.3003 |\n"
+        "| 3 shared, 3 passes, MLP 3x | 2.3288 |"
+    )
+    assert found(text) == [("mlp_mult", 0.0285)]
+
+
+def test_a_column_of_means_may_say_that_it_tells_their_spread() -> None:
+    text = (
+        "## Ablation\n\n| Condition | Seed 1337 | Seed 42 | Mean ± std |\n|---|---|---|---|\n"
+        "| TanHop | 1.6645 | 1.7101 | 1.6873 ± 0.0228 |\n"
+        "| Baseline | 1.7638 | 1.7568 | 1.7603 ± 0.0035 |"
+    )
+    assert found(text) == [("other:tanhop", -0.073)]
+
+
+def test_a_signed_improvement_at_a_cost_in_bytes_is_an_improvement() -> None:
+    text = "BigramHash gives a consistent improvement (+0.001 BPB) at a small artifact cost."
+    assert found(text) == [("bigram_hash", -0.001)]
+
+
+def test_a_stage_whose_score_is_an_estimate_is_none() -> None:
+    text = (
+        "| Configuration | BPB | Source |\n|---|---|---|\n"
+        "| Post-EMA (no TTT) | 1.1028 | This submission |\n"
+        "| Post-GPTQ sliding (with TTT) | 1.0587 | This submission |\n"
+        "| Post-GPTQ sliding (no TTT) | ~1.106 | Estimated: post-EMA + 0.003 |"
+    )
+    assert found(text) == [("ttt", -0.0441)]
+
+
+def test_the_whole_and_its_one_row_are_told_once_though_rounded() -> None:
+    text = (
+        "Delta: +0.01431 bpb (regression) vs the baseline.\n\n## Ablation\n\n"
+        "| Run | val_bpb |\n|---|---|\n| baseline | 1.1442 |\n| sigma two | 1.1585 |"
+    )
+    assert len(found(text)) == 1
+
+
+def test_a_future_token_is_no_plan() -> None:
+    text = (
+        "An ablation of the loss that predicts future byte embeddings:\n\n"
+        "| Config | BPB | Δ vs none |\n|---|---|---|\n| None | 1.2146 | - |\n"
+        "| JEPA | 1.2390 | +0.0244 |"
+    )
+    assert found(text) == [("other:jepa", 0.0244)]

@@ -17,14 +17,10 @@ from scripts.causal.campaign.schema import (
     RawRuns,
     VariancePrior,
 )
+from scripts.causal.campaign.screened import choose_for_confirmation, fit_prior
 from scripts.causal.files import InputError
 from scripts.causal.forms import parse_file, write_file
-from scripts.causal.statistical_analysis import (
-    analyse,
-    choose_for_confirmation,
-    combine,
-    fit_prior,
-)
+from scripts.causal.statistical_analysis import analyse, combine
 
 ROOT = Path(__file__).parents[3]
 PLATFORM = Platform(

@@ -142,11 +142,11 @@ def test_adapters_learn_from_scored_targets_of_the_same_document_alone():
 def test_a_later_token_changes_no_earlier_loss(evaluation, method, monkeypatch):
     added, add = [], Tally.add
 
-    def note(tally, validation, rows, losses, scored=None):
+    def note(tally, validation, rows, losses, scored=None, at=None):
         everywhere = np.ones(losses.shape, dtype=np.bool_)
         mask = everywhere if scored is None else scored
         added.append((rows[:, 1:][mask], losses[mask]))
-        add(tally, validation, rows, losses, scored)
+        add(tally, validation, rows, losses, scored, at)
 
     monkeypatch.setattr(Tally, "add", note)
     recorded(evaluation, method)
@@ -197,6 +197,20 @@ def test_adapters_follow_the_gradient_of_the_product():
     assert np.abs(now["0.attn.q"] - target).max() < 0.05
     assert now["0.attn.k"] is base["0.attn.k"]
     assert not base["0.attn.q"].any()
+
+
+def test_a_gradient_that_is_nothing_but_rounding_moves_nothing():
+    base = {"0.attn.q": np.zeros((3, 4), dtype=np.float32)}
+    gradient = np.ones((3, 4), dtype=np.float32)
+    gradient[0] = 1e-7
+    adapters, before, moves = Adapters(base, DocumentAdapters(lr=0.1, rank=2)), 0.0, []
+    for _ in range(64):
+        now = adapters.step({"0.attn.q": gradient})["0.attn.q"]
+        assert np.abs(now[0]).max() < 1e-5 * np.abs(now[1:]).max()
+        moves.append(np.abs(now - before).max())
+        before = now
+    assert moves[0] > 1e-3
+    assert moves[-1] < moves[0]
 
 
 @pytest.mark.parametrize("shared", ["all", "some"])

@@ -1,6 +1,7 @@
 """The training loop on an engine of arithmetic: schedule, trajectory, divergence, exact bpb."""
 
 import math
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -54,6 +55,12 @@ class Arithmetic:
     def weights(self):
         return {}
 
+    @contextmanager
+    def on_grid(self):
+        self.calls.append("rounded")
+        yield
+        self.calls.append("exact")
+
 
 def batches():
     return Batches(TOKENS, 8, 32, 0)
@@ -97,6 +104,15 @@ def test_training_keeps_every_loss_and_every_look():
     assert [call for call in engine.calls if isinstance(call, StepSettings)] == [
         SCHEDULE.settings(step) for step in range(10)
     ]
+
+
+def test_each_look_may_be_taken_as_int8_too():
+    engine, plain = Arithmetic(), Arithmetic()
+    curve = train(engine, {}, batches(), SCHEDULE, validation(), int8_looks=True)
+    assert curve.val_bpb_int8 == curve.val_bpb
+    looks = [call for call in engine.calls if isinstance(call, str)]
+    assert looks == ["load", *3 * ["rounded", "exact"]]
+    assert train(plain, {}, batches(), SCHEDULE, validation()).val_bpb_int8 == []
 
 
 def test_validation_is_not_on_the_clock(monkeypatch):

@@ -83,6 +83,8 @@ def test_a_run_end_to_end(gpt, data, tmp_path):
     assert curves["val_step"] == [5, 10, 15, 20]
     assert curves["val_tokens"] == [5 * 512, 10 * 512, 15 * 512, 20 * 512]
     assert curves["val_bpb"][-1] < curves["val_bpb"][0]
+    assert len(curves["val_bpb_int8"]) == 4
+    assert 0 < abs(curves["val_bpb_int8"][-1] - curves["val_bpb"][-1]) < 0.05
     assert fractions[-1] == 1.0
     assert fractions == sorted(fractions)
 
@@ -102,7 +104,7 @@ def test_the_same_run_again_is_the_same_to_the_bit(gpt, data, tmp_path):
     for name, trainer in (("3", gpt), ("4", GptTrainer())):
         again = run(trainer, spec, tmp_path / name)
         for kind, result in first.items():
-            drop = {"seconds"}
+            drop = {"seconds", "cpu_seconds"}
             assert {k: v for k, v in result.metrics.items() if k not in drop} == {
                 k: v for k, v in again[kind].metrics.items() if k not in drop
             }
@@ -204,9 +206,17 @@ def test_test_time_training_starts_from_the_same_artifact(gpt, data, tmp_path, t
     assert metrics["val_bpb"] < metrics["post_quant_bpb"] - 0.005
 
 
-def test_editing_the_quantizer_keeps_the_training(gpt, data, monkeypatch):
-    base = keys_of(gpt, spec_of(data))
-    edited = find_spec("trainers.quantize.int8").origin
+@pytest.mark.parametrize(
+    ("module", "ttt", "kept"),
+    [
+        ("trainers.quantize.int8", "none", [True, False, False]),
+        ("trainers.adaptation", "none", [True, True, True]),
+        ("trainers.adaptation", "lora", [True, True, False]),
+    ],
+)
+def test_editing_a_stage_keeps_what_is_before_it(gpt, data, monkeypatch, module, ttt, kept):
+    base = keys_of(gpt, spec_of(data, ttt=ttt))
+    edited = find_spec(module).origin
     read = Path.read_text
 
     def read_edited(path, *args, **kwargs):
@@ -214,9 +224,19 @@ def test_editing_the_quantizer_keeps_the_training(gpt, data, monkeypatch):
 
     monkeypatch.setattr(keys.Path, "read_text", read_edited)
     keys.code_version.cache_clear()
-    after = keys_of(gpt, spec_of(data))
+    after = keys_of(gpt, spec_of(data, ttt=ttt))
     keys.code_version.cache_clear()
-    assert [a == b for a, b in zip(base, after, strict=True)] == [True, False, False]
+    assert [a == b for a, b in zip(base, after, strict=True)] == kept
+
+
+def test_a_last_look_at_all_of_validation_is_not_repeated(gpt, data, tmp_path):
+    looks = {}
+    for tokens in (1024, 10**6):
+        result = run(gpt, spec_of(data, val_tokens=tokens), tmp_path / str(tokens))
+        looks[tokens] = result[StageKind.TRAIN]
+    assert looks[10**6].metrics["pre_quant_bpb"] == looks[10**6].curves["val_bpb"][-1]
+    assert looks[10**6].metrics["pre_quant_bpb"] == looks[1024].metrics["pre_quant_bpb"]
+    assert looks[1024].metrics["pre_quant_bpb"] != looks[1024].curves["val_bpb"][-1]
 
 
 def test_a_run_that_diverges_fails_with_its_step(gpt, data, tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from scripts.causal.submission.bundle import bundle
@@ -281,3 +282,42 @@ def test_a_cap_that_is_no_number_is_refused(data, run_file, tmp_path, capsys, mo
     with pytest.raises(SystemExit):
         main(["--config", str(run_file), "--data", str(data), "--seed", "1"])
     assert "MAX_WALLCLOCK_SECONDS must be a number of seconds" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"sliding_window_eval": 4}, {"ttt": "lora", "lora_chunk_tokens": 4}],
+    ids=["plain", "sliding", "lora"],
+)
+def test_trained_without_validation_it_writes_the_loss_of_every_target(
+    data, tmp_path, capsys, changes
+):
+    blind, run_file, losses = tmp_path / "blind", tmp_path / "run.json", tmp_path / "losses.npy"
+    blind.mkdir()
+    for path in (*data.glob("fineweb_train_*.bin"), *data.glob("*.model")):
+        (blind / path.name).symlink_to(path)
+    run_file.write_text(
+        json.dumps({"backend": "torch-cpu-float32", "config": {**CONFIG, **changes}})
+    )
+    train = ["--config", str(run_file), "--seed", "1", "--steps", "3"]
+    main([*train, "--data", str(blind), "--output", str(tmp_path / "a"), "--train-only"])
+    main([*train, "--data", str(data), "--output", str(tmp_path / "b")])
+    printed = capsys.readouterr().out
+    assert len(re.findall(r"^step:\d+ train_loss:", printed, re.M)) == 6
+    artifact = tmp_path / "a" / "model.int8.zlib"
+    assert artifact.read_bytes() == (tmp_path / "b" / "model.int8.zlib").read_bytes()
+
+    shared = ["--config", str(run_file), "--artifact", str(artifact), "--data", str(data)]
+    main([*shared, "--eval", "--losses", str(losses)])
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    kept = np.load(losses)
+    assert kept.dtype == np.float32
+    assert float(kept.mean(dtype=np.float64)) == pytest.approx(result["val_loss"], abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    "options", [["--eval", "--steps", "3"], ["--eval", "--train-only"], ["--losses", "x.npy"]]
+)
+def test_options_at_odds_are_refused(run_file, options):
+    with pytest.raises(SystemExit):
+        main(["--config", str(run_file), *options])

@@ -130,3 +130,21 @@ def test_before_it_begins_nothing_differs():
 def test_torch_and_mlx_train_alike_on_the_grid(mlx_engine):
     expected = run(TorchEngine(CONFIG, "torch-cpu-float32"), CONFIG)
     assert run(mlx_engine(CONFIG), CONFIG) == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("backend", ["torch", "mlx"])
+def test_a_look_on_the_grid_leaves_the_weights_as_they_were(backend, request):
+    if backend == "torch":
+        engine = TorchEngine(CONFIG, "torch-cpu-float32")
+    else:
+        engine = request.getfixturevalue("mlx_engine")(CONFIG)
+    engine.load(weights_of())
+    before = engine.losses(BATCHES[0])
+    with engine.on_grid():
+        within, rounded = engine.weights(), engine.losses(BATCHES[0])
+    for name, value in stored(weights_of()).items():
+        np.testing.assert_allclose(within[name], value, atol=1e-6)
+    assert (rounded != before).any()
+    np.testing.assert_array_equal(engine.losses(BATCHES[0]), before)
+    for name, value in weights_of().items():
+        np.testing.assert_array_equal(engine.weights()[name], value)

@@ -1,0 +1,334 @@
+"""How far small runs may be trusted: seven changes here, beside the same on 8×H100.
+
+    python benchmarks/fidelity.py [--scales small,medium] [--seeds 11,12] [--folder FOLDER]
+                                  [--platform cpu] [--workers 2] [--minutes 30] [--json]
+
+relu² (the control), LeakyReLU², SiLU, GELU, sin² and softcap 20 with relu², LeakyReLU², sin²: run
+on a ladder of scales at 80 tokens per parameter, matched by steps, together with a change of no
+consequence at the largest. For each change: its effect along the run, its split by stage, the
+verdict at the largest scale, and whether the tool claims its sign of 8×H100 (rules in
+`scripts.causal.stats.carry`), which it decides before the reference is opened.
+
+Then the reference, `fidelity_h100.toml`: agreement of the ranking of the eight (Kendall's tau) and
+of the seven signs, for each rung, seed by seed and along the run, and with the part of rounding
+grown in proportion to what int8 costs the control at full scale; claims that were wrong;
+the transfer to 8×H100, which holds for changes of this kind only. Cost is CPU time of the training
+runs, since wall time on a shared machine tells of the others; wall time is that of this call, and
+`fresh` says whether it computed every run itself.
+
+Runs are recorded in FOLDER/ledger.sqlite and are never repeated; after --minutes no run is started
+and the same command goes on. Last line: one JSON object.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from scipy.stats import kendalltau
+
+from interventions.catalog import Intervention, load_catalog
+from scripts.causal.campaign.budget import Budget, OutOfTime
+from scripts.causal.campaign.contrast import build_contrast, together
+from scripts.causal.campaign.executor import open_executor
+from scripts.causal.campaign.ladder import (
+    NO_OP,
+    control_penalty,
+    deciding,
+    effects_of,
+    transfer_record,
+)
+from scripts.causal.campaign.ledger import open_ledger
+from scripts.causal.campaign.measured import INT8_LOOKS, LOOKS, Measured
+from scripts.causal.campaign.planning import parse_seeds
+from scripts.causal.campaign.platform import choose_platform
+from scripts.causal.campaign.schema import AblationResults, ContrastResult, RawRuns
+from scripts.causal.cli import progress_bar, run_command
+from scripts.causal.experiment_runner import run_contrasts
+from scripts.causal.forms import write_file
+from scripts.causal.statistical_analysis import analyse
+from scripts.causal.stats.carry import FULL_SCALE_PENALTY
+from scripts.causal.stats.transfer import effects, transfer
+from trainers.api import load_trainer
+
+REFERENCE = Path(__file__).with_name("fidelity_h100.toml")
+BASELINE = "baseline"
+SINGLE = (
+    "activation_leaky_relu_sq",
+    "activation_silu",
+    "activation_gelu",
+    "activation_sin_sq",
+    "softcap_20",
+)
+WITH_SOFTCAP = ("activation_leaky_relu_sq", "activation_sin_sq")
+SEED_SD = 0.00072
+"""Of runs on 8×H100 with one configuration, bpb: pooled over published seeds, 50 df."""
+
+
+def changes() -> list[Intervention]:
+    """The seven changes."""
+    known = load_catalog()
+    pairs = [together(known["softcap_20"], known[name]) for name in WITH_SOFTCAP]
+    return [*(known[name] for name in SINGLE), *pairs]
+
+
+def run_ladder(
+    scales: Sequence[str],
+    seeds: tuple[int, ...],
+    folder: Path,
+    platform: str,
+    workers: int | None,
+    budget: Budget,
+    quiet: bool,
+) -> tuple[list[RawRuns], dict[str, Any]]:
+    """Run every rung, smallest first, and say what it cost.
+
+    Raises:
+        OutOfTime: some runs are missing; a later call goes on with them.
+    """
+    trainer = load_trainer("gpt")
+    started, rungs = time.monotonic(), list[RawRuns]()
+    folder.mkdir(parents=True, exist_ok=True)
+    store = open_ledger(folder / "ledger.sqlite")
+    before = {row.key for row in store.rows()}
+    try:
+        for scale in scales:
+            where = choose_platform(trainer, platform, scale)
+            asked = [*changes(), *([NO_OP] if scale == scales[-1] else [])]
+            contrasts = [build_contrast(one, scale, trainer, matched_by="steps") for one in asked]
+            with (
+                open_executor(trainer, store, where.backend, workers) as executor,
+                progress_bar(scale, quiet=quiet) as show,
+            ):
+                runs = run_contrasts(
+                    contrasts, seeds, "confirm", where, store, executor, show, budget
+                )
+            rungs.append(
+                RawRuns(cycle=1, platform=where, screen_seeds=(), confirm_seeds=seeds, runs=runs)
+            )
+            write_file(folder / f"raw_runs_{scale}.json", rungs[-1])
+        wall = time.monotonic() - started
+        spent = {raw.platform.scale: _cpu_seconds(raw) for raw in rungs}
+    finally:
+        store.close()
+    own = {key for each in spent.values() for key in each}
+    return rungs, {
+        "runs": len(own),
+        "cpu_minutes": {scale: sum(each.values()) / 60 for scale, each in spent.items()},
+        "wall_minutes": wall / 60,
+        "fresh": not before & own,
+    }
+
+
+def _cpu_seconds(raw: RawRuns) -> dict[str, float]:
+    """CPU time of the training of each distinct run, by its key."""
+    arms = (
+        arm for runs in raw.runs for pair in runs.pairs for arm in (pair.control, pair.treatment)
+    )
+    return {arm.key: arm.metrics.get("cpu_seconds", 0.0) for arm in arms}
+
+
+def grown(one: Measured) -> float | None:
+    """The effect with what rounding adds in proportion to the control's penalty at full scale."""
+    parts, penalty = one.stage_differences, control_penalty(one)
+    if not parts or penalty is None or penalty <= 0:
+        return None
+    growth = FULL_SCALE_PENALTY / penalty
+    return float(np.mean(parts["training"]) + growth * np.mean(parts["quantization"]))
+
+
+def described(result: ContrastResult) -> dict[str, Any]:
+    """One change at the largest scale, as the tool sees it."""
+    courses, carry = result.courses, result.carry
+    return {
+        "id": result.contrast.id,
+        "effect": result.effect,
+        "sd": result.sd,
+        "verdict": result.verdict,
+        "stages": None if result.stage_effects is None else result.stage_effects.model_dump(),
+        "trend": result.trend,
+        "courses": None if courses is None else courses.model_dump(),
+        "claim": None if carry is None else carry.direction,
+        "why": None if carry is None else carry.words,
+        "rules_that_fail": []
+        if carry is None
+        else [rule.name for rule in carry.rules if not rule.holds],
+    }
+
+
+def agreement(ours: Mapping[str, float], theirs: Mapping[str, float]) -> dict[str, Any]:
+    """Ranking and signs of effects against the control, the control itself being 0.
+
+    Args:
+        ours, theirs: effect by id of the change; only those in both count.
+    """
+    names = sorted(set(ours) & set(theirs))
+    mine, other = ([effects[name] for name in names] for effects in (ours, theirs))
+    tau = kendalltau([0.0, *mine], [0.0, *other]).statistic
+    right = [name for name, a, b in zip(names, mine, other, strict=True) if a * b > 0]
+    return {"tau": float(tau), "signs_right": len(right), "of": len(names)}
+
+
+def along_the_run(
+    contrasts: Mapping[str, Measured], theirs: Mapping[str, float], curve: str
+) -> list[dict[str, Any]]:
+    """Agreement at every look, by the share of the run that was over."""
+    paths = {name: contrasts[name].path(curve) for name in theirs if name in contrasts}
+    known = {name: path for name, path in paths.items() if path is not None}
+    if not known:
+        return []
+    shares = next(iter(known.values())).tokens
+    return [
+        {
+            "share": float(tokens / shares[-1]),
+            **agreement(
+                {name: float(path.effects[:, i].mean()) for name, path in known.items()}, theirs
+            ),
+        }
+        for i, tokens in enumerate(shares)
+    ]
+
+
+def against_reference(
+    rungs: Sequence[RawRuns], results: AblationResults, reference: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The tool's claims and rankings beside the runs on 8×H100."""
+    runs = reference["runs"]
+    theirs = {
+        stage: {
+            name: run[stage] - runs[BASELINE][stage]
+            for name, run in runs.items()
+            if name != BASELINE
+        }
+        for stage in ("before", "after")
+    }
+    after = theirs["after"]
+    by_rung = {}
+    for raw in rungs:
+        found = deciding(raw)
+        ours = {name: float(np.mean(one.differences)) for name, one in found.items()}
+        by_rung[raw.platform.scale] = {
+            "all_seeds": agreement(ours, after),
+            "each_seed": [
+                agreement({name: one.differences[i] for name, one in found.items()}, after)
+                for i in range(len(raw.confirm_seeds))
+            ],
+            "rounding_grown": agreement(
+                {name: value for name, one in found.items() if (value := grown(one)) is not None},
+                after,
+            ),
+            "before_int8": agreement(
+                {
+                    name: float(np.mean(one.stage_differences["training"]))
+                    for name, one in found.items()
+                },
+                theirs["before"],
+            ),
+        }
+    claims = {
+        one.contrast.id: one.carry.direction
+        for one in results.results
+        if one.carry is not None and one.carry.direction is not None and one.contrast.id in after
+    }
+    wrong = [name for name, side in claims.items() if (side == "worse") != (after[name] > 0)]
+    top = deciding(rungs[-1])
+    names = [name for name in after if name in top]
+    # One run a change there, each with its own noise, and one control shared by all.
+    noise = SEED_SD**2 * (np.eye(len(names)) + np.ones((len(names), len(names))))
+    carried = transfer(effects_of(top, names), effects([after[name] for name in names], noise))
+    return {
+        "reference": {key: reference[key] for key in ("repository", "commit", "log")},
+        "effects_after_int8": after,
+        "effects_before_int8": theirs["before"],
+        "rungs": by_rung,
+        "along_the_run": {
+            curve: along_the_run(top, after, curve) for curve in (INT8_LOOKS, LOOKS)
+        },
+        "claims": claims,
+        "claims_wrong": wrong,
+        "silent": [name for name in after if name not in claims],
+        "transfer": None
+        if carried is None
+        else transfer_record(carried, rungs[-1].platform.scale, "8×H100").model_dump(),
+        "first_trial": reference["first_trial"],
+    }
+
+
+def show(report: Mapping[str, Any]) -> None:
+    """Print the figures for people."""
+    cost, beside = report["cost"], report["beside_8xh100"]
+    print(
+        f"{cost['runs']} runs, {sum(cost['cpu_minutes'].values()):.1f} CPU minutes, "
+        f"{cost['wall_minutes']:.1f} minutes of wall time here"
+        f"{'' if cost['fresh'] else ' (not all of them computed by this call)'}"
+    )
+    for one in report["changes"]:
+        there = beside["effects_after_int8"].get(one["id"])
+        effect = "failed" if one["effect"] is None else f"{one['effect']:+.4f}"
+        print(
+            f"{one['id']:38} {effect} here, {'' if there is None else f'{there:+.4f}'} there; "
+            f"{one['verdict']}, {one['trend']}; claim: {one['claim'] or 'silent'} "
+            f"{one['rules_that_fail'] or ''}"
+        )
+    for scale, rung in beside["rungs"].items():
+        found = rung["all_seeds"]
+        print(
+            f"{scale}: tau {found['tau']:.2f}, signs {found['signs_right']} of {found['of']}; "
+            f"with rounding as dear as there {rung['rounding_grown']['tau']:.2f}, "
+            f"{rung['rounding_grown']['signs_right']}"
+        )
+    print(f"claims {len(beside['claims'])}, wrong {beside['claims_wrong']}")
+    for carried in (*report["transfers"], beside["transfer"]):
+        if carried is not None:
+            print(carried["words"])
+
+
+def main(
+    scales: Annotated[str, typer.Option(help="rungs, smallest first")] = "small,medium",
+    seeds: Annotated[str, typer.Option(help="comma-separated, at least two")] = "11,12",
+    folder: Annotated[Path, typer.Option(help="where runs and results are kept")] = Path(
+        "results/fidelity"
+    ),
+    platform: Annotated[str, typer.Option(help="auto, mlx, torch, cuda or cpu")] = "cpu",
+    workers: Annotated[int | None, typer.Option(help="processes; 0 for none", min=0)] = None,
+    minutes: Annotated[float | None, typer.Option(help="start no run that ends later")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print nothing but the JSON")] = False,
+) -> None:
+    """Run the ladder, decide, then open the reference and compare."""
+    chosen = parse_seeds(seeds, "--seeds")
+    try:
+        rungs, cost = run_ladder(
+            scales.split(","), chosen, folder, platform, workers, Budget(minutes), as_json
+        )
+    except OutOfTime as out:
+        print(json.dumps({"unfinished": str(out)}))
+        raise typer.Exit(1) from out
+    results = analyse(rungs[-1], alpha=0.05, mde=0.005, ladder=rungs[:-1])
+    write_file(folder / "ablation_results.json", results)
+    reference = tomllib.loads(REFERENCE.read_text(encoding="utf-8"))
+    report = {
+        "scales": scales.split(","),
+        "seeds": list(chosen),
+        "cost": cost,
+        "changes": [described(one) for one in results.results if one.contrast.id != NO_OP.id],
+        "no_op": next(
+            (one.effect for one in results.results if one.contrast.id == NO_OP.id), None
+        ),
+        "transfers": [one.model_dump() for one in results.transfers],
+        "beside_8xh100": against_reference(rungs, results, reference),
+    }
+    if not as_json:
+        show(report)
+    print(json.dumps(report))
+    if report["beside_8xh100"]["claims_wrong"]:
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,32 @@
+"""The fidelity figures: agreement with a reference, and claims held against it."""
+
+import tomllib
+
+import pytest
+
+from benchmarks.fidelity import BASELINE, REFERENCE, agreement, changes
+
+
+def test_the_reference_has_every_change_and_its_source():
+    reference = tomllib.loads(REFERENCE.read_text(encoding="utf-8"))
+    assert {one.id for one in changes()} | {BASELINE} == set(reference["runs"])
+    assert len(changes()) == 7
+    assert all(run["after"] > run["before"] > 1 for run in reference["runs"].values())
+    assert reference["commit"] and reference["log"]
+
+
+def test_the_same_order_agrees_fully_and_the_reverse_not_at_all():
+    there = {"a": -0.01, "b": 0.02, "c": 0.03}
+    assert agreement({"a": -1.0, "b": 1.0, "c": 2.0}, there) == {
+        "tau": 1.0,
+        "signs_right": 3,
+        "of": 3,
+    }
+    assert agreement({name: -value for name, value in there.items()}, there)["tau"] == -1.0
+
+
+def test_the_control_takes_part_in_the_ranking():
+    # Both orders put b after a; only with the control at 0 is the sign of a seen to be wrong.
+    found = agreement({"a": 0.01, "b": 0.02}, {"a": -0.01, "b": 0.02})
+    assert found["tau"] == pytest.approx(1 / 3)
+    assert found["signs_right"] == 1

@@ -1,0 +1,149 @@
+"""Every field of a vocabulary-space run, with the names under which the family was published."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from scripts.causal.files import InputError
+from trainers.fields import check_ranges, check_types, config_from, require
+from trainers.vocab_space.versions import VERSIONS
+
+ARCHITECTURE, HYPERPARAMETER, SCHEDULE = "architecture", "hyperparameter", "schedule"
+
+
+def _field(default: Any, role: str, env: str = "") -> Any:
+    return field(default=default, metadata={"role": role, "env": env})
+
+
+@dataclass(frozen=True)
+class VocabConfig:
+    """One run of a vocabulary-space model, complete; the defaults are the published setting.
+
+    Attributes:
+        architecture: one of the seventeen (`trainers.vocab_space.versions`).
+        num_steps: times that mixing across positions and within one are applied.
+        interaction_rank: of the word × word interaction of v8_graph.
+        train_batch_tokens: tokens of one optimizer step.
+        logit_softcap: bound on the logits, as in c · tanh(x / c).
+        aux_weight: of the losses of the inner steps, where an architecture has them.
+        gumbel_temperature: of the soft choices, where an architecture makes them.
+        beta1, beta2: of Adam's moments.
+        grad_clip: bound on the norm of the whole gradient; 0 for none.
+        warmdown_frac: last part of the steps, over which the learning rate falls to zero.
+        val_tokens: size of the validation subset that the trajectory is measured on.
+        val_points: evaluations on it, evenly spaced, the last one at the end.
+    """
+
+    architecture: str = _field("v8_graph", ARCHITECTURE, "MODEL_VERSION")
+    vocab_size: int = _field(1024, ARCHITECTURE)
+    num_steps: int = _field(8, ARCHITECTURE)
+    interaction_rank: int = _field(8, ARCHITECTURE)
+    train_seq_len: int = _field(1024, ARCHITECTURE)
+    train_batch_tokens: int = _field(491520, ARCHITECTURE)
+    logit_softcap: float = _field(30.0, HYPERPARAMETER)
+    aux_weight: float = _field(0.1, HYPERPARAMETER)
+    gumbel_temperature: float = _field(1.0, HYPERPARAMETER)
+    learning_rate: float = _field(0.01, HYPERPARAMETER)
+    weight_decay: float = _field(0.0, HYPERPARAMETER)
+    beta1: float = _field(0.9, HYPERPARAMETER)
+    beta2: float = _field(0.95, HYPERPARAMETER)
+    grad_clip: float = _field(1.0, HYPERPARAMETER)
+    iterations: int = _field(2000, SCHEDULE)
+    warmup_iters: int = _field(20, SCHEDULE)
+    warmdown_frac: float = _field(0.3, SCHEDULE)
+    val_tokens: int = _field(65536, SCHEDULE)
+    val_points: int = _field(10, SCHEDULE)
+
+    def __post_init__(self) -> None:
+        """Raise InputError where a value has the wrong type, is out of range, or does not fit."""
+        check_types(self)
+        check_ranges(self, _RANGES)
+        for rule, holds, names in (
+            (
+                f"architecture in {{{', '.join(VERSIONS)}}}",
+                self.architecture in VERSIONS,
+                ("architecture",),
+            ),
+            ("vocab_size % 64 == 0", self.vocab_size % 64 == 0, ("vocab_size",)),
+            (
+                "train_batch_tokens % train_seq_len == 0",
+                self.train_batch_tokens % self.train_seq_len == 0,
+                ("train_batch_tokens", "train_seq_len"),
+            ),
+            (
+                "val_points <= iterations",
+                self.val_points <= self.iterations,
+                ("val_points", "iterations"),
+            ),
+        ):
+            require(holds, rule, self, *names)
+
+    @property
+    def batch_sequences(self) -> int:
+        """Sequences in one optimizer step."""
+        return self.train_batch_tokens // self.train_seq_len
+
+
+_RANGES: dict[str, tuple[float, float]] = {
+    "vocab_size": (64, 65536),
+    "num_steps": (1, 64),
+    "interaction_rank": (1, 4096),
+    "train_seq_len": (1, 65536),
+    "train_batch_tokens": (1, 2**24),
+    "logit_softcap": (1e-3, 1e3),
+    "aux_weight": (0, 10),
+    "gumbel_temperature": (1e-2, 100),
+    "learning_rate": (0, 10),
+    "weight_decay": (0, 10),
+    "beta1": (0, 0.9999),
+    "beta2": (0, 0.99999),
+    "grad_clip": (0, 1e6),
+    "iterations": (1, 10**8),
+    "warmup_iters": (0, 10**8),
+    "warmdown_frac": (0, 1),
+    "val_tokens": (1, 2**34),
+    "val_points": (1, 10000),
+}
+
+
+def vocab_config(values: Mapping[str, Any]) -> VocabConfig:
+    """Return the configuration with these fields; the ones left out keep their defaults.
+
+    Raises:
+        InputError: an unknown field, a value of the wrong type or out of range, or fields at
+            odds.
+    """
+    return config_from(VocabConfig, values, "vocab_space")
+
+
+def from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    """Return the fields that environment variables set, as the published scripts take them.
+
+    A field is its name in capitals, except for MODEL_VERSION (architecture).
+
+    Raises:
+        InputError: a value that is no number where one is needed.
+    """
+    found: dict[str, Any] = {}
+    for item in fields(VocabConfig):
+        name = item.metadata["env"] or item.name.upper()
+        if name not in environment:
+            continue
+        text = environment[name]
+        try:
+            found[item.name] = {"int": int, "float": float, "str": str}[str(item.type)](text)
+        except ValueError as error:
+            raise InputError(f"must be a number, but got {text!r}", where=f"${name}") from error
+    return found
+
+
+def config_values(config: VocabConfig) -> dict[str, bool | int | float | str]:
+    """Return the fields as plain values, in the order of their declaration."""
+    return asdict(config)
+
+
+def fields_with(*, role: str) -> tuple[str, ...]:
+    """Names of the fields with this role."""
+    return tuple(item.name for item in fields(VocabConfig) if item.metadata["role"] == role)

@@ -1,0 +1,29 @@
+"""Reductions of the family by name: the fields in which each differs from what was published."""
+
+from __future__ import annotations
+
+from trainers.api import ConfigValue
+
+SCALES: dict[str, dict[str, ConfigValue]] = {
+    "published": {},
+    # Minutes on a laptop for all seventeen. Every step of the model is there, and every word; what
+    # shrinks is the batch and the context.
+    "fast": {
+        "train_seq_len": 128,
+        "train_batch_tokens": 2048,
+        "iterations": 60,
+        "warmup_iters": 5,
+        "val_tokens": 8192,
+        "val_points": 6,
+    },
+    # For tests: its results mean nothing.
+    "tiny": {
+        "num_steps": 2,
+        "train_seq_len": 16,
+        "train_batch_tokens": 64,
+        "iterations": 4,
+        "warmup_iters": 1,
+        "val_tokens": 256,
+        "val_points": 2,
+    },
+}
