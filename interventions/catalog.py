@@ -14,6 +14,7 @@ from scripts.causal.files import InputError, read_text
 CATALOG_DIR = Path(__file__).with_name("catalog")
 STAGES = ("train", "average", "quantize", "evaluate")
 HOW = ("set", "multiply", "add")
+BUYS = ("bpb", "bytes")
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Intervention:
         claims: published effects.
         cost: what it costs beside the control, in words.
         excludes: variables whose mechanisms cannot be combined with it.
+        buys: what it is for: bpb, or bytes at a price in bpb.
         parts: ids of the changes that it makes at once, where it makes several.
     """
 
@@ -60,6 +62,7 @@ class Intervention:
     claims: tuple[Claim, ...] = ()
     cost: str = ""
     excludes: tuple[str, ...] = ()
+    buys: str = "bpb"
     parts: tuple[str, ...] = ()
 
     def apply(self, control: Mapping[str, Value]) -> dict[str, Value]:
@@ -119,13 +122,26 @@ def load_catalog(
 
 
 def _parse(entry: Mapping[str, Any], known: Mapping[str, Variable]) -> Intervention:
-    allowed = {"id", "variable", "label", "stage", "claim", "cost", "excludes", "with", *HOW}
+    allowed = {
+        "id",
+        "variable",
+        "label",
+        "stage",
+        "claim",
+        "cost",
+        "excludes",
+        "buys",
+        "with",
+        *HOW,
+    }
     if unknown := set(entry) - allowed:
         raise ValueError(f"unknown keys {sorted(unknown)}; allowed: {sorted(allowed)}")
     if entry["variable"] not in known:
         raise ValueError(f"unknown variable {entry['variable']!r} (see variables.toml)")
     if entry["stage"] not in STAGES:
         raise ValueError(f"stage must be one of {list(STAGES)}, got {entry['stage']!r}")
+    if entry.get("buys", BUYS[0]) not in BUYS:
+        raise ValueError(f"buys must be one of {list(BUYS)}, got {entry['buys']!r}")
     fields = [name for how in HOW for name in entry.get(how, {})]
     if not fields:
         raise ValueError(f"changes nothing: give one of {list(HOW)}")
@@ -153,4 +169,5 @@ def _parse(entry: Mapping[str, Any], known: Mapping[str, Variable]) -> Intervent
         claims=tuple(Claim(**claim) for claim in entry.get("claim", [])),
         cost=entry.get("cost", ""),
         excludes=tuple(entry.get("excludes", [])),
+        buys=entry.get("buys", BUYS[0]),
     )

@@ -257,6 +257,11 @@ def _singles(
     verdicts = {item.variable: item for item in report.variables}
     options: dict[str, Option] = {}
     for intervention in catalog.values():
+        if intervention.buys != "bpb":
+            passed_over[intervention.id] = (
+                f"it buys {intervention.buys} at a price in bpb, and bpb alone is the outcome"
+            )
+            continue
         try:
             contrast = _build(intervention, setting)
         except InputError as error:

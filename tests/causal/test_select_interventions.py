@@ -283,3 +283,9 @@ def test_a_pair_that_the_catalog_excludes_is_passed_over_with_the_reason(setting
     chosen = select(graph(), REPORT, EVERYTHING, setting, limit=1, synergies=told)
     reason = chosen.passed_over["adamw+muon_momentum_0.98"]
     assert "'adamw' excludes 'muon_momentum', which 'muon_momentum_0.98' changes" in reason
+
+
+def test_what_buys_bytes_is_passed_over_and_says_so(setting):
+    chosen = select(graph(), REPORT, EVERYTHING, setting, limit=len(EVERYTHING))
+    assert "buys bytes" in chosen.passed_over["quant_int5"]
+    assert "quant_int5" not in names(chosen)
