@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from trainers.averaging import EMA_DECAYS, SWA, ema
@@ -276,7 +276,7 @@ def gpt_config(values: Mapping[str, Any]) -> GPTConfig:
 
 def config_values(config: GPTConfig) -> dict[str, bool | int | float | str]:
     """Return the fields as plain values, in the order of their declaration."""
-    return asdict(config)
+    return dict(vars(config))  # all are plain: `asdict` would copy each deeply, in far more time
 
 
 def fields_with(*, role: str | None = None, stage: str | None = None) -> tuple[str, ...]:
