@@ -6,7 +6,6 @@ import platform
 import sys
 import time
 from collections.abc import Mapping
-from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeGuard
@@ -25,9 +24,9 @@ from trainers.api import (
     StageResult,
 )
 from trainers.averaging import TRACKED
-from trainers.data import DataSet, open_dataset
 from trainers.engine import Engine, Weights
 from trainers.evaluation import evaluate, target_count
+from trainers.family import dataset, failures_recorded, fitting_dataset
 from trainers.gpt.config import GPTConfig, config_values, fields_with, gpt_config
 from trainers.gpt.cost import training_flops_per_step
 from trainers.gpt.init import initial_weights, parameter_count
@@ -41,7 +40,7 @@ from trainers.gpt.run import (
 )
 from trainers.gpt.scales import SCALES
 from trainers.keys import code_version, stage_key
-from trainers.loop import Diverged, train, warm_up
+from trainers.loop import train, warm_up
 from trainers.quantize.artifact import read_artifact
 from trainers.quantize.int8 import ArtifactError
 from trainers.workbench import WEIGHTS_FILE, Workbench
@@ -165,7 +164,7 @@ class GptTrainer:
             InputError: an invalid configuration, or data that does not fit it.
         """
         config = gpt_config(spec.config)
-        data = _fitting_dataset(spec.data, config)
+        data = fitting_dataset(spec.data, config.vocab_size)
         packages = ("numpy", spec.backend.partition("-")[0])
         engine = _engine_modules(spec.backend)
         adapting = () if config.ttt == "none" else _ADAPTATION_MODULES
@@ -204,7 +203,7 @@ class GptTrainer:
             RunFailed: the run diverged or ran out of memory.
             InputError: the parent's files are missing or damaged.
         """
-        try:
+        with failures_recorded():
             if plan.kind is StageKind.TRAIN:
                 return self._train(plan.spec, output, progress)
             if parent is None:
@@ -215,12 +214,6 @@ class GptTrainer:
                 return _quantize(plan.spec, parent, output)
             if plan.kind is StageKind.EVALUATE:
                 return self._evaluate(plan.spec, parent, progress)
-        except Diverged as error:
-            raise RunFailed(str(error)) from error
-        except (MemoryError, RuntimeError) as error:
-            if isinstance(error, MemoryError) or "memory" in str(error).lower():
-                raise RunFailed(f"out of memory: {error}".splitlines()[0]) from error
-            raise
         raise ValueError(f"the gpt trainer has no stage {plan.kind}")
 
     def flops_per_step(self, config: Config) -> float:
@@ -238,7 +231,7 @@ class GptTrainer:
     def workbench(self, spec: RunSpec) -> Workbench:
         """The parts of a run, for those who look inside it; see `trainers.api.Trainer`."""
         config = gpt_config(spec.config)
-        data = _fitting_dataset(spec.data, config)
+        data = fitting_dataset(spec.data, config.vocab_size)
         if spec.backend not in (found := self.backends()):
             raise InputError(
                 f"backend {spec.backend!r} is not on this machine",
@@ -263,7 +256,7 @@ class GptTrainer:
 
     def _train(self, spec: RunSpec, output: Path, progress: Progress | None) -> StageResult:
         cpu_started = time.process_time()
-        config, data = gpt_config(spec.config), _dataset(spec.data)
+        config, data = gpt_config(spec.config), dataset(spec.data)
         weights = initial_weights(config, seed=spec.seed)
         batches = batches_of(config, data, spec.seed)
         engine, is_new = self._engine(config, spec.backend)
@@ -320,7 +313,7 @@ class GptTrainer:
         }
         engine, _ = self._engine(config, spec.backend)
         engine.load(weights)
-        pre_quant_bpb = evaluate(engine, validation_of(config, _dataset(spec.data))).bpb
+        pre_quant_bpb = evaluate(engine, validation_of(config, dataset(spec.data))).bpb
         with atomic_path(output / WEIGHTS_FILE) as temporary:
             save_file(weights, temporary)
         return StageResult(metrics={"pre_quant_bpb": pre_quant_bpb})
@@ -329,7 +322,7 @@ class GptTrainer:
         config, weights = gpt_config(spec.config), _stored_weights(parent)
         engine, _ = self._engine(config, spec.backend)
         engine.load(weights)
-        data, post_quant_bpb = _dataset(spec.data), None
+        data, post_quant_bpb = dataset(spec.data), None
         if not evaluates_plainly(config):
             post_quant_bpb = evaluate(engine, validation_of(config, data)).bpb
         score = final_score(engine, config, data, progress)
@@ -375,7 +368,7 @@ def _make_engine(config: GPTConfig, backend: str) -> Engine:
 def _quantize(spec: RunSpec, parent: Path, output: Path) -> StageResult:
     config, weights = gpt_config(spec.config), load_file(parent / WEIGHTS_FILE)
     try:
-        artifact = quantized_artifact(config, weights, _dataset(spec.data), seed=spec.seed)
+        artifact = quantized_artifact(config, weights, dataset(spec.data), seed=spec.seed)
     except ArtifactError as error:  # no grid fits under the cap, or a weight is not finite
         raise RunFailed(f"cannot be quantized: {error}") from error
     with atomic_path(output / artifact_name(config)) as temporary:
@@ -396,22 +389,6 @@ def _flat(averages: Mapping[str, Weights]) -> Weights:
         for average, weights in averages.items()
         for name, value in weights.items()
     }
-
-
-@cache
-def _dataset(folder: str) -> DataSet:
-    return open_dataset(Path(folder))
-
-
-def _fitting_dataset(folder: str, config: GPTConfig) -> DataSet:
-    data = _dataset(folder)
-    if data.vocab_size != config.vocab_size:
-        raise InputError(
-            f"`vocab_size` must be the data set's {data.vocab_size}, "
-            f"but got vocab_size={config.vocab_size}",
-            where=folder,
-        )
-    return data
 
 
 def _is_number(value: ConfigValue) -> TypeGuard[int | float]:

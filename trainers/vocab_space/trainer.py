@@ -14,18 +14,18 @@ from trainers.api import (
     Config,
     ConfigValue,
     Progress,
-    RunFailed,
     RunSpec,
     StageKind,
     StagePlan,
     StageResult,
 )
-from trainers.data import Batches, DataSet, TokenBytes, open_dataset, token_bytes
+from trainers.data import Batches, DataSet, TokenBytes, token_bytes
 from trainers.engine import StepSettings, Weights
 from trainers.evaluation import Validation, evaluate
+from trainers.family import dataset, failures_recorded, fitting_dataset
 from trainers.gpt.engine_torch import torch_backends
 from trainers.keys import code_version, stage_key
-from trainers.loop import Diverged, Schedule, train
+from trainers.loop import Schedule, train
 from trainers.quantize.int8 import dequantize, quantize
 from trainers.vocab_space.config import VocabConfig, config_values, fields_with, vocab_config
 from trainers.vocab_space.engine import VocabEngine
@@ -102,13 +102,8 @@ class VocabSpaceTrainer:
         Raises:
             InputError: an invalid configuration, or data that does not fit it.
         """
-        config, data = vocab_config(spec.config), _dataset(spec.data)
-        if data.vocab_size != config.vocab_size:
-            raise InputError(
-                f"`vocab_size` must be the data set's {data.vocab_size}, "
-                f"but got vocab_size={config.vocab_size}",
-                where=spec.data,
-            )
+        config = vocab_config(spec.config)
+        data = fitting_dataset(spec.data, config.vocab_size)
         plans: list[StagePlan] = []
         for kind, modules in (
             (StageKind.TRAIN, _TRAIN_MODULES),
@@ -141,7 +136,7 @@ class VocabSpaceTrainer:
         Raises:
             RunFailed: the run diverged or ran out of memory.
         """
-        try:
+        with failures_recorded():
             if plan.kind is StageKind.TRAIN:
                 return self._train(plan.spec, output, progress)
             if parent is None:
@@ -149,10 +144,6 @@ class VocabSpaceTrainer:
             if plan.kind is StageKind.QUANTIZE:
                 return _quantize(parent, output)
             return self._evaluate(plan.spec, parent, progress)
-        except Diverged as error:
-            raise RunFailed(str(error)) from error
-        except (MemoryError, torch.OutOfMemoryError) as error:
-            raise RunFailed(f"out of memory: {error}".splitlines()[0]) from error
 
     def flops_per_step(self, config: Config) -> float:
         """Training FLOPs of one optimizer step: the matrix products, backward twice forward.
@@ -174,7 +165,7 @@ class VocabSpaceTrainer:
 
     def workbench(self, spec: RunSpec) -> Workbench:
         """The parts of a run, for those who look inside it; see `trainers.api.Trainer`."""
-        config, data = vocab_config(spec.config), _dataset(spec.data)
+        config, data = vocab_config(spec.config), dataset(spec.data)
         return Workbench(
             engine=self.engine(config, spec.backend),
             start=initial_weights(config, seed=spec.seed),
@@ -199,7 +190,7 @@ class VocabSpaceTrainer:
         return self._engines[key]
 
     def _train(self, spec: RunSpec, output: Path, progress: Progress | None) -> StageResult:
-        config, data = vocab_config(spec.config), _dataset(spec.data)
+        config, data = vocab_config(spec.config), dataset(spec.data)
         weights = initial_weights(config, seed=spec.seed)
         batches = batches_of(config, data, spec.seed)
         engine = self.engine(config, spec.backend)
@@ -238,7 +229,7 @@ class VocabSpaceTrainer:
         config = vocab_config(spec.config)
         engine = self.engine(config, spec.backend)
         engine.load(_stored_weights(parent))
-        score = evaluate(engine, validation_of(config, _dataset(spec.data)), progress)
+        score = evaluate(engine, validation_of(config, dataset(spec.data)), progress)
         return StageResult(
             metrics={"val_bpb": score.bpb, "val_loss": score.loss, "post_quant_bpb": score.bpb}
         )
@@ -293,11 +284,6 @@ def _forward_flops(shape: tuple[ConfigValue, ...]) -> float:
     with torch.no_grad(), FlopCounterMode(display=False) as counted:
         model.losses(tokens)
     return float(counted.get_total_flops())
-
-
-@cache
-def _dataset(folder: str) -> DataSet:
-    return open_dataset(Path(folder))
 
 
 @cache
