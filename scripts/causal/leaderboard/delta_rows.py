@@ -60,6 +60,7 @@ _REMOVED = re.compile(  # what the row is without is what it tells of: none, the
     r"\W{0,4}(?:without|w/o|no|remov(?:e|ed|ing)|disabl(?:e|ed|ing))\s(?!change)", re.IGNORECASE
 )
 _FULL = re.compile(r"\W{0,4}(\d\.\d{4,8})(?!\d)")
+_RANGE = re.compile(r"\d?\.\d+ ?(?:to|-) ?[+-]?~?\d?\.\d")
 _JOINED = re.compile(r"^\W*(?:both|all|combined|everything)\b", re.IGNORECASE)
 
 
@@ -97,6 +98,8 @@ def delta_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Abl
         ):
             continue
         if any(NOT_RUN.search(cell(row, at)) for at in (index, *columns.bpb)):
+            continue
+        if _RANGE.search(cell(row, index)):
             continue
         if (
             re.search(r"\bm-?bp[bp]\b", title, re.IGNORECASE)
