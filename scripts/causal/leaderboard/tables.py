@@ -31,6 +31,7 @@ _FROM = re.compile(r"^(?:from|control|before|old|default)$", re.IGNORECASE)
 _TO = re.compile(r"^(?:to|treatment|after|new|ours)$", re.IGNORECASE)
 _CLOSING = re.compile(r"\W*(?:std|stdev|s\.?d\.?|σ|range|spread|delta|Δ)\b", re.IGNORECASE)
 _BESIDE = re.compile(r"\((?:Δ ?)?[+-]\d?\.\d{3,}\)")  # 5120 (-0.003)
+_STATED = re.compile(r"[~(* ]{0,3}[+-]\s?\d?\.\d{2,8}\s?(?:m?bp[bp]|worse|better)\b", re.IGNORECASE)
 _SPREAD_TOO = re.compile(  # beside the mean, in its column
     r"(?<=mean|.avg) ?(?:±|\+/-|\() ?(?:std\w*|s\.?d\.?|σ)\)?", re.IGNORECASE
 )
@@ -196,6 +197,8 @@ def _is_delta(title: str, cells: list[str]) -> bool:
     beside = sum(bool(_BESIDE.search(text)) for text in cells)
     if beside >= 2 and beside * 2 >= numeric:
         return True
+    if sum(bool(_STATED.match(text)) for text in cells) >= 2:
+        return True  # of a column of remarks, "+0.009 BPB at lr=0.0005" beside "crash"
     if _DELTA.search(title):
         return signed > 0 or any(cell_like_delta(text) for text in cells)
     return signed * 2 > numeric and signed >= numeric - 1
