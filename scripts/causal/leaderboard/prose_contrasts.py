@@ -36,9 +36,10 @@ from scripts.causal.leaderboard.stated_deltas import (
 from scripts.causal.leaderboard.techniques import variables_in
 from scripts.causal.leaderboard.topics import (
     FOREIGN,
+    headed_by,
     lead_of,
     names_a_change,
-    some_layers,
+    of_the_model,
     topics_of,
 )
 
@@ -49,7 +50,7 @@ _HYPOTHETICAL = re.compile(
     re.IGNORECASE,
 )
 _NOT_A_CHANGE = re.compile(
-    r"\bstd\b|±|threshold|\bnoise|budget|\bwithin|variance|\bp ?[<=]|per[- ]seed|\bspread\b|"
+    r"\bstd\b|±|threshold|\bnoise|\bwithin|variance|\bp ?[<=]|per[- ]seed|\bspread\b|"
     r"\bclear(?:s|ing)? the|requirement|\bmargin",
     re.IGNORECASE,
 )
@@ -172,7 +173,7 @@ def _one(
     lead: str,
 ) -> Ablation | None:
     named = changes_in(_ASIDE.sub(lambda aside: " " * len(aside.group()), text))
-    named = [item for item in named if not some_layers(item, text)]
+    named = [item for item in named if not of_the_model(item, text)]
     against = _COMPARES.search(text)
     if PENALTY.search(text) and not is_gain(delta, text):
         return at_line(
@@ -217,6 +218,8 @@ def _one(
         setting := _ENV.search(text, 0, delta.start) or _ENV.search(topic)
     ):
         variable = f"other:{slug(setting.group())}"
+    elif against and len(headed := headed_by(block)) == 1 and not FOREIGN.search(text):
+        variable, named = headed[0][0], headed
     elif against or (REFERS.match(text) and FOREIGN.search(topic)):
         variable = "other:bundle"
     else:

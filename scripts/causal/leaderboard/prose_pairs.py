@@ -21,6 +21,7 @@ from scripts.causal.leaderboard.sentences import (
 )
 from scripts.causal.leaderboard.stages import STAGE_CONTRASTS, stage_of
 from scripts.causal.leaderboard.techniques import variables_in
+from scripts.causal.leaderboard.topics import of_the_model
 
 _TO = re.compile(
     r"(?<![\w.])(\d\.\d{3,8})\s?(?:bpb\s?)?(?:\([^()\n]{0,30}\)\s?)?(?:->|→)\s?(\d\.\d{3,8})(?![\d%])",
@@ -102,7 +103,11 @@ def against_contrast(
 ) -> Ablation | None:
     """A sentence that says "X hurts (1.1466 vs 1.1374)": this against that."""
     mine, theirs = float(match.group(1)), float(match.group(2))
-    named = [name for name, _, at in variables_in(text) if at < match.start()]
+    named = [
+        item[0]
+        for item in variables_in(text)
+        if item[2] < match.start() and not of_the_model(item, text)
+    ]
     alike = re.search(r"\b(?:identical|same|similar|matching)\b", text, re.IGNORECASE)
     if not named or alike or mine == theirs or not (0.3 < mine < 5 and abs(mine - theirs) <= 0.5):
         return None
@@ -147,6 +152,7 @@ def arrow_contrast(
     if re.search(r"\bloss\b", text[max(0, match.start() - 24) : match.start()], re.IGNORECASE):
         return
     named = changes_in(_ASIDE.sub(lambda aside: " " * len(aside.group()), text))
+    named = [item for item in named if not of_the_model(item, text)]
     if (
         not named
         and (REFERS.match(text) or BROUGHT.match(text) or _STARTS.match(text))
