@@ -10,10 +10,11 @@ from scripts.causal.leaderboard.document import Document
 from scripts.causal.leaderboard.schema import Ablation, Source
 from scripts.causal.leaderboard.stages import STAGE_CONTRASTS
 from scripts.causal.leaderboard.techniques import variables_in
+from scripts.causal.leaderboard.topics import headed_by
 
 _NUMBER = r"\+?(0?\.\d{2,6})(?![\d%]|\.\d|\s?(?:-(?!>)|to)\s?[+~]?\d?\.\d|\s?(?:nats|MB|M\b))"
 _GAP = re.compile(
-    r"\b(?:quant(?:i[sz]ation)?|q|round-?trip)[ -](?:gap|penalty|degradation|cost|damage|loss)\b"
+    r"\b(?:quant(?:i[sz]ation)?|q|round-?trip)[ -](?:gap|penalty|degradation|cost|damage|loss|tax)\b"
     rf"[^\d\n.;|]{{0,24}}?{_NUMBER}|"
     rf"{_NUMBER} (?:bpb )?(?:gap|penalty|loss|degradation) from (?:\w+ )?quanti[sz]ation\b|"
     rf"\bquanti[sz]ation(?: round-?trip)? (?:causes|costs|adds|loses)"
@@ -22,7 +23,7 @@ _GAP = re.compile(
 )
 _CHANGED = re.compile(  # what a change made of the gap is a contrast of that change
     r"\b(?:quant\w*|q|round-?trip|int\d)[ -](?:\w+ )?"
-    r"(?:gap|penalty|degradation|cost|damage|loss|error)\b"
+    r"(?:gap|penalty|degradation|cost|damage|loss|error|tax)\b"
     r"[^\d\n.;|]{0,24}?(?:\bfrom |\()[~+]{0,2}(0?\.\d{2,6})(?: bpb)?(?: \([^()]{0,30}\))?"
     r" ?(?:to|->|→) ?[~+]{0,2}(0?\.\d{2,6})(?![\d%])",
     re.IGNORECASE,
@@ -57,6 +58,7 @@ def stated_gaps(document: Document) -> Iterator[Ablation]:
                 before, after = float(changed.group(1)), float(changed.group(2))
                 named = {name for name, _, at in variables_in(line[: changed.start()])}
                 named -= {variable, "gptq", "tied_embeddings"}  # what was quantized, and how
+                named = named or {name for name, _, _ in headed_by(block)} - {variable}
                 yield contrast(
                     variable=named.pop() if len(named) == 1 else "other:quantization_gap",
                     control=f"quantization gap {before:g}",
