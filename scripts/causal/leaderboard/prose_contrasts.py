@@ -220,7 +220,7 @@ def _one(
         variable = f"other:{slug(setting.group())}"
     elif against and len(headed := headed_by(block)) == 1 and not FOREIGN.search(text):
         variable, named = headed[0][0], headed
-    elif against or (REFERS.match(text) and FOREIGN.search(topic)):
+    elif against or _DELTA_ONLY.match(text) or (REFERS.match(text) and FOREIGN.search(topic)):
         variable = "other:bundle"
     else:
         return None

@@ -22,6 +22,13 @@ _BY = re.compile(
     re.IGNORECASE,
 )  # fmt: skip
 _WORDED = re.compile(r"(?<![\w.,])([+-])(\d?\.\d{3,8})(?= (?:worse|better)\b)", re.IGNORECASE)
+_TITLED = re.compile(  # "Mean delta vs control: -0.11750", without a unit
+    r"\W{0,4}(?:[\w-]+ ){0,3}(?:improvement|delta|Δ|gain|difference|contribution)\b"
+    r"(?![^:=]{0,60}\b(?:std|seeds|requir\w*|loss|nats|parameters?|threshold)\b)"
+    r"[^:=.(\n]{0,60}(?:[:=]|\bof\b) {0,2}\(?(~)?([+-])?(\d?\.\d{3,8})"
+    r"(?![\d%])(?!\s?(?:->|→|-(?!\w)|to\b|~|bp[bp]|nats?|bits|ms|s\b|MB|x\b|m-?bp))",
+    re.IGNORECASE,
+)
 _SCORE_OF = re.compile(r"(?:#\d{2,5}|\bSOTA|\bbaseline|\brecord)\s?\(\s?$", re.IGNORECASE)
 _GOOD_SECTION = re.compile(
     r"what (?:worked|helped|stacked)|impact|improvement|contribut|gains?\b", re.I
@@ -69,6 +76,16 @@ def stated_deltas(text: str) -> list[StatedDelta]:
         StatedDelta(m.start(), m.end(), m.group(1), float(m.group(2)), "bpb")
         for m in _WORDED.finditer(text)
     ]
+    if not found and (m := _TITLED.match(text)):
+        found = [
+            StatedDelta(
+                m.start(2 if m.group(2) else 3),
+                m.end(),
+                m.group(2) or "",
+                float(m.group(3)),
+                "bpb",
+            )
+        ]
     found = sorted((d for d in found if _may_be(d)), key=lambda delta: delta.start)
     if len(found) == 2 and {d.unit[:3] for d in found} == {"bpb", "nat"}:
         found = [delta for delta in found if delta.unit == "bpb"]  # one change in both units
