@@ -14,7 +14,8 @@ from scripts.causal.leaderboard.topics import headed_by
 
 _NUMBER = r"\+?(0?\.\d{2,6})(?![\d%]|\.\d|\s?(?:-(?!>)|to)\s?[+~]?\d?\.\d|\s?(?:nats|MB|M\b))"
 _GAP = re.compile(
-    r"\b(?:quant(?:i[sz]ation)?|q|round-?trip)[ -](?:gap|penalty|degradation|cost|damage|loss|tax)\b"
+    r"\b(?:quant(?:i[sz]ation)?|q|round-?trip)[ -]"
+    r"(?:gap|penalty|degradation|cost|damage|loss|tax)\b"
     rf"[^\d\n.;|]{{0,24}}?{_NUMBER}|"
     rf"{_NUMBER} (?:bpb )?(?:gap|penalty|loss|degradation) from (?:\w+ )?quanti[sz]ation\b|"
     rf"\bquanti[sz]ation(?: round-?trip)? (?:causes|costs|adds|loses)"

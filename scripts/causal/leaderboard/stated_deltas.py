@@ -22,11 +22,17 @@ _BY = re.compile(
     re.IGNORECASE,
 )  # fmt: skip
 _WORDED = re.compile(r"(?<![\w.,])([+-])(\d?\.\d{3,8})(?= (?:worse|better)\b)", re.IGNORECASE)
+_NO_UNIT = r"(?![\d%])(?!\s?(?:->|→|-(?!\w)|to\b|~|bp[bp]|nats?|bits|ms|s\b|MB|x\b|m-?bp|std))"
 _TITLED = re.compile(  # "Mean delta vs control: -0.11750", without a unit
     r"\W{0,4}(?:[\w-]+ ){0,3}(?:improvement|delta|Δ|gain|difference|contribution)\b"
     r"(?![^:=]{0,60}\b(?:std|seeds|requir\w*|loss|nats|parameters?|threshold)\b)"
-    r"[^:=.(\n]{0,60}(?:[:=]|\bof\b) {0,2}\(?(~)?([+-])?(\d?\.\d{3,8})"
-    r"(?![\d%])(?!\s?(?:->|→|-(?!\w)|to\b|~|bp[bp]|nats?|bits|ms|s\b|MB|x\b|m-?bp))",
+    r"[^:=.(\n]{0,60}(?:[:=]|\bof\b) {0,2}\(?(~)?([+-])?(\d?\.\d{3,8})" + _NO_UNIT,
+    re.IGNORECASE,
+)
+_SAID = re.compile(  # "gradient clipping gives -0.019", with its sign for a unit
+    r"\b(?:gives?|gave|gain(?:s|ed)?|hurts?|improv\w*|costs?|adds?|added|saves?|degrad\w*|yields?|"
+    r"provid\w*|contribut\w*|worth|effect|impact)\s(?:(?:of|about|only|a|is|was|it|another)\s){0,2}"
+    r"([+-])(\d?\.\d{3,8})" + _NO_UNIT,
     re.IGNORECASE,
 )
 _SCORE_OF = re.compile(r"(?:#\d{2,5}|\bSOTA|\bbaseline|\brecord)\s?\(\s?$", re.IGNORECASE)
@@ -76,6 +82,11 @@ def stated_deltas(text: str) -> list[StatedDelta]:
         StatedDelta(m.start(), m.end(), m.group(1), float(m.group(2)), "bpb")
         for m in _WORDED.finditer(text)
     ]
+    if not found:
+        found = [
+            StatedDelta(m.start(1), m.end(), m.group(1), float(m.group(2)), "bpb")
+            for m in _SAID.finditer(text)
+        ]
     if not found and (m := _TITLED.match(text)):
         found = [
             StatedDelta(

@@ -31,7 +31,9 @@ _FROM = re.compile(r"^(?:from|control|before|old|default)$", re.IGNORECASE)
 _TO = re.compile(r"^(?:to|treatment|after|new|ours)$", re.IGNORECASE)
 _CLOSING = re.compile(r"\W*(?:std|stdev|s\.?d\.?|σ|range|spread|delta|Δ)\b", re.IGNORECASE)
 _BESIDE = re.compile(r"\((?:Δ ?)?[+-]\d?\.\d{3,}\)")  # 5120 (-0.003)
-_STATED = re.compile(r"[~(* ]{0,3}[+-]\s?\d?\.\d{2,8}\s?(?:m?bp[bp]|worse|better)\b", re.IGNORECASE)
+_STATED = re.compile(
+    r"[~(* ]{0,3}[+-]\s?\d?\.\d{2,8}\s?(?:m?bp[bp]|worse|better)\b", re.IGNORECASE
+)
 _SPREAD_TOO = re.compile(  # beside the mean, in its column
     r"(?<=mean|.avg) ?(?:±|\+/-|\() ?(?:std\w*|s\.?d\.?|σ)\)?", re.IGNORECASE
 )
