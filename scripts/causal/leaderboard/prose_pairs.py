@@ -67,6 +67,10 @@ _SCORE_MOVES = re.compile(  # a score over a course, which no one change made
     r"(?:improves|drops|falls|rises|goes|decreases)\b",
     re.IGNORECASE,
 )
+_SAID_OF_IT = re.compile(  # "(int8 roundtrip)", "sliding", not what a new clause goes on to say
+    r"\s?\((?:[^()\n]|\([^()\n]*\)){0,30}|"
+    r"(?:(?! (?:and|but|while|because|which)\b)[^()\n,;]){0,30}"
+)
 _STANDARD = re.compile(r"\W{0,3}(?:standard|non-)", re.IGNORECASE)
 
 
@@ -187,7 +191,8 @@ def stage_arrows(reading: Reading) -> list[Ablation]:
         if "->" not in block.text and "→" not in block.text:
             continue
         for match in _TO.finditer(block.text):
-            stage = stage_of(block.text[match.end(2) : match.end(2) + 30].split("\n")[0])
+            said = _SAID_OF_IT.match(block.text, match.end(2))
+            stage = stage_of(said.group()) if said else None
             before, after = float(match.group(1)), float(match.group(2))
             if _STANDARD.match(block.text, match.end(2)):
                 continue  # of which both are
