@@ -8,6 +8,7 @@ from statistics import fmean
 
 from scripts.causal.leaderboard.contrasts import (
     GAIN,
+    WORSE,
     Reading,
     at_line,
     slug,
@@ -207,13 +208,14 @@ def stage_changes(reading: Reading, table: Table, columns: Columns) -> Iterator[
         delta = cell_delta(row, columns.delta[-1]) if columns.delta else None
         if stage in STAGE_CONTRASTS and delta is not None and abs(delta) <= 3:
             variable, control, treatment = STAGE_CONTRASTS[stage]
+            text = cell(row, columns.delta[-1])
             yield at_line(
                 reading,
                 row.line,
                 variable=variable,
                 control=control,
                 treatment=treatment,
-                delta=delta,
+                delta=abs(delta) if WORSE.search(text) else delta,
             )
 
 
