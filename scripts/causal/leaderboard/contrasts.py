@@ -31,7 +31,7 @@ NOT_RUN = re.compile(
     r"\bwith more (?:compute|time)\b",
     re.IGNORECASE,
 )
-_VALUE = re.compile(r"\s?=\s?[~+-]?\d[\w.%-]*|\s\d[\d.,]*(?:e-?\d+)?[km%x]?\s*$")
+_VALUE = re.compile(r"\s?=\s?[~+-]?\d(?:[\w.%-]|,\d{3})*|\s\d[\d.,]*(?:e-?\d+)?[km%x]?\s*$")
 
 
 @dataclass(frozen=True)

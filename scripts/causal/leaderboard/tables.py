@@ -44,7 +44,8 @@ _EXACT = re.compile(r"[^\w+-]{0,4}(?:val_bpb\W{1,3})?\d\.\d{3}")
 _UNIT = re.compile(r"\s?(?:[KMG]i?B|ms|s|sec|x|k|M|steps?|%)\b|\s?%")
 _INDEX = re.compile(r"^\W*(?:#|no\.?|rank|exp\w*|id|row|run|step|nr|idx)?\W*$", re.IGNORECASE)
 _LOG = re.compile(
-    r"^\W*(?:step|iter|token|time|wall|minute|hour|date|day|when|chunk|position|layer\b|block\b|"
+    r"^\W*(?:step|iter|token(?!i)|time|wall|minute|hour|date|day|when|chunk(?![ _]size)|position|"
+    r"layer\b|block\b|"
     r"window|doc|distance|runtime|elapsed|commit|author)",
     re.IGNORECASE,
 )
