@@ -108,7 +108,7 @@ def _retold(one: Ablation, other: Ablation) -> bool:
         return False  # a margin over another run is no row of a table
     if abs(one.delta) < _PLAIN or decimals < 3:
         return False
-    return abs(one.delta - other.delta) <= max(0.51 * 10**-decimals, 6e-5)
+    return abs(one.delta - other.delta) <= max(0.51 * 10.0**-decimals, 6e-5)
 
 
 def _rounded_whole(one: Ablation, other: Ablation) -> bool:
