@@ -26,7 +26,7 @@ _NO_UNIT = r"(?![\d%])(?!\s?(?:->|→|-(?!\w)|to\b|~|bp[bp]|nats?|bits|ms|s\b|MB
 _TITLED = re.compile(  # "Mean delta vs control: -0.11750", without a unit
     r"\W{0,4}(?:[\w-]+ ){0,3}(?:improvement|delta|Δ|gain|difference|contribution)\b"
     r"(?![^:=]{0,60}\b(?:std|seeds|requir\w*|loss|nats|parameters?|threshold)\b)"
-    r"[^:=.(\n]{0,60}(?:[:=]|\bof\b) {0,2}\(?(~)?([+-])?(\d?\.\d{3,8})" + _NO_UNIT,
+    r"[^:=.(\n]{0,60}(?:[:=]|\bof\b) {0,2}\(?~?([+-])?(\d?\.\d{3,8})" + _NO_UNIT,
     re.IGNORECASE,
 )
 _SAID = re.compile(  # "gradient clipping gives -0.019", with its sign for a unit
@@ -90,10 +90,10 @@ def stated_deltas(text: str) -> list[StatedDelta]:
     if not found and (m := _TITLED.match(text)):
         found = [
             StatedDelta(
-                m.start(2 if m.group(2) else 3),
+                m.start(1 if m.group(1) else 2),
                 m.end(),
-                m.group(2) or "",
-                float(m.group(3)),
+                m.group(1) or "",
+                float(m.group(2)),
                 "bpb",
             )
         ]
