@@ -57,6 +57,7 @@ from scripts.causal.cli import run_command
 from scripts.causal.files import InputError
 from scripts.causal.graph.bootstrap import edge_frequencies
 from scripts.causal.graph.citest import WilksTest, encode_table
+from scripts.causal.graph.descent import descent_of
 from scripts.causal.graph.design import CONTEXT, OUTCOME, Design, build_design
 from scripts.causal.graph.estimate import DEPTH, default_alpha, resample_alpha
 from scripts.causal.graph.fci import run_fci
@@ -167,10 +168,15 @@ def measure_world(name: str, seed: int, settings: Settings) -> dict[str, Any]:
     tiers = {column: world.tiers[column] for column in names}
     encoded, table = encode_table(design.table), as_numbers(design)
     true_causes = causes(world.dag)
+    descent = descent_of(encoded, design.parents)
+
+    def test(known: Mapping[str, int]) -> WilksTest:
+        return WilksTest(encoded) if descent is None else descent.test(known)
+
     told: dict[str, Any] = {"alpha": settings.alpha, "depth": settings.depth}
     ways: dict[str, tuple[bool, Callable[[], Pag]]] = {
-        OURS: (True, lambda: run_fci(WilksTest(encoded), tiers=tiers, **told)),
-        OURS_PLAIN: (False, lambda: run_fci(WilksTest(encoded), **told)),
+        OURS: (True, lambda: run_fci(test(tiers), tiers=tiers, **told)),
+        OURS_PLAIN: (False, lambda: run_fci(test({}), **told)),
         THEIRS: (True, lambda: causal_learn(table, names, settings, tiers)),
         THEIRS_PLAIN: (False, lambda: causal_learn(table, names, settings, None)),
     }
@@ -200,6 +206,7 @@ def measure_world(name: str, seed: int, settings: Settings) -> dict[str, Any]:
         depth=settings.depth,
         bootstraps=settings.bootstraps,
         seed=seed,
+        descent=descent,
     )
     frequency = {frozenset((one.a, one.b)): one.frequency for one in frequencies}
     return {

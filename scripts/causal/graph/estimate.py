@@ -9,6 +9,7 @@ from scipy.special import chdtrc, chdtri
 
 from scripts.causal.graph.bootstrap import edge_frequencies
 from scripts.causal.graph.citest import TEST_WORDS, Encoded, WilksTest, encode_table
+from scripts.causal.graph.descent import BEYOND_PARENTS, descent_of
 from scripts.causal.graph.design import LEAST_SUBMISSIONS, OUTCOME, Column, Design, build_design
 from scripts.causal.graph.fci import Engine, run_fci
 from scripts.causal.graph.lineage import CLUSTER_RULE
@@ -119,6 +120,7 @@ def estimate_data_graph(
     alpha = default_alpha(len(design.table)) if alpha is None else alpha
     fault = fault_of(design)
     pag = Pag((), ())
+    words = TEST_WORDS
     frequencies: tuple[PairFrequency, ...] = ()
     aside = [SetAside(variable=one.variable, reason=one.reason) for one in design.excluded]
     columns = dict(design.columns)
@@ -128,7 +130,10 @@ def estimate_data_graph(
             fault = "the factors together determine the score exactly: too few submissions"
     if not fault:
         tiers = {name: column.tier for name, column in columns.items()}
-        pag = run_fci(WilksTest(encoded), alpha=alpha, depth=depth, tiers=tiers, engine=engine)
+        descent = descent_of(encoded, design.parents)
+        test = WilksTest(encoded) if descent is None else descent.test(tiers)
+        words = TEST_WORDS + (BEYOND_PARENTS if descent else "")
+        pag = run_fci(test, alpha=alpha, depth=depth, tiers=tiers, engine=engine)
         frequencies = edge_frequencies(
             encoded,
             design.clusters,
@@ -139,6 +144,7 @@ def estimate_data_graph(
             seed=seed,
             engine=engine,
             workers=workers,
+            descent=descent,
             progress=progress,
         )
     return DataGraph(
@@ -147,7 +153,7 @@ def estimate_data_graph(
         edges=tuple(_readable(edge) for edge in pag.edges),
         frequencies=frequencies,
         fci=FciSettings(
-            test=TEST_WORDS if engine == "own" else f"{TEST_WORDS}; {engine}'s search and rules",
+            test=words if engine == "own" else f"{words}; {engine}'s search and rules",
             alpha=alpha,
             depth=depth,
             bootstraps=bootstraps,
