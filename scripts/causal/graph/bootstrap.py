@@ -54,9 +54,12 @@ class _Resampling:
     def pag(self, drawn: NDArray[np.intp]) -> Pag:
         """Return the PAG of the clusters drawn; none over fewer than two columns to compare."""
         weights = np.bincount(drawn, minlength=len(drawn))[self.owner].astype(float)
+        allowed: Sequence[int] = range(len(self.encoded.names))
         if self.descent is not None:
             weights *= self.descent.known
+            allowed = self.descent.kept
         kept = WilksTest(self.encoded, weights).separable() if weights.any() else []
+        kept = [one for one in kept if one in allowed]
         if len(kept) < 2:
             return Pag((), ())
         tiers = {name: self.tiers[name] for name in (self.encoded.names[one] for one in kept)}

@@ -31,10 +31,12 @@ class Descent:
     Attributes:
         both: the variables, and as k to 2k - 1 the parents' values; 0 without a parent.
         known: 1.0 for rows whose parent is in the table, else 0.0, (n,).
+        kept: positions of the variables that vary of their own among those rows.
     """
 
     both: Encoded
     known: NDArray[np.float64]
+    kept: tuple[int, ...]
 
     @property
     def rows(self) -> int:
@@ -54,10 +56,10 @@ class Descent:
             tiers: variable → place in time; none for all the same.
             weights: one non-negative weight per row of the table; None for one each.
             rows: effective number of rows, where the caller knows better.
-            kept: positions of some of the variables; None for all.
+            kept: positions of some of the variables; None for all that vary.
         """
         count = len(self.both.names) // 2
-        chosen = range(count) if kept is None else kept
+        chosen = self.kept if kept is None else kept
         both = self.both.subset([*chosen, *(one + count for one in chosen)])
         known = self.known if weights is None else weights * self.known
         return DescentTest(both, tiers, known, rows)
@@ -66,8 +68,8 @@ class Descent:
 def descent_of(encoded: Encoded, parents: Sequence[int | None]) -> Descent | None:
     """Return the table beside its parents'; None where the test must do without.
 
-    That is where fewer than LEAST_SHARE of the rows have their parent in the table, or where a
-    variable does not vary of its own among those that have.
+    That is where fewer than LEAST_SHARE of the rows have their parent in the table, or where
+    those that have are so few that the other variables determine the last, the outcome.
 
     Args:
         encoded: the table.
@@ -76,7 +78,8 @@ def descent_of(encoded: Encoded, parents: Sequence[int | None]) -> Descent | Non
     known = np.array([parent is not None for parent in parents], dtype=float)
     if known.mean() < LEAST_SHARE:
         return None
-    if len(WilksTest(encoded, known).separable()) < len(encoded.names):
+    kept = WilksTest(encoded, known).separable()
+    if len(encoded.names) - 1 not in kept:
         return None
     of_parents = np.zeros_like(encoded.blocks)
     for row, parent in enumerate(parents):
@@ -88,7 +91,15 @@ def descent_of(encoded: Encoded, parents: Sequence[int | None]) -> Descent | Non
         np.hstack([encoded.blocks, of_parents]),
         encoded.places + tuple(tuple(width + one for one in own) for own in encoded.places),
     )
-    return Descent(both, known)
+    return Descent(both, known, tuple(kept))
+
+
+def suiting_test(
+    encoded: Encoded, descent: Descent | None, tiers: Mapping[str, int]
+) -> tuple[WilksTest, dict[str, int]]:
+    """Return the test that suits the table, and the tiers of its variables."""
+    test = WilksTest(encoded) if descent is None else descent.test(tiers)
+    return test, {name: tier for name, tier in tiers.items() if name in test.encoded.names}
 
 
 class DescentTest(WilksTest):
