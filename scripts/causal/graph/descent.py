@@ -22,7 +22,7 @@ from scripts.causal.graph.determinants import Places
 
 BEYOND_PARENTS = "; of what rows have beyond their parents"
 # Of the rows, with a known parent: below, most of the evidence would go. In six worlds of class
-# "mixed-all" with one parent in three named, the test's frequencies are still the better calibrated
+# "mixed-all" with one parent in three named, the test's frequencies are still better calibrated
 # (error 0.12 against 0.23), but it finds 0.15 of the edges where rows as they are give 0.48.
 LEAST_SHARE = 0.5
 
