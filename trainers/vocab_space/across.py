@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trainers.vocab_space.memory import fading_attention, fading_sum
+from trainers.vocab_space.memory import fading_attention, fading_resemblance, fading_sum
 from trainers.vocab_space.parts import (
     Parameters,
     Part,
@@ -24,6 +24,7 @@ from trainers.vocab_space.parts import (
     fade,
     grouped,
     memories,
+    scaled,
     transform,
     untransform,
     waves,
@@ -88,7 +89,7 @@ def _convolution_starts(count: int, rank: int) -> dict[str, Start]:
 
 def _convolution(p: Parameters, x: Tensor, run: Pass) -> Tensor:
     """One short filter per word over the last positions."""
-    return p["read"] * _filtered(x, p["kernel"], p["bias"])
+    return scaled(_filtered(x, p["kernel"], p["bias"]), p["read"])
 
 
 def _filtered(x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
@@ -112,7 +113,7 @@ def _fourier_memory_starts(count: int, rank: int) -> dict[str, Start]:
 def _fourier_memory(p: Parameters, x: Tensor, run: Pass) -> Tensor:
     """Linear attention with decay; a few cosines of the state are all that keys know."""
     low = waves(x, COSINES)
-    return p["read"] * _recall(low @ p["q"], low @ p["k"], x, p["decay"])
+    return scaled(_recall(low @ p["q"], low @ p["k"], x, p["decay"]), p["read"])
 
 
 def _dense_memory_starts(count: int, rank: int) -> dict[str, Start]:
@@ -126,12 +127,12 @@ def _dense_memory_starts(count: int, rank: int) -> dict[str, Start]:
 
 def _dense_memory(p: Parameters, x: Tensor, run: Pass) -> Tensor:
     """Linear attention with decay whose keys see every word."""
-    return p["read"] * _recall(x @ p["q"], x @ p["k"], x, p["decay"])
+    return scaled(_recall(x @ p["q"], x @ p["k"], x, p["decay"]), p["read"])
 
 
 def _recall(q: Tensor, k: Tensor, v: Tensor, decay: Tensor) -> Tensor:
-    """One head: q, k (batch, time, keys), v (batch, time, values)."""
-    return fading_attention(q[:, None] / q.shape[-1], k[:, None], v[:, None], fade(decay))[:, 0]
+    """One memory: q, k (batch, time, keys), v (batch, time, values)."""
+    return fading_attention(q / q.shape[-1], k, v, fade(decay)[0])
 
 
 def _golf_memory_starts(count: int, rank: int) -> dict[str, Start]:
@@ -152,12 +153,15 @@ def _golf_memory(p: Parameters, x: Tensor, run: Pass) -> Tensor:
     What is stored under a position's predecessor is the position itself, a quarter of the words
     for each head.
     """
-    batch, time, count = x.shape
-    asked = x[:, None] * p["key"][:, None]
-    values = (p["value"] * x).view(batch, time, GOLF_HEADS, -1).transpose(1, 2)
-    kept = earlier(asked.flatten(0, 1)).view_as(asked)
-    found = fading_attention(asked / count, kept, values, fade(p["decay"]))
-    return p["read"] * found.transpose(1, 2).reshape(batch, time, count)
+    count = x.shape[-1]
+    past, decay = earlier(x), fade(p["decay"])
+    scales = p["key"].square() / count
+    values = scaled(x, p["value"]).chunk(GOLF_HEADS, dim=-1)
+    heads = (
+        fading_resemblance(x, past, scales[head], values[head], decay[head])
+        for head in range(GOLF_HEADS)
+    )
+    return scaled(torch.cat(list(heads), dim=-1), p["read"])
 
 
 def _bound_memory_starts(count: int, rank: int) -> dict[str, Start]:
@@ -192,7 +196,8 @@ def _similarity_starts(count: int, rank: int) -> dict[str, Start]:
 
 def _similarity(p: Parameters, x: Tensor, run: Pass) -> Tensor:
     """A position hears those that resemble it, word by word, and those more that are near."""
-    return p["read"] * _recall(x * p["q"], x * p["k"], x, p["decay"])
+    likeness = p["q"] * p["k"] / x.shape[-1]
+    return scaled(fading_resemblance(x, x, likeness, x, fade(p["decay"])[0]), p["read"])
 
 
 def _waves_starts(count: int, rank: int) -> dict[str, Start]:
@@ -306,8 +311,8 @@ def _modulated(p: Parameters, x: Tensor, run: Pass) -> Tensor:
     gate = 2 * torch.sigmoid((x @ p["gate_in"]) @ p["gate_out"])
     low = x @ p["down"]
     decay = fade(low @ p["forget"] + p["span"])
-    recalled = fading_attention(low[:, None] / NARROW, low[:, None], low[:, None], decay[:, None])
-    return _convolution(p, x, run) * gate + recalled[:, 0] @ p["up"]
+    recalled = fading_attention(low / NARROW, low, low, decay)
+    return _convolution(p, x, run) * gate + recalled @ p["up"]
 
 
 def _columns_starts(count: int, rank: int) -> dict[str, Start]:

@@ -20,11 +20,11 @@ from trainers.engine import Weights
 from trainers.seeds import stream
 from trainers.vocab_space.across import ACROSS
 from trainers.vocab_space.config import VocabConfig
+from trainers.vocab_space.fused import normalized
 from trainers.vocab_space.parts import Pass, Start, dense
 from trainers.vocab_space.versions import VERSIONS
 from trainers.vocab_space.within import WITHIN
 
-RMS_EPS = 1e-6
 EMBEDDING_RANK = 64
 
 
@@ -122,8 +122,8 @@ class VocabModel(nn.Module):
                 with torch.autocast(
                     state.device.type, self._dtype, enabled=self._dtype != torch.float32
                 ):
-                    added = part.apply(own, F.rms_norm(state, state.shape[-1:], eps=RMS_EPS), run)
-                state = state + added.float()
+                    added = part.apply(own, normalized(state, self._dtype), run)
+                state = state + added
             found.append(state)
         return found
 
