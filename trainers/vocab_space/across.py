@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from trainers.vocab_space.fused import filtered, transform, untransform
 from trainers.vocab_space.memory import fading_attention, fading_resemblance, fading_sum
 from trainers.vocab_space.parts import (
     Parameters,
@@ -25,8 +26,6 @@ from trainers.vocab_space.parts import (
     grouped,
     memories,
     scaled,
-    transform,
-    untransform,
     waves,
     words,
 )
@@ -89,16 +88,7 @@ def _convolution_starts(count: int, rank: int) -> dict[str, Start]:
 
 def _convolution(p: Parameters, x: Tensor, run: Pass) -> Tensor:
     """One short filter per word over the last positions."""
-    return scaled(_filtered(x, p["kernel"], p["bias"]), p["read"])
-
-
-def _filtered(x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
-    # Sums of shifted copies: on a CPU a depthwise conv1d over (batch, words, time) transposes
-    # the state twice and runs several times slower.
-    total = bias + kernel[:, -1] * x
-    for back in range(1, kernel.shape[1]):
-        total = total + kernel[:, -1 - back] * F.pad(x, (0, 0, back, 0))[:, : x.shape[1]]
-    return total
+    return scaled(filtered(x, p["kernel"], p["bias"]), p["read"])
 
 
 def _fourier_memory_starts(count: int, rank: int) -> dict[str, Start]:

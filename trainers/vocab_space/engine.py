@@ -14,7 +14,7 @@ from torch import Tensor
 
 from scripts.causal.files import InputError
 from trainers.engine import StepSettings, Tokens, Weights
-from trainers.gpt.engine_torch import TORCH_BACKENDS
+from trainers.gpt.engine_torch import TORCH_BACKENDS, keep_freed_memory
 from trainers.gpt.optim_torch import Adam
 from trainers.gpt.qat_torch import weights_on_grid
 from trainers.vocab_space.config import VocabConfig, fields_with, vocab_config
@@ -45,6 +45,7 @@ class VocabEngine:
         self._device = torch.device(kind)
         if kind == "cpu":
             torch.set_num_threads(1)  # one loss curve whatever the machine
+            keep_freed_memory()
         dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
         self._config = config
         self._model = VocabModel(config, dtype).to(self._device)

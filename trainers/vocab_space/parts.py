@@ -119,18 +119,6 @@ def from_waves(coefficients: Tensor, words_count: int) -> Tensor:
     return coefficients @ cosines(words_count, coefficients.shape[-1]).to(coefficients)
 
 
-def transform(values: Tensor) -> Tensor:
-    """Orthonormal FFT over the words, (…, words) → complex (…, words / 2 + 1)."""
-    found: Tensor = torch.fft.rfft(values, norm="ortho")
-    return found
-
-
-def untransform(spectrum: Tensor, words_count: int) -> Tensor:
-    """What `transform` takes apart, put together again."""
-    found: Tensor = torch.fft.irfft(spectrum, n=words_count, norm="ortho")
-    return found
-
-
 def grouped(values: Tensor, groups: int) -> Tensor:
     """The last axis cut into equal groups: (…, words) → (…, groups, words / groups)."""
     return values.reshape(*values.shape[:-1], groups, -1)

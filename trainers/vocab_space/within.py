@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from trainers.vocab_space.fused import entropy, most_active, transform, untransform
 from trainers.vocab_space.parts import (
     Parameters,
     Part,
@@ -18,8 +19,7 @@ from trainers.vocab_space.parts import (
     dense,
     from_waves,
     grouped,
-    transform,
-    untransform,
+    scaled,
     waves,
     words,
 )
@@ -47,7 +47,7 @@ def _fourier_starts(count: int, rank: int) -> dict[str, Start]:
 def _fourier(p: Parameters, x: Tensor, run: Pass) -> Tensor:
     """Two layers between cosines of the state: whatever they do, they do to smooth waves."""
     hidden = F.gelu(waves(x, COSINES) @ p["into"] + p["bias"])
-    return from_waves(hidden @ p["out"], x.shape[-1]) + p["diagonal"] * x
+    return scaled(x, p["diagonal"], from_waves(hidden @ p["out"], x.shape[-1]))
 
 
 def _factored_starts(count: int, rank: int) -> dict[str, Start]:
@@ -61,7 +61,7 @@ def _factored_starts(count: int, rank: int) -> dict[str, Start]:
 
 def _factored(p: Parameters, x: Tensor, run: Pass) -> Tensor:
     """A diagonal and a matrix of low rank."""
-    return (x @ p["into"]) @ p["out"] + p["diagonal"] * x + p["bias"]
+    return scaled(x, p["diagonal"], (x @ p["into"]) @ p["out"]) + p["bias"]
 
 
 def _interaction_starts(count: int, rank: int) -> dict[str, Start]:
@@ -75,7 +75,7 @@ def _interaction_starts(count: int, rank: int) -> dict[str, Start]:
 def _interaction(p: Parameters, x: Tensor, run: Pass) -> Tensor:
     """Words × words of rank `interaction_rank`, U Vᵀ + diagonal, on the words that are active."""
     active = F.relu(x)
-    return (active @ p["u"]) @ p["v"] + p["diagonal"] * active
+    return scaled(active, p["diagonal"], (active @ p["u"]) @ p["v"])
 
 
 def _spectrum_starts(count: int, rank: int) -> dict[str, Start]:
@@ -107,7 +107,7 @@ def _bands(p: Parameters, x: Tensor, run: Pass) -> Tensor:
     """Each band of words has an operator of its own."""
     bands = grouped(torch.tanh(p["gain"] * x), BANDS)
     moved = torch.einsum("btgi,gij->btgj", bands, p["operator"].to(bands.dtype))
-    return moved.flatten(2) + p["diagonal"] * x
+    return scaled(x, p["diagonal"], moved.flatten(2))
 
 
 def _operations(a: Tensor, b: Tensor) -> Tensor:
@@ -138,7 +138,8 @@ def _program(p: Parameters, x: Tensor, run: Pass) -> Tensor:
     first = registers @ choice(p["first"], run).mT.to(registers.dtype)
     second = registers @ choice(p["second"], run).mT.to(registers.dtype)
     results = (_operations(first, second) * choice(p["operation"], run)).sum(-1)
-    return from_waves(results @ p["target"] + p["bias"], x.shape[-1]) + p["diagonal"] * x
+    mixed = from_waves(results @ p["target"] + p["bias"], x.shape[-1])
+    return scaled(x, p["diagonal"], mixed)
 
 
 def _bottleneck_starts(count: int, rank: int) -> dict[str, Start]:
@@ -230,10 +231,8 @@ def _predictive(p: Parameters, x: Tensor, run: Pass) -> Tensor:
 
     How unsettled a position is, is the entropy of its state as a prediction, over its maximum.
     """
-    least = x.topk(min(SPARSE, x.shape[-1]), dim=-1).values[..., -1:]
-    settled = torch.log_softmax(x.float(), dim=-1)
-    entropy = -(settled.exp() * settled).sum(-1, keepdim=True) / math.log(x.shape[-1])
-    return _narrow(p, torch.where(x >= least, x, 0.0), run) * entropy
+    unsettled = entropy(x) / math.log(x.shape[-1])
+    return _narrow(p, most_active(x, SPARSE), run) * unsettled
 
 
 def _cosine_mix_starts(count: int, rank: int) -> dict[str, Start]:
