@@ -117,7 +117,8 @@ def _dense_memory_starts(count: int, rank: int) -> dict[str, Start]:
 
 def _dense_memory(p: Parameters, x: Tensor, run: Pass) -> Tensor:
     """Linear attention with decay whose keys see every word."""
-    return scaled(_recall(x @ p["q"], x @ p["k"], x, p["decay"]), p["read"])
+    q, k = (x @ torch.cat((p["q"], p["k"]), dim=1)).chunk(2, dim=-1)
+    return scaled(_recall(q, k, x, p["decay"]), p["read"])
 
 
 def _recall(q: Tensor, k: Tensor, v: Tensor, decay: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ numbers: time goes into reading and writing them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,27 +17,102 @@ from torch.autograd.function import once_differentiable
 RMS_EPS = 1e-6
 
 
-def normalized(state: Tensor, dtype: torch.dtype) -> Tensor:
-    """The state over its root mean square at every position, in the type of products."""
-    found: Tensor = _Normalized.apply(state, dtype)  # type: ignore[no-untyped-call]
+ROWS = 256  # positions taken at once: what is done to them stays in a core's cache
+
+
+def advance(state: Tensor, added: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """What a part adds goes into the state; what the next part reads is taken from it.
+
+    Args:
+        state: (batch, time, words).
+        added: the same shape, in any type.
+        dtype: of products.
+
+    Returns:
+        The new state, and it over its root mean square at every position, in the type of products.
+    """
+    found: tuple[Tensor, Tensor] = _Advance.apply(state, added, dtype)  # type: ignore[no-untyped-call]
     return found
 
 
-class _Normalized(torch.autograd.Function):
+def normalized(state: Tensor, dtype: torch.dtype) -> Tensor:
+    """The state over its root mean square at every position."""
+    return advance(state, torch.zeros((), device=state.device).expand_as(state), dtype)[1]
+
+
+class _Advance(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, state: Tensor, dtype: torch.dtype) -> Tensor:
-        square = torch.linalg.vector_norm(state, dim=-1, keepdim=True).square()
-        rate = (square / state.shape[-1] + RMS_EPS).rsqrt()
-        found = (state * rate).to(dtype)
+    def forward(
+        ctx: Any, state: Tensor, added: Tensor, dtype: torch.dtype
+    ) -> tuple[Tensor, Tensor]:
+        new, found = torch.empty_like(state), torch.empty_like(state, dtype=dtype)
+        rate = torch.empty_like(state[..., :1])
+        for before, more, after, once, by in _rows(state, added, new, found, rate):
+            torch.add(before, more, out=after)
+            square = torch.linalg.vector_norm(after, dim=-1, keepdim=True).square_()
+            torch.rsqrt(square.div_(after.shape[-1]).add_(RMS_EPS), out=by)
+            once.copy_(after * by)
         ctx.save_for_backward(found, rate)
-        return found
+        ctx.type = added.dtype
+        return new, found
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, passed: Tensor, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         found, rate = ctx.saved_tensors
-        along = torch.linalg.vecdot(grad, found)[..., None] / found.shape[-1]
-        return torch.addcmul(grad, found, along, value=-1) * rate, None
+        into = torch.empty_like(passed)
+        same = ctx.type == passed.dtype
+        to_added = into if same else torch.empty_like(passed, dtype=ctx.type)
+        for whole, part, once, by, out, cast in _rows(passed, grad, found, rate, into, to_added):
+            along = torch.linalg.vecdot(part, once)[:, None] / once.shape[-1]
+            moved = torch.addcmul(part, once, along, value=-1).to(whole.dtype)
+            torch.addcmul(whole, moved, by, out=out)
+            if not same:
+                cast.copy_(out)
+        return into, to_added, None
+
+
+def capped_losses(state: Tensor, targets: Tensor, cap: float) -> Tensor:
+    """Cross-entropy in nats of cap · tanh(state / cap) at every position.
+
+    Args:
+        state: (batch, time, words).
+        targets: (batch, time).
+
+    Returns:
+        (batch, time).
+    """
+    found: Tensor = _CappedLosses.apply(state, targets, cap)  # type: ignore[no-untyped-call]
+    return found
+
+
+class _CappedLosses(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, state: Tensor, targets: Tensor, cap: float) -> Tensor:
+        losses = torch.empty_like(state[..., :1])
+        slope = torch.empty_like(state) if ctx.needs_input_grad[0] else None
+        for index, (one, target, loss) in enumerate(_rows(state, targets[..., None], losses)):
+            bent = (one / cap).tanh_()
+            log = torch.log_softmax(cap * bent, dim=-1)
+            loss.copy_(-log.gather(-1, target))
+            if slope is not None:
+                wrong = log.exp_().scatter_add_(-1, target, torch.full_like(loss, -1.0))
+                here = slope.view(-1, slope.shape[-1])[index * ROWS : index * ROWS + len(one)]
+                torch.mul(wrong, bent.square_().neg_().add_(1), out=here)
+        ctx.save_for_backward(slope)
+        return losses[..., 0]
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        (slope,) = ctx.saved_tensors
+        return slope * grad[..., None], None, None
+
+
+def _rows(*values: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Tensors of the same positions, `ROWS` positions at a time, not copied."""
+    flat = [value.flatten(0, -2) for value in values]
+    return zip(*(value.split(ROWS) for value in flat), strict=True)
 
 
 def transform(values: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from trainers.engine import Weights
 from trainers.seeds import stream
 from trainers.vocab_space.across import ACROSS
 from trainers.vocab_space.config import VocabConfig
-from trainers.vocab_space.fused import normalized
+from trainers.vocab_space.fused import advance, capped_losses, normalized
 from trainers.vocab_space.parts import Pass, Start, dense
 from trainers.vocab_space.versions import VERSIONS
 from trainers.vocab_space.within import WITHIN
@@ -115,15 +115,19 @@ class VocabModel(nn.Module):
             state = parameters["embedding"][inputs] @ parameters["unfold"]
         else:
             state = F.one_hot(inputs, self._config.vocab_size).float()
-        found = [state]
+        found, last = [state], self._config.num_steps - 1
+        x = normalized(state, self._dtype)
         for step in range(self._config.num_steps):
             for kind, part in (("across", self._across), ("within", self._within)):
                 own = _under(parameters, f"steps.{step}.{kind}.", f"{kind}.")
                 with torch.autocast(
                     state.device.type, self._dtype, enabled=self._dtype != torch.float32
                 ):
-                    added = part.apply(own, normalized(state, self._dtype), run)
-                state = state + added
+                    added = part.apply(own, x, run)
+                if step == last and kind == "within":
+                    state = state + added
+                else:
+                    state, x = advance(state, added, self._dtype)
             found.append(state)
         return found
 
@@ -150,9 +154,7 @@ class VocabModel(nn.Module):
         return loss + weight * aux, loss.detach()
 
     def _loss(self, state: Tensor, targets: Tensor) -> Tensor:
-        logits = self.logits(state)
-        flat = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
-        return flat.view(targets.shape)
+        return capped_losses(state, targets, self._config.logit_softcap)
 
 
 def _under(parameters: Mapping[str, Tensor], *starts: str) -> dict[str, Tensor]:

@@ -110,9 +110,11 @@ def _bands(p: Parameters, x: Tensor, run: Pass) -> Tensor:
     return scaled(x, p["diagonal"], moved.flatten(2))
 
 
-def _operations(a: Tensor, b: Tensor) -> Tensor:
-    """What an instruction may do to its operands, one more axis at the end."""
-    return torch.stack((a + b, a - b, a * b, torch.maximum(a, b), torch.tanh(a), F.relu(a)), -1)
+def _operated(a: Tensor, b: Tensor, chosen: Tensor) -> Tensor:
+    """All that an instruction may do to its operands, by how far each is chosen."""
+    plus, minus, times, larger, bent, positive = chosen.to(a.dtype).unbind(-1)
+    linear = (plus + minus) * a + (plus - minus) * b + times * (a * b)
+    return linear + larger * torch.maximum(a, b) + bent * torch.tanh(a) + positive * F.relu(a)
 
 
 OPERATIONS = 6
@@ -137,7 +139,7 @@ def _program(p: Parameters, x: Tensor, run: Pass) -> Tensor:
     registers = waves(x, REGISTERS)
     first = registers @ choice(p["first"], run).mT.to(registers.dtype)
     second = registers @ choice(p["second"], run).mT.to(registers.dtype)
-    results = (_operations(first, second) * choice(p["operation"], run)).sum(-1)
+    results = _operated(first, second, choice(p["operation"], run))
     mixed = from_waves(results @ p["target"] + p["bias"], x.shape[-1])
     return scaled(x, p["diagonal"], mixed)
 
@@ -164,7 +166,7 @@ def _policy(p: Parameters, x: Tensor, run: Pass) -> Tensor:
     """The state decides what is read, which operation is applied and how much is written."""
     first, second = (x @ p["read"]).chunk(2, dim=-1)
     chosen = torch.softmax(first @ p["policy"], dim=-1)[..., None, :]
-    results = (_operations(first, second) * chosen).sum(-1)
+    results = _operated(first, second, chosen)
     return (results * torch.sigmoid(first @ p["gate"])) @ p["write"]
 
 
