@@ -372,4 +372,4 @@ class PlainModel(nn.Module):
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.named.values(), self._config.grad_clip)
         self._optimizer.step()
-        return float(loss)
+        return float(loss.detach())

@@ -57,7 +57,7 @@ class _Advance(torch.autograd.Function):
         return new, found
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, passed: Tensor, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         found, rate = ctx.saved_tensors
         into = torch.empty_like(passed)
@@ -103,7 +103,7 @@ class _CappedLosses(torch.autograd.Function):
         return losses[..., 0]
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         (slope,) = ctx.saved_tensors
         return slope * grad[..., None], None, None
@@ -136,7 +136,7 @@ class _Transform(torch.autograd.Function):
         return torch.fft.rfft(values, norm="ortho")
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         half = grad / 2
         half[..., 0] *= 2
@@ -150,7 +150,7 @@ class _Untransform(torch.autograd.Function):
         return torch.fft.irfft(spectrum, n=count, norm="ortho")
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         found = torch.fft.rfft(grad, norm="ortho")
         found[..., 1:-1] *= 2
@@ -173,7 +173,7 @@ class _Entropy(torch.autograd.Function):
         return found
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         log, share, found = ctx.saved_tensors
         return (log + found).mul_(share).mul_(-grad)
@@ -212,7 +212,7 @@ class _Filtered(torch.autograd.Function):
         return found
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x, taps = ctx.saved_tensors
         to_x, to_taps = taps[-1] * grad, torch.zeros_like(taps)

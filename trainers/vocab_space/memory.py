@@ -57,7 +57,7 @@ class _Sum(torch.autograd.Function):
         return found
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
         x, found, rates = ctx.saved_tensors
         into = _scan(grad, rates, backwards=True)
@@ -131,7 +131,7 @@ class _Attention(torch.autograd.Function):
         return _join(found, batch, time)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         q, k, v, log_decay, scores, states, weights, reached, left, kept = ctx.saved_tensors
         grad = _cut(grad, ctx.length)
@@ -260,7 +260,7 @@ class _Resemblance(torch.autograd.Function):
         return found
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, past, scale, v, log_decay, *scores = ctx.saved_tensors
         grad, each = grad.contiguous(), iter(scores)
