@@ -112,7 +112,7 @@ class _CappedLosses(torch.autograd.Function):
 def _rows(*values: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """Tensors of the same positions, `ROWS` positions at a time, not copied."""
     flat = [value.flatten(0, -2) for value in values]
-    return zip(*(value.split(ROWS) for value in flat), strict=True)
+    return zip(*(torch.split(value, ROWS) for value in flat), strict=True)
 
 
 def transform(values: Tensor) -> Tensor:
@@ -133,7 +133,8 @@ class _Transform(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor) -> Tensor:
         ctx.count = values.shape[-1]
-        return torch.fft.rfft(values, norm="ortho")
+        found: Tensor = torch.fft.rfft(values, norm="ortho")
+        return found
 
     @staticmethod
     @once_differentiable
@@ -141,13 +142,15 @@ class _Transform(torch.autograd.Function):
         half = grad / 2
         half[..., 0] *= 2
         half[..., -1] *= 2
-        return torch.fft.irfft(half, n=ctx.count, norm="ortho")
+        found: Tensor = torch.fft.irfft(half, n=ctx.count, norm="ortho")
+        return found
 
 
 class _Untransform(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, spectrum: Tensor, count: int) -> Tensor:
-        return torch.fft.irfft(spectrum, n=count, norm="ortho")
+        found: Tensor = torch.fft.irfft(spectrum, n=count, norm="ortho")
+        return found
 
     @staticmethod
     @once_differentiable
@@ -168,7 +171,7 @@ class _Entropy(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor) -> Tensor:
         log = torch.log_softmax(x, dim=-1)
         share = log.exp()
-        found = -torch.linalg.vecdot(share, log)[..., None]
+        found: Tensor = -torch.linalg.vecdot(share, log)[..., None]
         ctx.save_for_backward(log, share, found)
         return found
 
@@ -176,7 +179,8 @@ class _Entropy(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         log, share, found = ctx.saved_tensors
-        return (log + found).mul_(share).mul_(-grad)
+        into: Tensor = (log + found).mul_(share).mul_(-grad)
+        return into
 
 
 def most_active(x: Tensor, count: int) -> Tensor:
