@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trainers.vocab_space.fused import filtered, transform, untransform
+from trainers.vocab_space.fused import filtered
 from trainers.vocab_space.memory import fading_attention, fading_resemblance, fading_sum
 from trainers.vocab_space.parts import (
     Parameters,
@@ -29,6 +29,7 @@ from trainers.vocab_space.parts import (
     waves,
     words,
 )
+from trainers.vocab_space.spectra import bound_memory
 
 READ = 0.03  # of what a memory returns is added at the start
 HEADS, KV_HEADS, ROPE_BASE = 8, 4, 10000.0
@@ -167,13 +168,9 @@ def _bound_memory_starts(count: int, rank: int) -> dict[str, Start]:
 
 def _bound_memory(p: Parameters, x: Tensor, run: Pass) -> Tensor:
     """Associations bound by circular convolution (Plate 1995), which is a product after an FFT."""
-    count = x.shape[-1]
-    state = x.float()
-    bound = transform(p["key"] * earlier(state)) * transform(p["value"] * state)
-    kept = fading_sum(torch.view_as_real(bound).flatten(2)[:, :, None], fade(p["decay"]))
-    memory = torch.view_as_complex(grouped(kept, count // 2 + 1))[:, :, 0]
-    asked = transform(p["query"] * state).conj()
-    return p["read"] * untransform(asked * memory, count) / math.sqrt(count)
+    parts = p["query"], p["key"], p["value"]
+    found = bound_memory(x.float(), *parts, fade(p["decay"])[0])
+    return p["read"] * found / math.sqrt(x.shape[-1])
 
 
 def _similarity_starts(count: int, rank: int) -> dict[str, Start]:

@@ -115,51 +115,6 @@ def _rows(*values: Tensor) -> Iterator[tuple[Tensor, ...]]:
     return zip(*(torch.split(value, ROWS) for value in flat), strict=True)
 
 
-def transform(values: Tensor) -> Tensor:
-    """Orthonormal FFT over the words, (…, words) → complex (…, words / 2 + 1)."""
-    found: Tensor = _Transform.apply(values)  # type: ignore[no-untyped-call]
-    return found
-
-
-def untransform(spectrum: Tensor, words_count: int) -> Tensor:
-    """What `transform` takes apart, put together again."""
-    found: Tensor = _Untransform.apply(spectrum, words_count)  # type: ignore[no-untyped-call]
-    return found
-
-
-class _Transform(torch.autograd.Function):
-    """The automatic gradient takes a complex FFT; a real one does, if each half counts once."""
-
-    @staticmethod
-    def forward(ctx: Any, values: Tensor) -> Tensor:
-        ctx.count = values.shape[-1]
-        found: Tensor = torch.fft.rfft(values, norm="ortho")
-        return found
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        half = grad / 2
-        half[..., 0] *= 2
-        half[..., -1] *= 2
-        found: Tensor = torch.fft.irfft(half, n=ctx.count, norm="ortho")
-        return found
-
-
-class _Untransform(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, spectrum: Tensor, count: int) -> Tensor:
-        found: Tensor = torch.fft.irfft(spectrum, n=count, norm="ortho")
-        return found
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        found = torch.fft.rfft(grad, norm="ortho")
-        found[..., 1:-1] *= 2
-        return found, None
-
-
 def entropy(x: Tensor) -> Tensor:
     """Entropy in nats of the softmax along the last axis, (…, words) → (…, 1)."""
     found: Tensor = _Entropy.apply(x)  # type: ignore[no-untyped-call]

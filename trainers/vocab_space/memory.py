@@ -51,8 +51,8 @@ def fading_sum(x: Tensor, log_decay: Tensor) -> Tensor:
 class _Sum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, log_decay: Tensor) -> Tensor:
-        rates = log_decay.to(x.dtype)[:, None].expand(x.shape[2:])
-        found = _scan(x, rates)
+        rates = log_decay.to(x.dtype).repeat_interleave(x.shape[3])
+        found = scan(x.flatten(2), rates).unflatten(2, x.shape[2:])
         ctx.save_for_backward(x, found, rates)
         return found
 
@@ -60,22 +60,30 @@ class _Sum(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
         x, found, rates = ctx.saved_tensors
-        into = _scan(grad, rates, backwards=True)
+        into = scan(grad.flatten(2), rates, backwards=True).unflatten(2, x.shape[2:])
         # dy_t / dlog_decay = exp(log_decay) · y_{t−1} = y_t − x_t, and what follows from it.
         return into, (into * (found - x)).sum((0, 1, 3))
 
 
-def _scan(x: Tensor, rates: Tensor, *, backwards: bool = False) -> Tensor:
-    """The sum of `fading_sum`, or what is left to come instead of what was.
+def scan(x: Tensor, rates: Tensor, *, backwards: bool = False) -> Tensor:
+    """`fading_sum` without a gradient; or, backwards, of what is to come instead of what was.
 
-    Each of `SPAN` places of a chunk at once for all chunks; then what reaches a chunk from before.
+    Place after place of a chunk, in all chunks at once; then what reaches a chunk from before it.
+
+    Args:
+        x: (batch, time, channels).
+        rates: (channels,), the log decay of each.
+        backwards: from the end of time to its start.
+
+    Returns:
+        y, shaped as x.
     """
-    batch, time, *_ = x.shape
+    batch, time, channels = x.shape
     length = min(SPAN, time)
     chunks = -(-time // length)
     missing = chunks * length - time
-    x = F.pad(x, (0, 0, 0, 0, 0, missing)) if missing else x.contiguous()
-    parts = x.view(batch, chunks, length, *rates.shape)
+    x = F.pad(x, (0, 0, 0, missing)) if missing else x.contiguous()
+    parts = x.view(batch, chunks, length, channels)
     order = range(length)[::-1] if backwards else range(length)
     across = range(chunks)[::-1] if backwards else range(chunks)
     rate, found = rates.exp(), torch.empty_like(parts)
@@ -87,9 +95,9 @@ def _scan(x: Tensor, rates: Tensor, *, backwards: bool = False) -> Tensor:
         for before, here in pairwise(across):
             torch.addcmul(found[:, before, order[-1]], whole, state[:, before], out=state[:, here])
         age = torch.arange(1, length + 1, device=x.device, dtype=x.dtype)
-        left = ((age.flip(0) if backwards else age)[:, None, None] * rates).exp()
+        left = ((age.flip(0) if backwards else age)[:, None] * rates).exp()
         found.addcmul_(left, state[:, :, None])
-    return found.view(batch, chunks * length, *rates.shape)[:, :time]
+    return found.view(batch, -1, channels)[:, :time]
 
 
 def fading_attention(q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trainers.vocab_space.fused import entropy, most_active, transform, untransform
+from trainers.vocab_space.fused import entropy, most_active
 from trainers.vocab_space.parts import (
     Parameters,
     Part,
@@ -23,6 +23,7 @@ from trainers.vocab_space.parts import (
     waves,
     words,
 )
+from trainers.vocab_space.spectra import spectral_filter
 
 COSINES = 128
 GOLF_RANK = 4
@@ -91,7 +92,7 @@ def _spectrum_starts(count: int, rank: int) -> dict[str, Start]:
 def _spectrum(p: Parameters, x: Tensor, run: Pass) -> Tensor:
     """A filter over the words: a product after an FFT, of what is active."""
     active = F.gelu(p["gain"] * x.float() + p["bias"])
-    return untransform(transform(active) * torch.complex(p["real"], p["imaginary"]), x.shape[-1])
+    return spectral_filter(active, p["real"], p["imaginary"])
 
 
 def _bands_starts(count: int, rank: int) -> dict[str, Start]:
