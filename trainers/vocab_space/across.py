@@ -237,7 +237,8 @@ def _narrow_memory_starts(count: int, rank: int) -> dict[str, Start]:
 def _narrow_memory(p: Parameters, x: Tensor, run: Pass) -> Tensor:
     """Linear attention with decay inside a subspace of the words."""
     low = x @ p["down"]
-    return _recall(low @ p["q"], low @ p["k"], low @ p["v"], p["decay"]) @ p["up"]
+    q, k, v = (low @ torch.cat([p[name] for name in "qkv"], dim=1)).chunk(3, dim=-1)
+    return _recall(q, k, v, p["decay"]) @ p["up"]
 
 
 def _policy_memory_starts(count: int, rank: int) -> dict[str, Start]:

@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 RMS_EPS = 1e-6
 
 
-ROWS = 256  # positions taken at once: what is done to them stays in a core's cache
+ROWS = 128  # positions taken at once: what is done to them stays in a core's cache
 
 
 def advance(state: Tensor, added: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -91,13 +91,13 @@ class _CappedLosses(torch.autograd.Function):
     def forward(ctx: Any, state: Tensor, targets: Tensor, cap: float) -> Tensor:
         losses = torch.empty_like(state[..., :1])
         slope = torch.empty_like(state) if ctx.needs_input_grad[0] else None
-        for index, (one, target, loss) in enumerate(_rows(state, targets[..., None], losses)):
+        kept = losses if slope is None else slope
+        for one, target, loss, here in _rows(state, targets[..., None], losses, kept):
             bent = (one / cap).tanh_()
             log = torch.log_softmax(cap * bent, dim=-1)
             loss.copy_(-log.gather(-1, target))
             if slope is not None:
                 wrong = log.exp_().scatter_add_(-1, target, torch.full_like(loss, -1.0))
-                here = slope.view(-1, slope.shape[-1])[index * ROWS : index * ROWS + len(one)]
                 torch.mul(wrong, bent.square_().neg_().add_(1), out=here)
         ctx.save_for_backward(slope)
         return losses[..., 0]
@@ -124,18 +124,21 @@ def entropy(x: Tensor) -> Tensor:
 class _Entropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        log = torch.log_softmax(x, dim=-1)
-        share = log.exp()
-        found: Tensor = -torch.linalg.vecdot(share, log)[..., None]
-        ctx.save_for_backward(log, share, found)
-        return found
+        found = torch.empty_like(x[..., :1], dtype=torch.float32)
+        slope = torch.empty_like(x)
+        for one, total, here in _rows(x, found, slope):
+            log = torch.log_softmax(one.float(), dim=-1)
+            share = log.exp()
+            torch.sum(share * log, dim=-1, keepdim=True, out=total)
+            here.copy_(share.mul_(log.sub_(total)).neg_())
+        ctx.save_for_backward(slope)
+        return found.neg_()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Tensor:
-        log, share, found = ctx.saved_tensors
-        into: Tensor = (log + found).mul_(share).mul_(-grad)
-        return into
+        (slope,) = ctx.saved_tensors
+        return slope * grad.to(slope.dtype)
 
 
 def most_active(x: Tensor, count: int) -> Tensor:

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -114,7 +113,8 @@ class VocabModel(nn.Module):
         if self._made_of.embedded:
             state = parameters["embedding"][inputs] @ parameters["unfold"]
         else:
-            state = F.one_hot(inputs, self._config.vocab_size).float()
+            state = torch.zeros(*inputs.shape, self._config.vocab_size, device=inputs.device)
+            state.scatter_(-1, inputs[..., None], 1.0)
         found, last = [state], self._config.num_steps - 1
         x = normalized(state, self._dtype)
         for step in range(self._config.num_steps):

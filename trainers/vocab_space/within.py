@@ -226,7 +226,11 @@ def _narrow_starts(count: int, rank: int) -> dict[str, Start]:
 
 def _narrow(p: Parameters, x: Tensor, run: Pass) -> Tensor:
     """A two-layer perceptron inside a subspace of the words."""
-    return F.gelu((x @ p["down"]) @ p["into"]) @ p["out"] @ p["up"]
+    return _in_subspace(p, x) @ p["up"]
+
+
+def _in_subspace(p: Parameters, x: Tensor) -> Tensor:
+    return F.gelu((x @ p["down"]) @ p["into"]) @ p["out"]
 
 
 def _predictive(p: Parameters, x: Tensor, run: Pass) -> Tensor:
@@ -235,7 +239,7 @@ def _predictive(p: Parameters, x: Tensor, run: Pass) -> Tensor:
     How unsettled a position is, is the entropy of its state as a prediction, over its maximum.
     """
     unsettled = entropy(x) / math.log(x.shape[-1])
-    return _narrow(p, most_active(x, SPARSE), run) * unsettled
+    return (_in_subspace(p, most_active(x, SPARSE)) * unsettled) @ p["up"]
 
 
 def _cosine_mix_starts(count: int, rank: int) -> dict[str, Start]:
