@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from trainers.vocab_space.attention import causal_attention
 from trainers.vocab_space.fused import filtered
 from trainers.vocab_space.memory import fading_attention, fading_resemblance, fading_sum
 from trainers.vocab_space.parts import (
@@ -75,7 +75,7 @@ def _attention(p: Parameters, x: Tensor, run: Pass) -> Tensor:
         one, two = values.chunk(2, dim=-1)
         return torch.cat((one * cos - two * sin, one * sin + two * cos), dim=-1)
 
-    mixed = F.scaled_dot_product_attention(turn(q), turn(k), v, is_causal=True, enable_gqa=True)
+    mixed = causal_attention(turn(q), turn(k), v)
     return mixed.transpose(1, 2).reshape(batch, time, count) @ p["out"]
 
 

@@ -138,7 +138,8 @@ class _Entropy(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         (slope,) = ctx.saved_tensors
-        return slope * grad.to(slope.dtype)
+        into: Tensor = slope * grad.to(slope.dtype)
+        return into
 
 
 def most_active(x: Tensor, count: int) -> Tensor:

@@ -52,7 +52,7 @@ class _Sum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, log_decay: Tensor) -> Tensor:
         rates = log_decay.to(x.dtype).repeat_interleave(x.shape[3])
-        found = scan(x.flatten(2), rates).unflatten(2, x.shape[2:])
+        found = scan(x.flatten(2), rates).reshape(x.shape)
         ctx.save_for_backward(x, found, rates)
         return found
 
@@ -60,7 +60,7 @@ class _Sum(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
         x, found, rates = ctx.saved_tensors
-        into = scan(grad.flatten(2), rates, backwards=True).unflatten(2, x.shape[2:])
+        into = scan(grad.flatten(2), rates, backwards=True).reshape(x.shape)
         # dy_t / dlog_decay = exp(log_decay) · y_{t−1} = y_t − x_t, and what follows from it.
         return into, (into * (found - x)).sum((0, 1, 3))
 

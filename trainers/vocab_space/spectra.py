@@ -48,7 +48,7 @@ class _Bound(torch.autograd.Function):
             _wave(value * state),
         )
         rates = log_decay.expand(under.shape[-1] * 2)
-        memory = torch.view_as_complex(scan(_real(under * stored), rates).unflatten(-1, (-1, 2)))
+        memory = _complex(scan(_real(under * stored), rates))
         ctx.save_for_backward(state, query, key, value, rates, asked, under, stored, memory)
         return _back(asked.conj() * memory, state.shape[-1])
 
@@ -62,7 +62,7 @@ class _Bound(torch.autograd.Function):
         left = (into[:, 1:] * _real(memory)[:, :-1]).sum((0, 1)).view(-1, 2).sum(-1) @ _twice(
             waves
         )
-        pairs = torch.view_as_complex(into.unflatten(-1, (-1, 2)))
+        pairs = _complex(into)
         to_asked = _back(waves.conj() * memory, count)
         to_under, to_stored = (
             _back(pairs * stored.conj(), count),
@@ -120,6 +120,10 @@ def _back(spectrum: Tensor, count: int) -> Tensor:
 
 def _real(spectrum: Tensor) -> Tensor:
     return torch.view_as_real(spectrum).flatten(-2)
+
+
+def _complex(pairs: Tensor) -> Tensor:
+    return torch.view_as_complex(pairs.reshape(*pairs.shape[:-1], -1, 2))
 
 
 def _twice(spectrum: Tensor) -> Tensor:
