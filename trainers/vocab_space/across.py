@@ -301,7 +301,7 @@ def _modulated(p: Parameters, x: Tensor, run: Pass) -> Tensor:
     low = x @ p["down"]
     decay = fade(low @ p["forget"] + p["span"])
     recalled = fading_attention(low / NARROW, low, low, decay)
-    return _convolution(p, x, run) * gate + recalled @ p["up"]
+    return torch.addcmul(recalled @ p["up"], _convolution(p, x, run), gate)
 
 
 def _columns_starts(count: int, rank: int) -> dict[str, Start]:

@@ -253,9 +253,10 @@ def _cosine_mix_starts(count: int, rank: int) -> dict[str, Start]:
 def _cosine_mix(p: Parameters, x: Tensor, run: Pass) -> Tensor:
     """A gain for every cosine of what is active, and a dense mix of the lowest."""
     count = x.shape[-1]
-    active = F.gelu(p["gain"] * x)
-    filtered = from_waves(waves(active, count) * p["filter"], count)
-    return filtered + from_waves(waves(active, NARROW) @ p["mix"], count)
+    found = waves(F.gelu(scaled(x, p["gain"])), count)
+    lowest = found[..., :NARROW] @ p["mix"]
+    mixed = scaled(found, p["filter"]) + F.pad(lowest, (0, count - NARROW))
+    return from_waves(mixed, count)
 
 
 def _dendrites_starts(count: int, rank: int) -> dict[str, Start]:
