@@ -7,7 +7,7 @@ numbers: time goes into reading and writing them.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,32 +20,61 @@ RMS_EPS = 1e-6
 ROWS = 256  # positions taken at once: what is done to them stays in a core's cache
 
 
-def advance(state: Tensor, added: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+class Flow(NamedTuple):
+    """A state, and the way its gradient comes back.
+
+    Attributes:
+        state: (batch, time, words), float32, with no gradient of its own.
+        back: the same shape, with no numbers of its own: what comes back goes through it, in the
+            type of products, which takes it anyway: half the bytes of the state's own type.
+    """
+
+    state: Tensor
+    back: Tensor
+
+
+def flow(state: Tensor, dtype: torch.dtype) -> Flow:
+    """The flow that starts from this state; dtype is that of products."""
+    back: Tensor = _Back.apply(state, dtype)  # type: ignore[no-untyped-call]
+    return Flow(state.detach(), back)
+
+
+class _Back(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, state: Tensor, dtype: torch.dtype) -> Tensor:
+        return state.new_zeros((), dtype=dtype).expand(state.shape)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return grad, None
+
+
+def advance(before: Flow, added: Tensor) -> tuple[Flow, Tensor]:
     """What a part adds goes into the state; what the next part reads is taken from it.
 
     Args:
-        state: (batch, time, words).
-        added: the same shape, in any type.
-        dtype: of products.
+        before: the state so far.
+        added: (batch, time, words), in any type.
 
     Returns:
         The new state, and it over its root mean square at every position, in the type of products.
     """
-    found: tuple[Tensor, Tensor] = _Advance.apply(state, added, dtype)  # type: ignore[no-untyped-call]
-    return found
+    state, back, found = _Advance.apply(*before, added)  # type: ignore[no-untyped-call]
+    return Flow(state, back), found
 
 
-def normalized(state: Tensor, dtype: torch.dtype) -> Tensor:
-    """The state over its root mean square at every position."""
-    return advance(state, torch.zeros((), device=state.device).expand_as(state), dtype)[1]
+def normalized(start: Flow) -> Tensor:
+    """The state over its root mean square at every position, in the type of products."""
+    return advance(start, start.state.new_zeros(()).expand_as(start.state))[1]
 
 
 class _Advance(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, state: Tensor, added: Tensor, dtype: torch.dtype
-    ) -> tuple[Tensor, Tensor]:
-        new, found = torch.empty_like(state), torch.empty_like(state, dtype=dtype)
+        ctx: Any, state: Tensor, back: Tensor, added: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        new, found = torch.empty_like(state), torch.empty_like(state, dtype=back.dtype)
         rate = torch.empty_like(state[..., :1])
         for before, more, after, once, by in _rows(state, added, new, found, rate):
             torch.add(before, more, out=after)
@@ -53,44 +82,47 @@ class _Advance(torch.autograd.Function):
             torch.rsqrt(square.div_(after.shape[-1]).add_(RMS_EPS), out=by)
             once.copy_(after * by)
         ctx.save_for_backward(found, rate)
-        ctx.type = added.dtype
-        return new, found
+        ctx.mark_non_differentiable(new)
+        ctx.set_materialize_grads(False)
+        return new, back.new_zeros(()).expand(back.shape), found
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, passed: Tensor, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(
+        ctx: Any, _: None, passed: Tensor | None, grad: Tensor | None
+    ) -> tuple[None, Tensor | None, Tensor | None]:
         found, rate = ctx.saved_tensors
-        into = torch.empty_like(passed)
-        same = ctx.type == passed.dtype
-        to_added = into if same else torch.empty_like(passed, dtype=ctx.type)
-        for whole, part, once, by, out, cast in _rows(passed, grad, found, rate, into, to_added):
+        if grad is None:  # the last state is read by nothing but the loss
+            return None, passed, passed
+        passed = torch.zeros_like(grad) if passed is None else passed
+        into = torch.empty_like(grad)
+        for whole, part, once, by, out in _rows(passed, grad, found, rate.to(grad.dtype), into):
             along = torch.linalg.vecdot(part, once)[:, None] / once.shape[-1]
-            moved = torch.addcmul(part, once, along, value=-1).to(whole.dtype)
-            torch.addcmul(whole, moved, by, out=out)
-            if not same:
-                cast.copy_(out)
-        return into, to_added, None
+            torch.addcmul(whole, torch.addcmul(part, once, along, value=-1), by, out=out)
+        return None, into, into
 
 
-def capped_losses(state: Tensor, targets: Tensor, cap: float) -> Tensor:
+def capped_losses(last: Flow, targets: Tensor, cap: float) -> Tensor:
     """Cross-entropy in nats of cap · tanh(state / cap) at every position.
 
     Args:
-        state: (batch, time, words).
+        last: the state as a prediction.
         targets: (batch, time).
+        cap: bound on the logits.
 
     Returns:
         (batch, time).
     """
-    found: Tensor = _CappedLosses.apply(state, targets, cap)  # type: ignore[no-untyped-call]
+    found: Tensor = _CappedLosses.apply(*last, targets, cap)  # type: ignore[no-untyped-call]
     return found
 
 
 class _CappedLosses(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, state: Tensor, targets: Tensor, cap: float) -> Tensor:
+    def forward(ctx: Any, state: Tensor, back: Tensor, targets: Tensor, cap: float) -> Tensor:
         losses = torch.empty_like(state[..., :1])
-        slope = torch.empty_like(state) if ctx.needs_input_grad[0] else None
+        needed = ctx.needs_input_grad[1]
+        slope = torch.empty_like(state, dtype=back.dtype) if needed else None
         kept = losses if slope is None else slope
         for one, target, loss, here in _rows(state, targets[..., None], losses, kept):
             bent = (one / cap).tanh_()
@@ -98,15 +130,15 @@ class _CappedLosses(torch.autograd.Function):
             loss.copy_(-log.gather(-1, target))
             if slope is not None:
                 wrong = log.exp_().scatter_add_(-1, target, torch.full_like(loss, -1.0))
-                torch.mul(wrong, bent.square_().neg_().add_(1), out=here)
+                here.copy_(wrong.mul_(bent.square_().neg_().add_(1)))
         ctx.save_for_backward(slope)
         return losses[..., 0]
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor, None, None]:
         (slope,) = ctx.saved_tensors
-        return slope * grad[..., None], None, None
+        return None, slope * grad[..., None].to(slope.dtype), None, None
 
 
 def _rows(*values: Tensor) -> Iterator[tuple[Tensor, ...]]:
