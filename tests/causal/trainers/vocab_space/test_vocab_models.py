@@ -119,14 +119,15 @@ def test_the_gradient_is_that_of_the_weighted_losses():
     found = engine.gradient(rows, shares)
     weights, name = engine.weights(), "steps.1.within.diagonal"
     step = np.zeros(WORDS, dtype=np.float32)
-    step[3] = 1e-2
+    most = np.abs(found[name]).argmax()  # far above what rounding of the losses leaves
+    step[most] = 1e-2
 
     def loss(moved):
         engine.load({**weights, name: moved})
         return float((engine.losses(rows) * shares).sum() / shares.sum())
 
     slope = (loss(weights[name] + step) - loss(weights[name] - step)) / 2e-2
-    assert found[name][3] == pytest.approx(slope, rel=0.02, abs=1e-5)
+    assert found[name][most] == pytest.approx(slope, rel=0.02, abs=1e-5)
 
 
 def test_the_state_is_the_prediction_at_every_step():
