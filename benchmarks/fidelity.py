@@ -15,14 +15,15 @@ The design was settled by noise and cost, before its outcome was seen. At `small
 seed with softcaps 30, 30.01, 29.99, 30.02 scatter by 0.0013 bpb (sd), and what int8 costs them by
 0.0001 to 0.0002, so rounding is not averaged over draws. A look at all of validation costs 0.5 s
 of CPU, a run 30 to 55: so all looks are at all of it, four where there were sixteen (of a quarter
-of the tokens). At 8,192 tokens a batch the same tokens cost more time and at 2,048 too (caches; and
-Python and the optimizer, about 9 ms a step). The largest rung ranks, and gets most of the runs;
-the one below, a third as dear, is a check that an effect keeps its sign with size.
+of the tokens). In batches of 8,192 tokens the same tokens take longer, and in batches of 2,048
+too (caches; and Python and the optimizer, about 9 ms a step). The largest rung ranks, and gets
+most of the runs; the one below, a third as dear, shows whether an effect keeps its sign with size.
 
-Seen afterwards: chaos is not the noise that counts. From one seed to another the seven differences
-of `small` all moved the same way, by 0.004 to 0.017: relu² itself does well with one start and
-badly with another, from the first quarter on, and every change is held against it. A seed's
-difference scatters by about 0.009, so two seeds cannot rank changes of 0.004, whatever they show.
+Seen afterwards, on seeds 11 and 21: chaos is not the noise that counts. From one to the other the
+seven differences all moved the same way, by 0.004 to 0.017, from the first quarter of the run on,
+and that of relu² with softcap 20 least: relu², the control, did well with one seed and badly with
+the other, and every change is held against it. At 0.009 a seed (sd of a difference) two seeds
+cannot rank changes of 0.004, whatever they show.
 
 Then the reference, `fidelity_h100.toml`: agreement of the ranking of the eight (Kendall's tau) and
 of the seven signs, for each rung, with an interval over seeds, seed by seed and along the run, and
