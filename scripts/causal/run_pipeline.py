@@ -53,7 +53,7 @@ from scripts.causal.leaderboard.schema import Leaderboard
 from scripts.causal.referee.check import RefereeError
 from scripts.causal.report import write_report
 from scripts.causal.run_cycle import Campaign, experiment, screened_prior, timed
-from scripts.causal.select_interventions import PAIRED_NOISE, Setting, select
+from scripts.causal.select_interventions import Setting, published_noise, select
 from scripts.causal.statistical_analysis import (
     analyse,
     combine,
@@ -372,7 +372,7 @@ def describe(plan: CampaignPlan, selection: Selection) -> None:
         f"campaign, MDE {plan.mde:g} bpb"
     )
     console.print(f"screening design: {plan.screen_design}")
-    for line in screen_costs(plan, PAIRED_NOISE):
+    for line in screen_costs(plan, published_noise()):
         console.print(line)
     console.print(
         f"at most {plan.planned_runs} training runs, {plan.planned_flops / 1e12:.1f} TFLOP; "

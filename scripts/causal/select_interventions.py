@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, get_args
 
@@ -18,6 +19,7 @@ from scripts.causal.campaign.choice import Choice, rank
 from scripts.causal.campaign.contrast import build_contrast, together
 from scripts.causal.campaign.joint import Candidate, Joint, Measurement, believe_jointly
 from scripts.causal.campaign.pairs import Synergy, propose_pairs
+from scripts.causal.campaign.published import published_prior
 from scripts.causal.campaign.schema import (
     AblationResults,
     Contrast,
@@ -30,17 +32,13 @@ from scripts.causal.campaign.schema import (
 from scripts.causal.campaign.trial import Trial
 from scripts.causal.campaign.worth import Belief, believe
 from scripts.causal.cli import run_command
+from scripts.causal.extract_interventions import EVIDENCE, extract_leaderboard
 from scripts.causal.files import InputError
 from scripts.causal.forms import parse_file, write_file
 from scripts.causal.graph.schema import CausalDag, Identifiability, IdentifiabilityReport
 from scripts.causal.stats.looks import level_at, planned_looks
 from scripts.causal.stats.power import minimum_detectable_effect, power
 from trainers.api import Trainer, load_trainer
-
-PAIRED_NOISE = 0.001
-"""bpb. √2 × 0.00072, the seed spread pooled over the records' logs (50 degrees of freedom): what
-one paired difference scatters by until the campaign has measured its own. A test holds it against
-`scripts.causal.campaign.published`, which reads it from the bundled records."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +166,7 @@ def foresee(setting: Setting, decided: Sequence[AblationResults] = ()) -> Precis
         f"the campaign's {prior.origin}"
         if prior is not None
         else "what the campaign's contrasts showed"
-        if noise != PAIRED_NOISE
+        if noise != published_noise()
         else "the records' seed spread at full scale; small runs scatter more"
     )
     counts = planned_looks(setting.confirm, setting.looks)
@@ -201,10 +199,23 @@ def paired_noise(decided: Sequence[AblationResults]) -> float:
         if item.contrast.stage == "train" and item.sd and item.df
     ]
     if not shown:
-        return PAIRED_NOISE
+        return published_noise()
     return float(
         (sum(df * variance for df, variance in shown) / sum(df for df, _ in shown)) ** 0.5
     )
+
+
+@cache
+def published_noise() -> float:
+    """Return what a paired difference scatters by at full scale, bpb, by the bundled records.
+
+    Raises:
+        InputError: they cannot be read, or tell no seed spread.
+    """
+    prior = published_prior(extract_leaderboard(EVIDENCE))
+    if prior is None:
+        raise InputError("the bundled records tell no seed spread", where=EVIDENCE)
+    return prior.scale
 
 
 def _measured(result: ContrastResult, noise: float) -> Measurement | None:
