@@ -466,6 +466,7 @@ def _result(
                 discarded=measured.discarded,
                 trend=heading,
                 stopped=(taken, len(terms.looks)) if taken < len(terms.looks) else None,
+                outcome=measured.contrast.outcome_words,
             )
         ),
     )

@@ -11,7 +11,7 @@ from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from statistics import fmean
 
-from interventions.catalog import Intervention, load_catalog
+from interventions.catalog import Intervention, catalog_of
 from scripts.causal.campaign.chosen import Recorded
 from scripts.causal.campaign.ledger import Ledger
 from scripts.causal.campaign.states import StageRow
@@ -195,7 +195,7 @@ def describe(
         files=dict(files),
         same_code=runs.same_code,
         packages=runs.packages(),
-        lineage=_lineage(runs, load_catalog()),
+        lineage=_lineage(runs, catalog_of(where.trainer)),
         effects=tuple(effects),
     )
 

@@ -108,10 +108,9 @@ def sentence(result: ContrastResult) -> str:
             chance = words.percent(result.power)
             found += f" A true effect of {result.mde:g} bpb had a chance of {chance} to be seen."
         return found
+    what = "validation loss" if result.contrast.of_bpb else result.contrast.outcome_words
     does = "Lowers" if result.verdict == "confirmed_better" else "Raises"
-    return (
-        f"{does} the validation loss by {size} on {seeds}, none of which took part in the choice."
-    )
+    return f"{does} the {what} by {size} on {seeds}, none of which took part in the choice."
 
 
 def dependences(campaign: CampaignFiles, results: Sequence[ContrastResult]) -> list[str]:
