@@ -481,8 +481,9 @@ def main(
     if resume_from is not None:
         plan, folder = resume(resume_from), resume_from
         family = load_trainer(plan.trainer)
+        catalog = catalog_of(plan.trainer)
     else:
-        family = load_trainer(trainer)
+        family, catalog = load_trainer(trainer), catalog_of(trainer)
         scale = scale or ("fast" if fast else "standard")
         plan = make_plan(
             family,
@@ -509,9 +510,9 @@ def main(
             screen_design=screen_design,
             looks=looks,
             name=name,
+            own_controls=len({repr(one.control) for one in catalog.values() if one.control}),
         )
         folder = output / plan.name
-    catalog = catalog_of(plan.trainer)
     leaderboard = extract_leaderboard(Path(plan.records))
     where = ledger or folder.parent / "ledger.sqlite"
     if dry_run:

@@ -54,6 +54,9 @@ def asked(campaign: CampaignFiles) -> list[str]:
     plan = campaign.plan
     if plan is not None:
         matched = MATCHED[plan.matched_by]
+        kinds = {one.contrast.matched_by for one in all_results(campaign)} - {plan.matched_by}
+        if others := words.listed(sorted(MATCHED[kind] for kind in kinds)):
+            matched += f" ({others} where a change asks for that)"
         lines.append(
             "Each chosen change was tested against the same configuration without it: same "
             f"{matched}, same seeds, same order of the data. A difference of {plan.mde:g} bits "

@@ -46,7 +46,7 @@ def test_the_pipeline_gives_every_claim_a_verdict(shared_records, words_data, tm
         "--seeds": "42,1337",
         "--max-cycles": 1,
         "--max-per-cycle": 9,
-        "--max-confirm": 9,
+        "--max-confirm": 2,
         "--platform": "cpu",
         "--workers": 0,
     }

@@ -54,6 +54,7 @@ def test_the_benchmark_leaves_table_and_plot(words_data, tmp_path):
             *(sys.executable, "-m", "trainers.vocab_space.benchmark", "--scale", "tiny"),
             *("--versions", "v8_graph,v2_conv", "--data", str(words_data), "--json", "--quiet"),
             *("--output", str(tmp_path / "out"), "--ledger", str(tmp_path / "ledger.sqlite")),
+            *("--workers", "0"),
         ],
         capture_output=True,
         text=True,
