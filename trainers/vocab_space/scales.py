@@ -11,11 +11,11 @@ SCALES: dict[str, dict[str, ConfigValue]] = {
     # the context and what is evaluated.
     "fast": {
         "train_seq_len": 128,
-        "train_batch_tokens": 512,
+        "train_batch_tokens": 256,
         "iterations": 80,
         "warmup_iters": 5,
-        "val_tokens": 2048,
-        "val_points": 5,
+        "val_tokens": 1024,
+        "val_points": 4,
         "final_tokens": 8192,
     },
     # For tests: its results mean nothing.
