@@ -190,9 +190,9 @@ def _parse(entry: Mapping[str, Any], known: Mapping[str, Variable]) -> Intervent
         if name not in known:
             raise ValueError(f"excludes unknown variable {name!r} (see variables.toml)")
     beside, control = entry.get("with", {}), entry.get("control", {})
-    for name, value in [*beside.items(), *control.items()]:
-        if name in known and name in beside:
-            raise ValueError(f"{name!r} is a variable: it belongs in `set`, not in `with`")
+    if misplaced := [name for name in beside if name in known]:
+        raise ValueError(f"{misplaced[0]!r} is a variable: it belongs in `set`, not in `with`")
+    for name, value in {**control, **beside}.items():
         if not isinstance(value, bool | int | float | str):
             raise ValueError(f"{name} must be one plain value, got {value!r}")
     changes: dict[str, Any] = {how: dict(entry.get(how, {})) for how in HOW}

@@ -139,6 +139,8 @@ def select(
     for place, choice in enumerate(ranked[:limit]):
         option = options[choice.candidate.id]
         words = f"{_worth(choice, place)} {_learnt(choice, before, tested)}{option.words}"
+        if not option.contrast.of_bpb:
+            words = f"What is claimed of its {option.contrast.outcome_words} is tested."
         words = f"{words} {option.contrast.reason}".rstrip()
         chosen.append(option.contrast.model_copy(update={"reason": words}))
     last = ranked[:limit][-1].worth if ranked else 0.0

@@ -71,5 +71,6 @@ def test_the_pipeline_gives_every_claim_a_verdict(shared_records, words_data, tm
         assert one.screen_effect == pytest.approx(sum(measured) / len(measured))
     page = (folder / "report.html").read_text()
     assert "generalization gap" in page
+    assert "A claim about architecture=v8_graph, train_data_tokens=2048, which both arms" in page
     assert catalog["rank_64_memorizes"].claims[0].source in page
     assert not (folder / "submission").exists()
