@@ -143,7 +143,8 @@ def submitted(recorded: Recorded, ledger: Ledger, *, title: str) -> Submitted:
     if not modules:
         raise InputError(
             f"runs of {spec.trainer} are not assembled here",
-            mend="the script is a submission's program already: see it with --check",
+            mend="it has no modules to join to a program; a script is one already: see it with "
+            "--check",
         )
     name = trainer.artifact_file(spec.config)
     artifact = ledger.folder(first.parent or "") / name
