@@ -10,7 +10,8 @@ from scripts.causal.files import InputError
 from trainers.fields import check_ranges, check_types, config_from, require
 from trainers.vocab_space.versions import VERSIONS
 
-MIXINGS = {"", *(version.across for version in VERSIONS.values())}
+OWN = "own"
+MIXINGS = {OWN, *(version.across for version in VERSIONS.values())}
 ARCHITECTURE, HYPERPARAMETER, SCHEDULE = "architecture", "hyperparameter", "schedule"
 
 
@@ -24,8 +25,7 @@ class VocabConfig:
 
     Attributes:
         architecture: one of the seventeen (`trainers.vocab_space.versions`).
-        mixing: its mixing across positions, where that is another architecture's; empty for its
-            own.
+        mixing: across positions: the architecture's own, or another's by its name there.
         num_steps: times that mixing across positions and within one are applied.
         interaction_rank: of the word × word interaction of v8_graph.
         train_batch_tokens: tokens of one optimizer step.
@@ -43,7 +43,7 @@ class VocabConfig:
     """
 
     architecture: str = _field("v8_graph", ARCHITECTURE, "MODEL_VERSION")
-    mixing: str = _field("", ARCHITECTURE)
+    mixing: str = _field(OWN, ARCHITECTURE)
     vocab_size: int = _field(1024, ARCHITECTURE)
     num_steps: int = _field(8, ARCHITECTURE)
     interaction_rank: int = _field(8, ARCHITECTURE)
@@ -93,7 +93,7 @@ class VocabConfig:
     @property
     def across(self) -> str:
         """Its mixing across positions (`trainers.vocab_space.across`)."""
-        return self.mixing or VERSIONS[self.architecture].across
+        return VERSIONS[self.architecture].across if self.mixing == OWN else self.mixing
 
     @property
     def batch_sequences(self) -> int:
