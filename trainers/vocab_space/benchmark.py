@@ -24,7 +24,7 @@ from typing import Annotated, Any
 import typer
 from matplotlib.figure import Figure
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from scripts.causal.campaign.executor import open_executor
 from scripts.causal.campaign.ledger import Ledger, open_ledger
@@ -216,7 +216,8 @@ def main(
 
 
 def _show(rows: Sequence[dict[str, Any]]) -> None:
-    table = Table("version", "parameters", "steps", "val loss", "bpb", "tok/s", "status")
+    names = Column("version", no_wrap=True, min_width=max(len(row["version"]) for row in rows))
+    table = Table(names, "parameters", "steps", "val loss", "bpb", "tok/s", "status")
     for row in rows:
         if "val_bpb" not in row:
             table.add_row(row["version"], *["—"] * 5, "; ".join(row["failures"]) or "failed")
