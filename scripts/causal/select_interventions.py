@@ -14,7 +14,7 @@ from typing import Annotated, get_args
 
 import typer
 
-from interventions.catalog import CATALOG_DIR, Intervention, load_catalog
+from interventions.catalog import Intervention, catalog_of, load_catalog
 from scripts.causal.campaign.choice import Choice, rank
 from scripts.causal.campaign.contrast import build_contrast, together
 from scripts.causal.campaign.joint import Candidate, Joint, Measurement, believe_jointly
@@ -137,6 +137,8 @@ def select(
     for place, choice in enumerate(ranked[:limit]):
         option = options[choice.candidate.id]
         words = f"{_worth(choice, place)} {_learnt(choice, before, tested)}{option.words}"
+        if not option.contrast.of_bpb:
+            words = f"What is claimed of its {option.contrast.outcome_words} is tested."
         words = f"{words} {option.contrast.reason}".rstrip()
         chosen.append(option.contrast.model_copy(update={"reason": words}))
     last = ranked[:limit][-1].worth if ranked else 0.0
@@ -219,8 +221,8 @@ def published_noise() -> float:
 
 
 def _measured(result: ContrastResult, noise: float) -> Measurement | None:
-    """Return what a result says of its own contrast; None where no seed has both arms."""
-    if result.effect is None or not result.seeds_used:
+    """Return what a result says of its contrast's bpb; None where no seed has both arms."""
+    if result.effect is None or not result.seeds_used or not result.contrast.of_bpb:
         return None
     if result.phase == "screen" and result.main_effect is not None:
         return Measurement(result.effect, result.main_effect.standard_error)
@@ -230,7 +232,11 @@ def _measured(result: ContrastResult, noise: float) -> Measurement | None:
 def _held(results: Iterable[ContrastResult]) -> dict[str, float]:
     held: dict[str, float] = {}
     for item in results:
-        if item.verdict == "confirmed_better" and item.effect is not None:
+        if (
+            item.verdict == "confirmed_better"
+            and item.effect is not None
+            and (item.contrast.of_bpb)
+        ):
             variable = item.contrast.variable
             held[variable] = max(held.get(variable, 0.0), -item.effect)
     return held
@@ -342,7 +348,9 @@ def main(
         Path, typer.Option(help="identifiability_report.json from identifiability_check.py")
     ],
     output: Annotated[Path, typer.Option(help="where to write selection.json")],
-    catalog: Annotated[Path, typer.Option(help="folder of intervention files")] = CATALOG_DIR,
+    catalog: Annotated[
+        Path | None, typer.Option(help="folder of intervention files (default: the family's)")
+    ] = None,
     results: Annotated[
         list[Path] | None, typer.Option(help="ablation_results.json of earlier cycles")
     ] = None,
@@ -367,7 +375,7 @@ def main(
     selection = select(
         parse_file(CausalDag, dag),
         parse_file(IdentifiabilityReport, identifiability),
-        load_catalog(catalog),
+        load_catalog(catalog) if catalog else catalog_of(trainer),
         Setting(
             load_trainer(trainer),
             scale,

@@ -31,7 +31,7 @@ def parameter_starts(config: VocabConfig) -> dict[str, Start]:
     """Every parameter by name and how it starts, in model order."""
     version = VERSIONS[config.architecture]
     count, rank = config.vocab_size, config.interaction_rank
-    across, within = ACROSS[version.across], WITHIN[version.within]
+    across, within = ACROSS[config.across], WITHIN[version.within]
     found: dict[str, Start] = {}
     if version.embedded:
         found["embedding"] = Start((count, EMBEDDING_RANK), std=1.0)
@@ -91,7 +91,7 @@ class VocabModel(nn.Module):
     def __init__(self, config: VocabConfig, dtype: torch.dtype):
         super().__init__()
         self._made_of, self._dtype = VERSIONS[config.architecture], dtype
-        self._across, self._within = ACROSS[self._made_of.across], WITHIN[self._made_of.within]
+        self._across, self._within = ACROSS[config.across], WITHIN[self._made_of.within]
         self.names = list(parameter_starts(config))
         self._values = nn.ParameterList(
             nn.Parameter(torch.zeros(start.shape)) for start in parameter_starts(config).values()

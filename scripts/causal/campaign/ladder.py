@@ -45,6 +45,8 @@ def deciding(*files: RawRuns) -> dict[str, Measured]:
     found: dict[str, Measured] = {}
     for phase in ("screen", "confirm"):
         for runs in (each for raw in files for each in raw.runs):
+            if not runs.contrast.of_bpb:
+                continue  # what is known of carrying over is known of bpb
             if runs.phase == phase and (measured := measure(runs)).pairs:
                 found[runs.contrast.id] = measured
     return found

@@ -64,6 +64,20 @@ def test_rank_64_of_the_graph_has_as_many_as_published():
     assert parameter_count(config) == pytest.approx(1.1e6, abs=0.05e6)
 
 
+def test_mixing_takes_the_place_of_the_architectures_own_and_of_nothing_else():
+    def parts(kind, **fields):
+        return {
+            name: weight.shape
+            for name, weight in initial_weights(VocabConfig(**fields), seed=1).items()
+            if f".{kind}." in name
+        }
+
+    mixed = {"architecture": "v3_assoc", "mixing": "dense_memory"}
+    assert parts("across", **mixed) == parts("across", architecture="v9_meta")
+    assert parts("across", **mixed) != parts("across", architecture="v3_assoc")
+    assert parts("within", **mixed) == parts("within", architecture="v3_assoc")
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_later_token_changes_no_earlier_loss(version):
     # Soft choices make their noise in training only: losses are of the model alone.
