@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate, chain, compress, islice
+from re import _casefix  # type: ignore[attr-defined]
 from re import _constants as ops  # type: ignore[attr-defined]  # the parser behind re.compile
 from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any
@@ -214,7 +215,7 @@ def _apart_from_others(found: list[re.Match[str]]) -> Iterator[re.Match[str]]:
             reached = match.end()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Guarded:
     """A pattern that is not tried on a text without any of the words that it cannot match without.
 
@@ -235,9 +236,23 @@ class Guarded:
             folded = fold(text)
         return self.pattern.search(text) if self.may_match(folded) else None
 
-    def match(self, text: str, folded: str) -> re.Match[str] | None:
-        """Return what `pattern.match(text)` returns; `folded` is the text's `fold`."""
+    def match(self, text: str, folded: str | None = None) -> re.Match[str] | None:
+        """Return what `pattern.match(text)` returns; `folded` as in `search`."""
+        if folded is None:
+            folded = fold(text)
         return self.pattern.match(text) if self.may_match(folded) else None
+
+    def finditer(self, text: str, folded: str | None = None) -> Iterable[re.Match[str]]:
+        """Return what `pattern.finditer(text)` returns; `folded` as in `search`."""
+        if folded is None:
+            folded = fold(text)
+        return self.pattern.finditer(text) if self.may_match(folded) else ()
+
+    def sub(self, by: Callable[[re.Match[str]], str], text: str, folded: str | None = None) -> str:
+        """Return what `pattern.sub(by, text)` returns; `folded` as in `search`."""
+        if folded is None:
+            folded = fold(text)
+        return self.pattern.sub(by, text) if self.may_match(folded) else text
 
     def may_match(self, folded: str) -> bool:
         """Whether a folded text has one of the words."""
@@ -255,13 +270,21 @@ def guarded(text: str, flags: re.RegexFlag = re.NOFLAG) -> Guarded:
         ValueError: there are no such words; it has to be tried on every text.
     """
     tree = parser.parse(text, flags)
-    needs = [need.words for need in _needs(tree) if all(map(str.isascii, need.words))]
+    needs = [need.words for need in _needs(tree) if all(map(_folds_alone, need.words))]
     if not needs:
         raise ValueError(f"no word is in every match of {text!r}")
     words = min(needs, key=lambda words: sum(_RARER ** -len(word) for word in words))
     # "not" and "none" are where "no" is.
     roots = [word for word in words if not any(o != word and o in word for o in words)]
     return Guarded(re.compile(text, flags), tuple(sorted(roots)))
+
+
+def _folds_alone(word: str) -> bool:
+    """Whether every text that matches a folded word without regard to case folds to that word.
+
+    Not so of the letters beyond ASCII of which there are several: σ and ς.
+    """
+    return all(mark.isascii() or ord(mark) not in _casefix._EXTRA_CASES for mark in word)
 
 
 def compile_wording(text: str) -> Wording:

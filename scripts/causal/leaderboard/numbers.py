@@ -48,7 +48,8 @@ def byte_counts(text: str) -> list[int]:
 
 def in_bits(text: str) -> str:
     """Return the text with changes in thousandths, `-1.7 mBPB`, written in bits: `-0.0017 BPB`."""
-    if "bp" not in text and "BP" not in text:
+    low = text.lower()
+    if "mbp" not in low and "m-bp" not in low:
         return text
     return _MILLI.sub(lambda found: f"{float(found.group(1)) / 1000:.6f} BPB", text)
 

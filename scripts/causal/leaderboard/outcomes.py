@@ -51,7 +51,7 @@ _OF_ANOTHER = re.compile(
     r"baseline|sota|previous|beats?|\bbuil[dt]s? on|\bbased on|#\d{2,4}", re.IGNORECASE
 )
 _BECOMES = re.compile(r"\s?(?:bpb )?(?:->|→)\s?(\d\.\d{2,10})(?![\d%])", re.IGNORECASE)
-HOPED = re.compile(
+HOPED = guarded(
     r"\bexpect|\btarget|\best\b|\bestimat|\bproject(?:ed|ion)|\bcriteria|<\s?$", re.IGNORECASE
 )
 _PLAIN = re.compile(r"\W*val[_ ]?bpb\W*", re.IGNORECASE)

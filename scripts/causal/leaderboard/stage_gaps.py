@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from interventions.keywords import guarded
 from scripts.causal.leaderboard.contrasts import contrast
 from scripts.causal.leaderboard.document import Document
 from scripts.causal.leaderboard.schema import Ablation, Source
@@ -12,7 +13,7 @@ from scripts.causal.leaderboard.stages import STAGE_CONTRASTS
 from scripts.causal.leaderboard.techniques import variables_in
 
 _NUMBER = r"\+?(0?\.\d{2,6})(?![\d%]|\.\d|\s?(?:-(?!>)|to)\s?[+~]?\d?\.\d|\s?(?:nats|MB|M\b))"
-_GAP = re.compile(
+_GAP = guarded(
     r"\b(?:quant(?:i[sz]ation)?|q|round-?trip)[ -](?:gap|penalty|degradation|cost|damage|loss)\b"
     rf"[^\d\n.;|]{{0,24}}?{_NUMBER}|"
     rf"{_NUMBER} (?:bpb )?(?:gap|penalty|loss|degradation) from (?:\w+ )?quanti[sz]ation\b|"
@@ -20,7 +21,7 @@ _GAP = re.compile(
     rf"(?: only)?(?: about)? ~?{_NUMBER}",
     re.IGNORECASE,
 )
-_CHANGED = re.compile(  # what a change made of the gap is a contrast of that change
+_CHANGED = guarded(  # what a change made of the gap is a contrast of that change
     r"\b(?:quant\w*|q|round-?trip|int\d)[ -](?:\w+ )?"
     r"(?:gap|penalty|degradation|cost|damage|loss|error)\b"
     r"[^\d\n.;|]{0,24}?(?:\bfrom |\()[~+]{0,2}(0?\.\d{2,6})(?: bpb)?(?: \([^()]{0,30}\))?"
@@ -31,7 +32,7 @@ _HOPED = re.compile(
     r"\bwould|\bcould|\bshould|\bexpect|\bestimat(?:e|ed|es|ion)\b|\btarget|\bproject(?:ed|ion)",
     re.I,
 )
-_SPOKEN = re.compile(r"quant|q-gap|trip gap", re.IGNORECASE)
+_SPOKEN = guarded(r"quant|q-gap|trip gap", re.IGNORECASE)
 _AGAINST = re.compile(
     rf"\W{{0,3}}(?:bpb\W{{1,3}})?(?:->|→) ?{_NUMBER}|"
     r"\W{0,3}(?:bpb\W{1,3})?[^\d\n.;|]{0,20}?"

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from interventions.keywords import guarded
 from scripts.causal.leaderboard.schema import Source
 
 ORDER = ("raw", "averaged", "adapted", "quantized", "sliding", "ttt", "slot", "mixed")
@@ -24,12 +25,12 @@ _BRACKET = re.compile(
 )
 _SETTING = re.compile(r"\([^()]*=[^()]*\)")
 _UNIT = re.compile(r"(?:val_)?(?:bpb|loss)|exact|\W|_")
-_STAGE_WORD = re.compile(
+_STAGE_WORD = guarded(
     r"\bpre[- ]|\bpost[- ]|round-?trip|\braw\b|\bfinal\b|\bbefore\b|\bafter\b|\bsliding\b|"
     r"quantized\b|\bnon-?overlap|\bstop\b|\bfloat\b|\bfp32\b|\bTTT\b",
     re.IGNORECASE,
 )
-NO_SCORE = re.compile(
+NO_SCORE = guarded(
     r"loss|\bstd|gap|gain|improve|delta|Δ|(?<!stop-)(?<!stop )times?\b|bytes|size|penalty|degrad",
     re.IGNORECASE,
 )
