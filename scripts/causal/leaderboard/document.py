@@ -98,7 +98,7 @@ class Row:
     line: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # hashed by every question that is asked once of a table
 class Table:
     """A table with its header cells, body rows and the headings above it."""
 

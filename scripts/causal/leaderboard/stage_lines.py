@@ -27,6 +27,8 @@ def stages_of_lines(document: Document) -> Stages:
     """Read `Pre-TTT bpb | 1.1208`; a bare `val_bpb: 1.1208` is of the stage its intro names."""
     stages: Stages = {}
     for number, line, kind, intro in _lines(document):
+        if "bpb" not in line.lower() and (kind != "row" or line.count(" | ") > 1):
+            continue
         if len(line) > 200 or not (found := scores(line)):
             continue
         for noted_stage, noted_score in _noted(document, number, line):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from interventions.keywords import guarded
@@ -47,6 +48,7 @@ class Score(NamedTuple):
 Stages = dict[str, Score]
 
 
+@lru_cache(maxsize=4096)  # the same labels again and again, of one table and of many
 def stage_of(label: str) -> str | None:
     """Return the stage a column title, metric name or log line reports, or None."""
     text = label.lower().replace("_", " ")

@@ -18,7 +18,7 @@ MAX_FACTS = 20_000
 
 # A string literal; when a colon follows it, it is an object's key, and a string can be nothing
 # else there. Scanning from the start keeps quotes inside strings from being mistaken for ends.
-_STRING = re.compile(r'"(?:[^"\\\n]|\\.)*"(\s*:)?')
+_STRING = re.compile(r'"[^"\\\n]*+(?:\\.[^"\\\n]*+)*+"(\s*:)?')
 
 # A Markdown fence that came along when the text was pasted.
 _FENCE = re.compile(r"\A\s{0,99}```(?:json)?\s*?$|^```\s*\Z", re.MULTILINE)

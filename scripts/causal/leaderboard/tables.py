@@ -107,6 +107,7 @@ def columns_of(table: Table) -> Columns:
     return Columns(label, seed, tuple(bpb), tuple(delta), tuple(size), control, treatment, kind)
 
 
+@lru_cache(maxsize=4096)
 def parse_seed(cell: str) -> int | None:
     """Return the seed a cell names (1337, seed 42, 42 (clean)), or None."""
     match = re.match(r"\W*(?:seed\s{0,4}=?\s{0,4})?(\d{1,9})\b(?!\.\d)", cell, re.IGNORECASE)
@@ -120,13 +121,23 @@ def cell(row: Row, index: int) -> str:
 
 def cell_score(row: Row, index: int) -> float | None:
     """Return the first bpb score in a cell."""
-    found = scores(cell(row, index))
+    return _first_score(cell(row, index))
+
+
+@lru_cache(maxsize=4096)  # a dozen readers ask the same cells, here and below
+def _first_score(text: str) -> float | None:
+    found = scores(text)
     return found[0] if found else None
 
 
 def cell_delta(row: Row, index: int) -> float | None:
     """Return a cell's signed change; an unsigned small number counts too."""
-    text = in_bits(cell(row, index)).lstrip("~ ")
+    return _delta_in(cell(row, index))
+
+
+@lru_cache(maxsize=4096)
+def _delta_in(cell: str) -> float | None:
+    text = in_bits(cell).lstrip("~ ")
     if re.search(r"%", text) and not SIGNED.search(text):
         return None
     match = SIGNED.search(text)
@@ -225,6 +236,7 @@ def _is_bpb(title: str, cells: list[str]) -> bool:
     )
 
 
+@lru_cache(maxsize=128)
 def mean_row(table: Table) -> int | None:
     """Index of the row of means, if the table has one."""
     for index, row in enumerate(table.rows):
