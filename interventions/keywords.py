@@ -61,7 +61,7 @@ class Index:
         numeric: those that need no word, but a number.
         by_word: word → the wordings that need it, or one of several.
         phrases: a run of letters → the words with more than letters ("weight decay") in which it
-            is the longest; "" for those with none ("% ").
+            is the longest, each with its offset there; "" for those with none ("% ").
     """
 
     def __init__(
@@ -76,13 +76,13 @@ class Index:
                 (self.numeric if wording.numeric else self.everywhere).add(wording)
             for word in wording.needed.words if wording.needed else ():
                 self.by_word[word].add(wording)
-        self.phrases: defaultdict[str, list[str]] = defaultdict(list)
+        self.phrases: defaultdict[str, list[tuple[str, int]]] = defaultdict(list)
         self._openings: defaultdict[str, list[str]] = defaultdict(list)
         for word in self.by_word:
             run = max(_RUN.findall(word), key=len, default="")
             run = run if len(run) >= _OPENING else ""
             if run != word:
-                self.phrases[run].append(word)
+                self.phrases[run].append((word, word.index(run)))
             if run and run not in self._openings[run[:_OPENING]]:
                 self._openings[run[:_OPENING]].append(run)
         # READMEs share their words: what was found in a token is kept for the next text.
@@ -92,7 +92,8 @@ class Index:
     def runs_in(self, tokens: set[str]) -> dict[str, tuple[tuple[str, int], ...]]:
         """Return which tokens hold words, or longest runs of phrases: token → (run, offset).
 
-        A token that starts with a digit, or is a name, holds NUMBER or NAME at offset 0.
+        A token that starts with a digit, or is a name, holds NUMBER or NAME at offset 0. Among
+        the tokens returned are those of other texts.
         """
         if len(self._silent) + len(self._telling) > MAX_KNOWN:
             self._silent.clear()
@@ -106,6 +107,8 @@ class Index:
                 self._telling[token] = inside
             else:
                 self._silent.add(token)
+        if not found:
+            return self._telling
         return found | {token: self._telling[token] for token in self._telling.keys() & tokens}
 
     def _runs_in(self, token: str) -> Iterator[tuple[str, int]]:
@@ -137,20 +140,24 @@ class Text:
         # through once, which is faster than as many searches as there are words.
         parts = _TOKEN.split(folded)
         tokens = parts[1::2]
-        starts = islice(accumulate(map(len, parts)), 0, len(parts) - 1, 2)
+        begins = islice(accumulate(map(len, parts)), 0, len(parts) - 1, 2)
         runs_in = index.runs_in(set(tokens))
         found: defaultdict[str, list[int]] = defaultdict(list)
         telling = map(runs_in.__contains__, tokens)
-        for start, token in compress(zip(starts, tokens, strict=True), telling):
+        for start, token in compress(zip(begins, tokens, strict=True), telling):
             for run, at in runs_in[token]:
                 found[run].append(start + at)
         self.numbers = found.pop(NUMBER, [])
         self.names = found.pop(NAME, [])
         self.places = {run: places for run, places in found.items() if run in index.by_word}
-        for run in ("", *found):
-            for phrase in index.phrases.get(run, ()):
-                if places := _places(phrase, folded):
-                    self.places[phrase] = places
+        for phrase, _ in index.phrases.get("", ()):
+            if places := _places(phrase, folded):
+                self.places[phrase] = places
+        for run, places in found.items():
+            for phrase, offset in index.phrases.get(run, ()):
+                starts = [at - offset for at in places]
+                if whole := [at for at in starts if folded.startswith(phrase, at)]:
+                    self.places[phrase] = whole
         self.able = index.everywhere.union(
             index.numeric if self.numbers else (), *(index.by_word[word] for word in self.places)
         )
@@ -173,26 +180,38 @@ class Wording:
         pattern: matches without regard to case.
         needed: the words; the index of a `Text` it is tried on must hold it.
         numeric: whether every match starts with a number, so a digit that no \\w stands before.
+        letter: what a number needs behind it where no word is needed: the "L" of "11L".
     """
 
     pattern: re.Pattern[str]
     needed: Needed | None
     numeric: bool
+    letter: Needed | None = None
 
     def find_all(self, text: Text, most: int) -> list[re.Match[str]]:
         """Return the first matches, at most so many, of `pattern.finditer(text.text)`."""
         if self.needed is None and not self.numeric:
             return list(islice(self.pattern.finditer(text.text), most))
-        starts = self._starts(text, self.needed) if self.needed else text.numbers
+        starts = self._starts(text, self.needed) if self.needed else self._numbers(text)
         match, whole = self.pattern.match, text.text
         found = [one for at in starts if (one := match(whole, at))]
         return found if len(found) < 2 else list(islice(_apart_from_others(found), most))
 
+    def _numbers(self, text: Text) -> list[int]:
+        """The numbers that have the letter behind them, where one is needed."""
+        if self.letter is None:
+            return text.numbers
+        (letter,), low, high = self.letter.words, self.letter.low, self.letter.high + 1
+        return [at for at in text.numbers if letter in text.folded[at + low : at + high]]
+
     def _starts(self, text: Text, needed: Needed) -> Iterable[int]:
         """Every place a match can start at, ascending."""
+        if needed.high == 0 and len(needed.words) == 1:
+            (word,) = needed.words
+            return text.places.get(word, ())
         places = [text.places[word] for word in needed.words if word in text.places]
         if needed.high == 0:
-            return places[0] if len(places) == 1 else sorted(chain.from_iterable(places))
+            return sorted(chain.from_iterable(places))
         starts: set[int] = set()
         if self.numeric:
             numbers = text.numbers
@@ -295,13 +314,14 @@ def compile_wording(text: str) -> Wording:
     """
     pattern = re.compile(text, re.IGNORECASE)
     tree = parser.parse(text, re.IGNORECASE)
-    found = [
-        need
-        for need in _needs(tree)
-        if min(map(len, need.words)) >= 2 and need.high - need.low <= MAX_REACH
-    ]
-    best = min(found, key=lambda need: need.cost, default=None)
-    return Wording(pattern, best, _apart(tree) and _numeric(tree))
+    found = [need for need in _needs(tree) if need.high - need.low <= MAX_REACH]
+    words = [need for need in found if min(map(len, need.words)) >= 2]
+    letters = [need for need in found if len(need.words) == 1]
+    best, letter = (
+        min(some, key=lambda need: need.cost, default=None) for some in (words, letters)
+    )
+    numeric = _apart(tree) and _numeric(tree)
+    return Wording(pattern, best, numeric, None if best or not numeric else letter)
 
 
 def _needs(sequence: Any) -> Iterator[Needed]:
