@@ -117,7 +117,7 @@ def _text(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     kind, tag = ("heading", f"h{'=-'.index(underline) + 1}") if underline else ("paragraph", "p")
     content = mdTrim(state.getLines(start, line, state.blkIndent, False))
     state.line = line + bool(underline)
-    state.push(f"{kind}_open", tag, 1)
+    state.push(f"{kind}_open", tag, 1).map = [start, state.line]
     token = state.push("inline", "", 0)
     token.content, token.map = content, [start, line]
     state.push(f"{kind}_close", tag, -1)
