@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from interventions.keywords import fold, guarded
 from scripts.causal.leaderboard.document import Block, Document
-from scripts.causal.leaderboard.found import ELSEWHERE, Found, json_number, json_source
+from scripts.causal.leaderboard.found import Found, is_elsewhere, json_number, json_source
 from scripts.causal.leaderboard.numbers import byte_counts
 from scripts.causal.leaderboard.outcomes import HOPED, scores_another_run
 from scripts.causal.leaderboard.schema import Source
@@ -74,7 +74,7 @@ def _size_in_json(facts: Sequence[Fact]) -> Found | None:
             if fact.key == key
             and (value := json_number(fact))
             and 1e5 < value < 1e9
-            and not ELSEWHERE.search("/".join(fact.path).lower())
+            and not is_elsewhere(fact.path)
         ]
         if found:
             return max(found, key=lambda f: f.value)

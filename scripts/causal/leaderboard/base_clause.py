@@ -160,6 +160,8 @@ class Child:
 
 def in_line(line: str, child: Child) -> Iterator[tuple[float, float, int]]:
     """The scores of one line that may be the base's: weight, value and where it stands."""
+    if not DECIMAL.search(line):
+        return
     if arrow := _turned(line, child):
         yield TURNED, float(arrow.group(1)), arrow.start()
     start = 0

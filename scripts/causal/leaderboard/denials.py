@@ -36,9 +36,7 @@ _LEFT_OUT = guarded(
     r"(?: \([^()\n]{0,40}\))?:(?!\s{0,4}(?:no|none)\b)[^\n;:|]{0,100}$",
     re.IGNORECASE,
 )
-_NONE_OF = guarded(
-    r"\b(?:no |not |without |neither |never )[^.;:|\n]{0,110}$", re.IGNORECASE
-)
+_NONE_OF = guarded(r"\b(?:no |not |without |neither |never )[^.;:|\n]{0,110}$", re.IGNORECASE)
 _OR_LAST = re.compile(r"[^.;:|\n(]{0,80}?(?:,| )\s?n?or [^.;:|\n]{2,40}", re.IGNORECASE)
 _STILL = re.compile(r"\b(?:but|with|only|uses?|instead|yet|than|just)\b", re.IGNORECASE)
 _NOT_DONE = guarded(
@@ -64,9 +62,10 @@ def is_denied(text: Text, start: int, end: int) -> bool:
         clause = _CLAUSE_START.split(text.text[max(0, start - 70) : start])[-1]
         if _BEFORE.search(clause):
             return True
-    if _SWITCHED_OFF.match(text.text, end):
+    behind = text.folded[end : end + 60]
+    if (":" in behind or "|" in behind or "=" in behind) and _SWITCHED_OFF.match(text.text, end):
         return True
-    if after and _AFTER.may_match(text.folded[end : end + 60]):
+    if after and _AFTER.may_match(behind):
         clause = _CLAUSE_END.split(text.text[end : end + 60], 1)[0]
         if _AFTER.pattern.match(clause):
             return True
@@ -86,5 +85,6 @@ def is_denied(text: Text, start: int, end: int) -> bool:
 @lru_cache(maxsize=256)  # a README's lines name several techniques each
 def _may_deny(line: str) -> tuple[bool, bool, bool]:
     """Whether a folded line has a word that is needed right before, right after, further off."""
-    further = _NONE_OF.may_match(line) or _LEFT_OUT.may_match(line) or _NOT_DONE.may_match(line)
+    left_out = ":" in line and _LEFT_OUT.may_match(line)
+    further = left_out or _NONE_OF.may_match(line) or _NOT_DONE.may_match(line)
     return _BEFORE.may_match(line), _AFTER.may_match(line), further

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 _SCALE = {"k": 1_000.0, "m": 1_000_000.0}
 _WRITTEN = re.compile(r"(-?)(\d{0,3}(?:,\d{3})+|\d*)(\.\d+)?(e-?\d{1,2})?\s{0,4}([kKmM])?")
@@ -16,6 +17,7 @@ _BYTES = re.compile(r"(?<![\w.,])(\d{1,3}(?:,\d{3}){2}|\d{7,8})(?![\w,])")
 _MEGABYTES = re.compile(r"(?<![\w.,])(\d{1,3}(?:\.\d+)?)\s?(MB|MiB)\b")
 
 
+@lru_cache(maxsize=4096)  # a table's cells, for each reader of the table
 def parse_number(text: str) -> float | None:
     """Return the number that `text` is, with thousands commas and K/M suffixes, or None."""
     match = _WRITTEN.fullmatch(text.strip())

@@ -13,6 +13,7 @@ from scripts.causal.leaderboard.stages import STAGE_CONTRASTS
 from scripts.causal.leaderboard.techniques import variables_in
 
 _NUMBER = r"\+?(0?\.\d{2,6})(?![\d%]|\.\d|\s?(?:-(?!>)|to)\s?[+~]?\d?\.\d|\s?(?:nats|MB|M\b))"
+_FRACTION = re.compile(r"\.\d\d")  # in every gap
 _GAP = guarded(
     r"\b(?:quant(?:i[sz]ation)?|q|round-?trip)[ -](?:gap|penalty|degradation|cost|damage|loss)\b"
     rf"[^\d\n.;|]{{0,24}}?{_NUMBER}|"
@@ -54,6 +55,8 @@ def stated_gaps(document: Document) -> Iterator[Ablation]:
         if block.kind not in ("paragraph", "item") or not _SPOKEN.search(block.text):
             continue
         for number, line in enumerate(block.text.split("\n")):
+            if not _FRACTION.search(line):
+                continue
             if (changed := _CHANGED.search(line[:2000])) and not _HOPED.search(line[:2000]):
                 before, after = float(changed.group(1)), float(changed.group(2))
                 named = {name for name, _, at in variables_in(line[: changed.start()])}

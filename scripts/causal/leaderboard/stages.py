@@ -104,6 +104,11 @@ def stage_of(label: str) -> str | None:
 
 def stage_rows(labels: Sequence[str]) -> dict[int, str]:
     """Index → stage of the rows, where most of the labels name the stages of one run."""
+    return _stage_rows(tuple(labels))
+
+
+@lru_cache(maxsize=128)  # each reader of a table asks
+def _stage_rows(labels: tuple[str, ...]) -> dict[int, str]:
     stages = {
         index: stage
         for index, label in enumerate(labels)

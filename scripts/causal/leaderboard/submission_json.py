@@ -58,7 +58,7 @@ def parse_submission_json(text: str, where: Path | str) -> list[Fact]:
     """
     try:
         tree = json.loads(
-            _FENCE.sub("", text.removeprefix("\ufeff")),
+            _unfenced(text.removeprefix("\ufeff")),
             object_pairs_hook=_Pairs,
             parse_int=_integer,
             parse_float=_real,
@@ -79,6 +79,10 @@ def read_submission_json(path: Path) -> list[Fact]:
         InputError: unreadable, too large, not JSON or not an object.
     """
     return parse_submission_json(read_text(path, limit=MAX_BYTES), path)
+
+
+def _unfenced(text: str) -> str:
+    return _FENCE.sub("", text) if "```" in text else text
 
 
 def _integer(digits: str) -> int | None:
