@@ -94,7 +94,7 @@ def aliases_in(text: Text) -> list[Alias]:
 @cache
 def _index() -> Index:
     names = {name for alias in load_aliases().values() for name in (*alias.env, *alias.switches)}
-    return Index(_owners(), lambda token: token in names or token.startswith(SWITCH))
+    return Index(_owners(), names, SWITCH)
 
 
 @cache

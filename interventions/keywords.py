@@ -12,19 +12,17 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import accumulate, chain, compress, islice
+from itertools import chain, islice
 from re import _casefix  # type: ignore[attr-defined]
 from re import _constants as ops  # type: ignore[attr-defined]  # the parser behind re.compile
 from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any
 
+from ahocorasick_rs import AhoCorasick
+
 MAX_REACH = 120  # starts tried per occurrence; beyond that a plain scan is no slower
-MAX_KNOWN, MAX_TOKEN = 1 << 16, 40  # tokens remembered; a longer one is no word, and large
-# No runs of \w: they stand for a digit that no \w stands before, and for a setting's whole name.
-NUMBER, NAME = "0 ", "= "
-_TOKEN = re.compile(r"(\w+)")
-_RUN = re.compile(r"\w+")
-_OPENING = 2  # characters by which a word is looked up
+_NUMBER = re.compile(r"(?<!\w)\d")
+_WITHIN = re.compile(r"(?<=\w)(?=\w)")  # no token begins or ends here
 _RARER = 6.0  # each further letter makes a word about that much rarer in running text
 
 
@@ -60,14 +58,19 @@ class Index:
         everywhere: the wordings that need no word, nor a number.
         numeric: those that need no word, but a number.
         by_word: word → the wordings that need it, or one of several.
-        phrases: a run of letters → the words with more than letters ("weight decay") in which it
-            is the longest, each with its offset there; "" for those with none ("% ").
+        words: what is looked for: the words of `by_word`, then names of settings.
     """
 
     def __init__(
-        self, wordings: Iterable[Wording], is_name: Callable[[str], bool] = lambda token: False
+        self, wordings: Iterable[Wording], names: Iterable[str] = (), prefix: str | None = None
     ) -> None:
-        self._is_name = is_name
+        """Index wordings.
+
+        Args:
+            wordings: what is asked for.
+            names: names of settings, found only as whole tokens.
+            prefix: what every further name of a setting begins with.
+        """
         self.everywhere: set[Wording] = set()
         self.numeric: set[Wording] = set()
         self.by_word: defaultdict[str, set[Wording]] = defaultdict(set)
@@ -76,50 +79,28 @@ class Index:
                 (self.numeric if wording.numeric else self.everywhere).add(wording)
             for word in wording.needed.words if wording.needed else ():
                 self.by_word[word].add(wording)
-        self.phrases: defaultdict[str, list[tuple[str, int]]] = defaultdict(list)
-        self._openings: defaultdict[str, list[str]] = defaultdict(list)
-        for word in self.by_word:
-            run = max(_RUN.findall(word), key=len, default="")
-            run = run if len(run) >= _OPENING else ""
-            if run != word:
-                self.phrases[run].append((word, word.index(run)))
-            if run and run not in self._openings[run[:_OPENING]]:
-                self._openings[run[:_OPENING]].append(run)
-        # READMEs share their words: what was found in a token is kept for the next text.
-        self._telling: dict[str, tuple[tuple[str, int], ...]] = {}
-        self._silent: set[str] = set()
+        self.words = [*self.by_word, *names, *([prefix] if prefix else [])]
+        self._names = len(self.by_word)
+        self._prefix = len(self.words) - 1 if prefix else len(self.words)
+        self._search = AhoCorasick(self.words, store_patterns=False).find_matches_as_indexes
 
-    def runs_in(self, tokens: set[str]) -> dict[str, tuple[tuple[str, int], ...]]:
-        """Return which tokens hold words, or longest runs of phrases: token → (run, offset).
-
-        A token that starts with a digit, or is a name, holds NUMBER or NAME at offset 0. Among
-        the tokens returned are those of other texts.
-        """
-        if len(self._silent) + len(self._telling) > MAX_KNOWN:
-            self._silent.clear()
-            self._telling.clear()
-        found = {}
-        for token in tokens.difference(self._silent).difference(self._telling):
-            inside = tuple(self._runs_in(token))
-            if len(token) > MAX_TOKEN:
-                found[token] = inside
-            elif inside:
-                self._telling[token] = inside
-            else:
-                self._silent.add(token)
-        if not found:
-            return self._telling
-        return found | {token: self._telling[token] for token in self._telling.keys() & tokens}
-
-    def _runs_in(self, token: str) -> Iterator[tuple[str, int]]:
-        if token[0].isdecimal():
-            yield NUMBER, 0
-        if self._is_name(token):
-            yield NAME, 0
-        for at in range(len(token) - _OPENING + 1):
-            for run in self._openings.get(token[at : at + _OPENING], ()):
-                if token.startswith(run, at):
-                    yield run, at
+    def find(self, folded: str) -> tuple[dict[str, list[int]], list[int]]:
+        """Return word → its offsets, ascending, and the offsets of settings' names, ascending."""
+        try:
+            found = self._search(folded, overlapping=True)
+        except UnicodeEncodeError:  # a lone surrogate, which JSON can hold and UTF-8 cannot
+            found = self._search(folded.encode(errors="replace").decode(), overlapping=True)
+        places: defaultdict[str, list[int]] = defaultdict(list)
+        names = set()
+        words, first_name, prefix = self.words, self._names, self._prefix
+        for which, at, end in found:
+            if which < first_name:
+                places[words[which]].append(at)
+            elif not (
+                _WITHIN.match(folded, at) or (which != prefix and _WITHIN.match(folded, end))
+            ):
+                names.add(at)
+        return dict(places), sorted(names)
 
 
 class Text:
@@ -135,41 +116,12 @@ class Text:
 
     def __init__(self, text: str, index: Index) -> None:
         self.text = text
-        self.folded = folded = fold(text)
-        # A word of letters and digits lies inside one token: each different token is looked
-        # through once, which is faster than as many searches as there are words.
-        parts = _TOKEN.split(folded)
-        tokens = parts[1::2]
-        begins = islice(accumulate(map(len, parts)), 0, len(parts) - 1, 2)
-        runs_in = index.runs_in(set(tokens))
-        found: defaultdict[str, list[int]] = defaultdict(list)
-        telling = map(runs_in.__contains__, tokens)
-        for start, token in compress(zip(begins, tokens, strict=True), telling):
-            for run, at in runs_in[token]:
-                found[run].append(start + at)
-        self.numbers = found.pop(NUMBER, [])
-        self.names = found.pop(NAME, [])
-        self.places = {run: places for run, places in found.items() if run in index.by_word}
-        for phrase, _ in index.phrases.get("", ()):
-            if places := _places(phrase, folded):
-                self.places[phrase] = places
-        for run, places in found.items():
-            for phrase, offset in index.phrases.get(run, ()):
-                starts = [at - offset for at in places]
-                if whole := [at for at in starts if folded.startswith(phrase, at)]:
-                    self.places[phrase] = whole
+        self.folded = fold(text)
+        self.numbers = [found.start() for found in _NUMBER.finditer(self.folded)]
+        self.places, self.names = index.find(self.folded)
         self.able = index.everywhere.union(
             index.numeric if self.numbers else (), *(index.by_word[word] for word in self.places)
         )
-
-
-def _places(word: str, text: str) -> list[int]:
-    """Return the offsets of a word, ascending, overlapping ones included."""
-    found, at = [], text.find(word)
-    while at >= 0:
-        found.append(at)
-        at = text.find(word, at + 1)
-    return found
 
 
 @dataclass(frozen=True, eq=False)

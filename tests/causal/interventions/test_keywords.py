@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interventions import keywords
 from interventions.aliases import aliases_in, load_aliases, words_of
 from interventions.keywords import Guarded, Index, Text, compile_wording, fold, guarded
 from scripts.causal.leaderboard import denials, sections, technique_evidence
@@ -84,18 +83,10 @@ def test_names_of_settings_are_where_whole_words_of_them_stand(text):
     assert words_of(text).names == whole
 
 
-def test_what_is_remembered_of_tokens_stays_bounded(monkeypatch):
-    monkeypatch.setattr(keywords, "MAX_KNOWN", 3)
-    index = Index([compile_wording("muon"), compile_wording("weight decay")])
-    for text in ("muonMuon a b", "c d weight decay", "muon " + "muon" * 20, "e f"):
-        folded = text.lower()
-        plain = {
-            w: [at for at in range(len(text)) if folded.startswith(w, at)] for w in index.by_word
-        }
-        assert Text(text, index).places == {
-            word: places for word, places in plain.items() if places
-        }
-    assert len(index._silent) + len(index._telling) <= 3 + 2
+def test_a_lone_surrogate_moves_no_word():
+    words = words_of("\ud800 muon \udfff NUM_LAYERS=1")
+    assert words.places["muon"] == [2]
+    assert words.names == [9]
 
 
 @given(st.text(max_size=60))
