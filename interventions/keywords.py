@@ -244,7 +244,8 @@ def guarded(text: str, flags: re.RegexFlag = re.NOFLAG) -> Guarded:
     needs = [need.words for need in _needs(tree) if all(map(_folds_alone, need.words))]
     if not needs:
         raise ValueError(f"no word is in every match of {text!r}")
-    words = min(needs, key=lambda words: sum(_RARER ** -len(word) for word in words))
+    # A space or a full stop makes nothing rare: almost every text has both.
+    words = min(needs, key=lambda words: sum(_RARER ** -len(word.strip(" .")) for word in words))
     # "not" and "none" are where "no" is.
     roots = [word for word in words if not any(o != word and o in word for o in words)]
     return Guarded(re.compile(text, flags), tuple(sorted(roots)))

@@ -50,6 +50,8 @@ def byte_counts(text: str) -> list[int]:
 
 def in_bits(text: str) -> str:
     """Return the text with changes in thousandths, `-1.7 mBPB`, written in bits: `-0.0017 BPB`."""
+    if "bp" not in text and "BP" not in text:
+        return text
     low = text.lower()
     if "mbp" not in low and "m-bp" not in low:
         return text

@@ -198,13 +198,13 @@ def _wordy(table: Table, index: int, least: int = 2) -> bool:
 
 def _is_delta(title: str, cells: list[str]) -> bool:
     signed = sum(bool(SIGNED.match(text.lstrip("~ (*"))) for text in cells if text[:1] != "±")
-    numeric = sum(bool(re.search(r"\d", text)) for text in cells)
     versus = _VERSUS.match(title) and signed
     if re.search(r"time|step|ms|mb|bytes|loss|%|size|params", title, re.I) and not (
         versus or _BPB_WORD.search(title)
     ):
         return False
     beside = sum(bool(_BESIDE.search(text)) for text in cells)
+    numeric = sum(bool(re.search(r"\d", text)) for text in cells) if signed or beside else 0
     if beside >= 2 and beside * 2 >= numeric:
         return True
     if _DELTA.search(title):
