@@ -73,6 +73,9 @@ def _table(state: StateBlock, start: int, end: int, silent: bool) -> bool:
 
     The library makes three tokens of every cell, which are most of a README's.
     """
+    below = state.bMarks[start + 1] + state.tShift[start + 1]
+    if state.src[below : below + 1] not in ("|", "-", ":"):  # as nearly always
+        return False
     if not rules_block.table(state, start, end, True):
         return False
     if silent:
