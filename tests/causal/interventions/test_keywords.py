@@ -1,4 +1,7 @@
+import importlib
+import pkgutil
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -6,6 +9,7 @@ from hypothesis import strategies as st
 
 from interventions.aliases import aliases_in, load_aliases, words_of
 from interventions.keywords import Guarded, Index, Text, compile_wording, fold, guarded
+from scripts.causal import leaderboard
 from scripts.causal.leaderboard import denials, sections, technique_evidence
 
 PIECES = [
@@ -122,3 +126,26 @@ def test_a_guarded_pattern_finds_what_it_finds_unguarded(name, data):
     )
     text = data.draw(st.lists(like, max_size=5).map("".join))
     assert (one.search(text) is None) == (one.pattern.search(text) is None)
+
+
+def test_guarded_patterns_of_all_readers_find_in_readmes_what_they_find_unguarded():
+    records = Path(leaderboard.__path__[0]).parents[2] / "records"
+    lines = {
+        line
+        for path in sorted(records.glob("*/*/README.md"))[::6]
+        for text in (path.read_text(), path.read_text().upper())
+        for line in text.split("\n")
+    }
+    modules = [
+        importlib.import_module(f"{leaderboard.__name__}.{found.name}")
+        for found in pkgutil.iter_modules(leaderboard.__path__)
+    ]
+    guards = {value for m in modules for value in vars(m).values() if isinstance(value, Guarded)}
+    assert len(guards) > 30
+    for guard in guards:
+        assert guard.pattern.search("") is None
+        for line in lines:
+            plain = [match.span() for match in guard.pattern.finditer(line)]
+            assert [match.span() for match in guard.finditer(line)] == plain
+            assert (guard.search(line) is None) == (not plain)
+            assert guard.sub(lambda match: "#", line) == guard.pattern.sub("#", line)
