@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from interventions.keywords import guarded
 from scripts.causal.leaderboard.changed import changes_in, setting_told
 from scripts.causal.leaderboard.compared import Against, set_against
 from scripts.causal.leaderboard.contrasts import NOT_RUN, Reading, at_line, slug
@@ -44,12 +45,12 @@ from scripts.causal.leaderboard.topics import (
 )
 
 _SPLIT = re.compile(r"(?<=[A-Za-z)\]0-9%])[.;](?=\s|$)|\n(?=[A-Z•]|-(?![\d.]))")
-_HYPOTHETICAL = re.compile(
+_HYPOTHETICAL = guarded(
     r"\b(?:would|should|could|might|expect\w*|estimat\w*|predict\w*|projected|potential\w*|"
     r"if these|target\w*|aim(?:s|ing)?|typically|usually|can't|cannot)\b",
     re.IGNORECASE,
 )
-_NOT_A_CHANGE = re.compile(
+_NOT_A_CHANGE = guarded(
     r"\bstd\b|±|threshold|\bnoise|\bwithin|variance|\bp ?[<=]|per[- ]seed|\bspread\b|"
     r"\bclear(?:s|ing)? the|requirement|\bmargin",
     re.IGNORECASE,

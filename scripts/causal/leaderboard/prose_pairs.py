@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from interventions.keywords import guarded
 from scripts.causal.leaderboard.changed import changes_in
 from scripts.causal.leaderboard.contrasts import Reading, at_line, slug
 from scripts.causal.leaderboard.document import Block
@@ -23,11 +24,11 @@ from scripts.causal.leaderboard.stages import STAGE_CONTRASTS, stage_of
 from scripts.causal.leaderboard.techniques import variables_in
 from scripts.causal.leaderboard.topics import of_the_model
 
-_TO = re.compile(
+_TO = guarded(
     r"(?<![\w.])(\d\.\d{3,8})\s?(?:bpb\s?)?(?:\([^()\n]{0,30}\)\s?)?(?:->|→)\s?(\d\.\d{3,8})(?![\d%])",
     re.IGNORECASE,
 )
-_FROM_TO = re.compile(
+_FROM_TO = guarded(
     r"\bfrom \W{0,2}(\d\.\d{3,8})\W{0,2}\s?(?:bpb\s?)?(?:\([^()\n]{0,60}\)\s?)?"
     r"to \W{0,2}(\d\.\d{3,8})(?![\d%])",
     re.IGNORECASE,
@@ -48,15 +49,15 @@ _MOVES = re.compile(
     r"\b(?:improv|drop|reduc|lower|degrad|hurt|rais|increas|worsen|takes?\b|mov|bring|cut)[^.;]{0,60}$",
     re.IGNORECASE,
 )
-_TO_BRIEFLY = re.compile(
+_TO_BRIEFLY = guarded(
     r"(?<![a-z])bpb\b[^.;\n|]{0,40}?(?<![\w.])(\d\.\d\d)\s?(?:->|→)\s?(\d\.\d\d)(?![\d%])",
     re.IGNORECASE,
 )
-_AGAINST = re.compile(
+_AGAINST = guarded(
     r"\(\s?(\d\.\d{3,8})(?: bpb)? (?:vs\.?|versus|against|compared to) (\d\.\d{3,8})(?![\d%])",
     re.IGNORECASE,
 )
-_WITHOUT = re.compile(
+_WITHOUT = guarded(
     r"\b(?:without|w/o|minus|removing|disabling)\s([^.;:,\n]{2,40}?)\s"
     r"(?:gives|gets|scores|scored|reaches|reached|achieves|yields|lands at|is|was|costs?|got)\s"
     r"(?:val_bpb )?(?:of |at )?(\d\.\d{3,8})(?![\d%])",

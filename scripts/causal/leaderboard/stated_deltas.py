@@ -5,18 +5,19 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from interventions.keywords import guarded
 from scripts.causal.leaderboard.contrasts import BETTER, WORSE
 from scripts.causal.leaderboard.document import Block
 
 MAX_DELTAS = 6  # in one sentence; more are a log
 _NUMBER = r"(~|about |roughly )?([+-]|±)?\s?(\d?\.\d{3,8}|0\.\d{2})"
-_DELTA = re.compile(
+_DELTA = guarded(
     r"(?<![\w.,])(?<!\d-)(?<!\d to )(?<!to [+-])(?<!/)(?<![≥≤<>])(?<![≥≤<>] )"
     + _NUMBER
     + r"\$?\s{0,4}(?:val[_ ])?(bp[bp]|bits|nats?)\b",
     re.IGNORECASE,
 )
-_BY = re.compile(
+_BY = guarded(
     r"(?<![a-z])(bpb)\s(?:by|of|gain of|improvement of)\s(?:an? )?(?:only )?" + _NUMBER
     + r"(?![\d%])(?!\s?(?:->|→|bpb|nats?|ms|s\b|MB))",
     re.IGNORECASE,

@@ -111,6 +111,7 @@ def columns_of(table: Table) -> Columns:
     return Columns(label, seed, tuple(bpb), tuple(delta), tuple(size), control, treatment, kind)
 
 
+@lru_cache(maxsize=4096)
 def parse_seed(cell: str) -> int | None:
     """Return the seed a cell names (1337, seed 42, 42 (clean)), or None."""
     match = re.match(r"\W*(?:seed\s{0,4}=?\s{0,4})?(\d{1,9})\b(?!\.\d)", cell, re.IGNORECASE)
@@ -124,13 +125,23 @@ def cell(row: Row, index: int) -> str:
 
 def cell_score(row: Row, index: int) -> float | None:
     """Return the first bpb score in a cell."""
-    found = scores(cell(row, index))
+    return _first_score(cell(row, index))
+
+
+@lru_cache(maxsize=4096)  # a dozen readers ask the same cells, here and below
+def _first_score(text: str) -> float | None:
+    found = scores(text)
     return found[0] if found else None
 
 
 def cell_delta(row: Row, index: int) -> float | None:
     """Return a cell's signed change; an unsigned small number counts too."""
-    text = in_bits(cell(row, index)).lstrip("~ ")
+    return _delta_in(cell(row, index))
+
+
+@lru_cache(maxsize=4096)
+def _delta_in(cell: str) -> float | None:
+    text = in_bits(cell).lstrip("~ ")
     if re.search(r"%", text) and not SIGNED.search(text):
         return None
     match = SIGNED.search(text)
@@ -191,13 +202,13 @@ def _wordy(table: Table, index: int, least: int = 2) -> bool:
 
 def _is_delta(title: str, cells: list[str]) -> bool:
     signed = sum(bool(SIGNED.match(text.lstrip("~ (*"))) for text in cells if text[:1] != "±")
-    numeric = sum(bool(re.search(r"\d", text)) for text in cells)
     versus = _VERSUS.match(title) and signed
     if re.search(r"time|step|ms|mb|bytes|loss|%|size|params", title, re.I) and not (
         versus or _BPB_WORD.search(title)
     ):
         return False
     beside = sum(bool(_BESIDE.search(text)) for text in cells)
+    numeric = sum(bool(re.search(r"\d", text)) for text in cells) if signed or beside else 0
     if beside >= 2 and beside * 2 >= numeric:
         return True
     if sum(bool(_STATED.match(text)) for text in cells) >= 2:
@@ -231,6 +242,7 @@ def _is_bpb(title: str, cells: list[str]) -> bool:
     )
 
 
+@lru_cache(maxsize=128)
 def mean_row(table: Table) -> int | None:
     """Index of the row of means, if the table has one."""
     for index, row in enumerate(table.rows):
