@@ -13,32 +13,42 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainers.gpt.config import GPTConfig
-from trainers.gpt.kernels_torch import linear
+from trainers.gpt.kernels_torch import Kernels, linear, squared
 from trainers.gpt.mlp_shapes import BANKS, PATH_EPS, mlp_shapes, periodic_width
 
+SLOPES = {"relu_sq": 0.0, "leaky_relu_sq": 0.5}  # of the squared activations, below zero
 PathPairs = list[tuple[Tensor, Tensor]]
 
 
 class MLP(nn.Module):
     """x (batch, time, dim) → (batch, time, dim), each token by itself."""
 
+    fc: nn.Parameter
     proj: nn.Parameter
 
-    def __init__(self, config: GPTConfig, dtype: torch.dtype):
+    def __init__(self, config: GPTConfig, kernels: Kernels):
         super().__init__()
-        self.dtype, self.kind = dtype, config.activation
+        self.kernels, self.kind = kernels, config.activation
         for name, shape in mlp_shapes(config).items():
             self.register_parameter(name, nn.Parameter(torch.empty(shape)))
 
-    def forward(self, x: Tensor, train: bool = False) -> tuple[Tensor, Tensor | None]:
-        """The output, and in training the paths' auxiliary loss where the kind has one."""
+    def forward(
+        self, x: Tensor, scale: Tensor, train: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        """The output, and in training the paths' auxiliary loss where the kind has one.
+
+        Args:
+            scale: of each channel that comes out, (dim).
+        """
+        if (slope := SLOPES.get(self.kind)) is not None:
+            return self.kernels.squared_mlp(x, self.fc, self.proj, scale, slope), None
 
         def path(name: str, source: Tensor = x) -> Tensor:
-            return linear(source, getattr(self, name), self.dtype)
+            return linear(source, getattr(self, name), self.kernels.dtype)
 
         hidden, pairs = mlp_features(self.kind, path, self.proj.size(1))
         penalty = decorrelation_loss(pairs) if train and pairs else None
-        return path("proj", hidden), penalty
+        return self.kernels.product(hidden, self.proj, scale), penalty
 
 
 def mlp_features(kind: str, path: Callable[..., Tensor], hidden: int) -> tuple[Tensor, PathPairs]:
@@ -91,10 +101,8 @@ def mlp_features(kind: str, path: Callable[..., Tensor], hidden: int) -> tuple[T
 def activate(x: Tensor, activation: str) -> Tensor:
     """The MLP's nonlinearity."""
     match activation:
-        case "relu_sq":
-            return F.relu(x).square()
-        case "leaky_relu_sq":
-            return F.leaky_relu(x, 0.5).square()
+        case "relu_sq" | "leaky_relu_sq":
+            return squared(x, SLOPES[activation])
         case "gelu":
             return F.gelu(x)
         case "silu":

@@ -64,6 +64,8 @@ _SHARED_MODULES = (
 _ENGINE_MODULES = {
     "torch": (
         "trainers.gpt.kernels_torch",
+        "trainers.gpt.attention_cpu",
+        "trainers.gpt.kernels_cpu",
         "trainers.gpt.loss_torch",
         "trainers.gpt.attention_torch",
         "trainers.gpt.embedding_torch",
