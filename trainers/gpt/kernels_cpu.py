@@ -150,7 +150,7 @@ class _SquaredMlp(torch.autograd.Function):
         grad = grads[0].flatten(0, -2)
         by_last = torch.mm(grad.t(), square).float()
         # Half the gradient: the 2 of the square is put on the small arrays, where it is exact.
-        half = torch.mm(grad, last).mul_(F.leaky_relu_(root, ctx.slope) if ctx.slope else root)
+        half = torch.mm(grad, last).mul_(F.leaky_relu(root, ctx.slope) if ctx.slope else root)
         by_first = torch.mm(half.t(), rows).float().mul_(2)
         by_x = torch.mm(half, first * 2).view_as(grads[0])
         return by_x, by_first, by_last * scale[:, None], (by_last * proj).sum(1), None
