@@ -58,6 +58,7 @@ _SHARED_MODULES = (
     "trainers.fields",
     "trainers.gpt.config",
     "trainers.gpt.mlp_shapes",
+    "trainers.gpt.mlp_kinds",
     "trainers.gpt.init",
     "trainers.gpt.objectives",
 )
