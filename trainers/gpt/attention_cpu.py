@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import torch
@@ -112,8 +113,7 @@ class _ShortAttention(torch.autograd.Function):
         query, key, value = (_by_key_head(x, kv_heads) for x in (q, k, v))
         group = query.size(1) // time
         out, chances = torch.empty_like(query), []
-        mask = torch.full((ROWS, ROWS), float("-inf"), dtype=q.dtype).triu_(1)
-        mask = mask.repeat_interleave(group, 0)
+        mask = _mask(ROWS, group, q.dtype)
         for start in range(0, time, ROWS):
             end = min(time, start + ROWS)
             rows = slice(start * group, end * group)
@@ -145,6 +145,13 @@ class _ShortAttention(torch.autograd.Function):
             _by_token(by_key, batch, time),
             _by_token(by_value, batch, time),
         )
+
+
+@cache
+def _mask(tokens: int, group: int, dtype: torch.dtype) -> Tensor:
+    """What is added to scores among so many tokens, (tokens · group, tokens)."""
+    later = torch.full((tokens, tokens), float("-inf"), dtype=dtype).triu_(1)
+    return later.repeat_interleave(group, 0)
 
 
 def _by_key_head(x: Tensor, kv_heads: int) -> Tensor:
