@@ -12,7 +12,9 @@ from trainers.gpt.init import RMS_EPS
 from trainers.gpt.kernels_torch import Heads, causal_attention
 
 SHORT = 512  # tokens; above it the kept probabilities (time² for each head) outgrow the cache
-ROWS = 64  # tokens that are scored together, against all that come before them
+# Tokens that are scored together, against all that come before them: forward and backward took
+# 8.2 ms instead of 12.6 at 256 tokens, 3.4 instead of 3.8 at 128 (4096 in all, one layer).
+ROWS = 64
 
 
 def joined_heads(x: Tensor, matrices: Heads, order: Tensor, gain: Tensor, table: Tensor) -> Heads:
