@@ -34,7 +34,7 @@ KINDS = {  # first words of an operation's name → kind of work, in this order
     "embedding": ("embedding", "index"),
     "normalisation": ("_fused_rms", "rms_norm", "norm", "rsqrt", "linalg"),
     "conversion and copies": ("copy_", "_to_copy", "to", "cat", "stack", "clone", "contiguous"),
-    "optimizer": ("_foreach",),
+    "optimizer": ("_foreach", "_fused_adam"),
 }
 
 

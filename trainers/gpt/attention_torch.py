@@ -10,21 +10,8 @@ from torch import Tensor, nn
 
 from trainers.gpt.config import GPTConfig
 from trainers.gpt.init import attention_extras
-from trainers.gpt.kernels_torch import (
-    causal_attention,
-    linear,
-    pair_order,
-    rms_norm,
-    rotated_pairs,
-)
+from trainers.gpt.kernels_torch import Kernels, linear, pair_order
 from trainers.gpt.mlp_shapes import PATH_EPS
-
-
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary embedding, half-split: x (batch, time, heads, head_dim); cos, sin (time, half)."""
-    a, b = x.chunk(2, dim=-1)
-    cos, sin = cos[:, None].to(x.dtype), sin[:, None].to(x.dtype)
-    return torch.cat((a * cos + b * sin, b * cos - a * sin), dim=-1)
 
 
 class Attention(nn.Module):
@@ -32,7 +19,7 @@ class Attention(nn.Module):
 
     Args:
         config: the architecture.
-        dtype: type of the matrix products.
+        kernels: the operations, in the type of the matrix products.
         layer: which layer this is: some additions belong to the last ones, or to all but the
             first.
     """
@@ -42,9 +29,9 @@ class Attention(nn.Module):
     value_scale: nn.Parameter | None
     gate: nn.Parameter | None
 
-    def __init__(self, config: GPTConfig, dtype: torch.dtype, layer: int):
+    def __init__(self, config: GPTConfig, kernels: Kernels, layer: int):
         super().__init__()
-        self.dtype = dtype
+        self.kernels = kernels
         self.heads, self.kv_heads = config.num_heads, config.num_kv_heads
         self.exclusive = layer >= config.num_layers - config.xsa_layers
         self.gives_values = config.value_residual and layer == 0
@@ -59,14 +46,14 @@ class Attention(nn.Module):
             shape = extras.get(f"attn.{name}")
             value = None if shape is None else nn.Parameter(torch.empty(shape))
             self.register_parameter(name, value)
-        order = pair_order(self.heads + self.kv_heads, config.head_dim)
+        order = pair_order(self.heads + self.kv_heads, config.head_dim, kv_dim)
         self.register_buffer("order", order, persistent=False)
 
     def forward(
         self,
         x: Tensor,
-        cos: Tensor,
-        sin: Tensor,
+        scale: Tensor,
+        angles: tuple[Tensor, ...],
         first_values: Tensor | None = None,
         token_values: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
@@ -74,33 +61,24 @@ class Attention(nn.Module):
 
         Args:
             x: the block's normalised input.
-            cos, sin: shape (time, head_dim / 2).
+            scale: of each channel that comes out, (dim).
+            angles: what the kernels made of the rotary tables.
             first_values: the values of the first layer, for a value residual.
             token_values: the value embedding of the tokens, (batch, time, kv_dim).
 
         Returns:
             x's shape; and the first layer's values, (batch, time, kv_dim), under a value residual.
         """
-        batch, time, dim = x.shape
-        gain = torch.cat((self.q_gain, self.q_gain.new_ones(self.kv_heads)))
-        weight, fused = torch.cat((self.q, self.k)), x.device.type == "cpu"
-        if fused:
-            weight = weight[self.order]
-        qkv = linear(x, torch.cat((weight, self.v)), self.dtype)
-        qk, v = torch.split(qkv, [weight.size(0), self.v.size(0)], dim=2)
-        heads = (batch, time, -1, dim // self.heads)
-        if fused:
-            qk = rotated_pairs(qk, gain, cos, sin).to(self.dtype).view(heads)
-        else:
-            qk = rotate(rms_norm(qk.view(heads)) * gain.to(qk.dtype)[:, None], cos, sin)
-        q, k = torch.split(qk, [self.heads, self.kv_heads], dim=2)
+        matrices = self.q, self.k, self.v
+        q, k, v = self.kernels.heads(x, matrices, self.order, self.q_gain, angles)
         v = self._mixed(v, first_values, token_values)
-        y = causal_attention(q, k, v.reshape(heads))
+        values = v.view(*v.shape[:2], self.kv_heads, -1)
+        y = self.kernels.attention(q, k, values)
         if self.exclusive:
-            y = without_own_value(y, v.reshape(heads))
+            y = without_own_value(y, values)
         if self.gate is not None:
             y = y * self._openings(x).unsqueeze(-1)
-        out = linear(y.reshape(batch, time, dim), self.proj, self.dtype)
+        out = self.kernels.product(y.flatten(2), self.proj, scale)
         return out, v if self.gives_values else None
 
     def _mixed(
@@ -126,7 +104,9 @@ class Attention(nn.Module):
         weights every gate starts at 1, so the arm starts as its control.
         """
         assert self.gate is not None
-        return 2 * torch.sigmoid(linear(x[..., : self.gate.size(1)], self.gate, self.dtype))
+        return 2 * torch.sigmoid(
+            linear(x[..., : self.gate.size(1)], self.gate, self.kernels.dtype)
+        )
 
 
 def without_own_value(y: Tensor, v: Tensor) -> Tensor:

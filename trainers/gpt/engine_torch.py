@@ -25,6 +25,8 @@ from scripts.causal.files import InputError
 from trainers.engine import Alteration, StepSettings, Tokens, Weights
 from trainers.gpt.config import GPTConfig, fields_with, gpt_config
 from trainers.gpt.init import require_fit
+from trainers.gpt.kernels_cpu import CpuKernels
+from trainers.gpt.kernels_torch import Kernels
 from trainers.gpt.model_torch import GPT
 from trainers.gpt.objectives import examples_of, is_altered
 from trainers.gpt.objectives_torch import TensorExamples, altered_loss, predictions
@@ -130,7 +132,8 @@ class TorchEngine:
         self._config = config
         # On a CPU, passes over memory in bfloat16 cost as much as in float32.
         stream = dtype if kind == "cuda" else torch.float32
-        self._model = GPT(config, dtype, stream).to(self._device)
+        kernels = CpuKernels(dtype) if kind == "cpu" else Kernels(dtype)
+        self._model = GPT(config, dtype, stream, kernels).to(self._device)
         self._parameters: dict[str, Tensor] = dict(self._model.named_parameters())
         self._averages: dict[str, list[Tensor]] = {}
         self._sure: NDArray[np.bool_] | None = None  # where the model was, at the last step

@@ -1,13 +1,12 @@
-"""Parts of a block with their gradients by hand, for a CPU.
+"""The operations that a block is made of, as they are defined.
 
-A small model on one CPU thread spends more time on passing over memory than on arithmetic, and
-autograd's own gradients of these parts pass over it more often, in runs of 8 or 16 channels, the
-width of a small head. Each function equals the plain expression
-that it names; on CUDA a compiler fuses that expression, and it is used as it stands.
+A compiler fuses them on CUDA, and calibration looks into them. On a CPU `trainers.gpt.kernels_cpu`
+has the same operations with their gradients by hand.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -16,10 +15,10 @@ from torch import Tensor
 
 from trainers.gpt.init import RMS_EPS
 
-SHORT = 512  # tokens; above it the kept probabilities (time² for each head) outgrow the cache
-
 # On CUDA. A campaign compiles the same lines for many widths; torch gives up at eight by default.
 COMPILE_OPTIONS: dict[str, Any] = {"dynamic": False, "fullgraph": True, "recompile_limit": 256}
+
+Heads = tuple[Tensor, Tensor, Tensor]
 
 
 def linear(x: Tensor, weight: Tensor, dtype: torch.dtype) -> Tensor:
@@ -29,138 +28,130 @@ def linear(x: Tensor, weight: Tensor, dtype: torch.dtype) -> Tensor:
 
 def rms_norm(x: Tensor) -> Tensor:
     """Divide each vector (..., dim) by its root mean square; no weights."""
-    if x.device.type == "cpu" and x.dtype == torch.float32:
-        y: Tensor = _RmsNorm.apply(x)  # type: ignore[no-untyped-call]
-        return y
     return F.rms_norm(x, (x.size(-1),), eps=RMS_EPS)
 
 
-class _RmsNorm(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        y, scale = torch._fused_rms_norm(x, (x.size(-1),), None, RMS_EPS)
-        ctx.save_for_backward(y, scale)
-        return y
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        y, scale = ctx.saved_tensors
-        along = (grads[0] * y).mean(-1, keepdim=True)
-        return torch.addcmul(grads[0], y, along, value=-1).mul_(scale)
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary embedding, half-split: x (batch, time, heads, head_dim); cos, sin (time, half)."""
+    a, b = x.chunk(2, dim=-1)
+    cos, sin = cos[:, None].to(x.dtype), sin[:, None].to(x.dtype)
+    return torch.cat((a * cos + b * sin, b * cos - a * sin), dim=-1)
 
 
-def pair_order(heads: int, head_dim: int) -> Tensor:
-    """Row order that brings the two channels rotated together side by side, head by head.
-
-    Queries and keys only ever meet each other, so both may be computed in this layout.
-    """
-    pairs = torch.arange(head_dim).view(2, -1).t().reshape(-1)
-    return (torch.arange(heads)[:, None] * head_dim + pairs).view(-1)
+def squared(x: Tensor, slope: float) -> Tensor:
+    """The square of x, and of slope · x where x is negative."""
+    return (F.leaky_relu(x, slope) if slope else F.relu(x)).square()
 
 
-def rotated_pairs(x: Tensor, gain: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """RMS norm, gain and rotary embedding of every head, its channels in `pair_order`.
-
-    The rotation (a, b) → (a·cos + b·sin, b·cos − a·sin) of such pairs is one complex product.
+class Kernels:
+    """The definitions.
 
     Args:
-        x: shape (batch, time, heads · head_dim), float32 or bfloat16.
-        gain: shape (heads).
-        cos, sin: shape (time, head_dim / 2), float32.
-
-    Returns:
-        x's shape, float32.
+        dtype: type of the matrix products.
     """
-    heads = gain.numel()
-    table = torch.complex(cos, -sin).repeat(1, heads)
-    pool = torch.eye(heads).repeat_interleave(2 * cos.size(1), dim=1)
-    y: Tensor = _RotatedHeads.apply(x, gain, table, pool)  # type: ignore[no-untyped-call]
-    return y
+
+    def __init__(self, dtype: torch.dtype):
+        self.dtype = dtype
+
+    def looked_up(self, tokens: Tensor, table: Tensor) -> Tensor:
+        """RMS norm of the rows of the table (vocab, dim): tokens (batch, time) → with dim."""
+        return rms_norm(F.embedding(tokens, table))
+
+    def normed(
+        self, terms: Sequence[Tensor], weights: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The sum of the terms, each times its row of weights, and what a product reads of it.
+
+        Args:
+            terms: shape (..., dim) each.
+            weights: shape (terms, dim); None for the plain sum.
+
+        Returns:
+            The sum, and its RMS norm: (..., dim) each.
+        """
+        if weights is not None:
+            rows = weights.to(terms[0].dtype).unbind()
+            terms = [row * term for row, term in zip(rows, terms, strict=True)]
+        total = terms[0]
+        for term in terms[1:]:
+            total = total + term
+        return total, rms_norm(total)
+
+    def product(self, x: Tensor, weight: Tensor, scale: Tensor) -> Tensor:
+        """x (..., in) times weight (out, in), each channel that comes out times its scale."""
+        return scale.to(self.dtype) * linear(x, weight, self.dtype)
+
+    def squared_mlp(
+        self, x: Tensor, fc: Tensor, proj: Tensor, scale: Tensor, slope: float
+    ) -> Tensor:
+        """`squared` between two matrices: x (batch, time, dim) → the same."""
+        return self.product(squared(linear(x, fc, self.dtype), slope), proj, scale)
+
+    def angles(self, cos: Tensor, sin: Tensor, heads: int) -> tuple[Tensor, ...]:
+        """What `heads` is to be given of the rotary tables (time, head_dim / 2)."""
+        return cos, sin
+
+    def heads(
+        self,
+        x: Tensor,
+        matrices: Heads,
+        order: Tensor,
+        gain: Tensor,
+        angles: tuple[Tensor, ...],
+    ) -> Heads:
+        """Queries, keys and values: x (batch, time, dim) times each matrix (out, dim).
+
+        Queries and keys are normalised head by head and turned by their position, queries are
+        multiplied by their head's gain.
+
+        Args:
+            order: `pair_order` of all rows.
+            gain: shape (heads).
+            angles: from the method of this name.
+
+        Returns:
+            (batch, time, heads, head_dim), (batch, time, kv_heads, head_dim) and
+            (batch, time, kv_heads · head_dim).
+        """
+        q, k, v = matrices
+        head_dim = q.size(0) // gain.numel()
+        qkv = linear(x, torch.cat(matrices), self.dtype)
+        qk, values = torch.split(qkv, [q.size(0) + k.size(0), v.size(0)], dim=2)
+        qk = rms_norm(qk.reshape(*x.shape[:2], -1, head_dim))
+        heads = gain.numel()
+        gains = torch.cat((gain, gain.new_ones(qk.size(2) - heads)))
+        qk = rotate(qk * gains.to(qk.dtype)[:, None], *angles)
+        return qk[:, :, :heads], qk[:, :, heads:], values
+
+    def attention(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Causal attention of what `heads` gave, v (batch, time, kv_heads, dim) → q's shape."""
+        return causal_attention(q, k, v)
 
 
-class _RotatedHeads(torch.autograd.Function):
-    """Sums over a head and copies to its channels are products with a 0/1 matrix, `pool`."""
+def causal_attention(q: Tensor, k: Tensor, v: Tensor, scale: float | None = None) -> Tensor:
+    """q (batch, time, heads, dim), k and v (batch, time, kv_heads, dim) → q's shape.
 
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, gain: Tensor, table: Tensor, pool: Tensor) -> Tensor:
-        dim = pool.size(1) // pool.size(0)
-        wide = x.float()
-        squares = (wide * wide).flatten(0, 1) @ (pool.mT / dim)
-        scale = (squares.add_(RMS_EPS).rsqrt_() @ pool).view_as(wide)
-        unit = wide * scale
-        ctx.save_for_backward(unit, scale, gain, table, pool)
-        ctx.dtype = x.dtype
-        return _rotated(unit * (gain @ pool), table)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        unit, scale, gain, table, pool = ctx.saved_tensors
-        dim = pool.size(1) // pool.size(0)
-        grad = _rotated(grads[0].contiguous(), table.conj())
-        along = (grad * unit).flatten(0, 1) @ pool.mT
-        mean = ((along / -dim) @ pool).view_as(unit)
-        grad_x = torch.addcmul(grad, unit, mean).mul_(scale).mul_(gain @ pool)
-        return grad_x.to(ctx.dtype), along.sum(0), None, None
-
-
-def _rotated(x: Tensor, table: Tensor) -> Tensor:
-    pairs = torch.view_as_complex(x.view(*x.shape[:-1], -1, 2))
-    return torch.view_as_real(pairs * table).flatten(-2)
-
-
-def causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """q (batch, time, heads, dim), k and v (batch, time, kv_heads, dim) → q's shape."""
-    if q.device.type == "cpu" and q.dtype == torch.bfloat16:
-        if q.size(1) <= SHORT:
-            y: Tensor = _ShortAttention.apply(q, k, v)  # type: ignore[no-untyped-call]
-            return y
-        # torch's CPU kernel takes 8.6 µs a token in bfloat16, 2.4 in float32 (forward, backward).
-        return causal_attention(q.float(), k.float(), v.float()).to(q.dtype)
+    Args:
+        scale: of the scores; None for dim^-½.
+    """
     return F.scaled_dot_product_attention(
         q.transpose(1, 2),
         k.transpose(1, 2),
         v.transpose(1, 2),
         is_causal=True,
+        scale=scale,
         enable_gqa=q.size(2) != k.size(2),
     ).transpose(1, 2)
 
 
-class _ShortAttention(torch.autograd.Function):
-    """Attention by batched products: all query heads of one key head are rows of one matrix."""
+def pair_order(heads: int, head_dim: int, others: int = 0) -> Tensor:
+    """Row order that brings the two channels rotated together side by side, head by head.
 
-    @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        (batch, time, _, dim), kv_heads = q.shape, k.size(2)
-        query = _by_key_head(q * dim**-0.5, kv_heads)
-        key, value = _by_key_head(k, kv_heads), _by_key_head(v, kv_heads)
-        score = torch.bmm(query, key.mT).view(-1, time, time)
-        score += torch.full((time, time), float("-inf"), dtype=q.dtype).triu_(1)
-        chance = torch.softmax(score, -1).view(query.size(0), -1, time)
-        ctx.save_for_backward(query, key, value, chance)
-        return _by_token(torch.bmm(chance, value), batch, time)
+    Queries and keys only ever meet each other, so both may be computed in this layout.
 
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        query, key, value, chance = ctx.saved_tensors
-        batch, time, _, dim = grads[0].shape
-        grad = _by_key_head(grads[0], key.size(0) // batch)
-        slope = torch.bmm(grad, value.mT)
-        slope = torch._softmax_backward_data(slope, chance, -1, chance.dtype)
-        return (
-            _by_token(torch.bmm(slope, key).mul_(dim**-0.5), batch, time),
-            _by_token(torch.bmm(slope.mT, query), batch, time),
-            _by_token(torch.bmm(chance.mT, grad), batch, time),
-        )
-
-
-def _by_key_head(x: Tensor, kv_heads: int) -> Tensor:
-    """(batch, time, heads, dim) → (batch · kv_heads, heads / kv_heads · time, dim)."""
-    batch, time, _, dim = x.shape
-    split = x.reshape(batch, time, kv_heads, -1, dim).permute(0, 2, 3, 1, 4)
-    return split.reshape(batch * kv_heads, -1, dim)
-
-
-def _by_token(x: Tensor, batch: int, time: int) -> Tensor:
-    """The way back from `_by_key_head`."""
-    split = x.view(batch, x.size(0) // batch, -1, time, x.size(2))
-    return split.permute(0, 3, 1, 2, 4).flatten(2, 3)
+    Args:
+        others: rows behind them that stay where they are.
+    """
+    pairs = torch.arange(head_dim).view(2, -1).t().reshape(-1)
+    rows = (torch.arange(heads)[:, None] * head_dim + pairs).view(-1)
+    return torch.cat((rows, heads * head_dim + torch.arange(others)))

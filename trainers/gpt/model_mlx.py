@@ -13,7 +13,8 @@ from trainers.gpt.attention_mlx import attention
 from trainers.gpt.config import GPTConfig
 from trainers.gpt.embedding_mlx import embedded_tokens, value_embedding
 from trainers.gpt.kernels_mlx import Arrays, rms_norm
-from trainers.gpt.mlp_mlx import PathPairs, decorrelation_loss, mlp
+from trainers.gpt.mlp_kinds import PathPairs, decorrelation_loss
+from trainers.gpt.mlp_mlx import MLX, mlp
 
 
 def block(
@@ -93,7 +94,7 @@ def hidden_states(
         if first_values is None:
             first_values = values
         if train and pairs:
-            penalties.append(decorrelation_loss(pairs))
+            penalties.append(decorrelation_loss(pairs, MLX))
         if used < 0:
             skips.append(x)
     return rms_norm(x), mx.stack(penalties).mean() if penalties else None

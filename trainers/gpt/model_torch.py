@@ -16,7 +16,7 @@ from trainers.gpt.attention_torch import Attention
 from trainers.gpt.config import GPTConfig
 from trainers.gpt.embedding_torch import BigramHash, SmearGate, ValueEmbedding
 from trainers.gpt.init import rotary_table
-from trainers.gpt.kernels_torch import COMPILE_OPTIONS, rms_norm
+from trainers.gpt.kernels_torch import COMPILE_OPTIONS, Kernels, rms_norm
 from trainers.gpt.loss_torch import capped_cross_entropy, capped_losses, weighted_cross_entropy
 from trainers.gpt.mlp_torch import MLP
 
@@ -26,7 +26,7 @@ class Block(nn.Module):
 
     norm_scale: Tensor
 
-    def __init__(self, config: GPTConfig, dtype: torch.dtype, layer: int):
+    def __init__(self, config: GPTConfig, kernels: Kernels, layer: int):
         super().__init__()
         self.parallel = (
             config.parallel_residuals and layer >= config.num_layers - config.parallel_layers
@@ -35,8 +35,9 @@ class Block(nn.Module):
         self.resid_mix = nn.Parameter(torch.empty(2, config.model_dim))
         self.attn_scale = nn.Parameter(torch.empty(config.model_dim))
         self.mlp_scale = nn.Parameter(torch.empty(config.model_dim))
-        self.attn = Attention(config, dtype, layer)
-        self.mlp = MLP(config, dtype)
+        self.kernels = kernels
+        self.attn = Attention(config, kernels, layer)
+        self.mlp = MLP(config, kernels)
         # A tensor, so that the layers differ in no number that a compiler would write down.
         scale = torch.tensor((layer + 1) ** -0.5)
         self.register_buffer("norm_scale", scale, persistent=False)
@@ -45,31 +46,27 @@ class Block(nn.Module):
         self,
         x: Tensor,
         x0: Tensor,
-        cos: Tensor,
-        sin: Tensor,
+        angles: tuple[Tensor, ...],
         first_values: Tensor | None = None,
         token_values: Tensor | None = None,
         train: bool = False,
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """x, x0 (batch, time, dim) → x; what `Attention` returns second; the MLP's loss."""
-        mix = self.resid_mix.to(x.dtype)
-        x = mix[0] * x + mix[1] * x0
-        normal = self._norm(x)
-        attended, values = self.attn(normal, cos, sin, first_values, token_values)
-        attended = self.attn_scale.to(x.dtype) * attended
+        x, normal = self._normed((x, x0), self.resid_mix)
+        attended, values = self.attn(normal, self.attn_scale, angles, first_values, token_values)
         if self.parallel:  # both read the same input (Wang & Komatsuzaki 2021; PR 1204)
-            inner, penalty = self.mlp(normal, train)
-            x = x + attended + self.mlp_scale.to(x.dtype) * inner
-        else:
             x = x + attended
-            inner, penalty = self.mlp(self._norm(x), train)
-            x = x + self.mlp_scale.to(x.dtype) * inner
-        return x, values, penalty
+        else:
+            x, normal = self._normed((x, attended))
+        inner, penalty = self.mlp(normal, self.mlp_scale, train)
+        return x + inner, values, penalty
 
-    def _norm(self, x: Tensor) -> Tensor:
-        """RMS norm; under `ln_scale` divided by √(layer + 1) (PR 315)."""
-        normal = rms_norm(x)
-        return normal * self.norm_scale.to(x.dtype) if self.scaled else normal
+    def _normed(
+        self, terms: tuple[Tensor, ...], weights: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The norm under `ln_scale` is divided by √(layer + 1) (PR 315)."""
+        total, normal = self.kernels.normed(terms, weights)
+        return total, normal * self.norm_scale.to(normal.dtype) if self.scaled else normal
 
 
 class GPT(nn.Module):
@@ -79,6 +76,7 @@ class GPT(nn.Module):
         config: the architecture; hyperparameters arrive through `configure`.
         dtype: type of the matrix products.
         stream: type of the residual stream.
+        kernels: the operations of a block; None for their definitions.
     """
 
     head: nn.Parameter | None
@@ -87,10 +85,18 @@ class GPT(nn.Module):
     cos: Tensor
     sin: Tensor
 
-    def __init__(self, config: GPTConfig, dtype: torch.dtype, stream: torch.dtype):
+    def __init__(
+        self,
+        config: GPTConfig,
+        dtype: torch.dtype,
+        stream: torch.dtype,
+        kernels: Kernels | None = None,
+    ):
         super().__init__()
+        self.kernels = kernels = kernels or Kernels(dtype)
         self.dtype, self.stream = dtype, stream
         self.num_skips = config.num_skips
+        self.rotated_heads = config.num_heads + config.num_kv_heads
         self.orders = {
             recurrent: config.layer_order(recurrent=recurrent) for recurrent in (False, True)
         }
@@ -101,7 +107,7 @@ class GPT(nn.Module):
             self.skip_weights = nn.Parameter(torch.empty(self.num_skips, config.model_dim))
         self._mean_loss, self._losses = capped_cross_entropy, capped_losses
         self.blocks = nn.ModuleList(
-            Block(config, dtype, layer) for layer in range(config.num_layers)
+            Block(config, kernels, layer) for layer in range(config.num_layers)
         )
         self.bigram = BigramHash(config, dtype, "bigram") if config.bigram_hash else None
         self.smear = SmearGate(config, dtype, "smear") if config.smear_gate else None
@@ -155,7 +161,7 @@ class GPT(nn.Module):
             Shape (batch, time, dim), and () or None.
         """
         time = tokens.size(1)
-        cos, sin = self.cos[:time], self.sin[:time]
+        angles = self.kernels.angles(self.cos[:time], self.sin[:time], self.rotated_heads)
         x = x0 = self._embedded(tokens, keep)
         token_values = None if self.value_embed is None else self.value_embed(tokens)
         first_values: Tensor | None = None
@@ -165,7 +171,7 @@ class GPT(nn.Module):
             if 0 <= used < self.num_skips and skips:
                 x = x + self.skip_weights[used].to(x.dtype) * skips.pop()
             x, values, penalty = self.blocks[layer](
-                x, x0, cos, sin, first_values, token_values, train
+                x, x0, angles, first_values, token_values, train
             )
             if first_values is None:
                 first_values = values
@@ -174,14 +180,14 @@ class GPT(nn.Module):
             if used < 0:
                 skips.append(x)
         auxiliary = torch.stack(penalties).mean() if penalties else None
-        return rms_norm(x).to(self.dtype), auxiliary
+        return self.kernels.normed((x,))[1].to(self.dtype), auxiliary
 
     def _embedded(self, tokens: Tensor, keep: Tensor | None = None) -> Tensor:
         """What the first layer reads: tokens (batch, time) → (batch, time, dim)."""
-        embedded = F.embedding(tokens, self.embed)
-        if self.bigram is not None:
-            embedded = embedded + self.bigram(tokens)
-        x = rms_norm(embedded).to(self.stream)
+        if self.bigram is None:
+            x = self.kernels.looked_up(tokens, self.embed).to(self.stream)
+        else:
+            x = rms_norm(F.embedding(tokens, self.embed) + self.bigram(tokens)).to(self.stream)
         if keep is not None:
             x = x * keep.to(x.dtype)[..., None]
         return x if self.smear is None else self.smear(x, tokens)

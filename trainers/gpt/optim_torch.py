@@ -15,6 +15,10 @@ from trainers.gpt.kernels_torch import COMPILE_OPTIONS
 NS_COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 NS_EPS = 1e-7
 
+# Channels. On a CPU setting up a product of smaller matrices in bfloat16 costs more than it saves:
+# five steps on four of 24 × 48 took 303 µs here, 85 in float32; on four of 48 × 96 343 and 301.
+TINY = 128
+
 
 def newton_schulz(matrices: Tensor, steps: int) -> Tensor:
     """Push every singular value towards 1: matrices (..., rows, cols) with rows <= cols.
@@ -23,11 +27,13 @@ def newton_schulz(matrices: Tensor, steps: int) -> Tensor:
     end between about 0.7 and 1.2) for speed.
     """
     a, b, c = NS_COEFFICIENTS
-    x: Tensor = matrices / (matrices.norm(dim=(-2, -1), keepdim=True) + NS_EPS)
+    x = matrices.view(-1, *matrices.shape[-2:])
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) + NS_EPS)
     for _ in range(steps):
-        gram = x @ x.mT
-        x = a * x + (b * gram + c * (gram @ gram)) @ x
-    return x
+        gram = torch.bmm(x, x.mT)
+        inner = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        x = torch.baddbmm(x, inner, x, beta=a)
+    return x.view(matrices.shape)
 
 
 class Muon:
@@ -65,6 +71,10 @@ class Muon:
         """Forget the momentum."""
         torch._foreach_zero_(self._momentum)
 
+    @staticmethod
+    def _tiny(wide: Tensor) -> bool:
+        return wide.device.type == "cpu" and wide.size(2) < TINY
+
     @torch.no_grad()
     def step(self, *, lr: float, momentum: float, weight_decay: float) -> None:
         """Move every parameter along its gradient."""
@@ -78,7 +88,8 @@ class Muon:
         if weight_decay:
             torch._foreach_mul_(self._parameters, 1 - lr * weight_decay)
         for members in self._groups.values():
-            wide = torch.stack([_wide(updates[index]) for index in members]).to(self._dtype)
+            wide = torch.stack([_wide(updates[index]) for index in members])
+            wide = wide.to(torch.float32 if self._tiny(wide) else self._dtype)
             for index, update in zip(
                 members, self._newton_schulz(wide, self._ns_steps).unbind(), strict=True
             ):
@@ -95,31 +106,35 @@ class Adam:
         self._parameters = list(parameters)
         self._mean = [torch.zeros_like(parameter) for parameter in self._parameters]
         self._square = [torch.zeros_like(parameter) for parameter in self._parameters]
-        self._steps = 0
+        self._steps = [
+            parameter.new_zeros((), dtype=torch.float32) for parameter in self._parameters
+        ]
 
     def reset(self) -> None:
         """Forget the moments."""
-        torch._foreach_zero_(self._mean)
-        torch._foreach_zero_(self._square)
-        self._steps = 0
+        for state in (self._mean, self._square, self._steps):
+            torch._foreach_zero_(state)
 
     @torch.no_grad()
     def step(
         self, *, lr: float, beta1: float, beta2: float, eps: float, weight_decay: float = 0.0
     ) -> None:
         """Move every parameter along its gradient."""
-        self._steps += 1
-        if weight_decay:
-            torch._foreach_mul_(self._parameters, 1 - lr * weight_decay)
-        grads = [gradient_of(parameter) for parameter in self._parameters]
-        torch._foreach_lerp_(self._mean, grads, 1 - beta1)
-        torch._foreach_mul_(self._square, beta2)
-        torch._foreach_addcmul_(self._square, grads, grads, value=1 - beta2)
-        scale = torch._foreach_sqrt(self._square)
-        torch._foreach_div_(scale, (1 - beta2**self._steps) ** 0.5)
-        torch._foreach_add_(scale, eps)
-        torch._foreach_addcdiv_(
-            self._parameters, self._mean, scale, value=-lr / (1 - beta1**self._steps)
+        torch._foreach_add_(self._steps, 1)
+        torch._fused_adamw_(
+            self._parameters,
+            [gradient_of(parameter) for parameter in self._parameters],
+            self._mean,
+            self._square,
+            [],
+            self._steps,
+            lr=lr,
+            beta1=beta1,
+            beta2=beta2,
+            weight_decay=weight_decay,
+            eps=eps,
+            amsgrad=False,
+            maximize=False,
         )
 
 

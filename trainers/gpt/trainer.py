@@ -61,12 +61,15 @@ _SHARED_MODULES = (
     "trainers.fields",
     "trainers.gpt.config",
     "trainers.gpt.mlp_shapes",
+    "trainers.gpt.mlp_kinds",
     "trainers.gpt.init",
     "trainers.gpt.objectives",
 )
 _ENGINE_MODULES = {
     "torch": (
         "trainers.gpt.kernels_torch",
+        "trainers.gpt.attention_cpu",
+        "trainers.gpt.kernels_cpu",
         "trainers.gpt.loss_torch",
         "trainers.gpt.attention_torch",
         "trainers.gpt.embedding_torch",

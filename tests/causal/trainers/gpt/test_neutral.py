@@ -8,14 +8,12 @@ import math
 
 import numpy as np
 import pytest
-import torch
-import torch.nn.functional as F
 
 from trainers.engine import StepSettings
 from trainers.gpt.config import GPTConfig, gpt_config
 from trainers.gpt.engine_torch import TorchEngine
 from trainers.gpt.init import RMS_EPS, initial_weights, parameter_shapes
-from trainers.gpt.kernels_torch import causal_attention, pair_order, rms_norm, rotated_pairs
+from trainers.gpt.kernels_torch import pair_order
 
 SMALL = {
     "num_layers": 3,
@@ -44,33 +42,23 @@ def assert_identical(first, second):
 
 def torch_baseline(model, p, tokens):
     """tokens (batch, time) → final states, of the parameters p by name."""
-    batch, time = tokens.shape
-    heads, kv, dim, dtype = CONFIG.num_heads, CONFIG.num_kv_heads, CONFIG.model_dim, model.dtype
-    shape = (batch, time, -1, dim // heads)
-    x = x0 = rms_norm(F.embedding(tokens, p["embed"])).to(model.stream)
-    order, skips = pair_order(heads + kv, CONFIG.head_dim), []
-
-    def product(y, weight):
-        return F.linear(y.to(dtype), weight.to(dtype))
-
+    heads, kv, dim, time = CONFIG.num_heads, CONFIG.num_kv_heads, CONFIG.head_dim, tokens.size(1)
+    kernels, order, skips = model.kernels, pair_order(heads + kv, dim, kv * dim), []
+    angles = kernels.angles(model.cos[:time], model.sin[:time], heads + kv)
+    x = x0 = kernels.looked_up(tokens, p["embed"])
     for layer in range(3):
         w = {n.removeprefix(f"blocks.{layer}."): v for n, v in p.items()}
         if layer == 1:
             x = x + p["skip_weights"][0] * skips.pop()
-        x = w["resid_mix"][0] * x + w["resid_mix"][1] * x0
-        weight = torch.cat((w["attn.q"], w["attn.k"]))[order]
-        qkv = product(rms_norm(x), torch.cat((weight, w["attn.v"])))
-        qk, v = torch.split(qkv, [weight.size(0), dim // heads * kv], dim=2)
-        gain = torch.cat((w["attn.q_gain"], torch.ones(kv)))
-        qk = rotated_pairs(qk, gain, model.cos[:time], model.sin[:time]).to(dtype).view(shape)
-        q, k = torch.split(qk, [heads, kv], dim=2)
-        y = causal_attention(q, k, v.view(shape)).reshape(batch, time, dim)
-        x = x + w["attn_scale"] * product(y, w["attn.proj"])
-        hidden = F.relu(product(rms_norm(x), w["mlp.fc"])).square()
-        x = x + w["mlp_scale"] * product(hidden, w["mlp.proj"])
+        x, normal = kernels.normed((x, x0), w["resid_mix"])
+        matrices = w["attn.q"], w["attn.k"], w["attn.v"]
+        q, k, v = kernels.heads(normal, matrices, order, w["attn.q_gain"], angles)
+        y = kernels.attention(q, k, v.view(*v.shape[:2], kv, dim)).flatten(2)
+        x, normal = kernels.normed((x, kernels.product(y, w["attn.proj"], w["attn_scale"])))
+        x = x + kernels.squared_mlp(normal, w["mlp.fc"], w["mlp.proj"], w["mlp_scale"], 0.0)
         if layer == 0:
             skips.append(x)
-    return rms_norm(x).to(dtype)
+    return kernels.normed((x,))[1]
 
 
 @pytest.mark.parametrize("backend", ["torch-cpu-float32", "torch-cpu-bfloat16"])
