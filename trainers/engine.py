@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Weights = dict[str, NDArray[np.float32]]
+Grid = Mapping[str, NDArray[np.float32]]  # of each matrix its steps, (rows, columns)
 Tokens = NDArray[np.int64]
 
 
@@ -99,4 +100,15 @@ class Engine(Protocol):
 
     def averages(self) -> dict[str, Weights]:
         """The averages by name, each as `weights`."""
+        ...
+
+
+class GridEngine(Engine, Protocol):
+    """An `Engine` that can train on any grid."""
+
+    def set_grid(self, steps: Grid) -> None:
+        """Until the next `load`, a step that is `quantized` has matrices on this grid instead.
+
+        What has no steps here stays whole, and codes go from −127 to 127.
+        """
         ...

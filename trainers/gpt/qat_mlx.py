@@ -25,6 +25,19 @@ def fake_quantize(weight: mx.array, bits: str = "int8") -> mx.array:
     return mx.round(mx.clip(weight / step, -top, top)) * step
 
 
-def on_grid(weights: Arrays, bits: str = "int8") -> Arrays:
-    """Every weight at the nearest point of the grid: a gradient there is straight-through."""
+def nearest_on(weight: mx.array, steps: mx.array) -> mx.array:
+    """The nearest point of a grid of these steps, as `trainers.gpt.qat_torch.nearest_on`."""
+    top = GRID_TOPS["int8"]
+    return mx.round(mx.clip(weight / steps, -top, top)) * steps
+
+
+def on_grid(weights: Arrays, bits: str = "int8", grid: Arrays | None = None) -> Arrays:
+    """Every weight at the nearest point of the grid: a gradient there is straight-through.
+
+    Args:
+        grid: steps of matrices by name, in place of those of `bits`; what has none stays whole.
+    """
+    if grid:
+        changed = {name: nearest_on(weights[name], steps) for name, steps in grid.items()}
+        return weights | changed
     return {name: fake_quantize(value, bits) for name, value in weights.items()}
