@@ -1,17 +1,20 @@
 """Quantizers and coders against their promises, on a model trained here.
 
-    python benchmarks/compression.py [--quick] [--part table,knob,faults,large] [--json]
+    python benchmarks/compression.py [--quick] [--part table,knob,late,faults,large] [--json]
                                      [--output results/compression]
 
 table   quantizer × coder: bytes, bits for a parameter, bpb gap, seconds; the Pareto front, drawn;
         what our best makes of the bytes of int6 + lzma, of the gap of int8 + zlib, and of the bits
         of the best merged record
 knob    how close under a cap the knob ends
+late    the same training with its last steps on the grid that is exported: bytes and gap, beside
+        our best quantizing of the plain model at that gap
 faults  round trips, and artifacts cut off, with a bit turned over or with bytes added
 large   11 layers × 512 packed under 16,000,000 bytes: seconds and peak memory
 
 The model (3 layers × 128, MLP × 3, 2,400 steps of 8,192 tokens, 19.7 M tokens) is trained on the
-first call, ten minutes of one free core, and kept in the output folder by its key. Gaps are of all
+first call, ten minutes of one free core (as long again for `late`), and kept in the output folder
+by its key. Gaps are of all
 of validation, in float32: on a part of it the sign of small ones is chance. Calibration reads
 training tokens only. The exit status is 1 where a promise is not kept. The last line is one JSON
 object.
@@ -31,6 +34,7 @@ import numpy as np
 import typer
 from compression_faults import faults
 from compression_large import large
+from compression_late import late
 from compression_model import Subject, subject
 from compression_picture import draw
 
@@ -179,7 +183,7 @@ def _at_gap(model: Subject, gap: float) -> dict[str, Any]:
             best = told
         if best is told and told["gap"] > 0.8 * gap:
             break
-        k *= float(np.clip(np.sqrt(0.9 * gap / max(told["gap"], 1e-6)), 0.2, 2.0))
+        k *= float(np.clip(np.sqrt(0.9 * max(gap, 1e-6) / max(told["gap"], 1e-6)), 0.2, 2.0))
     return best or told
 
 
@@ -227,7 +231,15 @@ PARTS: dict[str, Callable[[Subject, bool], Any]] = {
     "knob": measure_knob,
     "faults": measure_faults,
 }
-LARGE = "large"  # the part that needs no trained model
+LARGE, LATE = "large", "late"  # needs no trained model; needs a second one
+KNOWN = (*PARTS, LATE, LARGE)
+
+
+def measure_late(model: Subject, output: Path, backend: str, quick: bool) -> dict[str, Any]:
+    """Late training on the grid, and quantizing afterwards at its gap."""
+    told = late(model, output, backend=backend, quick=quick)
+    after = _at_gap(model, told["gap"])
+    return {**told, "afterwards": after, "fewer_bytes": 1 - told["bytes"] / after["bytes"]}
 
 
 def judge(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -294,13 +306,14 @@ def show_lines(part: dict[str, Any]) -> None:
 SHOW: dict[str, Callable[[Any], None]] = {
     "table": show_table,
     "knob": show_knob,
+    "late": show_lines,
     "faults": show_lines,
     "large": show_lines,
 }
 
 
 def main(
-    part: Annotated[str, typer.Option(help="comma-separated parts")] = ",".join([*PARTS, LARGE]),
+    part: Annotated[str, typer.Option(help="comma-separated parts")] = ",".join(KNOWN),
     output: Annotated[Path, typer.Option(help="folder of model, table and picture")] = Path(
         "results/compression"
     ),
@@ -311,17 +324,21 @@ def main(
 ) -> None:
     """Measure quantizers and coders beside what they are compared with, in one run."""
     wanted = [name.strip() for name in part.split(",")]
-    known = [*PARTS, LARGE]
-    if unknown := [name for name in wanted if name not in known]:
-        raise InputError(f"no part {unknown[0]!r}", where="--part", mend=", ".join(known))
+    if unknown := [name for name in wanted if name not in KNOWN]:
+        raise InputError(f"no part {unknown[0]!r}", where="--part", mend=", ".join(KNOWN))
     found: dict[str, Any] = {}
-    if set(wanted) & set(PARTS):
+    if set(wanted) - {LARGE}:
         model = subject(output, backend=backend, val_tokens=val_tokens, quick=quick)
         found["model"] = model.described
     seconds: dict[str, float] = {}
     for name in wanted:
         started = time.perf_counter()
-        found[name] = large(quick) if name == LARGE else PARTS[name](model, quick)
+        if name == LARGE:
+            found[name] = large(quick)
+        elif name == LATE:
+            found[name] = measure_late(model, output, backend, quick)
+        else:
+            found[name] = PARTS[name](model, quick)
         seconds[name] = round(time.perf_counter() - started, 1)
         if not json_only:
             print(f"\n{name}  ({seconds[name]:.0f} s, load {os.getloadavg()[0]:.1f})")
