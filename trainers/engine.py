@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Weights = dict[str, NDArray[np.float32]]
-Grid = Mapping[str, NDArray[np.float32]]  # of each matrix its steps, (rows, columns)
+# Of each matrix the steps of its rows and of its columns; an entry's step is their product.
+Grids = Mapping[str, tuple[NDArray[np.float32], NDArray[np.float32]]]
 Tokens = NDArray[np.int64]
 
 
@@ -104,11 +105,11 @@ class Engine(Protocol):
 
 
 class GridEngine(Engine, Protocol):
-    """An `Engine` that can train on any grid."""
+    """An `Engine` that can train on other grids than its configuration's."""
 
-    def set_grid(self, steps: Grid) -> None:
-        """Until the next `load`, a step that is `quantized` has matrices on this grid instead.
+    def set_grids(self, grids: Grids) -> None:
+        """Until the next `load`, a step that is `quantized` has matrices on these grids instead.
 
-        What has no steps here stays whole, and codes go from −127 to 127.
+        What has none here stays whole, and codes go from −127 to 127.
         """
         ...

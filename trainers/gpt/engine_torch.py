@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scripts.causal.files import InputError
-from trainers.engine import Alteration, Grid, StepSettings, Tokens, Weights
+from trainers.engine import Alteration, Grids, StepSettings, Tokens, Weights
 from trainers.gpt.config import GPTConfig, fields_with, gpt_config
 from trainers.gpt.init import require_fit
 from trainers.gpt.model_torch import GPT
@@ -133,7 +133,8 @@ class TorchEngine:
         self._model = GPT(config, dtype, stream).to(self._device)
         self._parameters: dict[str, Tensor] = dict(self._model.named_parameters())
         self._averages: dict[str, list[Tensor]] = {}
-        self._grid: dict[str, Tensor] = {}  # in place of the configuration's, in training
+        # In place of the configuration's, in training.
+        self._grids: dict[str, tuple[Tensor, Tensor]] = {}
         self._sure: NDArray[np.bool_] | None = None  # where the model was, at the last step
         self._recurrent = True  # as the last step had it; loaded weights are finished ones
         # bfloat16 is enough for an iteration that ends within 0.7 to 1.2 (Jordan et al. 2024).
@@ -172,7 +173,7 @@ class TorchEngine:
             parameter.copy_(torch.from_numpy(np.ascontiguousarray(weights[name])))
         self._optimizer.reset()
         self._averages.clear()
-        self._grid.clear()
+        self._grids.clear()
         self._sure = None
         self._recurrent = True
 
@@ -187,22 +188,18 @@ class TorchEngine:
         self._optimizer.step(self._config, settings)
         return float(loss)
 
-    def set_grid(self, steps: Grid) -> None:
-        """Until the next `load`, a step that is `quantized` has matrices on this grid instead.
-
-        Of several processes the first one's grid is taken by all.
-        """
-        self._grid = {name: self._to_device(steps[name]) for name in sorted(steps)}
-        if self._world > 1:
-            for values in self._grid.values():
-                dist.broadcast(values, src=0)
+    def set_grids(self, grids: Grids) -> None:
+        """Until the next `load`, steps that are `quantized` have matrices on these grids."""
+        self._grids = {
+            name: (self._to_device(rows), self._to_device(columns))
+            for name, (rows, columns) in grids.items()
+        }
 
     def _training_grid(self) -> AbstractContextManager[None]:
-        if not self._grid:
+        if not self._grids:
             return weights_on_grid(self._parameters.values(), self._config.qat_bits)
-        matrices = [self._parameters[name] for name in self._grid]
-        rounded = (nearest_on(m, s) for m, s in zip(matrices, self._grid.values(), strict=True))
-        return changed_to(matrices, rounded)
+        rounded = (nearest_on(self._parameters[name], *grid) for name, grid in self._grids.items())
+        return changed_to([self._parameters[name] for name in self._grids], rounded)
 
     def _mean_gradient(self, tokens: Tokens) -> Tensor:
         """The mean loss over the batch; its gradient is left at the parameters."""

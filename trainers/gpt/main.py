@@ -200,7 +200,7 @@ def _train_and_evaluate(job: Job, output: Path, steps: int | None, *, evaluates:
             log(f"pre_quant val_bpb:{evaluate(engine, everything).bpb:.8f}")
 
         artifact = quantized_artifact(
-            config, engine.weights(), job.data, seed=job.seed, grids=grid.steps
+            config, engine.weights(), job.data, seed=job.seed, grids=grid.grids
         )
         log(f"artifact_bytes:{len(artifact)}")
         if _is_first_process():

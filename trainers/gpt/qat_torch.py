@@ -31,13 +31,10 @@ def fake_quantize(weight: Tensor, bits: str = "int8") -> Tensor:
 
 
 @torch.no_grad()
-def nearest_on(weight: Tensor, steps: Tensor) -> Tensor:
-    """The nearest point of a grid of these steps, (rows, columns), as `trainers.quantize` has it.
-
-    Twin of `trainers.gpt.qat_mlx.nearest_on`.
-    """
-    top = GRID_TOPS["int8"]
-    return (weight / steps).clamp(-top, top).round() * steps
+def nearest_on(weight: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """The nearest point of a grid with these steps, to the bit as it comes back when stored."""
+    top, wide = GRID_TOPS["int8"], rows[:, None]
+    return (weight / (wide * columns)).clamp(-top, top).round() * wide * columns
 
 
 def weights_on_grid(

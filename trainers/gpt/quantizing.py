@@ -20,7 +20,7 @@ from trainers.loop import Schedule
 from trainers.quantize.int8 import is_quantized, quantize
 from trainers.quantize.knob import solved_knob
 from trainers.quantize.pack import pack
-from trainers.quantize.recipe import Grids, Recipe, allowed_steps, quantized
+from trainers.quantize.recipe import Grid, Recipe, allowed_steps, quantized
 from trainers.quantize.statistics import Inputs
 
 # Where the knob stands when nothing else is said: 12.85 deviations (record 2026-04-05), and steps
@@ -42,7 +42,7 @@ def quantized_artifact(
     data: DataSet,
     *,
     seed: int,
-    grids: Grids | None = None,
+    grids: Mapping[str, Grid] | None = None,
 ) -> bytes:
     """The artifact of these weights; with every field neutral, that of `trainers.quantize.int8`.
 
@@ -145,14 +145,14 @@ class TrainedGrid:
     """The grid of curvature steps that late training goes on, taken as it goes (`qat_k`).
 
     Attributes:
-        steps: of the rows and columns of each matrix, as last taken; none without `qat_k`.
+        grids: of each matrix the steps of rows and columns, as last taken; none without `qat_k`.
     """
 
     config: GPTConfig
     data: DataSet
     seed: int
     schedule: Schedule
-    steps: Grids = field(default_factory=dict)
+    grids: dict[str, Grid] = field(default_factory=dict)
 
     def before_step(self, step: int, engine: GridEngine) -> None:
         """Take the grid from the engine's weights where it is due."""
@@ -164,12 +164,12 @@ class TrainedGrid:
             self.config, self.data, max(1, GRID_TOKENS // self.config.train_seq_len), self.seed
         )
         found = _calibration()["calibrate"](self.config, weights, tokens, seed=self.seed)
-        self.steps = {
+        self.grids = {
             name: allowed_steps(weights[name], found[name], self.config.qat_k)
             for name in sorted(found)
             if is_quantized(weights[name].shape)
         }
-        engine.set_grid({name: rows[:, None] * cols for name, (rows, cols) in self.steps.items()})
+        engine.set_grids(self.grids)
 
 
 def training_tokens(config: GPTConfig, data: DataSet, sequences: int, seed: int) -> Tokens:

@@ -43,7 +43,7 @@ from trainers.keys import code_version, stage_key
 from trainers.loop import train, warm_up
 from trainers.quantize.artifact import read_artifact
 from trainers.quantize.int8 import ArtifactError
-from trainers.quantize.recipe import Grids
+from trainers.quantize.recipe import Grid
 from trainers.workbench import WEIGHTS_FILE, Workbench
 
 AVERAGES_FILE, GRID_FILE = "averages.safetensors", "grid.safetensors"
@@ -286,7 +286,7 @@ class GptTrainer:
             save_file(engine.weights(), temporary)
         with atomic_path(output / AVERAGES_FILE) as temporary:
             save_file(_flat(engine.averages()), temporary)
-        _save_grids(grid.steps, output)
+        _save_grids(grid.grids, output)
         steps, batch = config.iterations, config.train_batch_tokens
         return StageResult(
             metrics={
@@ -404,7 +404,7 @@ def _flat(averages: Mapping[str, Weights]) -> Weights:
     }
 
 
-def _save_grids(grids: Grids, folder: Path) -> None:
+def _save_grids(grids: Mapping[str, Grid], folder: Path) -> None:
     """Beside the weights that were trained on them; nothing where none were."""
     if not grids:
         return
@@ -414,7 +414,7 @@ def _save_grids(grids: Grids, folder: Path) -> None:
         save_file(flat, temporary)
 
 
-def _read_grids(config: GPTConfig, folder: Path) -> Grids:
+def _read_grids(config: GPTConfig, folder: Path) -> dict[str, Grid]:
     """The grids that weights of this configuration were trained on.
 
     Raises:

@@ -25,8 +25,8 @@ from trainers.quantize.int8 import MATRIX_MIN_SIDE, ArtifactError
 from trainers.quantize.pack import Stored, parts_of, steps_to_exponents
 from trainers.quantize.statistics import Inputs
 
+Grid = tuple[NDArray[np.float32], NDArray[np.float32]]  # steps of rows, of columns
 CLIPS = ("largest", "percentile", "deviation", "curvature")
-Grids = dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]  # steps of rows, of columns
 PACKED_KINDS = {"int6": "p6", "int5": "p5", "int4": "p4", "ternary": "t1"}
 # A row's share of the loss is known to within noise: of its weight only the square root counts.
 ROW_POWER, ROW_FLOOR = 0.5, 1e-3
@@ -87,7 +87,7 @@ def quantized(
     weights: Mapping[str, NDArray[np.float32]],
     recipe: Recipe,
     inputs: Mapping[str, Inputs] | None = None,
-    grids: Grids | None = None,
+    grids: Mapping[str, Grid] | None = None,
 ) -> list[Stored]:
     """Codes, steps and whole values of weights by name, ready to be packed.
 
@@ -107,7 +107,7 @@ def quantized(
         if not np.isfinite(value).all():
             raise ArtifactError(f"weight {name!r} holds a value that is not finite")
         if grids and name in grids:
-            stored += _on_grid(name, value, *grids[name])
+            stored += _on_grid(name, value, grids[name])
         elif value.ndim == 2 and min(value.shape) >= MATRIX_MIN_SIDE:
             stored += _matrix(name, value, recipe, (inputs or {}).get(name))
         else:
@@ -124,12 +124,8 @@ def quantized(
     return sorted(stored, key=lambda array: (array.stream, array.name))
 
 
-def _on_grid(
-    name: str,
-    weight: NDArray[np.float32],
-    rows: NDArray[np.float32],
-    columns: NDArray[np.float32],
-) -> list[Stored]:
+def _on_grid(name: str, weight: NDArray[np.float32], grid: Grid) -> list[Stored]:
+    rows, columns = grid
     codes = rounded(weight / (rows[:, None] * columns), TOPS["int8"]).astype(np.int8)
     return [
         Stored(name, "code", "i1", codes, f"code {_kind(name)}"),
@@ -190,9 +186,7 @@ def _row_steps(weight: NDArray[np.float32], top: int, recipe: Recipe) -> NDArray
     return steps.reshape(len(weight), -1) if recipe.grouped else steps
 
 
-def allowed_steps(
-    weight: NDArray[np.float32], known: Inputs, k: float
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def allowed_steps(weight: NDArray[np.float32], known: Inputs, k: float) -> Grid:
     """Steps of rows and of columns such that the rounding of each entry costs the loss the same.
 
     For a quadratic loss and codes under an entropy coder that is the best sharing of bits at high

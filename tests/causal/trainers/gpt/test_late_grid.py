@@ -69,10 +69,15 @@ def mlx_engine():
     mx.enable_compile()
 
 
-def steps_of(folder):
+def grids_of(folder):
     flat = load_file(folder / GRID_FILE)
     names = [name.removesuffix("/step") for name in flat if name.endswith("/step")]
-    return {name: flat[f"{name}/step"][:, None] * flat[f"{name}/column"] for name in names}
+    return {name: (flat[f"{name}/step"], flat[f"{name}/column"]) for name in names}
+
+
+def rounded(weight, grid):
+    """As training has it."""
+    return nearest_on(torch.from_numpy(weight), *map(torch.from_numpy, grid)).numpy()
 
 
 def run(engine, config, small_data):
@@ -85,23 +90,22 @@ def run(engine, config, small_data):
     for step in range(config.iterations):
         grid.before_step(step, engine)
         losses.append(engine.step(batches.batch(step), schedule.settings(step)))
-    return losses, grid.steps
+    return losses, grid.grids
 
 
 def test_what_is_exported_lies_where_training_had_it(stages):
     """The average of the weights, which takes their place, on the grid that they ended on."""
-    steps, weights = (
-        steps_of(stages["train"]),
+    grids, weights = (
+        grids_of(stages["train"]),
         load_file(stages["average"] / "weights.safetensors"),
     )
-    assert steps_of(stages["average"]).keys() == steps.keys()
-    assert set(steps) == {
+    assert grids_of(stages["average"]).keys() == grids.keys()
+    assert set(grids) == {
         name for name, value in weights.items() if min(value.shape) >= 16 and value.ndim == 2
     }
     exported = read_artifact((stages["quantize"] / "model.int8.ans").read_bytes())
-    for name, value in steps.items():
-        trained_on = nearest_on(torch.from_numpy(weights[name]), torch.from_numpy(value))
-        assert np.array_equal(exported[name], trained_on.numpy()), name
+    for name, grid in grids.items():
+        assert np.array_equal(exported[name], rounded(weights[name], grid)), name
         assert not np.array_equal(exported[name], weights[name]), name
 
 
@@ -109,20 +113,11 @@ def test_the_loss_is_of_the_exported_weights(small_data):
     engine, data = TorchEngine(CONFIG, BACKEND), open_dataset(small_data)
     losses, grids = run(engine, CONFIG, small_data)
     batch, weights = batches_of(CONFIG, data, 0).batch(8), engine.weights()
-    engine.set_grid({name: rows[:, None] * columns for name, (rows, columns) in grids.items()})
+    engine.set_grids(grids)
     loss = engine.step(batch, StepSettings(0.0, 0.9, quantized=True))
     for name, value in engine.weights().items():
         assert np.array_equal(value, weights[name]), name  # rate 0: back to the bit
-    engine.load(
-        {
-            name: nearest_on(
-                torch.from_numpy(value), torch.from_numpy(grids[name][0][:, None] * grids[name][1])
-            ).numpy()
-            if name in grids
-            else value
-            for name, value in weights.items()
-        }
-    )
+    engine.load(weights | {name: rounded(weights[name], grid) for name, grid in grids.items()})
     assert loss == pytest.approx(float(engine.losses(batch).mean()), abs=1e-6)
     assert loss != pytest.approx(losses[-1], abs=1e-6)
 
