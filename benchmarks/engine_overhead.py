@@ -21,9 +21,10 @@ from scripts.causal.campaign.executor import InProcessExecutor
 from scripts.causal.campaign.ledger import Ledger, open_ledger
 from scripts.causal.campaign.run import read_chain
 from trainers.api import Config, RunSpec, Trainer, load_trainer
-from trainers.data import DataSet, open_dataset, write_shard
+from trainers.data import DataSet, open_dataset
 from trainers.gpt.config import fields_with, gpt_config
 from trainers.gpt.init import DOCUMENT_START, initial_weights
+from trainers.shards import write_shard
 
 ROOT = Path(__file__).parents[1]
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}

@@ -31,7 +31,8 @@ from torch import Tensor
 
 from scripts.causal.cli import run_command
 from trainers.api import ConfigValue
-from trainers.data import Batches, open_dataset
+from trainers.batches import Batches
+from trainers.data import open_dataset
 from trainers.engine import StepSettings
 from trainers.vocab_space import across
 from trainers.vocab_space.config import VocabConfig, vocab_config

@@ -31,8 +31,9 @@ import sentencepiece
 
 from scripts.causal.files import InputError, digest, write_json
 from trainers.api import Progress
-from trainers.data import open_dataset, write_shard
+from trainers.data import open_dataset
 from trainers.seeds import stream
+from trainers.shards import write_shard
 
 # Import name → distribution. All come with this project's own dependencies. torch is left out:
 # its 41 MB of source took 15 s to parse, as long as half of the others together.

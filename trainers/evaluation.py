@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.data import TokenBytes, bits_per_byte, validation_batches
+from trainers.batches import validation_batches
 from trainers.engine import Engine
+from trainers.token_bytes import TokenBytes, bits_per_byte
 
 
 @dataclass(frozen=True)

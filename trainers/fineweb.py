@@ -19,7 +19,8 @@ import typer
 from scripts.causal.cli import progress_bar, run_command
 from scripts.causal.files import InputError, read_json
 from trainers.api import Progress
-from trainers.data import open_dataset, read_shard
+from trainers.data import open_dataset
+from trainers.shards import read_shard
 
 REPOSITORY = "willdepueoai/parameter-golf"
 REMOTE_ROOT = "datasets"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from trainers.averaging import Average, checkpoint_steps
-from trainers.data import Batches
+from trainers.batches import Batches
 from trainers.engine import Alteration, Engine, StepSettings, Weights
 from trainers.evaluation import Validation, evaluate
 

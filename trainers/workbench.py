@@ -10,7 +10,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from scripts.causal.files import InputError
-from trainers.data import Batches, DataSet
+from trainers.batches import Batches
+from trainers.data import DataSet
 from trainers.engine import Engine, Weights
 from trainers.evaluation import Validation
 from trainers.loop import Schedule

@@ -19,7 +19,7 @@ from scripts.causal.files import InputError
 from scripts.causal.forms import Record
 from scripts.causal.reporting.figures import quiet_axes
 from scripts.causal.reporting.svg import PALETTE, SETTINGS, figure
-from trainers.data import validation_batches, window_difficulty
+from trainers.batches import validation_batches, window_difficulty
 from trainers.difficulty import write_difficulty
 from trainers.engine import Engine
 
@@ -84,7 +84,7 @@ def window_losses(
     batch_sequences: int,
     progress: Callable[[float], None] | None = None,
 ) -> NDArray[np.float64]:
-    """Mean loss of each window as `trainers.data.Batches` cuts them: (windows,), nats."""
+    """Mean loss of each window as `trainers.batches.Batches` cuts them: (windows,), nats."""
     total = sum(max(0, (len(shard) - 1) // seq_len) for shard in shards)
     found, done = list[NDArray[np.float64]](), 0
     for shard in shards:

@@ -7,8 +7,7 @@ source and rule, are in `scripts.causal.stats`; what this stage adds is which nu
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -16,20 +15,16 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from scripts.causal.campaign.courses import courses
-from scripts.causal.campaign.factorial_screen import (
-    with_main_effects,
-)
+from scripts.causal.campaign.checks import check_runs
+from scripts.causal.campaign.confirmatory import PValues, Terms, family_p_values
+from scripts.causal.campaign.factorial_screen import with_main_effects
 from scripts.causal.campaign.interactions import with_interactions
 from scripts.causal.campaign.ladder import carry_over, ladder_transfers
 from scripts.causal.campaign.measured import Measured, measure
+from scripts.causal.campaign.result import contrast_result, decide
 from scripts.causal.campaign.schema import (
     AblationResults,
-    CarryOver,
-    Contrast,
-    ContrastResult,
     ContrastRuns,
-    Interval,
     Platform,
     RawRuns,
     VariancePrior,
@@ -37,57 +32,13 @@ from scripts.causal.campaign.schema import (
 from scripts.causal.campaign.screened import (
     borrows,
     fit_prior,
-    moderated_estimate,
     worth_confirming,
 )
 from scripts.causal.cli import run_command
 from scripts.causal.files import InputError
 from scripts.causal.forms import parse_file, write_file
-from scripts.causal.stats import paired, screening, sentences, verdict
-from scripts.causal.stats.equivalence import tost_p
-from scripts.causal.stats.family import holm, spend
-from scripts.causal.stats.looks import level_at, sequential_p
-from scripts.causal.stats.paired import Estimate
-from scripts.causal.stats.power import minimum_detectable_effect, power
-
-
-@dataclass(frozen=True)
-class Tests:
-    """The p-values of one contrast in its family; None where undefined.
-
-    The adjusted ones rest on all looks taken, the others on the last.
-    """
-
-    difference: float | None = None
-    difference_adjusted: float | None = None
-    equivalence: float | None = None
-    equivalence_adjusted: float | None = None
-
-
-@dataclass(frozen=True)
-class Terms:
-    """What every verdict of a cycle is judged by.
-
-    Attributes:
-        share: the cycle's part of alpha.
-        seeds: a contrast's fresh seeds in the order planned.
-        looks: how many of them each planned look has; the last one has all.
-    """
-
-    share: float
-    family_size: int
-    mde: float
-    prior: VariancePrior | None
-    seeds: Callable[[Contrast], tuple[int, ...]]
-    looks: tuple[int, ...]
-
-    def taken(self, measured: Measured) -> int:
-        """At how many of the looks a contrast has all its seeds; at least 1."""
-        return max(1, sum(count <= len(measured.seeds) for count in self.looks))
-
-    def level(self, measured: Measured) -> float:
-        """The level of the contrast's last test, were it alone in its family."""
-        return level_at(self.share, self.looks, self.taken(measured) - 1)
+from scripts.causal.stats import paired, screening
+from scripts.causal.stats.family import spend
 
 
 def analyse(
@@ -118,7 +69,7 @@ def analyse(
             part in screening; a seed or a contrast twice; a run with neither result nor failure.
     """
     share = _share(alpha, mde, cycles, raw.cycle)
-    _check(raw)
+    check_runs(raw)
     screens = {runs.contrast.id: measure(runs) for runs in raw.runs if runs.phase == "screen"}
     confirms = {runs.contrast.id: measure(runs) for runs in raw.runs if runs.phase == "confirm"}
     if prior is None:
@@ -126,7 +77,7 @@ def analyse(
         prior = fit_prior(screened, [raw.factorial] if raw.factorial else [])
     looks = raw.looks or (max(len(raw.confirm_seeds), 1),)
     terms = Terms(share, len(confirms), mde, prior, raw.planned_seeds, looks)
-    tests = _test_family(confirms, screens, terms)
+    p_values = family_p_values(confirms, screens, terms)
     # Without a confirmation phase in the file, what is promising is not screened out yet.
     promising = worth_confirming(screens, prior, mde, screen_threshold)
     pending = set() if raw.confirm_seeds else set(promising)
@@ -135,15 +86,15 @@ def analyse(
     results = []
     for name in dict.fromkeys(runs.contrast.id for runs in raw.runs):
         measured = confirms[name] if name in confirms else screens[name]
-        decided = _decide(measured, tests.get(name, Tests()), terms)
+        decided = decide(measured, p_values.get(name, PValues()), terms)
         if decided == "screened_out" and name in pending:
             decided = "inconclusive"
         results.append(
-            _result(
+            contrast_result(
                 measured,
                 screens.get(name),
                 decided,
-                tests.get(name, Tests()),
+                p_values.get(name, PValues()),
                 terms,
                 cycle=raw.cycle,
                 platform=raw.platform,
@@ -273,201 +224,10 @@ def _share(alpha: float, mde: float, cycles: int, cycle: int) -> float:
     return shares[0]
 
 
-def _check(raw: RawRuns) -> None:
-    confirmed = {
-        pair.seed for runs in raw.runs if runs.phase == "confirm" for pair in runs.pairs
-    } | set(raw.confirm_seeds)
-    screened = {
-        pair.seed for runs in raw.runs if runs.phase == "screen" for pair in runs.pairs
-    } | set(raw.screen_seeds)
-    if stale := confirmed & screened:
-        raise InputError(
-            f"seed {min(stale)} is both a screening and a confirmation seed",
-            mend="confirm on seeds that took no part in the choice",
-        )
-    _check_looks(raw)
-    names = [(runs.contrast.id, runs.phase) for runs in raw.runs]
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise InputError(f"contrast {twice[0]!r} is listed twice in phase {twice[1]!r}")
-
-
-def _check_looks(raw: RawRuns) -> None:
-    """Refuse looks that are no plan, and a contrast that stopped between them."""
-    looks, planned = raw.looks, len(raw.confirm_seeds)
-    if not looks:
-        return
-    if sorted(set(looks)) != list(looks) or looks[0] < 2 or looks[-1] != planned:
-        raise InputError(
-            f"looks must grow from 2 or more to the {planned} confirmation seeds, "
-            f"but got {list(looks)}"
-        )
-    for runs in raw.runs:
-        seeds = raw.planned_seeds(runs.contrast)
-        if runs.phase == "confirm" and {pair.seed for pair in runs.pairs} not in (
-            set(seeds[:count]) for count in looks
-        ):
-            raise InputError(
-                f"contrast {runs.contrast.id!r} was not run on the seeds of a planned look"
-            )
-
-
 def _correlation(measured: Sequence[Measured]) -> tuple[float, int] | None:
     """Of the arms over seeds, where they differ in training: later stages share the training."""
     return paired.pooled_correlation(
         [one.arms for one in measured if borrows(one.contrast) and not one.identical]
-    )
-
-
-def _claim(
-    measured: Measured, screened: Measured | None, prior: VariancePrior | None
-) -> Estimate | None:
-    """The estimate on fresh seeds that a claim can rest on, if there is one.
-
-    One pair has no spread of its own to set against the prior; bit-identical arms need no test.
-    """
-    if measured.phase != "confirm" or len(measured.pairs) < 2 or measured.identical:
-        return None
-    estimate = moderated_estimate(measured, prior, screened)
-    return estimate if estimate is not None and estimate.testable else None
-
-
-def _test_family(
-    confirms: Mapping[str, Measured], screens: Mapping[str, Measured], terms: Terms
-) -> dict[str, Tests]:
-    by_look = [_claims(one, screens.get(name), terms) for name, one in confirms.items()]
-
-    def each(p_value: Callable[[Estimate], float | None]) -> list[list[float | None]]:
-        return [[None if one is None else p_value(one) for one in claims] for claims in by_look]
-
-    def adjusted(p_values: list[list[float | None]]) -> list[float | None]:
-        return holm([sequential_p(each, terms.looks) for each in p_values])
-
-    difference = each(paired.p_value)
-    equivalence = each(lambda estimate: tost_p(estimate, terms.mde))
-    columns = zip(
-        [p_values[-1] for p_values in difference],
-        adjusted(difference),
-        [p_values[-1] for p_values in equivalence],
-        adjusted(equivalence),
-        strict=True,
-    )
-    return {name: Tests(*row) for name, row in zip(confirms, columns, strict=True)}
-
-
-def _claims(measured: Measured, screened: Measured | None, terms: Terms) -> list[Estimate | None]:
-    """`_claim` at each look taken; None at one whose sign the last does not bear out."""
-    last = _claim(measured, screened, terms.prior)
-    earlier = [
-        _claim(measured.among(terms.seeds(measured.contrast)[:count]), screened, terms.prior)
-        for count in terms.looks[: terms.taken(measured) - 1]
-    ]
-    return [
-        one if one is not None and last is not None and one.mean * last.mean > 0 else None
-        for one in earlier
-    ] + [last]
-
-
-def _decide(measured: Measured, tests: Tests, terms: Terms) -> verdict.Verdict:
-    evidence = verdict.Evidence(
-        tested=measured.phase == "confirm",
-        pairs=len(measured.pairs),
-        effect=None if measured.estimate is None else measured.estimate.mean,
-        identical=measured.identical,
-        treatment_failures=measured.treatment_failures,
-        p_adjusted=tests.difference_adjusted,
-        p_equivalence_adjusted=tests.equivalence_adjusted,
-    )
-    return verdict.decide(evidence, terms.share)
-
-
-def _result(
-    measured: Measured,
-    screened: Measured | None,
-    decided: verdict.Verdict,
-    tests: Tests,
-    terms: Terms,
-    *,
-    cycle: int,
-    platform: Platform,
-    carried: CarryOver | None,
-    on_ladder: bool,
-) -> ContrastResult:
-    tested = measured.phase == "confirm"
-    plain = measured.estimate
-    claim = _claim(measured, screened, terms.prior)
-    screen = None if screened is None else moderated_estimate(screened, terms.prior)
-    spread = claim if tested or screen is None or not screen.testable else screen
-    heading = measured.trend.answer
-    size = measured.control_size
-
-    level = terms.level(measured)
-    band = None if claim is None else paired.interval(claim, 1 - level)
-    if tested and measured.identical:
-        band = (0.0, 0.0)
-    interval = None if band is None else Interval(level=1 - terms.share, low=band[0], high=band[1])
-    chance = detectable = None
-    taken = terms.taken(measured) if tested else 1
-    if claim is not None:
-        # Holm's hardest step: what the contrast is sure to have, whatever the others do.
-        alpha = level_at(terms.share / terms.family_size, terms.looks, taken - 1)
-        sd, pairs, df = claim.sd, claim.pairs, claim.df
-        chance = power(terms.mde, sd=sd, pairs=pairs, df=df, alpha=alpha)
-        detectable = minimum_detectable_effect(sd=sd, pairs=pairs, df=df, alpha=alpha)
-
-    return ContrastResult(
-        contrast=measured.contrast,
-        cycle=cycle,
-        verdict=decided,
-        phase=measured.phase,
-        effect=None if plain is None else plain.mean,
-        interval=interval,
-        p_moderated=tests.difference,
-        p_plain=None if plain is None or claim is None else paired.p_value(plain),
-        p_sign_flip=None if claim is None else paired.sign_flip_p(measured.differences),
-        p_adjusted=tests.difference_adjusted,
-        p_equivalence=tests.equivalence,
-        p_equivalence_adjusted=tests.equivalence_adjusted,
-        detectable=detectable,
-        looks_taken=taken,
-        looks_planned=len(terms.looks),
-        df=None if spread is None else spread.df,
-        sd=None if spread is None else spread.sd,
-        power=chance,
-        mde=terms.mde,
-        seeds_used=tuple(pair.seed for pair in measured.pairs),
-        seeds_discarded=measured.discarded,
-        screen_effect=None if screen is None else screen.mean,
-        stage_effects=measured.stage_effects,
-        correlation=measured.correlation,
-        trend=heading,
-        transfer=sentences.transfer(
-            verdict=decided,
-            scale=platform.scale,
-            backend=platform.backend,
-            size=size,
-            trend=heading,
-            carried=carried.words if carried is not None and on_ladder else None,
-        ),
-        courses=courses(measured),
-        carry=carried,
-        words=sentences.finding(
-            sentences.Finding(
-                label=measured.contrast.label,
-                verdict=decided,
-                effect=None if plain is None else plain.mean,
-                interval=None if band is None else (1 - terms.share, *band),
-                fresh_seeds=len(measured.pairs) if tested else 0,
-                screen=screen,
-                p_adjusted=tests.difference_adjusted,
-                power=chance,
-                mde=terms.mde,
-                identical=measured.identical,
-                discarded=measured.discarded,
-                trend=heading,
-                stopped=(taken, len(terms.looks)) if taken < len(terms.looks) else None,
-            )
-        ),
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import sentencepiece
 
-from trainers.data import write_shard
+from trainers.shards import write_shard
 
 VOCAB_SIZE = 300
 

@@ -1,13 +1,13 @@
 """Selection: most worth per FLOP first, learning from own tests, and a reason for each."""
 
 import pytest
+from literal_results import literal_result
 
 from interventions.catalog import load_catalog
 from scripts.causal.campaign.contrast import build_contrast
 from scripts.causal.campaign.pairs import Synergy
 from scripts.causal.campaign.schema import (
     AblationResults,
-    ContrastResult,
     Platform,
     VariancePrior,
 )
@@ -78,29 +78,15 @@ def graph(**effects: tuple[Level, Level, float]) -> CausalDag:
 
 def decided(setting, **effects: tuple[str, float]) -> AblationResults:
     """Results of one cycle on four seeds each: catalog id → verdict and effect."""
-    empty = dict.fromkeys(
-        ("interval", "p_moderated", "p_plain", "p_sign_flip", "p_adjusted", "p_equivalence")
-    )
     results = [
-        ContrastResult(
-            contrast=build_contrast(CATALOG[name], setting.scale, setting.trainer),
-            cycle=1,
-            verdict=verdict,
+        literal_result(
+            build_contrast(CATALOG[name], setting.scale, setting.trainer),
+            verdict,
+            effect,
             phase="screen" if verdict == "screened_out" else "confirm",
-            effect=effect,
-            **empty,
             df=6.0,
             sd=0.002,
-            power=None,
-            mde=0.005,
             seeds_used=(42, 1337, 2024, 7),
-            seeds_discarded={},
-            screen_effect=None,
-            stage_effects=None,
-            correlation=None,
-            trend="unknown",
-            transfer="",
-            words="",
         )
         for name, (verdict, effect) in effects.items()
     ]

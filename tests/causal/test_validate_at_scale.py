@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from fake_script import GOOD, good_until, write_script
+from literal_results import literal_contrast, literal_result
 
 from interventions.catalog import Claim, Intervention, load_catalog
 from scripts.causal import validate_at_scale
@@ -15,7 +16,7 @@ from scripts.causal.campaign.full_scale import plan_validation, record_to_beat
 from scripts.causal.campaign.ledger import open_ledger
 from scripts.causal.campaign.plan import CampaignPlan
 from scripts.causal.campaign.pool import ProcessExecutor
-from scripts.causal.campaign.schema import AblationResults, Contrast, ContrastResult, Platform
+from scripts.causal.campaign.schema import AblationResults, Platform
 from scripts.causal.campaign.validation import Validation
 from scripts.causal.cli import run_command
 from scripts.causal.experiment_runner import run_contrasts
@@ -43,48 +44,10 @@ BOARD = Leaderboard(
 )
 
 
-def contrast_of(name):
-    config = {"iterations": 400}
-    return Contrast(
-        id=name,
-        variable="matrix_lr",
-        label=name,
-        changes={},
-        control=config,
-        treatment=config,
-        stage="train",
-        matched_by="flops",
-        flops_per_pair=1e12,
-        reason="",
-    )
-
-
 def result_of(name, verdict):
-    return ContrastResult(
-        contrast=contrast_of(name),
-        cycle=1,
-        verdict=verdict,
-        phase="confirm",
-        effect=-0.01,
-        interval=None,
-        p_moderated=None,
-        p_plain=None,
-        p_sign_flip=None,
-        p_adjusted=None,
-        p_equivalence=None,
-        df=None,
-        sd=None,
-        power=None,
-        mde=0.005,
-        seeds_used=(42, 1337),
-        seeds_discarded={},
-        screen_effect=None,
-        stage_effects=None,
-        correlation=None,
-        trend="unknown",
-        transfer="",
-        words="",
-    )
+    config = {"iterations": 400}
+    contrast = literal_contrast(name, variable="matrix_lr", control=config, treatment=config)
+    return literal_result(contrast, verdict, -0.01)
 
 
 @pytest.fixture

@@ -39,7 +39,8 @@ from numpy.typing import NDArray
 
 from scripts.causal.files import InputError, atomic_path, canonical_json, read_json
 from trainers.averaging import TRACKED
-from trainers.data import Batches, DataSet, open_dataset
+from trainers.batches import Batches
+from trainers.data import DataSet, open_dataset
 from trainers.engine import Engine, GridEngine, StepSettings, Tokens, Weights
 from trainers.evaluation import Tally, Validation, evaluate, target_count
 from trainers.gpt.config import GPTConfig, config_values, gpt_config

@@ -15,13 +15,15 @@ from trainers.adaptation import (
     evaluate_documents,
     evaluate_score_first,
 )
-from trainers.data import Batches, DataSet, TokenBytes, first_tokens, token_bytes
+from trainers.batches import Batches, first_tokens
+from trainers.data import DataSet
 from trainers.difficulty import read_difficulty
 from trainers.engine import Engine
 from trainers.evaluation import Score, Tally, Validation, evaluate
 from trainers.gpt.config import GPTConfig
 from trainers.gpt.objectives import Alterations
 from trainers.loop import Schedule
+from trainers.token_bytes import TokenBytes, token_bytes
 
 EVAL_BATCH_TOKENS = 65536
 Progress = Callable[[float], None]

@@ -30,7 +30,8 @@ from scripts.causal.campaign.schema import ArmRun
 from scripts.causal.cli import progress_bar, run_command
 from scripts.causal.files import InputError, atomic_path, write_json
 from trainers.api import Config
-from trainers.data import Batches, open_dataset
+from trainers.batches import Batches
+from trainers.data import open_dataset
 from trainers.engine import StepSettings
 from trainers.vocab_space.config import from_environment, vocab_config
 from trainers.vocab_space.model import initial_weights

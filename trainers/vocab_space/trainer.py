@@ -19,7 +19,8 @@ from trainers.api import (
     StagePlan,
     StageResult,
 )
-from trainers.data import Batches, DataSet, TokenBytes, token_bytes
+from trainers.batches import Batches
+from trainers.data import DataSet
 from trainers.engine import StepSettings, Weights
 from trainers.evaluation import Validation, evaluate
 from trainers.family import dataset, failures_recorded, fitting_dataset
@@ -27,6 +28,7 @@ from trainers.gpt.engine_torch import torch_backends
 from trainers.keys import code_version, stage_key
 from trainers.loop import Schedule, train
 from trainers.quantize.int8 import dequantize, quantize
+from trainers.token_bytes import TokenBytes, token_bytes
 from trainers.vocab_space.config import VocabConfig, config_values, fields_with, vocab_config
 from trainers.vocab_space.engine import VocabEngine
 from trainers.vocab_space.model import VocabModel, initial_weights, parameter_count
@@ -42,7 +44,10 @@ _MODEL_MODULES = (
     "trainers.seeds",
     "trainers.fields",
     "trainers.engine",
+    "trainers.shards",
+    "trainers.token_bytes",
     "trainers.data",
+    "trainers.batches",
     "trainers.evaluation",
     "trainers.vocab_space.versions",
     "trainers.vocab_space.config",

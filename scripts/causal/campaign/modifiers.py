@@ -14,7 +14,8 @@ from scripts.causal.forms import Record
 from scripts.causal.stats import moderated, modifiers, paired
 from scripts.causal.stats.family import holm
 from scripts.causal.stats.moderated import Prior
-from trainers.data import TRAIN_SHARDS, read_shard
+from trainers.data import TRAIN_SHARDS
+from trainers.shards import read_shard
 
 Kind = Literal["scale", "data repetition", "horizon", "data", "backend", "another intervention"]
 DATA_LIMIT = "train_data_tokens"

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.causal.forms import Record
-from trainers.data import TokenBytes, bits_per_byte
 from trainers.engine import Engine, Tokens
 from trainers.evaluation import Tally, Validation, scored_windows, target_count
+from trainers.token_bytes import TokenBytes, bits_per_byte
 
 TOLERANCE = 1e-6  # of the sum of parts against the whole, in bpb
 PER_MILLION = tuple(10 ** (half / 2) for half in range(2, 11))  # 10 to 100,000, half a decade each

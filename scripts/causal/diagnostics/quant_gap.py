@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.causal.forms import Record
-from trainers.data import bits_per_byte
 from trainers.engine import Engine, Weights
 from trainers.evaluation import Validation, scored_windows
+from trainers.token_bytes import bits_per_byte
 
 
 class TensorGap(Record):

@@ -24,7 +24,9 @@ from numpy.typing import NDArray
 
 from scripts.causal.submission.sandbox import Finished, Limits, Sandbox, SandboxError
 from scripts.causal.submission.verdicts import Verdict, failed, open_question, passed
-from trainers.data import DataSet, TokenBytes, bits_per_byte, token_bytes, write_shard
+from trainers.data import DataSet
+from trainers.shards import write_shard
+from trainers.token_bytes import TokenBytes, bits_per_byte, token_bytes
 
 BPB_TOLERANCE = 1e-6
 REPRODUCED = "reproduces its score"

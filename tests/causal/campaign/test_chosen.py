@@ -1,6 +1,7 @@
 """Which runs a submission is made of: the best confirmed treatment, a named arm, the control."""
 
 import pytest
+from literal_results import literal_contrast, literal_result
 
 from scripts.causal.campaign.chosen import choose_runs, load_results
 from scripts.causal.campaign.schema import (
@@ -18,17 +19,13 @@ PLATFORM = Platform(trainer="gpt", backend="b", scale="tiny", data="d", machine=
 
 
 def contrast(name: str) -> Contrast:
-    return Contrast(
-        id=name,
+    return literal_contrast(
+        name,
         variable="activation",
         label=name.upper(),
         changes={"activation": name},
         control={"activation": "relu_sq", "iterations": 20},
         treatment={"activation": name, "iterations": 19},
-        stage="train",
-        matched_by="flops",
-        flops_per_pair=1.0,
-        reason="",
     )
 
 
@@ -52,29 +49,7 @@ def raw(*each: ContrastRuns) -> RawRuns:
 
 
 def verdict(name: str, decided: str, effect: float) -> ContrastResult:
-    empty = dict.fromkeys(
-        ("interval", "p_moderated", "p_plain", "p_sign_flip", "p_adjusted", "p_equivalence")
-    )
-    return ContrastResult(
-        contrast=contrast(name),
-        cycle=1,
-        verdict=decided,
-        phase="confirm",
-        effect=effect,
-        **empty,
-        df=None,
-        sd=None,
-        power=None,
-        mde=0.005,
-        seeds_used=(42, 43),
-        seeds_discarded={},
-        screen_effect=None,
-        stage_effects=None,
-        correlation=None,
-        trend="unknown",
-        transfer="",
-        words="",
-    )
+    return literal_result(contrast(name), decided, effect, seeds_used=(42, 43))
 
 
 CAMPAIGN = [

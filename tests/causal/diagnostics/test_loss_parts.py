@@ -14,8 +14,8 @@ from scripts.causal.diagnostics.loss_parts import (
 )
 from scripts.causal.forms import parse_file
 from scripts.causal.token_loss_decompose import TokenLosses
-from trainers.data import TokenBytes
 from trainers.evaluation import Validation
+from trainers.token_bytes import TokenBytes
 
 # Token 0 opens documents, 1 is " a", 2 is "b", 3 is "ccc".
 TABLE = TokenBytes(

@@ -5,14 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from literal_results import literal_contrast, literal_result
 
 from interventions.catalog import Intervention
 from scripts.causal import quant_gap_analysis
 from scripts.causal.campaign.ledger import open_ledger
 from scripts.causal.campaign.schema import (
     AblationResults,
-    Contrast,
-    ContrastResult,
     Platform,
     StageEffects,
 )
@@ -82,33 +81,12 @@ def test_quantizers_come_from_the_catalog(subject, monkeypatch):
 
 
 def result(name, verdict, stage, training):
-    contrast = Contrast(
-        id=name,
-        variable=name,
-        label=name.upper(),
-        changes={},
-        control={},
-        treatment={},
-        stage=stage,
-        matched_by="flops",
-        flops_per_pair=1.0,
-        reason="",
-    )
-    missing = ("interval", "p_moderated", "p_plain", "p_sign_flip", "p_adjusted", "p_equivalence")
-    return ContrastResult(
-        **dict.fromkeys((*missing, "df", "sd", "power", "screen_effect", "correlation")),
-        contrast=contrast,
-        cycle=1,
-        verdict=verdict,
-        phase="confirm",
-        effect=training + 0.5,
-        mde=0.005,
-        seeds_used=(1, 2),
-        seeds_discarded={},
+    return literal_result(
+        literal_contrast(name, label=name.upper(), stage=stage),
+        verdict,
+        training + 0.5,
         stage_effects=StageEffects(training=training, quantization=0.5),
         trend="steady",
-        transfer="",
-        words="",
     )
 
 

@@ -9,9 +9,10 @@ from scipy.stats import spearmanr
 from scripts.causal import score_and_reorder as stage
 from scripts.causal.diagnostics.subject import find_run
 from scripts.causal.forms import parse_file
-from trainers.data import open_dataset, read_shard, write_shard
+from trainers.data import open_dataset
 from trainers.difficulty import read_difficulty
 from trainers.gpt.trainer import GptTrainer
+from trainers.shards import read_shard, write_shard
 
 
 @pytest.fixture

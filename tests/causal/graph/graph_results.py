@@ -1,32 +1,12 @@
 """Campaign results as literal values, for the tests of what they do to the graph."""
 
-from scripts.causal.campaign.schema import (
-    AblationResults,
-    Contrast,
-    ContrastResult,
-    Interval,
-    Platform,
-)
+from literal_results import literal_contrast, literal_result
+
+from scripts.causal.campaign.schema import AblationResults, Interval, Platform
 
 
 def result(variable, verdict, effect=-0.01, half=0.004, **changes):
     fields = {
-        "contrast": Contrast(
-            id=f"{variable}_test",
-            variable=variable,
-            label=f"{variable} on",
-            changes={},
-            control={},
-            treatment={},
-            stage="train",
-            matched_by="flops",
-            flops_per_pair=1.0,
-            reason="test",
-        ),
-        "cycle": 1,
-        "verdict": verdict,
-        "phase": "confirm",
-        "effect": effect,
         "interval": Interval(level=0.95, low=effect - half, high=effect + half),
         "p_moderated": 0.001,
         "p_plain": 0.001,
@@ -38,15 +18,10 @@ def result(variable, verdict, effect=-0.01, half=0.004, **changes):
         "power": 0.9,
         "mde": 0.002,
         "seeds_used": (1, 2, 3, 4),
-        "seeds_discarded": {},
-        "screen_effect": None,
-        "stage_effects": None,
-        "correlation": None,
         "trend": "steady",
-        "transfer": "",
-        "words": "",
     }
-    return ContrastResult(**{**fields, **changes})
+    contrast = literal_contrast(f"{variable}_test", variable=variable, label=f"{variable} on")
+    return literal_result(contrast, verdict, effect, **{**fields, **changes})
 
 
 def results(*found):

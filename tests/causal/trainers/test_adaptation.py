@@ -10,11 +10,11 @@ from trainers.adaptation import (
     evaluate_documents,
     evaluate_score_first,
 )
-from trainers.data import TokenBytes
 from trainers.evaluation import Tally, Validation, evaluate
 from trainers.gpt.config import gpt_config
 from trainers.gpt.engine_torch import TorchEngine
 from trainers.gpt.init import initial_weights
+from trainers.token_bytes import TokenBytes
 
 TIME, VOCAB = 8, 32
 CONFIG = gpt_config(

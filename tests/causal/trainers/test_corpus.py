@@ -8,7 +8,8 @@ from scripts.causal import files
 from scripts.causal.files import InputError
 from trainers import corpus
 from trainers.corpus import Package, build_corpus, clean, docstrings, is_validation, read_documents
-from trainers.data import check_bytes, open_dataset, token_bytes
+from trainers.data import open_dataset
+from trainers.token_bytes import check_bytes, token_bytes
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from trainers.data import Batches, window_difficulty
+from trainers.batches import Batches, window_difficulty
 from trainers.gpt.config import gpt_config
 from trainers.gpt.run import schedule_of
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from scripts.causal.files import InputError
-from trainers.data import Batches, open_dataset
+from trainers.batches import Batches
+from trainers.data import open_dataset
 from trainers.difficulty import read_difficulty, write_difficulty
 from trainers.gpt.config import gpt_config
 from trainers.gpt.run import batches_of

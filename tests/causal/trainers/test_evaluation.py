@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from scripts.causal.files import InputError
-from trainers.data import TokenBytes
 from trainers.evaluation import Validation, evaluate, scored_windows, window_ends
 from trainers.gpt.config import gpt_config
 from trainers.gpt.engine_torch import TorchEngine
 from trainers.gpt.init import initial_weights
+from trainers.token_bytes import TokenBytes
 
 TABLE = TokenBytes(
     size=np.arange(100, dtype=np.int64) % 5 + 1,

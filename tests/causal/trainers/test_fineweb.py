@@ -8,8 +8,9 @@ import pytest
 import sentencepiece
 
 from scripts.causal.files import InputError
-from trainers.data import open_dataset, write_shard
+from trainers.data import open_dataset
 from trainers.fineweb import fetch_fineweb
+from trainers.shards import write_shard
 
 MANIFEST = {
     "datasets": [

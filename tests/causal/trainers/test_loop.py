@@ -6,10 +6,11 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from trainers.data import Batches, TokenBytes
+from trainers.batches import Batches
 from trainers.engine import StepSettings
 from trainers.evaluation import Validation, evaluate
 from trainers.loop import Diverged, Schedule, train, warm_up
+from trainers.token_bytes import TokenBytes
 
 SCHEDULE = Schedule(
     iterations=10,
