@@ -5,7 +5,7 @@
 
 table   quantizer × coder: bytes, bits for a parameter, bpb gap, seconds; the Pareto front, drawn;
         what our best makes of the bytes of int6 + lzma, of the gap of int8 + zlib, and of the bits
-        of the best merged record
+        of the best merged record; and the bits below which no code of normal weights gets there
 knob    how close under a cap the knob ends
 late    the same training with its last steps on the grid that is exported: bytes and gap, beside
         our best quantizing of the plain model at that gap
@@ -14,10 +14,9 @@ large   11 layers × 512 packed under 16,000,000 bytes: seconds and peak memory
 
 The model (3 layers × 128, MLP × 3, 2,400 steps of 8,192 tokens, 19.7 M tokens) is trained on the
 first call, ten minutes of one free core (as long again for `late`), and kept in the output folder
-by its key. Gaps are of all
-of validation, in float32: on a part of it the sign of small ones is chance. Calibration reads
-training tokens only. The exit status is 1 where a promise is not kept. The last line is one JSON
-object.
+by its key. Gaps are of all of validation, in float32: on a part of it the sign of small ones is
+chance. Calibration reads training tokens only. The exit status is 1 where a promise is not kept.
+The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -32,6 +31,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
+from compression_bound import least_bits
 from compression_faults import faults
 from compression_large import large
 from compression_late import late
@@ -41,9 +41,9 @@ from compression_picture import draw
 from scripts.causal.cli import run_command
 from scripts.causal.files import InputError, write_json
 from trainers.gpt.quantizing import recipe_under
-from trainers.quantize.artifact import CODERS, read_artifact
+from trainers.quantize.artifact import CODERS, read_artifact, restored
 from trainers.quantize.int8 import ArtifactError, quantize
-from trainers.quantize.pack import BEST, pack
+from trainers.quantize.pack import BEST, pack, parts_of
 from trainers.quantize.recipe import Recipe, quantized
 
 OURS = Recipe(clip="curvature", k=0.001, compensated=True)
@@ -149,6 +149,8 @@ def _compared(model: Subject, rows: list[Row]) -> dict[str, Any]:
     ours = _at_gap(model, int8.gap)
     told["int8_zlib"] = vars(int8)
     told["at_its_gap"] = ours | {"fewer_bytes": 1 - ours["bytes"] / int8.bytes}
+    floor = _least_bits(model, ours, int8.gap)
+    told["normal_weights_at_its_gap"] = {"bits": floor, "fewer_bytes": 1 - floor / int8.bits}
     told["at_the_records_bits"] = _under(model, int(RECORD_BITS * model.parameters / 8)) | {
         "record_bits": RECORD_BITS,
         "record_gap": RECORD_GAP,
@@ -185,6 +187,13 @@ def _at_gap(model: Subject, gap: float) -> dict[str, Any]:
             break
         k *= float(np.clip(np.sqrt(0.9 * max(gap, 1e-6) / max(told["gap"], 1e-6)), 0.2, 2.0))
     return best or told
+
+
+def _least_bits(model: Subject, ours: dict[str, Any], gap: float) -> float:
+    """Bits that normal weights of this curvature need for a gap, scaled by one of ours."""
+    arrays = quantized(model.weights, replace(OURS, k=ours["k"]), model.inputs)
+    stored = restored(parts_of(arrays))
+    return least_bits(model.weights, model.inputs, stored, measured=ours["gap"], gap=gap)
 
 
 def _constriction(model: Subject) -> int | None:
@@ -226,6 +235,10 @@ def measure_faults(model: Subject, quick: bool) -> dict[str, Any]:
     return faults(model.weights, model.inputs, OURS, 40 if quick else 1000)
 
 
+COMPARED = (
+    *("int6_lzma", "at_its_bytes", "int8_zlib", "at_its_gap", "normal_weights_at_its_gap"),
+    "at_the_records_bits",
+)
 PARTS: dict[str, Callable[[Subject, bool], Any]] = {
     "table": measure_table,
     "knob": measure_knob,
@@ -284,9 +297,9 @@ def show_table(part: dict[str, Any]) -> None:
             f"{row['quantizer']:26}{row['coder']:8}{row['bytes']:11,}{row['bits']:8.3f}"
             f"{row['gap']:11.5f}{row['quantize_seconds']:8.2f}{row['code_seconds']:8.2f}{mark}"
         )
-    for name in ("int6_lzma", "at_its_bytes", "int8_zlib", "at_its_gap", "at_the_records_bits"):
+    for name in COMPARED:
         if name in part:
-            print(f"{name:22}{json.dumps(part[name])}")
+            print(f"{name:28}{json.dumps(part[name])}")
     print(f"codes of {OURS.clip} {OURS.k} under constriction: {part['constriction_bytes']} bytes")
 
 
