@@ -149,8 +149,9 @@ def _compared(model: Subject, rows: list[Row]) -> dict[str, Any]:
     ours = _at_gap(model, int8.gap)
     told["int8_zlib"] = vars(int8)
     told["at_its_gap"] = ours | {"fewer_bytes": 1 - ours["bytes"] / int8.bytes}
-    floor = _least_bits(model, ours, int8.gap)
-    told["normal_weights_at_its_gap"] = {"bits": floor, "fewer_bytes": 1 - floor / int8.bits}
+    if min(ours["gap"], int8.gap) > 0:  # on few tokens a gap may be below nothing
+        floor = _least_bits(model, ours, int8.gap)
+        told["normal_weights_at_its_gap"] = {"bits": floor, "fewer_bytes": 1 - floor / int8.bits}
     told["at_the_records_bits"] = _under(model, int(RECORD_BITS * model.parameters / 8)) | {
         "record_bits": RECORD_BITS,
         "record_gap": RECORD_GAP,
