@@ -3,7 +3,8 @@
     python benchmarks/discovery.py [--worlds 20] [--classes latent] [--rows 1000] [--quick]
 
 In every world the same columns go to
-  ours                     mixed-data test, tiers, bounded searches
+  ours                     mixed-data test (beyond parents, where most are named), tiers, bounded
+                           searches
   ours, no tiers           the same without background knowledge
   causal-learn             `fci` with fisherz on the columns coded as numbers
   causal-learn with tiers  the same with its own BackgroundKnowledge
@@ -56,7 +57,8 @@ from worlds import chosen_classes, draw_world
 from scripts.causal.cli import run_command
 from scripts.causal.files import InputError
 from scripts.causal.graph.bootstrap import edge_frequencies
-from scripts.causal.graph.citest import WilksTest, encode_table
+from scripts.causal.graph.citest import encode_table
+from scripts.causal.graph.descent import descent_of, suiting_test
 from scripts.causal.graph.design import CONTEXT, OUTCOME, Design, build_design
 from scripts.causal.graph.estimate import DEPTH, default_alpha, resample_alpha
 from scripts.causal.graph.fci import run_fci
@@ -167,10 +169,16 @@ def measure_world(name: str, seed: int, settings: Settings) -> dict[str, Any]:
     tiers = {column: world.tiers[column] for column in names}
     encoded, table = encode_table(design.table), as_numbers(design)
     true_causes = causes(world.dag)
+    descent = descent_of(encoded, design.parents)
+
+    def ours(known: Mapping[str, int]) -> Pag:
+        test, varying = suiting_test(encoded, descent, known)
+        return run_fci(test, tiers=varying, **told)
+
     told: dict[str, Any] = {"alpha": settings.alpha, "depth": settings.depth}
     ways: dict[str, tuple[bool, Callable[[], Pag]]] = {
-        OURS: (True, lambda: run_fci(WilksTest(encoded), tiers=tiers, **told)),
-        OURS_PLAIN: (False, lambda: run_fci(WilksTest(encoded), **told)),
+        OURS: (True, lambda: ours(tiers)),
+        OURS_PLAIN: (False, lambda: ours({})),
         THEIRS: (True, lambda: causal_learn(table, names, settings, tiers)),
         THEIRS_PLAIN: (False, lambda: causal_learn(table, names, settings, None)),
     }
@@ -196,10 +204,11 @@ def measure_world(name: str, seed: int, settings: Settings) -> dict[str, Any]:
         encoded,
         design.clusters,
         tiers=tiers,
-        alpha=resample_alpha(settings.alpha),
+        alpha=resample_alpha(settings.alpha, descent),
         depth=settings.depth,
         bootstraps=settings.bootstraps,
         seed=seed,
+        descent=descent,
     )
     frequency = {frozenset((one.a, one.b)): one.frequency for one in frequencies}
     return {

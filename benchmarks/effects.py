@@ -43,7 +43,8 @@ from worlds import Sample, chosen_classes, draw_world
 from interventions.vocabulary import load_variables
 from scripts.causal.cli import run_command
 from scripts.causal.files import InputError
-from scripts.causal.graph.citest import WilksTest, encode_table
+from scripts.causal.graph.citest import encode_table
+from scripts.causal.graph.descent import descent_of, suiting_test
 from scripts.causal.graph.design import OUTCOME, RARE, Design, build_design
 from scripts.causal.graph.effects import estimate_effects
 from scripts.causal.graph.fci import run_fci
@@ -234,7 +235,9 @@ def ours(sample: Sample, design: Design) -> Iterator[Claim]:
     The posterior is given with and without what READMEs report.
     """
     tiers = {name: column.tier for name, column in design.columns.items()}
-    pag = run_fci(WilksTest(encode_table(design.table)), alpha=0.05, depth=2, tiers=tiers)
+    encoded = encode_table(design.table)
+    test, varying = suiting_test(encoded, descent_of(encoded, design.parents), tiers)
+    pag = run_fci(test, alpha=0.05, depth=2, tiers=varying)
     for words, reports in (("ours, combined", True), ("ours, combined without reports", False)):
         table = estimate_effects(
             sample.leaderboard, design, pag, load_variables(), use_reported=reports

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.causal.graph.citest import Encoded, WilksTest, kish
+from scripts.causal.graph.descent import Descent
 from scripts.causal.graph.fci import Engine, run_fci
 from scripts.causal.graph.pag import Pag
 from scripts.causal.graph.schema import PairFrequency
@@ -32,7 +33,8 @@ def effective_rows(weights: NDArray[np.float64], clusters: int) -> float:
     all rows put it far above. The geometric mean of the two lies between: expected calibration
     error 0.035 against 0.047 and 0.053 (latent), 0.066 against 0.070 and 0.085 (missing; five
     worlds of each class in benchmarks/worlds.py). Where rows copy each other, in worlds of
-    lineage, every number above Kish's is worse, and so clusters are counted, not rows.
+    lineage, every number above Kish's is worse, and so clusters are counted, not rows; but what
+    rows have beyond their parents (`descent`) is their own, and there rows are counted.
     """
     return math.sqrt(kish(weights) * min(clusters, len(weights)))
 
@@ -42,6 +44,7 @@ class _Resampling:
     """All that a worker needs to know; the same for every resample."""
 
     encoded: Encoded
+    descent: Descent | None
     owner: NDArray[np.intp]  # cluster of each row
     tiers: Mapping[str, int]
     alpha: float
@@ -51,18 +54,35 @@ class _Resampling:
     def pag(self, drawn: NDArray[np.intp]) -> Pag:
         """Return the PAG of the clusters drawn; none over fewer than two columns to compare."""
         weights = np.bincount(drawn, minlength=len(drawn))[self.owner].astype(float)
-        rows = effective_rows(weights, len(drawn))
-        kept = WilksTest(self.encoded, weights).separable()
+        allowed: Sequence[int] = range(len(self.encoded.names))
+        if self.descent is not None:
+            weights *= self.descent.known
+            allowed = self.descent.kept
+        kept = WilksTest(self.encoded, weights).separable() if weights.any() else []
+        kept = [one for one in kept if one in allowed]
         if len(kept) < 2:
             return Pag((), ())
-        names = [self.encoded.names[one] for one in kept]
+        tiers = {name: self.tiers[name] for name in (self.encoded.names[one] for one in kept)}
         return run_fci(
-            WilksTest(self.encoded.subset(kept), weights, rows),
+            self._test(weights, kept, tiers, len(drawn)),
             alpha=self.alpha,
             depth=self.depth,
-            tiers={name: self.tiers[name] for name in names},
+            tiers=tiers,
             engine=self.engine,
         )
+
+    def _test(
+        self,
+        weights: NDArray[np.float64],
+        kept: Sequence[int],
+        tiers: Mapping[str, int],
+        clusters: int,
+    ) -> WilksTest:
+        if self.descent is None:
+            rows = effective_rows(weights, clusters)
+            return WilksTest(self.encoded.subset(kept), weights, rows)
+        rows = effective_rows(weights, self.descent.rows)
+        return self.descent.test(tiers, weights, rows, kept)
 
 
 _worker: _Resampling | None = None
@@ -132,6 +152,7 @@ def edge_frequencies(
     seed: int,
     workers: int = 1,
     engine: Engine = "own",
+    descent: Descent | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> tuple[PairFrequency, ...]:
     """Return how often each pair is adjacent when whole lineage clusters are drawn again.
@@ -149,12 +170,13 @@ def edge_frequencies(
         seed: of the resampling.
         workers: processes at most; more than one needs a main module that is safe to import
             (guarded by ``if __name__ == "__main__"``). The result does not depend on it.
+        descent: the table beside its parents', to count only what rows have beyond them.
         progress: told the fraction done.
     """
     labels, owner = np.unique(np.asarray(clusters, dtype=str), return_inverse=True)
     generator = np.random.default_rng(seed)
     draws = [generator.integers(len(labels), size=len(labels)) for _ in range(bootstraps)]
-    resampling = _Resampling(encoded, owner, dict(tiers), alpha, depth, engine)
+    resampling = _Resampling(encoded, descent, owner, dict(tiers), alpha, depth, engine)
     adjacent: Counter[tuple[str, str]] = Counter()
     arrows: Counter[tuple[str, str]] = Counter()
     together: Counter[tuple[str, str]] = Counter()

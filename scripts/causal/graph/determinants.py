@@ -17,6 +17,7 @@ Matrix = NDArray[np.float64]
 Places = NDArray[np.intp]
 
 LARGEST_TABLE = 2_000_000  # sets of one size kept; 16 MB
+LARGEST_NUMBER = 1 << 62  # that a set may have
 LARGEST_STACK = 2_000_000  # numbers in one stack of matrices
 LEAST_EIGENVALUE = 1e-8
 
@@ -36,9 +37,8 @@ class Determinants:
         self._padded = np.full((count, widest), -1, dtype=np.intp)
         for variable, columns in enumerate(places):
             self._padded[variable, : len(columns)] = columns
-        self._choose = np.array(
-            [[comb(n, k) for k in range(count + 2)] for n in range(count + 1)], dtype=np.int64
-        )
+        choose = [[comb(n, k) for k in range(count + 2)] for n in range(count + 1)]
+        self._choose = np.minimum(np.array(choose, dtype=object), LARGEST_NUMBER).astype(np.int64)
         self._tables: dict[int, Matrix] = {}
 
     def of(self, sets: Places) -> Matrix:
@@ -52,9 +52,11 @@ class Determinants:
         size = sets.shape[1]
         if size == 0 or not len(sets):
             return np.zeros(len(sets))
+        total = comb(len(self.widths), size)
+        if total > LARGEST_NUMBER:
+            return self._compute(sets)
         # Every set of one size has its number: the combinatorial number system.
         numbers = self._choose[sets, np.arange(1, size + 1)].sum(axis=1)
-        total = comb(len(self.widths), size)
         if total > LARGEST_TABLE:
             _, first, back = np.unique(numbers, return_index=True, return_inverse=True)
             computed: Matrix = self._compute(sets[first])[back]

@@ -9,6 +9,7 @@ from scipy.special import chdtrc, chdtri
 
 from scripts.causal.graph.bootstrap import edge_frequencies
 from scripts.causal.graph.citest import TEST_WORDS, Encoded, WilksTest, encode_table
+from scripts.causal.graph.descent import BEYOND_PARENTS, Descent, descent_of, suiting_test
 from scripts.causal.graph.design import LEAST_SUBMISSIONS, OUTCOME, Column, Design, build_design
 from scripts.causal.graph.fci import Engine, run_fci
 from scripts.causal.graph.lineage import CLUSTER_RULE
@@ -25,6 +26,7 @@ from scripts.causal.graph.schema import (
 from scripts.causal.graph.threads import one_thread
 from scripts.causal.leaderboard.schema import Leaderboard
 
+ALIKE = "the same, or told by others, in all submissions whose parent is known"
 LARGEST_ALPHA = 0.05
 DEPTH = 2
 BOOTSTRAPS = 40
@@ -42,14 +44,21 @@ def default_alpha(rows: int) -> float:
     return min(LARGEST_ALPHA, float(chdtrc(1, np.log(max(rows, 1)))))
 
 
-def resample_alpha(alpha: float) -> float:
+def resample_alpha(alpha: float, descent: Descent | None = None) -> float:
     """Return the level of a test in a resample that asks as much of an edge as `alpha` of all.
 
     A resample by clusters is taken for √½ of the rows (see `effective_rows`): at the same level it
     would keep only stronger edges, and frequencies would be too low. With 1,000 rows of the class
     "latent" the calibration error of pairs ever adjacent is 0.075 at the same level, 0.026 here.
+
+    Beyond parents (`descent`) a pair pays with half the level for being asked about from two
+    sides, which resamples are spared: calibration error 0.093 instead of 0.109 in five worlds of
+    class "mixed-all", 0.095 instead of 0.104 in eight on which this was not chosen, and 0.074
+    instead of 0.090 in eight of "lineage". What is left is pairs that no resample links, of which
+    12 % are linked: few rows change a variable, and weak edges cannot be seen in them.
     """
-    return float(chdtrc(1, chdtri(1, alpha) * np.sqrt(0.5)))
+    sides = 1 if descent is None else 2
+    return sides * float(chdtrc(1, chdtri(1, alpha) * np.sqrt(0.5)))
 
 
 def node_of(column: Column) -> Node:
@@ -119,6 +128,7 @@ def estimate_data_graph(
     alpha = default_alpha(len(design.table)) if alpha is None else alpha
     fault = fault_of(design)
     pag = Pag((), ())
+    words = TEST_WORDS
     frequencies: tuple[PairFrequency, ...] = ()
     aside = [SetAside(variable=one.variable, reason=one.reason) for one in design.excluded]
     columns = dict(design.columns)
@@ -128,17 +138,24 @@ def estimate_data_graph(
             fault = "the factors together determine the score exactly: too few submissions"
     if not fault:
         tiers = {name: column.tier for name, column in columns.items()}
-        pag = run_fci(WilksTest(encoded), alpha=alpha, depth=depth, tiers=tiers, engine=engine)
+        descent = descent_of(encoded, design.parents)
+        test, seen = suiting_test(encoded, descent, tiers)
+        words = TEST_WORDS + (BEYOND_PARENTS if descent else "")
+        for name in [one for one in columns if one not in seen]:
+            aside.append(SetAside(variable=name, reason=ALIKE))
+            del columns[name]
+        pag = run_fci(test, alpha=alpha, depth=depth, tiers=seen, engine=engine)
         frequencies = edge_frequencies(
             encoded,
             design.clusters,
             tiers=tiers,
-            alpha=resample_alpha(alpha),
+            alpha=resample_alpha(alpha, descent),
             depth=depth,
             bootstraps=bootstraps,
             seed=seed,
             engine=engine,
             workers=workers,
+            descent=descent,
             progress=progress,
         )
     return DataGraph(
@@ -147,7 +164,7 @@ def estimate_data_graph(
         edges=tuple(_readable(edge) for edge in pag.edges),
         frequencies=frequencies,
         fci=FciSettings(
-            test=TEST_WORDS if engine == "own" else f"{TEST_WORDS}; {engine}'s search and rules",
+            test=words if engine == "own" else f"{words}; {engine}'s search and rules",
             alpha=alpha,
             depth=depth,
             bootstraps=bootstraps,
