@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -156,8 +156,7 @@ class TrainedGrid:
 
     def before_step(self, step: int, engine: GridEngine) -> None:
         """Take the grid from the engine's weights where it is due."""
-        late = self.schedule.quantized_steps() if self.config.qat_k else range(0)
-        if step not in {late.start + int(share * len(late)) for share in GRID_TAKEN if late}:
+        if step not in self._due:
             return
         weights = engine.weights()
         tokens = training_tokens(
@@ -170,6 +169,11 @@ class TrainedGrid:
             if is_quantized(weights[name].shape)
         }
         engine.set_grids(self.grids)
+
+    @cached_property
+    def _due(self) -> frozenset[int]:
+        late = self.schedule.quantized_steps() if self.config.qat_k else range(0)
+        return frozenset(late.start + int(share * len(late)) for share in GRID_TAKEN if late)
 
 
 def training_tokens(config: GPTConfig, data: DataSet, sequences: int, seed: int) -> Tokens:
