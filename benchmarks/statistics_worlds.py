@@ -151,12 +151,23 @@ def _runs(scores: Numbers, places: Sequence[int], first: int, phase: Phase) -> l
 
 
 def run_campaign(
-    world: World, effects: Numbers, design: Design, rng: np.random.Generator
+    world: World,
+    effects: Numbers,
+    design: Design,
+    rng: np.random.Generator,
+    *,
+    mirrored: bool = False,
 ) -> list[Outcome]:
-    """Simulate a campaign of one cycle; the contrasts that were taken to fresh seeds."""
+    """Simulate a campaign of one cycle; the contrasts that were taken to fresh seeds.
+
+    Args:
+        mirrored: turn the noise of the fresh seeds round.
+    """
     everyone = range(world.contrasts)
     screened = _runs(world.scores(rng, design.screen, effects), everyone, 0, "screen")
     fresh = world.scores(rng, design.seeds, effects)
+    if mirrored:
+        fresh = 2 * (LEVEL + np.concatenate([[0.0], effects])) - fresh
     if design.forced:
         promising = [f"c{place}" for place in range(design.confirm)]
     else:

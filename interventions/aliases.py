@@ -87,20 +87,25 @@ def words_of(text: str) -> Text:
 
 def aliases_in(text: Text) -> list[Alias]:
     """Return the aliases that can match somewhere in a text, in file order."""
-    able = {_owners()[wording] for wording in text.able}
-    return [alias for name, alias in load_aliases().items() if name in able]
+    owners, aliases = _owners(), _in_order()
+    return [aliases[at] for at in sorted({owners[wording] for wording in text.able})]
 
 
 @cache
 def _index() -> Index:
     names = {name for alias in load_aliases().values() for name in (*alias.env, *alias.switches)}
-    return Index(_owners(), lambda token: token in names or token.startswith(SWITCH))
+    return Index(_owners(), names, SWITCH)
 
 
 @cache
-def _owners() -> dict[Wording, str]:
-    """Return whose each wording is: wording → variable."""
-    return {wording: name for name, alias in load_aliases().items() for wording in alias.wordings}
+def _in_order() -> tuple[Alias, ...]:
+    return tuple(load_aliases().values())
+
+
+@cache
+def _owners() -> dict[Wording, int]:
+    """Return whose each wording is: wording → place of its alias in the file."""
+    return {wording: at for at, alias in enumerate(_in_order()) for wording in alias.wordings}
 
 
 def _alias(name: str, entry: dict[str, Any]) -> Alias:

@@ -12,9 +12,12 @@ from interventions.vocabulary import Value, Variable, load_variables
 from scripts.causal.files import InputError, read_text
 
 CATALOG_DIR = Path(__file__).with_name("catalog")
+VARIABLES = "variables.toml"  # in a family's folder: variables that it alone has
 STAGES = ("train", "average", "quantize", "evaluate")
 HOW = ("set", "multiply", "add")
 BUYS = ("bpb", "bytes")
+MATCHED_BY = ("flops", "steps", "wall_time")
+BPB = "val_bpb"
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,11 @@ class Intervention:
         excludes: variables whose mechanisms cannot be combined with it.
         buys: what it is for: bpb, or bytes at a price in bpb.
         parts: ids of the changes that it makes at once, where it makes several.
+        control: fields of both arms, where it is a change to something else than the campaign's
+            control.
+        outcome: the metric of a run that it is judged by, in bpb, lower is better.
+        matched_by: what both arms must have in common for the claim to be tested; empty to
+            leave that to the campaign.
     """
 
     id: str
@@ -64,6 +72,9 @@ class Intervention:
     excludes: tuple[str, ...] = ()
     buys: str = "bpb"
     parts: tuple[str, ...] = ()
+    control: Mapping[str, Value] = field(default_factory=dict)
+    outcome: str = BPB
+    matched_by: str = ""
 
     def apply(self, control: Mapping[str, Value]) -> dict[str, Value]:
         """Return the fields that the treatment changes, given the control's configuration.
@@ -86,17 +97,37 @@ class Intervention:
         return changed
 
 
+def catalog_of(trainer: str) -> dict[str, Intervention]:
+    """Return the catalog of a model family: its own folder's, or the shared one.
+
+    Args:
+        trainer: registered name, with or without an argument.
+
+    Raises:
+        InputError: as `load_catalog`.
+    """
+    families = {path.name: path for path in CATALOG_DIR.iterdir() if path.is_dir()}
+    return load_catalog(families.get(trainer.partition(":")[0], CATALOG_DIR))
+
+
 def load_catalog(
     folder: Path = CATALOG_DIR, variables: Mapping[str, Variable] | None = None
 ) -> dict[str, Intervention]:
     """Return every intervention, id → intervention, in file and entry order.
 
+    Args:
+        folder: of the entries; its `VARIABLES`, if there, adds to the vocabulary.
+        variables: the vocabulary instead.
+
     Raises:
         InputError: no catalog file, malformed TOML, an unknown variable or field, a value the
             variable cannot take, or an id used twice.
     """
-    known = load_variables() if variables is None else variables
-    files = sorted(folder.glob("*.toml"))
+    own = folder / VARIABLES
+    if variables is None:
+        variables = {**load_variables(), **(load_variables(own) if own.is_file() else {})}
+    known = variables
+    files = sorted(path for path in folder.glob("*.toml") if path != own)
     if not files:
         raise InputError("no catalog (*.toml) in this folder", where=folder)
     catalog: dict[str, Intervention] = {}
@@ -132,6 +163,9 @@ def _parse(entry: Mapping[str, Any], known: Mapping[str, Variable]) -> Intervent
         "excludes",
         "buys",
         "with",
+        "control",
+        "outcome",
+        "matched_by",
         *HOW,
     }
     if unknown := set(entry) - allowed:
@@ -142,6 +176,8 @@ def _parse(entry: Mapping[str, Any], known: Mapping[str, Variable]) -> Intervent
         raise ValueError(f"stage must be one of {list(STAGES)}, got {entry['stage']!r}")
     if entry.get("buys", BUYS[0]) not in BUYS:
         raise ValueError(f"buys must be one of {list(BUYS)}, got {entry['buys']!r}")
+    if (matched_by := entry.get("matched_by", "")) and matched_by not in MATCHED_BY:
+        raise ValueError(f"matched_by must be one of {list(MATCHED_BY)}, got {matched_by!r}")
     fields = [name for how in HOW for name in entry.get(how, {})]
     if not fields:
         raise ValueError(f"changes nothing: give one of {list(HOW)}")
@@ -153,9 +189,10 @@ def _parse(entry: Mapping[str, Any], known: Mapping[str, Variable]) -> Intervent
     for name in entry.get("excludes", []):
         if name not in known:
             raise ValueError(f"excludes unknown variable {name!r} (see variables.toml)")
-    for name, value in (beside := entry.get("with", {})).items():
-        if name in known:
-            raise ValueError(f"{name!r} is a variable: it belongs in `set`, not in `with`")
+    beside, control = entry.get("with", {}), entry.get("control", {})
+    if misplaced := [name for name in beside if name in known]:
+        raise ValueError(f"{misplaced[0]!r} is a variable: it belongs in `set`, not in `with`")
+    for name, value in {**control, **beside}.items():
         if not isinstance(value, bool | int | float | str):
             raise ValueError(f"{name} must be one plain value, got {value!r}")
     changes: dict[str, Any] = {how: dict(entry.get(how, {})) for how in HOW}
@@ -170,4 +207,7 @@ def _parse(entry: Mapping[str, Any], known: Mapping[str, Variable]) -> Intervent
         cost=entry.get("cost", ""),
         excludes=tuple(entry.get("excludes", [])),
         buys=entry.get("buys", BUYS[0]),
+        control=dict(control),
+        outcome=str(entry.get("outcome", BPB)),
+        matched_by=matched_by,
     )

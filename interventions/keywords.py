@@ -12,18 +12,17 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import accumulate, chain, compress, islice
+from itertools import chain, islice
+from re import _casefix  # type: ignore[attr-defined]
 from re import _constants as ops  # type: ignore[attr-defined]  # the parser behind re.compile
 from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any
 
+from ahocorasick_rs import AhoCorasick
+
 MAX_REACH = 120  # starts tried per occurrence; beyond that a plain scan is no slower
-MAX_KNOWN, MAX_TOKEN = 1 << 16, 40  # tokens remembered; a longer one is no word, and large
-# No runs of \w: they stand for a digit that no \w stands before, and for a setting's whole name.
-NUMBER, NAME = "0 ", "= "
-_TOKEN = re.compile(r"(\w+)")
-_RUN = re.compile(r"\w+")
-_OPENING = 2  # characters by which a word is looked up
+_NUMBER = re.compile(r"\d(?<!\w\d)")  # the digit first: to it a search can skip
+_WITHIN = re.compile(r"(?<=\w)(?=\w)")  # no token begins or ends here
 _RARER = 6.0  # each further letter makes a word about that much rarer in running text
 
 
@@ -59,14 +58,19 @@ class Index:
         everywhere: the wordings that need no word, nor a number.
         numeric: those that need no word, but a number.
         by_word: word → the wordings that need it, or one of several.
-        phrases: a run of letters → the words with more than letters ("weight decay") in which it
-            is the longest; "" for those with none ("% ").
+        words: what is looked for: the words of `by_word`, then names of settings.
     """
 
     def __init__(
-        self, wordings: Iterable[Wording], is_name: Callable[[str], bool] = lambda token: False
+        self, wordings: Iterable[Wording], names: Iterable[str] = (), prefix: str | None = None
     ) -> None:
-        self._is_name = is_name
+        """Index wordings.
+
+        Args:
+            wordings: what is asked for.
+            names: names of settings, found only as whole tokens.
+            prefix: what every further name of a setting begins with.
+        """
         self.everywhere: set[Wording] = set()
         self.numeric: set[Wording] = set()
         self.by_word: defaultdict[str, set[Wording]] = defaultdict(set)
@@ -75,47 +79,28 @@ class Index:
                 (self.numeric if wording.numeric else self.everywhere).add(wording)
             for word in wording.needed.words if wording.needed else ():
                 self.by_word[word].add(wording)
-        self.phrases: defaultdict[str, list[str]] = defaultdict(list)
-        self._openings: defaultdict[str, list[str]] = defaultdict(list)
-        for word in self.by_word:
-            run = max(_RUN.findall(word), key=len, default="")
-            run = run if len(run) >= _OPENING else ""
-            if run != word:
-                self.phrases[run].append(word)
-            if run and run not in self._openings[run[:_OPENING]]:
-                self._openings[run[:_OPENING]].append(run)
-        # READMEs share their words: what was found in a token is kept for the next text.
-        self._telling: dict[str, tuple[tuple[str, int], ...]] = {}
-        self._silent: set[str] = set()
+        self.words = [*self.by_word, *names, *([prefix] if prefix else [])]
+        self._names = len(self.by_word)
+        self._prefix = len(self.words) - 1 if prefix else len(self.words)
+        self._search = AhoCorasick(self.words, store_patterns=False).find_matches_as_indexes
 
-    def runs_in(self, tokens: set[str]) -> dict[str, tuple[tuple[str, int], ...]]:
-        """Return which tokens hold words, or longest runs of phrases: token → (run, offset).
-
-        A token that starts with a digit, or is a name, holds NUMBER or NAME at offset 0.
-        """
-        if len(self._silent) + len(self._telling) > MAX_KNOWN:
-            self._silent.clear()
-            self._telling.clear()
-        found = {}
-        for token in tokens.difference(self._silent).difference(self._telling):
-            inside = tuple(self._runs_in(token))
-            if len(token) > MAX_TOKEN:
-                found[token] = inside
-            elif inside:
-                self._telling[token] = inside
-            else:
-                self._silent.add(token)
-        return found | {token: self._telling[token] for token in self._telling.keys() & tokens}
-
-    def _runs_in(self, token: str) -> Iterator[tuple[str, int]]:
-        if token[0].isdecimal():
-            yield NUMBER, 0
-        if self._is_name(token):
-            yield NAME, 0
-        for at in range(len(token) - _OPENING + 1):
-            for run in self._openings.get(token[at : at + _OPENING], ()):
-                if token.startswith(run, at):
-                    yield run, at
+    def find(self, folded: str) -> tuple[dict[str, list[int]], list[int]]:
+        """Return word → its offsets, ascending, and the offsets of settings' names, ascending."""
+        try:
+            found = self._search(folded, overlapping=True)
+        except UnicodeEncodeError:  # a lone surrogate, which JSON can hold and UTF-8 cannot
+            found = self._search(folded.encode(errors="replace").decode(), overlapping=True)
+        places: defaultdict[str, list[int]] = defaultdict(list)
+        names = set()
+        words, first_name, prefix = self.words, self._names, self._prefix
+        for which, at, end in found:
+            if which < first_name:
+                places[words[which]].append(at)
+            elif not (
+                _WITHIN.match(folded, at) or (which != prefix and _WITHIN.match(folded, end))
+            ):
+                names.add(at)
+        return dict(places), sorted(names)
 
 
 class Text:
@@ -131,37 +116,12 @@ class Text:
 
     def __init__(self, text: str, index: Index) -> None:
         self.text = text
-        self.folded = folded = fold(text)
-        # A word of letters and digits lies inside one token: each different token is looked
-        # through once, which is faster than as many searches as there are words.
-        parts = _TOKEN.split(folded)
-        tokens = parts[1::2]
-        starts = islice(accumulate(map(len, parts)), 0, len(parts) - 1, 2)
-        runs_in = index.runs_in(set(tokens))
-        found: defaultdict[str, list[int]] = defaultdict(list)
-        telling = map(runs_in.__contains__, tokens)
-        for start, token in compress(zip(starts, tokens, strict=True), telling):
-            for run, at in runs_in[token]:
-                found[run].append(start + at)
-        self.numbers = found.pop(NUMBER, [])
-        self.names = found.pop(NAME, [])
-        self.places = {run: places for run, places in found.items() if run in index.by_word}
-        for run in ("", *found):
-            for phrase in index.phrases.get(run, ()):
-                if places := _places(phrase, folded):
-                    self.places[phrase] = places
+        self.folded = fold(text)
+        self.numbers = [found.start() for found in _NUMBER.finditer(self.folded)]
+        self.places, self.names = index.find(self.folded)
         self.able = index.everywhere.union(
             index.numeric if self.numbers else (), *(index.by_word[word] for word in self.places)
         )
-
-
-def _places(word: str, text: str) -> list[int]:
-    """Return the offsets of a word, ascending, overlapping ones included."""
-    found, at = [], text.find(word)
-    while at >= 0:
-        found.append(at)
-        at = text.find(word, at + 1)
-    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,26 +132,38 @@ class Wording:
         pattern: matches without regard to case.
         needed: the words; the index of a `Text` it is tried on must hold it.
         numeric: whether every match starts with a number, so a digit that no \\w stands before.
+        letter: what a number needs behind it where no word is needed: the "L" of "11L".
     """
 
     pattern: re.Pattern[str]
     needed: Needed | None
     numeric: bool
+    letter: Needed | None = None
 
     def find_all(self, text: Text, most: int) -> list[re.Match[str]]:
         """Return the first matches, at most so many, of `pattern.finditer(text.text)`."""
         if self.needed is None and not self.numeric:
             return list(islice(self.pattern.finditer(text.text), most))
-        starts = self._starts(text, self.needed) if self.needed else text.numbers
+        starts = self._starts(text, self.needed) if self.needed else self._numbers(text)
         match, whole = self.pattern.match, text.text
         found = [one for at in starts if (one := match(whole, at))]
         return found if len(found) < 2 else list(islice(_apart_from_others(found), most))
 
+    def _numbers(self, text: Text) -> list[int]:
+        """The numbers that have the letter behind them, where one is needed."""
+        if self.letter is None:
+            return text.numbers
+        (letter,), low, high = self.letter.words, self.letter.low, self.letter.high + 1
+        return [at for at in text.numbers if letter in text.folded[at + low : at + high]]
+
     def _starts(self, text: Text, needed: Needed) -> Iterable[int]:
         """Every place a match can start at, ascending."""
+        if needed.high == 0 and len(needed.words) == 1:
+            (word,) = needed.words
+            return text.places.get(word, ())
         places = [text.places[word] for word in needed.words if word in text.places]
         if needed.high == 0:
-            return places[0] if len(places) == 1 else sorted(chain.from_iterable(places))
+            return sorted(chain.from_iterable(places))
         starts: set[int] = set()
         if self.numeric:
             numbers = text.numbers
@@ -214,7 +186,7 @@ def _apart_from_others(found: list[re.Match[str]]) -> Iterator[re.Match[str]]:
             reached = match.end()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Guarded:
     """A pattern that is not tried on a text without any of the words that it cannot match without.
 
@@ -235,9 +207,23 @@ class Guarded:
             folded = fold(text)
         return self.pattern.search(text) if self.may_match(folded) else None
 
-    def match(self, text: str, folded: str) -> re.Match[str] | None:
-        """Return what `pattern.match(text)` returns; `folded` is the text's `fold`."""
+    def match(self, text: str, folded: str | None = None) -> re.Match[str] | None:
+        """Return what `pattern.match(text)` returns; `folded` as in `search`."""
+        if folded is None:
+            folded = fold(text)
         return self.pattern.match(text) if self.may_match(folded) else None
+
+    def finditer(self, text: str, folded: str | None = None) -> Iterable[re.Match[str]]:
+        """Return what `pattern.finditer(text)` returns; `folded` as in `search`."""
+        if folded is None:
+            folded = fold(text)
+        return self.pattern.finditer(text) if self.may_match(folded) else ()
+
+    def sub(self, by: Callable[[re.Match[str]], str], text: str, folded: str | None = None) -> str:
+        """Return what `pattern.sub(by, text)` returns; `folded` as in `search`."""
+        if folded is None:
+            folded = fold(text)
+        return self.pattern.sub(by, text) if self.may_match(folded) else text
 
     def may_match(self, folded: str) -> bool:
         """Whether a folded text has one of the words."""
@@ -255,13 +241,22 @@ def guarded(text: str, flags: re.RegexFlag = re.NOFLAG) -> Guarded:
         ValueError: there are no such words; it has to be tried on every text.
     """
     tree = parser.parse(text, flags)
-    needs = [need.words for need in _needs(tree) if all(map(str.isascii, need.words))]
+    needs = [need.words for need in _needs(tree) if all(map(_folds_alone, need.words))]
     if not needs:
         raise ValueError(f"no word is in every match of {text!r}")
-    words = min(needs, key=lambda words: sum(_RARER ** -len(word) for word in words))
+    # A space or a full stop makes nothing rare: almost every text has both.
+    words = min(needs, key=lambda words: sum(_RARER ** -len(word.strip(" .")) for word in words))
     # "not" and "none" are where "no" is.
     roots = [word for word in words if not any(o != word and o in word for o in words)]
     return Guarded(re.compile(text, flags), tuple(sorted(roots)))
+
+
+def _folds_alone(word: str) -> bool:
+    """Whether every text that matches a folded word without regard to case folds to that word.
+
+    Not so of the letters beyond ASCII of which there are several: σ and ς.
+    """
+    return all(mark.isascii() or ord(mark) not in _casefix._EXTRA_CASES for mark in word)
 
 
 def compile_wording(text: str) -> Wording:
@@ -272,13 +267,14 @@ def compile_wording(text: str) -> Wording:
     """
     pattern = re.compile(text, re.IGNORECASE)
     tree = parser.parse(text, re.IGNORECASE)
-    found = [
-        need
-        for need in _needs(tree)
-        if min(map(len, need.words)) >= 2 and need.high - need.low <= MAX_REACH
-    ]
-    best = min(found, key=lambda need: need.cost, default=None)
-    return Wording(pattern, best, _apart(tree) and _numeric(tree))
+    found = [need for need in _needs(tree) if need.high - need.low <= MAX_REACH]
+    words = [need for need in found if min(map(len, need.words)) >= 2]
+    letters = [need for need in found if len(need.words) == 1]
+    best, letter = (
+        min(some, key=lambda need: need.cost, default=None) for some in (words, letters)
+    )
+    numeric = _apart(tree) and _numeric(tree)
+    return Wording(pattern, best, numeric, None if best or not numeric else letter)
 
 
 def _needs(sequence: Any) -> Iterator[Needed]:

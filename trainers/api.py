@@ -157,7 +157,7 @@ class Trainer(Protocol):
         """Names of the modules that train and evaluate on a backend, dependencies first.
 
         They import nothing of this project but one another, so that a submission can carry
-        them as one file.
+        them as one file. None where no submission can be made of its runs.
         """
         ...
 

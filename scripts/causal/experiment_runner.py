@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from interventions.catalog import Intervention, load_catalog
+from interventions.catalog import Intervention, catalog_of
 from scripts.causal.campaign.budget import Budget, OutOfTime
 from scripts.causal.campaign.contrast import (
     AA_ID,
@@ -239,14 +239,14 @@ def square_from_text(
 def _overrides(control: str, trainer: Trainer, platform: Platform) -> dict[str, Value]:
     if control == AA_ID:
         return {}
-    return _fields_of(control, trainer.resolve(platform.scale, {}), load_catalog())
+    return _fields_of(control, trainer.resolve(platform.scale, {}), catalog_of(trainer.name))
 
 
 def _change_from_text(
     text: str, trainer: Trainer, platform: Platform, overrides: dict[str, Value]
 ) -> Intervention:
     """The intervention that a text names, its stage the first that it changes."""
-    catalog = load_catalog()
+    catalog = catalog_of(trainer.name)
     first, plus, second = text.partition("+")
     if text in catalog:
         return catalog[text]
@@ -289,18 +289,19 @@ def _fields_of(
 
 
 def _show(runs: ContrastRuns) -> None:
-    table = Table(title=f"{runs.contrast.label}: validation bpb", title_justify="left")
+    asked, outcome = runs.contrast, runs.contrast.outcome
+    table = Table(title=f"{asked.label}: {asked.outcome_words}", title_justify="left")
     for name in ("seed", "control", "treatment", "difference"):
         table.add_column(name, justify="right")
     for pair in runs.pairs:
         ours, theirs = pair.control, pair.treatment
         if ours.failure or theirs.failure:
             words = [
-                escape(arm.failure or f"{arm.metrics['val_bpb']:.5f}") for arm in (ours, theirs)
+                escape(arm.failure or f"{arm.metrics[outcome]:.5f}") for arm in (ours, theirs)
             ]
             table.add_row(str(pair.seed), *words, "–")
             continue
-        values = ours.metrics["val_bpb"], theirs.metrics["val_bpb"]
+        values = ours.metrics[outcome], theirs.metrics[outcome]
         difference = values[1] - values[0]
         table.add_row(str(pair.seed), *(f"{value:.5f}" for value in values), f"{difference:+.5f}")
     Console().print(table)
@@ -359,8 +360,7 @@ def main(
             open_executor(family, store, where.backend, workers, cooldown, executor) as engine,
             progress_bar(asked[-1].label, quiet=quiet) as show,
         ):
-            if matching == "wall_time":
-                asked = timed_contrasts(asked, where, store, engine, budget=budget)
+            asked = timed_contrasts(asked, where, store, engine, budget=budget)
             runs = run_contrasts(asked, chosen, stage, where, store, engine, show, budget)
     except OutOfTime as out:
         if not quiet:

@@ -25,6 +25,7 @@ from scripts.causal.reporting.methods import PAGE as METHODS_PAGE
 from scripts.causal.reporting.methods import load_methods, methods_of
 from scripts.causal.reporting.screens import view_screens
 from scripts.causal.reporting.summary import (
+    MATCHED,
     all_results,
     asked,
     dependences,
@@ -78,6 +79,7 @@ def render_report(campaign: CampaignFiles) -> str:
             pairs=[each for each in results if each.interaction is not None],
             methods_page=METHODS_PAGE,
             methods_of=methods_of,
+            matched=MATCHED,
             budget=campaign.results
             or next((c.results for c in campaign.cycles[::-1] if c.results), None),
         )

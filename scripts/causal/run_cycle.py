@@ -210,6 +210,4 @@ def alone(
         )
         for part in dict.fromkeys(part for pair in pairs for part in pair.parts)
     ]
-    if plan.matched_by != "wall_time" or not contrasts:
-        return contrasts
     return timed_contrasts(contrasts, platform, campaign.ledger, executor, budget=budget)

@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from interventions.catalog import Intervention, load_catalog
+from interventions.catalog import Intervention, catalog_of
 from interventions.vocabulary import load_variables
 from scripts.causal.campaign.budget import Budget, OutOfTime
 from scripts.causal.campaign.chosen import choose_runs
@@ -53,7 +53,7 @@ from scripts.causal.leaderboard.schema import Leaderboard
 from scripts.causal.referee.check import RefereeError
 from scripts.causal.report import write_report
 from scripts.causal.run_cycle import Campaign, experiment, screened_prior, timed
-from scripts.causal.select_interventions import PAIRED_NOISE, Setting, select
+from scripts.causal.select_interventions import Setting, published_noise, select
 from scripts.causal.statistical_analysis import (
     analyse,
     combine,
@@ -127,7 +127,7 @@ def run_campaign(
     decided: list[AblationResults] = []
     for cycle in range(1, plan.max_cycles + 1):
         selection = choose(campaign.trainer, plan, campaign.catalog, view, decided, cycle)
-        if plan.matched_by == "wall_time":
+        if any(one.matched_by == "wall_time" for one in selection.contrasts):
             selection = timed(campaign, executor, selection, platform, budget)
         folder = campaign.folder / f"cycle_{cycle}"
         write_file(folder / "selection.json", selection)
@@ -245,7 +245,7 @@ def choose(
 
 
 def publish(campaign: Campaign, view: View, decided: Sequence[AblationResults]) -> AblationResults:
-    """Write the campaign's tables, graph, submission and report.
+    """Write the campaign's tables, graph, report, and the submission if its family has a program.
 
     Raises:
         InputError: no contrast could be run, or the submission is refused.
@@ -262,7 +262,8 @@ def publish(campaign: Campaign, view: View, decided: Sequence[AblationResults]) 
         render(view.dag, folder)
     write_file(folder / "causal_dag.json", view.dag)
     try:
-        submit(campaign, results, len(decided))
+        if campaign.trainer.source_modules(campaign.plan.backend):
+            submit(campaign, results, len(decided))
     finally:  # a refused submission takes nothing from what was found
         with progress_bar("report", quiet=campaign.quiet):
             write_report(folder)
@@ -372,7 +373,7 @@ def describe(plan: CampaignPlan, selection: Selection) -> None:
         f"campaign, MDE {plan.mde:g} bpb"
     )
     console.print(f"screening design: {plan.screen_design}")
-    for line in screen_costs(plan, PAIRED_NOISE):
+    for line in screen_costs(plan, published_noise()):
         console.print(line)
     console.print(
         f"at most {plan.planned_runs} training runs, {plan.planned_flops / 1e12:.1f} TFLOP; "
@@ -398,9 +399,9 @@ def summarise(campaign: Campaign, results: AblationResults) -> None:
     for result in results.results:
         console.print(f"- {result.words}", markup=False)
     console.print(f"report: {campaign.folder / 'report.html'}", markup=False)
-    console.print(
-        f"submission: {campaign.folder / 'submission' / campaign.plan.name}", markup=False
-    )
+    submission = campaign.folder / "submission" / campaign.plan.name
+    if submission.is_dir():
+        console.print(f"submission: {submission}", markup=False)
 
 
 def main(
@@ -408,6 +409,7 @@ def main(
         Path, typer.Option(help="folder, clone or archive of submissions, or an evidence file")
     ] = EVIDENCE,
     output: Annotated[Path, typer.Option(help="folder that campaigns are written to")] = RESULTS,
+    trainer: Annotated[str, typer.Option(help="model family: a registered trainer")] = "gpt",
     name: Annotated[str | None, typer.Option(help="campaign's name (default: made up)")] = None,
     resume_from: Annotated[
         Path | None, typer.Option(help="folder of a campaign to go on with, with its own options")
@@ -476,18 +478,20 @@ def main(
         )
         return
     budget = Budget(minutes)
-    trainer = load_trainer("gpt")
     if resume_from is not None:
         plan, folder = resume(resume_from), resume_from
+        family = load_trainer(plan.trainer)
+        catalog = catalog_of(plan.trainer)
     else:
+        family, catalog = load_trainer(trainer), catalog_of(trainer)
         scale = scale or ("fast" if fast else "standard")
         plan = make_plan(
-            trainer,
+            family,
             records=input,
-            backend=choose_backend(trainer, platform),
+            backend=choose_backend(family, platform),
             scale=scale,
             overrides=scale_overrides(
-                trainer,
+                family,
                 scale,
                 iterations=screen_iterations,
                 batch_tokens=screen_batch,
@@ -506,21 +510,21 @@ def main(
             screen_design=screen_design,
             looks=looks,
             name=name,
+            own_controls=len({repr(one.control) for one in catalog.values() if one.control}),
         )
         folder = output / plan.name
-    catalog = load_catalog()
     leaderboard = extract_leaderboard(Path(plan.records))
     where = ledger or folder.parent / "ledger.sqlite"
     if dry_run:
         kept = open_ledger(where) if "://" in str(where) or Path(where).is_file() else None
         graph = discover(leaderboard, kept, quiet=quiet)
-        describe(plan, first_choice(trainer, plan, catalog, leaderboard, graph))
+        describe(plan, first_choice(family, plan, catalog, leaderboard, graph))
         return
     plan = settle(plan, folder)
     store = open_ledger(where)
-    campaign = Campaign(plan, folder, trainer, catalog, store, quiet)
+    campaign = Campaign(plan, folder, family, catalog, store, quiet)
     try:
-        with open_executor(trainer, store, plan.backend, workers, cooldown, executor) as engine:
+        with open_executor(family, store, plan.backend, workers, cooldown, executor) as engine:
             results = run_campaign(campaign, leaderboard, engine, budget)
     except OutOfTime as out:
         if not quiet:

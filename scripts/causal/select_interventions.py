@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, get_args
 
 import typer
 
-from interventions.catalog import CATALOG_DIR, Intervention, load_catalog
+from interventions.catalog import Intervention, catalog_of, load_catalog
 from scripts.causal.campaign.choice import Choice, rank
 from scripts.causal.campaign.contrast import build_contrast, together
 from scripts.causal.campaign.joint import Candidate, Joint, Measurement, believe_jointly
 from scripts.causal.campaign.pairs import Synergy, propose_pairs
+from scripts.causal.campaign.published import published_prior
 from scripts.causal.campaign.schema import (
     AblationResults,
     Contrast,
@@ -30,17 +32,13 @@ from scripts.causal.campaign.schema import (
 from scripts.causal.campaign.trial import Trial
 from scripts.causal.campaign.worth import Belief, believe
 from scripts.causal.cli import run_command
+from scripts.causal.extract_interventions import EVIDENCE, extract_leaderboard
 from scripts.causal.files import InputError
 from scripts.causal.forms import parse_file, write_file
 from scripts.causal.graph.schema import CausalDag, Identifiability, IdentifiabilityReport
 from scripts.causal.stats.looks import level_at, planned_looks
 from scripts.causal.stats.power import minimum_detectable_effect, power
 from trainers.api import Trainer, load_trainer
-
-PAIRED_NOISE = 0.001
-"""bpb. √2 × 0.00072, the seed spread pooled over the records' logs (50 degrees of freedom): what
-one paired difference scatters by until the campaign has measured its own. A test holds it against
-`scripts.causal.campaign.published`, which reads it from the bundled records."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +137,8 @@ def select(
     for place, choice in enumerate(ranked[:limit]):
         option = options[choice.candidate.id]
         words = f"{_worth(choice, place)} {_learnt(choice, before, tested)}{option.words}"
+        if not option.contrast.of_bpb:
+            words = f"What is claimed of its {option.contrast.outcome_words} is tested."
         words = f"{words} {option.contrast.reason}".rstrip()
         chosen.append(option.contrast.model_copy(update={"reason": words}))
     last = ranked[:limit][-1].worth if ranked else 0.0
@@ -168,7 +168,7 @@ def foresee(setting: Setting, decided: Sequence[AblationResults] = ()) -> Precis
         f"the campaign's {prior.origin}"
         if prior is not None
         else "what the campaign's contrasts showed"
-        if noise != PAIRED_NOISE
+        if noise != published_noise()
         else "the records' seed spread at full scale; small runs scatter more"
     )
     counts = planned_looks(setting.confirm, setting.looks)
@@ -201,15 +201,28 @@ def paired_noise(decided: Sequence[AblationResults]) -> float:
         if item.contrast.stage == "train" and item.sd and item.df
     ]
     if not shown:
-        return PAIRED_NOISE
+        return published_noise()
     return float(
         (sum(df * variance for df, variance in shown) / sum(df for df, _ in shown)) ** 0.5
     )
 
 
+@cache
+def published_noise() -> float:
+    """Return what a paired difference scatters by at full scale, bpb, by the bundled records.
+
+    Raises:
+        InputError: they cannot be read, or tell no seed spread.
+    """
+    prior = published_prior(extract_leaderboard(EVIDENCE))
+    if prior is None:
+        raise InputError("the bundled records tell no seed spread", where=EVIDENCE)
+    return prior.scale
+
+
 def _measured(result: ContrastResult, noise: float) -> Measurement | None:
-    """Return what a result says of its own contrast; None where no seed has both arms."""
-    if result.effect is None or not result.seeds_used:
+    """Return what a result says of its contrast's bpb; None where no seed has both arms."""
+    if result.effect is None or not result.seeds_used or not result.contrast.of_bpb:
         return None
     if result.phase == "screen" and result.main_effect is not None:
         return Measurement(result.effect, result.main_effect.standard_error)
@@ -219,7 +232,11 @@ def _measured(result: ContrastResult, noise: float) -> Measurement | None:
 def _held(results: Iterable[ContrastResult]) -> dict[str, float]:
     held: dict[str, float] = {}
     for item in results:
-        if item.verdict == "confirmed_better" and item.effect is not None:
+        if (
+            item.verdict == "confirmed_better"
+            and item.effect is not None
+            and (item.contrast.of_bpb)
+        ):
             variable = item.contrast.variable
             held[variable] = max(held.get(variable, 0.0), -item.effect)
     return held
@@ -331,7 +348,9 @@ def main(
         Path, typer.Option(help="identifiability_report.json from identifiability_check.py")
     ],
     output: Annotated[Path, typer.Option(help="where to write selection.json")],
-    catalog: Annotated[Path, typer.Option(help="folder of intervention files")] = CATALOG_DIR,
+    catalog: Annotated[
+        Path | None, typer.Option(help="folder of intervention files (default: the family's)")
+    ] = None,
     results: Annotated[
         list[Path] | None, typer.Option(help="ablation_results.json of earlier cycles")
     ] = None,
@@ -356,7 +375,7 @@ def main(
     selection = select(
         parse_file(CausalDag, dag),
         parse_file(IdentifiabilityReport, identifiability),
-        load_catalog(catalog),
+        load_catalog(catalog) if catalog else catalog_of(trainer),
         Setting(
             load_trainer(trainer),
             scale,

@@ -21,7 +21,7 @@ from scripts.causal.graph.schema import (
     Level,
 )
 from scripts.causal.graph.spreads import SourceSpreads
-from scripts.causal.select_interventions import PAIRED_NOISE, Setting, paired_noise, select
+from scripts.causal.select_interventions import Setting, paired_noise, published_noise, select
 from trainers.api import load_trainer
 
 REPORT = IdentifiabilityReport(outcome="bpb", variables=())
@@ -227,7 +227,7 @@ def test_a_pair_reported_as_more_than_its_sum_is_proposed_untested(setting):
 
 
 def test_the_noise_is_the_campaign_s_own_as_soon_as_there_is_one(setting):
-    assert paired_noise([]) == PAIRED_NOISE
+    assert paired_noise([]) == published_noise()
     results = decided(setting, softcap_20=("screened_out", 0.001))
     assert paired_noise([results]) == pytest.approx(0.002)
     prior = VariancePrior(scale=0.003, df=4.0, origin="")

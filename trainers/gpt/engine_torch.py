@@ -57,7 +57,7 @@ def _fast_bfloat16() -> bool:
     return any(getattr(torch.cpu, name, bool)() for name in names)
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Have glibc keep what a step frees for the next one.
 
     By default it returns a step's activations to the system and asks for them again: measured
@@ -114,7 +114,7 @@ class TorchEngine:
             # A sum split over more threads is rounded otherwise: one thread, whatever the
             # machine, gives one loss curve; and workers side by side do not fight over cores.
             torch.set_num_threads(1)
-            _keep_freed_memory()
+            keep_freed_memory()
         dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
         self._rank, self._world = 0, 1
         if dist.is_initialized():

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from functools import cache
 
 from trainers.adaptation import (
     DocumentAdapters,
@@ -19,11 +18,10 @@ from trainers.batches import Batches, first_tokens
 from trainers.data import DataSet
 from trainers.difficulty import read_difficulty
 from trainers.engine import Engine
-from trainers.evaluation import Score, Tally, Validation, evaluate
+from trainers.evaluation import Score, Tally, Validation, evaluate, side_by_side
 from trainers.gpt.config import GPTConfig
 from trainers.gpt.objectives import Alterations
 from trainers.loop import Schedule
-from trainers.token_bytes import TokenBytes, token_bytes
 
 EVAL_BATCH_TOKENS = 65536
 Progress = Callable[[float], None]
@@ -108,17 +106,4 @@ def validation_of(config: GPTConfig, data: DataSet, max_tokens: int | None = Non
 
     What training gave is measured on it, in every run alike.
     """
-    seq_len = config.train_seq_len
-    return Validation(
-        tokens=data.val_tokens(),
-        table=_byte_table(data),
-        seq_len=seq_len,
-        batch_sequences=max(1, EVAL_BATCH_TOKENS // seq_len),
-        max_sequences=None if max_tokens is None else max(1, max_tokens // seq_len),
-    )
-
-
-@cache
-def _byte_table(data: DataSet) -> TokenBytes:
-    """Read once: its 22 ms were most of what a warm run paid before its first step."""
-    return token_bytes(data.tokenizer)
+    return side_by_side(data, config.train_seq_len, EVAL_BATCH_TOKENS, max_tokens)

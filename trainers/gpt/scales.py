@@ -24,8 +24,22 @@ SCALES: dict[str, dict[str, ConfigValue]] = {
         "val_tokens": 16384,
         "val_points": 10,
     },
-    # Two rungs below "standard" at its 80 tokens per parameter: 47,396 and 81,844 parameters. An
-    # effect that keeps its sign from rung to rung is one that may be carried further.
+    # Three rungs below "standard" at its 80 tokens per parameter: 20,116, 47,396 and 81,844
+    # parameters. An effect that keeps its sign from rung to rung is one that may be carried
+    # further. The least takes a third of the time of the next.
+    "mini": {
+        "num_layers": 2,
+        "model_dim": 16,
+        "num_heads": 2,
+        "num_kv_heads": 1,
+        "train_seq_len": 128,
+        "train_batch_tokens": 4096,
+        "iterations": 393,
+        "warmdown_iters": 131,
+        "muon_momentum_warmup_steps": 25,
+        "val_tokens": 32768,
+        "val_points": 16,
+    },
     "small": {
         "num_layers": 2,
         "model_dim": 32,

@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from trainers.vocab_space.memory import fading_attention, fading_sum
+from trainers.vocab_space.attention import causal_attention
+from trainers.vocab_space.fused import filtered
+from trainers.vocab_space.memory import fading_attention, fading_resemblance, fading_sum
 from trainers.vocab_space.parts import (
     Parameters,
     Part,
@@ -24,11 +25,11 @@ from trainers.vocab_space.parts import (
     fade,
     grouped,
     memories,
-    transform,
-    untransform,
+    scaled,
     waves,
     words,
 )
+from trainers.vocab_space.spectra import bound_memory
 
 READ = 0.03  # of what a memory returns is added at the start
 HEADS, KV_HEADS, ROPE_BASE = 8, 4, 10000.0
@@ -74,7 +75,7 @@ def _attention(p: Parameters, x: Tensor, run: Pass) -> Tensor:
         one, two = values.chunk(2, dim=-1)
         return torch.cat((one * cos - two * sin, one * sin + two * cos), dim=-1)
 
-    mixed = F.scaled_dot_product_attention(turn(q), turn(k), v, is_causal=True, enable_gqa=True)
+    mixed = causal_attention(turn(q), turn(k), v)
     return mixed.transpose(1, 2).reshape(batch, time, count) @ p["out"]
 
 
@@ -88,16 +89,7 @@ def _convolution_starts(count: int, rank: int) -> dict[str, Start]:
 
 def _convolution(p: Parameters, x: Tensor, run: Pass) -> Tensor:
     """One short filter per word over the last positions."""
-    return p["read"] * _filtered(x, p["kernel"], p["bias"])
-
-
-def _filtered(x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
-    # Sums of shifted copies: on a CPU a depthwise conv1d over (batch, words, time) transposes
-    # the state twice and runs several times slower.
-    total = bias + kernel[:, -1] * x
-    for back in range(1, kernel.shape[1]):
-        total = total + kernel[:, -1 - back] * F.pad(x, (0, 0, back, 0))[:, : x.shape[1]]
-    return total
+    return scaled(filtered(x, p["kernel"], p["bias"]), p["read"])
 
 
 def _fourier_memory_starts(count: int, rank: int) -> dict[str, Start]:
@@ -112,7 +104,7 @@ def _fourier_memory_starts(count: int, rank: int) -> dict[str, Start]:
 def _fourier_memory(p: Parameters, x: Tensor, run: Pass) -> Tensor:
     """Linear attention with decay; a few cosines of the state are all that keys know."""
     low = waves(x, COSINES)
-    return p["read"] * _recall(low @ p["q"], low @ p["k"], x, p["decay"])
+    return scaled(_recall(low @ p["q"], low @ p["k"], x, p["decay"]), p["read"])
 
 
 def _dense_memory_starts(count: int, rank: int) -> dict[str, Start]:
@@ -126,12 +118,13 @@ def _dense_memory_starts(count: int, rank: int) -> dict[str, Start]:
 
 def _dense_memory(p: Parameters, x: Tensor, run: Pass) -> Tensor:
     """Linear attention with decay whose keys see every word."""
-    return p["read"] * _recall(x @ p["q"], x @ p["k"], x, p["decay"])
+    q, k = (x @ torch.cat((p["q"], p["k"]), dim=1)).chunk(2, dim=-1)
+    return scaled(_recall(q, k, x, p["decay"]), p["read"])
 
 
 def _recall(q: Tensor, k: Tensor, v: Tensor, decay: Tensor) -> Tensor:
-    """One head: q, k (batch, time, keys), v (batch, time, values)."""
-    return fading_attention(q[:, None] / q.shape[-1], k[:, None], v[:, None], fade(decay))[:, 0]
+    """One memory: q, k (batch, time, keys), v (batch, time, values)."""
+    return fading_attention(q / q.shape[-1], k, v, fade(decay)[0])
 
 
 def _golf_memory_starts(count: int, rank: int) -> dict[str, Start]:
@@ -152,12 +145,15 @@ def _golf_memory(p: Parameters, x: Tensor, run: Pass) -> Tensor:
     What is stored under a position's predecessor is the position itself, a quarter of the words
     for each head.
     """
-    batch, time, count = x.shape
-    asked = x[:, None] * p["key"][:, None]
-    values = (p["value"] * x).view(batch, time, GOLF_HEADS, -1).transpose(1, 2)
-    kept = earlier(asked.flatten(0, 1)).view_as(asked)
-    found = fading_attention(asked / count, kept, values, fade(p["decay"]))
-    return p["read"] * found.transpose(1, 2).reshape(batch, time, count)
+    count = x.shape[-1]
+    past, decay = earlier(x), fade(p["decay"])
+    scales = p["key"].square() / count
+    values = scaled(x, p["value"]).chunk(GOLF_HEADS, dim=-1)
+    heads = (
+        fading_resemblance(x, past, scales[head], values[head], decay[head])
+        for head in range(GOLF_HEADS)
+    )
+    return scaled(torch.cat(list(heads), dim=-1), p["read"])
 
 
 def _bound_memory_starts(count: int, rank: int) -> dict[str, Start]:
@@ -172,13 +168,9 @@ def _bound_memory_starts(count: int, rank: int) -> dict[str, Start]:
 
 def _bound_memory(p: Parameters, x: Tensor, run: Pass) -> Tensor:
     """Associations bound by circular convolution (Plate 1995), which is a product after an FFT."""
-    count = x.shape[-1]
-    state = x.float()
-    bound = transform(p["key"] * earlier(state)) * transform(p["value"] * state)
-    kept = fading_sum(torch.view_as_real(bound).flatten(2)[:, :, None], fade(p["decay"]))
-    memory = torch.view_as_complex(grouped(kept, count // 2 + 1))[:, :, 0]
-    asked = transform(p["query"] * state).conj()
-    return p["read"] * untransform(asked * memory, count) / math.sqrt(count)
+    parts = p["query"], p["key"], p["value"]
+    found = bound_memory(x.float(), *parts, fade(p["decay"])[0])
+    return p["read"] * found / math.sqrt(x.shape[-1])
 
 
 def _similarity_starts(count: int, rank: int) -> dict[str, Start]:
@@ -192,7 +184,8 @@ def _similarity_starts(count: int, rank: int) -> dict[str, Start]:
 
 def _similarity(p: Parameters, x: Tensor, run: Pass) -> Tensor:
     """A position hears those that resemble it, word by word, and those more that are near."""
-    return p["read"] * _recall(x * p["q"], x * p["k"], x, p["decay"])
+    likeness = p["q"] * p["k"] / x.shape[-1]
+    return scaled(fading_resemblance(x, x, likeness, x, fade(p["decay"])[0]), p["read"])
 
 
 def _waves_starts(count: int, rank: int) -> dict[str, Start]:
@@ -244,7 +237,8 @@ def _narrow_memory_starts(count: int, rank: int) -> dict[str, Start]:
 def _narrow_memory(p: Parameters, x: Tensor, run: Pass) -> Tensor:
     """Linear attention with decay inside a subspace of the words."""
     low = x @ p["down"]
-    return _recall(low @ p["q"], low @ p["k"], low @ p["v"], p["decay"]) @ p["up"]
+    q, k, v = (low @ torch.cat([p[name] for name in "qkv"], dim=1)).chunk(3, dim=-1)
+    return _recall(q, k, v, p["decay"]) @ p["up"]
 
 
 def _policy_memory_starts(count: int, rank: int) -> dict[str, Start]:
@@ -306,8 +300,8 @@ def _modulated(p: Parameters, x: Tensor, run: Pass) -> Tensor:
     gate = 2 * torch.sigmoid((x @ p["gate_in"]) @ p["gate_out"])
     low = x @ p["down"]
     decay = fade(low @ p["forget"] + p["span"])
-    recalled = fading_attention(low[:, None] / NARROW, low[:, None], low[:, None], decay[:, None])
-    return _convolution(p, x, run) * gate + recalled[:, 0] @ p["up"]
+    recalled = fading_attention(low / NARROW, low, low, decay)
+    return torch.addcmul(recalled @ p["up"], _convolution(p, x, run), gate)
 
 
 def _columns_starts(count: int, rank: int) -> dict[str, Start]:

@@ -4,9 +4,10 @@
     python -m trainers.vocab_space.benchmark --iterations 60
 
 `--minutes` gives every run the same training time, as was published: the steps that fit are found
-by timing a few on this machine, so that a run's configuration says how many they were.
-`--iterations` gives every run the same steps. Other fields are taken from the environment, as
-`trainers.vocab_space.train` takes them. Runs are in the ledger and never repeated.
+by timing a few on this machine, so that a run's configuration says how many they were; such runs
+follow one another, as they were timed. `--iterations` gives every run the same steps, and each
+core a run. Other fields are taken from the environment, as `trainers.vocab_space.train` takes
+them. Runs are in the ledger and never repeated.
 """
 
 from __future__ import annotations
@@ -23,13 +24,14 @@ from typing import Annotated, Any
 import typer
 from matplotlib.figure import Figure
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
+from scripts.causal.campaign.executor import open_executor
 from scripts.causal.campaign.ledger import Ledger, open_ledger
 from scripts.causal.campaign.schema import ArmRun
 from scripts.causal.cli import progress_bar, run_command
 from scripts.causal.files import InputError, atomic_path, write_json
-from trainers.api import Config
+from trainers.api import Config, RunSpec
 from trainers.batches import Batches
 from trainers.data import open_dataset
 from trainers.engine import StepSettings
@@ -108,11 +110,17 @@ def compare(
     data: str,
     ledger: Ledger,
     quiet: bool,
+    workers: int | None = None,
 ) -> dict[str, list[ArmRun]]:
-    """The runs of every version on every seed, from the ledger or computed."""
+    """The runs of every version on every seed, from the ledger or computed.
+
+    Args:
+        workers: runs computed at once, 0 for one in this process; None for one a core, or with
+            `minutes` one after another.
+    """
     trainer = VocabSpaceTrainer()
     backend = trainer.backends()[0]
-    found: dict[str, list[ArmRun]] = {}
+    specs: dict[str, list[RunSpec]] = {}
     for version in versions:
         fields = {**changes, "architecture": version}
         if minutes is not None:
@@ -123,17 +131,26 @@ def compare(
                 steps = fitting_iterations(trainer, config, data, backend, minutes)
                 ledger.remember(asked, steps)
             fields["iterations"] = steps
-        found[version] = [
-            run(
-                trainer,
-                spec_of(trainer, scale, fields, seed, data, backend),
-                ledger,
-                f"{version} seed {seed}",
-                quiet,
-            )
-            for seed in seeds
-        ]
-    return found
+        specs[version] = [spec_of(trainer, scale, fields, seed, data, backend) for seed in seeds]
+    at_once = 0 if workers is None and minutes is not None else workers
+    every = [spec for each in specs.values() for spec in each]
+    with (
+        open_executor(trainer, ledger, backend, at_once) as executor,
+        progress_bar("runs", quiet=quiet) as show,
+    ):
+        done = dict.fromkeys((executor.submit(spec) for spec in every), 0.0)
+
+        def tell(key: str, fraction: float) -> None:
+            done[key] = fraction
+            show(fmean(done.values()))
+
+        missing = set(done)
+        while missing:
+            missing -= set(executor.poll(tell))
+    return {
+        version: [run(trainer, spec, ledger, version, quiet) for spec in each]
+        for version, each in specs.items()
+    }
 
 
 def main(
@@ -149,6 +166,9 @@ def main(
         "results/vocab_space"
     ),
     ledger: Annotated[str, typer.Option(help="path or database URL")] = DEFAULT_LEDGER,
+    workers: Annotated[
+        int | None, typer.Option(help="runs at once (default: one a core)", min=0)
+    ] = None,
     quiet: Annotated[bool, typer.Option(help="show no progress and no table")] = False,
     json: Annotated[bool, typer.Option(help="print the table as JSON")] = False,
 ) -> None:
@@ -178,6 +198,7 @@ def main(
             data=folder,
             ledger=store,
             quiet=quiet,
+            workers=workers,
         )
     finally:
         store.close()
@@ -195,7 +216,8 @@ def main(
 
 
 def _show(rows: Sequence[dict[str, Any]]) -> None:
-    table = Table("version", "parameters", "steps", "val loss", "bpb", "tok/s", "status")
+    names = Column("version", no_wrap=True, min_width=max(len(row["version"]) for row in rows))
+    table = Table(names, "parameters", "steps", "val loss", "bpb", "tok/s", "status")
     for row in rows:
         if "val_bpb" not in row:
             table.add_row(row["version"], *["—"] * 5, "; ".join(row["failures"]) or "failed")

@@ -10,6 +10,8 @@ from scripts.causal.files import InputError
 from trainers.fields import check_ranges, check_types, config_from, require
 from trainers.vocab_space.versions import VERSIONS
 
+OWN = "own"
+MIXINGS = {OWN, *(version.across for version in VERSIONS.values())}
 ARCHITECTURE, HYPERPARAMETER, SCHEDULE = "architecture", "hyperparameter", "schedule"
 
 
@@ -23,9 +25,12 @@ class VocabConfig:
 
     Attributes:
         architecture: one of the seventeen (`trainers.vocab_space.versions`).
+        mixing: across positions: the architecture's own, or another's by its name there.
         num_steps: times that mixing across positions and within one are applied.
         interaction_rank: of the word × word interaction of v8_graph.
         train_batch_tokens: tokens of one optimizer step.
+        train_data_tokens: only the first so many tokens of the training text, again and again;
+            0 for all of it.
         logit_softcap: bound on the logits, as in c · tanh(x / c).
         aux_weight: of the losses of the inner steps, where an architecture has them.
         gumbel_temperature: of the soft choices, where an architecture makes them.
@@ -34,14 +39,17 @@ class VocabConfig:
         warmdown_frac: last part of the steps, over which the learning rate falls to zero.
         val_tokens: size of the validation subset that the trajectory is measured on.
         val_points: evaluations on it, evenly spaced, the last one at the end.
+        final_tokens: of validation, for the final scores; 0 for all of them.
     """
 
     architecture: str = _field("v8_graph", ARCHITECTURE, "MODEL_VERSION")
+    mixing: str = _field(OWN, ARCHITECTURE)
     vocab_size: int = _field(1024, ARCHITECTURE)
     num_steps: int = _field(8, ARCHITECTURE)
     interaction_rank: int = _field(8, ARCHITECTURE)
     train_seq_len: int = _field(1024, ARCHITECTURE)
     train_batch_tokens: int = _field(491520, ARCHITECTURE)
+    train_data_tokens: int = _field(0, SCHEDULE)
     logit_softcap: float = _field(30.0, HYPERPARAMETER)
     aux_weight: float = _field(0.1, HYPERPARAMETER)
     gumbel_temperature: float = _field(1.0, HYPERPARAMETER)
@@ -55,6 +63,7 @@ class VocabConfig:
     warmdown_frac: float = _field(0.3, SCHEDULE)
     val_tokens: int = _field(65536, SCHEDULE)
     val_points: int = _field(10, SCHEDULE)
+    final_tokens: int = _field(0, SCHEDULE)
 
     def __post_init__(self) -> None:
         """Raise InputError where a value has the wrong type, is out of range, or does not fit."""
@@ -66,6 +75,7 @@ class VocabConfig:
                 self.architecture in VERSIONS,
                 ("architecture",),
             ),
+            (f"mixing in {{{', '.join(sorted(MIXINGS))}}}", self.mixing in MIXINGS, ("mixing",)),
             ("vocab_size % 64 == 0", self.vocab_size % 64 == 0, ("vocab_size",)),
             (
                 "train_batch_tokens % train_seq_len == 0",
@@ -81,6 +91,11 @@ class VocabConfig:
             require(holds, rule, self, *names)
 
     @property
+    def across(self) -> str:
+        """Its mixing across positions (`trainers.vocab_space.across`)."""
+        return VERSIONS[self.architecture].across if self.mixing == OWN else self.mixing
+
+    @property
     def batch_sequences(self) -> int:
         """Sequences in one optimizer step."""
         return self.train_batch_tokens // self.train_seq_len
@@ -92,6 +107,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "interaction_rank": (1, 4096),
     "train_seq_len": (1, 65536),
     "train_batch_tokens": (1, 2**24),
+    "train_data_tokens": (0, 2**40),
     "logit_softcap": (1e-3, 1e3),
     "aux_weight": (0, 10),
     "gumbel_temperature": (1e-2, 100),
@@ -105,6 +121,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "warmdown_frac": (0, 1),
     "val_tokens": (1, 2**34),
     "val_points": (1, 10000),
+    "final_tokens": (0, 2**34),
 }
 
 

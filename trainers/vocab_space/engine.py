@@ -14,8 +14,7 @@ from torch import Tensor
 
 from scripts.causal.files import InputError
 from trainers.engine import StepSettings, Tokens, Weights
-from trainers.gpt.engine_torch import TORCH_BACKENDS
-from trainers.gpt.optim_torch import Adam
+from trainers.gpt.engine_torch import TORCH_BACKENDS, keep_freed_memory
 from trainers.gpt.qat_torch import weights_on_grid
 from trainers.vocab_space.config import VocabConfig, fields_with, vocab_config
 from trainers.vocab_space.model import VocabModel, parameter_starts, require_fit
@@ -45,6 +44,7 @@ class VocabEngine:
         self._device = torch.device(kind)
         if kind == "cpu":
             torch.set_num_threads(1)  # one loss curve whatever the machine
+            keep_freed_memory()
         dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
         self._config = config
         self._model = VocabModel(config, dtype).to(self._device)
@@ -56,7 +56,10 @@ class VocabEngine:
         for name, start in parameter_starts(config).items():
             rate = min(1.0, (FULL_RATE_FAN / start.fan) ** 0.5)
             groups.setdefault(rate, []).append(self._parameters[name])
-        self._optimizers = {rate: Adam(members) for rate, members in groups.items()}
+        self._rates = list(groups)
+        self._optimizer = torch.optim.AdamW(
+            [{"params": members} for members in groups.values()], eps=EPS, fused=True
+        )
 
     def configure(self, config: Mapping[str, bool | int | float | str]) -> None:
         """Take the hyperparameters of the next run.
@@ -90,8 +93,7 @@ class VocabEngine:
             drawn.update(values.tobytes())
             parameter.copy_(torch.from_numpy(values))
         self._noise.manual_seed(int.from_bytes(drawn.digest()[:7], "little"))
-        for optimizer in self._optimizers.values():
-            optimizer.reset()
+        self._optimizer.state.clear()
         self._averages.clear()
 
     def step(self, tokens: Tokens, settings: StepSettings) -> float:
@@ -107,14 +109,11 @@ class VocabEngine:
             total += float(loss) * share
         if config.grad_clip:
             torch.nn.utils.clip_grad_norm_(self._parameters.values(), config.grad_clip)
-        for rate, optimizer in self._optimizers.items():
-            optimizer.step(
-                lr=config.learning_rate * rate * settings.lr_scale,
-                beta1=config.beta1,
-                beta2=config.beta2,
-                eps=EPS,
-                weight_decay=config.weight_decay,
-            )
+        for rate, group in zip(self._rates, self._optimizer.param_groups, strict=True):
+            group["lr"] = config.learning_rate * rate * settings.lr_scale
+            group["betas"] = (config.beta1, config.beta2)
+            group["weight_decay"] = config.weight_decay
+        self._optimizer.step()
         return total
 
     @torch.no_grad()

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -20,11 +19,11 @@ from trainers.engine import Weights
 from trainers.seeds import stream
 from trainers.vocab_space.across import ACROSS
 from trainers.vocab_space.config import VocabConfig
+from trainers.vocab_space.fused import Flow, advance, capped_losses, flow, normalized
 from trainers.vocab_space.parts import Pass, Start, dense
 from trainers.vocab_space.versions import VERSIONS
 from trainers.vocab_space.within import WITHIN
 
-RMS_EPS = 1e-6
 EMBEDDING_RANK = 64
 
 
@@ -32,7 +31,7 @@ def parameter_starts(config: VocabConfig) -> dict[str, Start]:
     """Every parameter by name and how it starts, in model order."""
     version = VERSIONS[config.architecture]
     count, rank = config.vocab_size, config.interaction_rank
-    across, within = ACROSS[version.across], WITHIN[version.within]
+    across, within = ACROSS[config.across], WITHIN[version.within]
     found: dict[str, Start] = {}
     if version.embedded:
         found["embedding"] = Start((count, EMBEDDING_RANK), std=1.0)
@@ -92,7 +91,7 @@ class VocabModel(nn.Module):
     def __init__(self, config: VocabConfig, dtype: torch.dtype):
         super().__init__()
         self._made_of, self._dtype = VERSIONS[config.architecture], dtype
-        self._across, self._within = ACROSS[self._made_of.across], WITHIN[self._made_of.within]
+        self._across, self._within = ACROSS[config.across], WITHIN[self._made_of.within]
         self.names = list(parameter_starts(config))
         self._values = nn.ParameterList(
             nn.Parameter(torch.zeros(start.shape)) for start in parameter_starts(config).values()
@@ -107,24 +106,29 @@ class VocabModel(nn.Module):
         """Every parameter by name."""
         return dict(zip(self.names, self._values, strict=True))
 
-    def states(self, inputs: Tensor, noise: torch.Generator | None = None) -> list[Tensor]:
+    def states(self, inputs: Tensor) -> list[Tensor]:
         """The state at the start and after every step: (batch, time) → each (…, words)."""
+        return [found.state for found in self._flows(inputs)]
+
+    def _flows(self, inputs: Tensor, noise: torch.Generator | None = None) -> list[Flow]:
         parameters = self.named()
         run = Pass(self._config.interaction_rank, self._config.gumbel_temperature, noise)
         if self._made_of.embedded:
             state = parameters["embedding"][inputs] @ parameters["unfold"]
         else:
-            state = F.one_hot(inputs, self._config.vocab_size).float()
-        found = [state]
+            state = torch.zeros(*inputs.shape, self._config.vocab_size, device=inputs.device)
+            state.scatter_(-1, inputs[..., None], 1.0)
+        now = flow(state, self._dtype)
+        found, x = [now], normalized(now)
         for step in range(self._config.num_steps):
             for kind, part in (("across", self._across), ("within", self._within)):
                 own = _under(parameters, f"steps.{step}.{kind}.", f"{kind}.")
                 with torch.autocast(
                     state.device.type, self._dtype, enabled=self._dtype != torch.float32
                 ):
-                    added = part.apply(own, F.rms_norm(state, state.shape[-1:], eps=RMS_EPS), run)
-                state = state + added.float()
-            found.append(state)
+                    added = part.apply(own, x, run)
+                now, x = advance(now, added)
+            found.append(now)
         return found
 
     def logits(self, state: Tensor) -> Tensor:
@@ -134,13 +138,13 @@ class VocabModel(nn.Module):
 
     def losses(self, tokens: Tensor) -> Tensor:
         """Loss in nats of every target: (batch, time + 1) → (batch, time)."""
-        return self._loss(self.states(tokens[:, :-1])[-1], tokens[:, 1:])
+        return self._loss(self._flows(tokens[:, :-1])[-1], tokens[:, 1:])
 
     def forward(
         self, tokens: Tensor, noise: torch.Generator | None = None
     ) -> tuple[Tensor, Tensor]:
         """What is to be minimized, and the mean loss of the prediction, in nats."""
-        states = self.states(tokens[:, :-1], noise)
+        states = self._flows(tokens[:, :-1], noise)
         loss = self._loss(states[-1], tokens[:, 1:]).mean()
         weight = self._config.aux_weight if self._made_of.predictive else 0.0
         if not weight:
@@ -149,10 +153,8 @@ class VocabModel(nn.Module):
         aux = torch.stack(inner).mean() if inner else torch.zeros(())
         return loss + weight * aux, loss.detach()
 
-    def _loss(self, state: Tensor, targets: Tensor) -> Tensor:
-        logits = self.logits(state)
-        flat = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
-        return flat.view(targets.shape)
+    def _loss(self, state: Flow, targets: Tensor) -> Tensor:
+        return capped_losses(state, targets, self._config.logit_softcap)
 
 
 def _under(parameters: Mapping[str, Tensor], *starts: str) -> dict[str, Tensor]:

@@ -82,6 +82,20 @@ def words(count: int, value: float = 1.0) -> Start:
     return Start((count,), value=value)
 
 
+def product_type(values: Tensor) -> torch.dtype:
+    """The type that these are multiplied in as matrices: autocast's, where it is on."""
+    kind = values.device.type
+    if torch.is_autocast_enabled(kind):
+        return torch.get_autocast_dtype(kind)
+    return values.dtype
+
+
+def scaled(values: Tensor, by: Tensor, added: Tensor | None = None) -> Tensor:
+    """values · by (+ added), in the type of `values`: a number for each word."""
+    by = by.to(values.dtype)
+    return by * values if added is None else torch.addcmul(added, by, values)
+
+
 @cache
 def cosines(words_count: int, frequencies: int) -> Tensor:
     """The first rows of the orthonormal DCT-II over the words, (frequencies, words).
@@ -103,18 +117,6 @@ def waves(state: Tensor, frequencies: int) -> Tensor:
 def from_waves(coefficients: Tensor, words_count: int) -> Tensor:
     """The state that has these Fourier coefficients, (…, frequencies) → (…, words)."""
     return coefficients @ cosines(words_count, coefficients.shape[-1]).to(coefficients)
-
-
-def transform(values: Tensor) -> Tensor:
-    """Orthonormal FFT over the words, (…, words) → complex (…, words / 2 + 1)."""
-    found: Tensor = torch.fft.rfft(values, norm="ortho")
-    return found
-
-
-def untransform(spectrum: Tensor, words_count: int) -> Tensor:
-    """What `transform` takes apart, put together again."""
-    found: Tensor = torch.fft.irfft(spectrum, n=words_count, norm="ortho")
-    return found
 
 
 def grouped(values: Tensor, groups: int) -> Tensor:

@@ -35,12 +35,25 @@ def status_of(train_loss: Sequence[float], val_bpb: Sequence[float], val_loss: f
     losses = np.asarray(train_loss, dtype=np.float64)
     if not (losses.size and np.isfinite(losses).all() and np.isfinite(val_loss)):
         return "failed"
-    window = max(1, losses.size // 20)
-    smooth = np.convolve(losses, np.full(window, 1 / window), mode="valid")
-    risen = (smooth - np.minimum.accumulate(smooth))[losses.size // 4 :]
-    if risen.size and risen.max() > RISE:
+    if largest_rise(train_loss) > RISE:
         return "unstable"
-    if losses[-max(1, losses.size // 10) :].mean() < (1 - GAP) * val_loss:
+    if late_loss(train_loss) < (1 - GAP) * val_loss:
         return "memorized"
     late = list(val_bpb)[-max(2, round(len(val_bpb) / 4) + 1) :]
     return "descending" if late[-1] < (1 - FALL) * late[0] else "plateaued"
+
+
+def largest_rise(train_loss: Sequence[float]) -> float:
+    """How far the training loss, smoothed, once stood above its lowest so far, in nats.
+
+    Averaged over a twentieth of the run; its first quarter is left out.
+    """
+    losses = np.asarray(train_loss, dtype=np.float64)
+    window = max(1, losses.size // 20)
+    smooth = np.convolve(losses, np.full(window, 1 / window), mode="valid")
+    return float((smooth - np.minimum.accumulate(smooth))[losses.size // 4 :].max(initial=0.0))
+
+
+def late_loss(train_loss: Sequence[float]) -> float:
+    """The training loss over the last tenth of a run, in nats."""
+    return float(np.mean(train_loss[-max(1, len(train_loss) // 10) :]))

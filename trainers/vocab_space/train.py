@@ -29,7 +29,8 @@ from trainers.data import open_dataset
 from trainers.vocab_space.config import from_environment, vocab_config
 from trainers.vocab_space.registers import Reading, as_page, as_text, read_states, tokens_of
 from trainers.vocab_space.status import Status, status_of
-from trainers.vocab_space.trainer import WEIGHTS_FILE, VocabSpaceTrainer
+from trainers.vocab_space.trainer import VocabSpaceTrainer
+from trainers.workbench import WEIGHTS_FILE
 
 DEFAULT_LEDGER = "results/causal/ledger.sqlite"
 

@@ -19,23 +19,22 @@ from trainers.api import (
     StagePlan,
     StageResult,
 )
-from trainers.batches import Batches
+from trainers.batches import Batches, first_tokens
 from trainers.data import DataSet
 from trainers.engine import StepSettings, Weights
-from trainers.evaluation import Validation, evaluate
+from trainers.evaluation import Validation, evaluate, side_by_side
 from trainers.family import dataset, failures_recorded, fitting_dataset
 from trainers.gpt.engine_torch import torch_backends
 from trainers.keys import code_version, stage_key
 from trainers.loop import Schedule, train
 from trainers.quantize.int8 import dequantize, quantize
-from trainers.token_bytes import TokenBytes, token_bytes
 from trainers.vocab_space.config import VocabConfig, config_values, fields_with, vocab_config
 from trainers.vocab_space.engine import VocabEngine
 from trainers.vocab_space.model import VocabModel, initial_weights, parameter_count
 from trainers.vocab_space.scales import SCALES
-from trainers.workbench import Workbench
+from trainers.vocab_space.status import largest_rise, late_loss
+from trainers.workbench import WEIGHTS_FILE, Workbench
 
-WEIGHTS_FILE = "weights.safetensors"
 ARTIFACT_FILE = "model.int8.zlib"
 EVAL_BATCH_TOKENS = 16384
 
@@ -62,6 +61,7 @@ _TRAIN_MODULES = (
     "trainers.gpt.optim_torch",
     "trainers.gpt.qat_torch",
     "trainers.vocab_space.engine",
+    "trainers.vocab_space.status",
     "trainers.loop",
 )
 _QUANTIZE_MODULES = ("trainers.quantize.int8",)
@@ -182,8 +182,8 @@ class VocabSpaceTrainer:
         )
 
     def source_modules(self, backend: str) -> tuple[str, ...]:
-        """Names of the modules that train and evaluate, dependencies first."""
-        return (*_TRAIN_MODULES, *_QUANTIZE_MODULES)
+        """None: the family has no program that a submission could carry."""
+        return ()
 
     def engine(self, config: VocabConfig, backend: str) -> VocabEngine:
         """The engine of this architecture, configured; made where there is none yet."""
@@ -209,13 +209,16 @@ class VocabSpaceTrainer:
             validation_of(config, data, config.val_tokens),
             progress,
         )
-        pre_quant_bpb = evaluate(engine, validation_of(config, data)).bpb
+        score = evaluate(engine, validation_of(config, data))
+        bits = score.bpb / score.loss  # per byte, of a nat per token
         with atomic_path(output / WEIGHTS_FILE) as temporary:
             save_file(engine.weights(), temporary)
         steps, batch = config.iterations, config.train_batch_tokens
         return StageResult(
             metrics={
-                "pre_quant_bpb": pre_quant_bpb,
+                "pre_quant_bpb": score.bpb,
+                "generalization_gap": bits * (score.loss - late_loss(curve.train_loss)),
+                "loss_spike": bits * largest_rise(curve.train_loss),
                 "parameters": float(parameter_count(config)),
                 "tokens": float(steps * batch),
                 "flops": steps * self.flops_per_step(spec.config),
@@ -255,19 +258,16 @@ def schedule_of(config: VocabConfig) -> Schedule:
 
 def batches_of(config: VocabConfig, data: DataSet, seed: int) -> Batches:
     """The training batches in the order of this seed."""
-    return Batches(data.train_tokens(), config.train_seq_len, config.train_batch_tokens, seed)
+    tokens = data.train_tokens()
+    if config.train_data_tokens:
+        tokens = first_tokens(tokens, config.train_data_tokens)
+    return Batches(tokens, config.train_seq_len, config.train_batch_tokens, seed)
 
 
 def validation_of(config: VocabConfig, data: DataSet, max_tokens: int | None = None) -> Validation:
-    """All validation tokens, or the first `max_tokens`, in sequences side by side."""
-    seq_len = config.train_seq_len
-    return Validation(
-        tokens=data.val_tokens(),
-        table=_byte_table(data),
-        seq_len=seq_len,
-        batch_sequences=max(1, EVAL_BATCH_TOKENS // seq_len),
-        max_sequences=None if max_tokens is None else max(1, max_tokens // seq_len),
-    )
+    """What the final scores are of, or the first `max_tokens` of validation."""
+    most = max_tokens or config.final_tokens or None
+    return side_by_side(data, config.train_seq_len, EVAL_BATCH_TOKENS, most)
 
 
 def _quantize(parent: Path, output: Path) -> StageResult:
@@ -289,8 +289,3 @@ def _forward_flops(shape: tuple[ConfigValue, ...]) -> float:
     with torch.no_grad(), FlopCounterMode(display=False) as counted:
         model.losses(tokens)
     return float(counted.get_total_flops())
-
-
-@cache
-def _byte_table(data: DataSet) -> TokenBytes:
-    return token_bytes(data.tokenizer)

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from trainers.vocab_space.fused import entropy, most_active
 from trainers.vocab_space.parts import (
     Parameters,
     Part,
@@ -18,11 +19,11 @@ from trainers.vocab_space.parts import (
     dense,
     from_waves,
     grouped,
-    transform,
-    untransform,
+    scaled,
     waves,
     words,
 )
+from trainers.vocab_space.spectra import spectral_filter
 
 COSINES = 128
 GOLF_RANK = 4
@@ -47,7 +48,7 @@ def _fourier_starts(count: int, rank: int) -> dict[str, Start]:
 def _fourier(p: Parameters, x: Tensor, run: Pass) -> Tensor:
     """Two layers between cosines of the state: whatever they do, they do to smooth waves."""
     hidden = F.gelu(waves(x, COSINES) @ p["into"] + p["bias"])
-    return from_waves(hidden @ p["out"], x.shape[-1]) + p["diagonal"] * x
+    return scaled(x, p["diagonal"], from_waves(hidden @ p["out"], x.shape[-1]))
 
 
 def _factored_starts(count: int, rank: int) -> dict[str, Start]:
@@ -61,7 +62,7 @@ def _factored_starts(count: int, rank: int) -> dict[str, Start]:
 
 def _factored(p: Parameters, x: Tensor, run: Pass) -> Tensor:
     """A diagonal and a matrix of low rank."""
-    return (x @ p["into"]) @ p["out"] + p["diagonal"] * x + p["bias"]
+    return scaled(x, p["diagonal"], (x @ p["into"]) @ p["out"]) + p["bias"]
 
 
 def _interaction_starts(count: int, rank: int) -> dict[str, Start]:
@@ -75,7 +76,7 @@ def _interaction_starts(count: int, rank: int) -> dict[str, Start]:
 def _interaction(p: Parameters, x: Tensor, run: Pass) -> Tensor:
     """Words × words of rank `interaction_rank`, U Vᵀ + diagonal, on the words that are active."""
     active = F.relu(x)
-    return (active @ p["u"]) @ p["v"] + p["diagonal"] * active
+    return scaled(active, p["diagonal"], (active @ p["u"]) @ p["v"])
 
 
 def _spectrum_starts(count: int, rank: int) -> dict[str, Start]:
@@ -91,7 +92,7 @@ def _spectrum_starts(count: int, rank: int) -> dict[str, Start]:
 def _spectrum(p: Parameters, x: Tensor, run: Pass) -> Tensor:
     """A filter over the words: a product after an FFT, of what is active."""
     active = F.gelu(p["gain"] * x.float() + p["bias"])
-    return untransform(transform(active) * torch.complex(p["real"], p["imaginary"]), x.shape[-1])
+    return spectral_filter(active, p["real"], p["imaginary"])
 
 
 def _bands_starts(count: int, rank: int) -> dict[str, Start]:
@@ -107,12 +108,14 @@ def _bands(p: Parameters, x: Tensor, run: Pass) -> Tensor:
     """Each band of words has an operator of its own."""
     bands = grouped(torch.tanh(p["gain"] * x), BANDS)
     moved = torch.einsum("btgi,gij->btgj", bands, p["operator"].to(bands.dtype))
-    return moved.flatten(2) + p["diagonal"] * x
+    return scaled(x, p["diagonal"], moved.flatten(2))
 
 
-def _operations(a: Tensor, b: Tensor) -> Tensor:
-    """What an instruction may do to its operands, one more axis at the end."""
-    return torch.stack((a + b, a - b, a * b, torch.maximum(a, b), torch.tanh(a), F.relu(a)), -1)
+def _operated(a: Tensor, b: Tensor, chosen: Tensor) -> Tensor:
+    """All that an instruction may do to its operands, by how far each is chosen."""
+    plus, minus, times, larger, bent, positive = chosen.to(a.dtype).unbind(-1)
+    linear = (plus + minus) * a + (plus - minus) * b + times * (a * b)
+    return linear + larger * torch.maximum(a, b) + bent * torch.tanh(a) + positive * F.relu(a)
 
 
 OPERATIONS = 6
@@ -137,8 +140,9 @@ def _program(p: Parameters, x: Tensor, run: Pass) -> Tensor:
     registers = waves(x, REGISTERS)
     first = registers @ choice(p["first"], run).mT.to(registers.dtype)
     second = registers @ choice(p["second"], run).mT.to(registers.dtype)
-    results = (_operations(first, second) * choice(p["operation"], run)).sum(-1)
-    return from_waves(results @ p["target"] + p["bias"], x.shape[-1]) + p["diagonal"] * x
+    results = _operated(first, second, choice(p["operation"], run))
+    mixed = from_waves(results @ p["target"] + p["bias"], x.shape[-1])
+    return scaled(x, p["diagonal"], mixed)
 
 
 def _bottleneck_starts(count: int, rank: int) -> dict[str, Start]:
@@ -163,7 +167,7 @@ def _policy(p: Parameters, x: Tensor, run: Pass) -> Tensor:
     """The state decides what is read, which operation is applied and how much is written."""
     first, second = (x @ p["read"]).chunk(2, dim=-1)
     chosen = torch.softmax(first @ p["policy"], dim=-1)[..., None, :]
-    results = (_operations(first, second) * chosen).sum(-1)
+    results = _operated(first, second, chosen)
     return (results * torch.sigmoid(first @ p["gate"])) @ p["write"]
 
 
@@ -222,7 +226,11 @@ def _narrow_starts(count: int, rank: int) -> dict[str, Start]:
 
 def _narrow(p: Parameters, x: Tensor, run: Pass) -> Tensor:
     """A two-layer perceptron inside a subspace of the words."""
-    return F.gelu((x @ p["down"]) @ p["into"]) @ p["out"] @ p["up"]
+    return _in_subspace(p, x) @ p["up"]
+
+
+def _in_subspace(p: Parameters, x: Tensor) -> Tensor:
+    return F.gelu((x @ p["down"]) @ p["into"]) @ p["out"]
 
 
 def _predictive(p: Parameters, x: Tensor, run: Pass) -> Tensor:
@@ -230,10 +238,8 @@ def _predictive(p: Parameters, x: Tensor, run: Pass) -> Tensor:
 
     How unsettled a position is, is the entropy of its state as a prediction, over its maximum.
     """
-    least = x.topk(min(SPARSE, x.shape[-1]), dim=-1).values[..., -1:]
-    settled = torch.log_softmax(x.float(), dim=-1)
-    entropy = -(settled.exp() * settled).sum(-1, keepdim=True) / math.log(x.shape[-1])
-    return _narrow(p, torch.where(x >= least, x, 0.0), run) * entropy
+    unsettled = entropy(x) / math.log(x.shape[-1])
+    return (_in_subspace(p, most_active(x, SPARSE)) * unsettled) @ p["up"]
 
 
 def _cosine_mix_starts(count: int, rank: int) -> dict[str, Start]:
@@ -247,9 +253,10 @@ def _cosine_mix_starts(count: int, rank: int) -> dict[str, Start]:
 def _cosine_mix(p: Parameters, x: Tensor, run: Pass) -> Tensor:
     """A gain for every cosine of what is active, and a dense mix of the lowest."""
     count = x.shape[-1]
-    active = F.gelu(p["gain"] * x)
-    filtered = from_waves(waves(active, count) * p["filter"], count)
-    return filtered + from_waves(waves(active, NARROW) @ p["mix"], count)
+    found = waves(F.gelu(scaled(x, p["gain"])), count)
+    lowest = found[..., :NARROW] @ p["mix"]
+    mixed = scaled(found, p["filter"]) + F.pad(lowest, (0, count - NARROW))
+    return from_waves(mixed, count)
 
 
 def _dendrites_starts(count: int, rank: int) -> dict[str, Start]:

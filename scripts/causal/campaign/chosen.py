@@ -82,7 +82,9 @@ def choose_runs(
             known = sorted({runs.contrast.id for _, runs in every})
             raise InputError(f"no runs of contrast {contrast!r}", mend=f"there are: {known}")
         return _recorded(pool[0][0], pool[0][1], arm)
-    better = [item for item in results if item.verdict == "confirmed_better"]
+    better = [
+        item for item in results if item.verdict == "confirmed_better" and item.contrast.of_bpb
+    ]
     if better:
         best = min(better, key=lambda item: item.effect or 0.0)
         for file, runs in pool:

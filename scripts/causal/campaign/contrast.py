@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from itertools import combinations
+from typing import get_args
 
 from interventions.catalog import STAGES, Intervention
 from scripts.causal.campaign.schema import Contrast, MatchedBy, Platform, Value
@@ -35,7 +36,8 @@ def build_contrast(
 
     Args:
         scale: the reduction both arms are resolved at.
-        matched_by: what the arms have in common: training FLOPs, steps, or wall time.
+        matched_by: what the arms have in common: training FLOPs, steps, or wall time; what the
+            intervention itself asks for comes first.
         reason: why the contrast was chosen.
         control_overrides: fields of both arms replaced on top of the scale.
 
@@ -43,7 +45,8 @@ def build_contrast(
         InputError: the intervention changes nothing here, or makes a configuration that the
             trainer cannot build, or sets the number of steps that matching would change.
     """
-    control = trainer.resolve(scale, control_overrides or {})
+    control = trainer.resolve(scale, {**(control_overrides or {}), **intervention.control})
+    matched_by = _matching(intervention, matched_by)
     wanted = intervention.apply(control)
     treatment = trainer.resolve(scale, {**control, **wanted})
     changes = {name: value for name, value in treatment.items() if value != control.get(name)}
@@ -62,6 +65,9 @@ def build_contrast(
         for name, value in wanted.items()
         if treatment[name] != value
     ]
+    if intervention.control:
+        own = ", ".join(f"{name}={value}" for name, value in intervention.control.items())
+        notes.insert(0, f"A claim about {own}, which both arms have.")
     if matched_by != "steps" and treatment[STEPS] != control[STEPS]:
         what = "FLOPs" if matched_by == "flops" else "wall time"
         raise InputError(
@@ -92,8 +98,14 @@ def build_contrast(
             "flops_per_pair": flops,
             "reason": " ".join(part for part in (reason, *notes) if part),
             "parts": intervention.parts,
+            "outcome": intervention.outcome,
         }
     )
+
+
+def _matching(intervention: Intervention, otherwise: MatchedBy) -> MatchedBy:
+    own = (each for each in get_args(MatchedBy) if each == intervention.matched_by)
+    return next(own, otherwise)
 
 
 def together(*changes: Intervention) -> Intervention:
@@ -102,10 +114,10 @@ def together(*changes: Intervention) -> Intervention:
     Its variable is ``v+w``: it speaks of none of them alone.
 
     Raises:
-        InputError: two vary the same variable, change a field that both name, or one excludes
-            what another varies.
+        InputError: two vary the same variable, change a field that both name, one excludes
+            what another varies, or they ask about different controls or outcomes.
     """
-    name = "+".join(each.id for each in changes)
+    name, first = "+".join(each.id for each in changes), changes[0]
     for one, other in combinations(changes, 2):
         _require_compatible(name, one, other)
     return Intervention(
@@ -117,12 +129,21 @@ def together(*changes: Intervention) -> Intervention:
         multiply={field: value for each in changes for field, value in each.multiply.items()},
         add={field: value for each in changes for field, value in each.add.items()},
         parts=tuple(each.id for each in changes),
+        control=first.control,
+        outcome=first.outcome,
+        matched_by=first.matched_by,
     )
 
 
 def _require_compatible(name: str, one: Intervention, other: Intervention) -> None:
     if one.variable == other.variable:
         raise InputError(f"intervention {name!r} would vary {one.variable!r} twice")
+    asked = [(each.control, each.outcome, each.matched_by) for each in (one, other)]
+    if asked[0] != asked[1]:
+        raise InputError(
+            f"intervention {name!r} cannot be made: its changes ask about different controls, "
+            "outcomes or matchings"
+        )
     fields = [{*each.set, *each.multiply, *each.add} for each in (one, other)]
     if twice := sorted(fields[0] & fields[1]):
         raise InputError(f"intervention {name!r} would change {twice[0]!r} twice")

@@ -73,6 +73,8 @@ def plan_screen(
         changes = [catalog[each.id] for each in (*taken, contrast) if each.id in catalog]
         if contrast.stage != "train" or contrast.parts or len(changes) <= len(taken):
             continue
+        if not contrast.of_bpb:
+            continue
         try:
             together(*changes)
         except InputError:

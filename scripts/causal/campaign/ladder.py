@@ -21,7 +21,7 @@ from scripts.causal.campaign.schema import (
 from scripts.causal.campaign.validation import Validation
 from scripts.causal.stats import carry, moderated, paired
 from scripts.causal.stats.paired import Estimate
-from scripts.causal.stats.transfer import Effects, Transfer, effects, predict, transfer
+from scripts.causal.stats.transfer import Effects, Transfer, effects, transfer
 
 FULL_SCALE = "8×H100"
 NO_OP = Intervention(
@@ -45,6 +45,8 @@ def deciding(*files: RawRuns) -> dict[str, Measured]:
     found: dict[str, Measured] = {}
     for phase in ("screen", "confirm"):
         for runs in (each for raw in files for each in raw.runs):
+            if not runs.contrast.of_bpb:
+                continue  # what is known of carrying over is known of bpb
             if runs.phase == phase and (measured := measure(runs)).pairs:
                 found[runs.contrast.id] = measured
     return found
@@ -146,19 +148,21 @@ def ladder_transfers(rungs: Sequence[RawRuns]) -> tuple[ScaleTransfer, ...]:
     return tuple(found)
 
 
-def carry_over(
-    rungs: Sequence[RawRuns], to_full_scale: Transfer | None = None
-) -> dict[str, CarryOver]:
+def carry_over(rungs: Sequence[RawRuns]) -> dict[str, CarryOver]:
     """The decision on every contrast of the ladder, by id (rules in `scripts.causal.stats.carry`).
 
     Only fresh seeds count: what was seen while choosing is claimed of nothing.
 
     Args:
         rungs: one file per scale; contrasts of the same id are the same change.
-        to_full_scale: from the largest rung, where it has been measured.
     """
     seen: dict[str, list[carry.Rung]] = {}
-    for scale, contrasts in _by_size(rungs):
+    ordered = _by_size(rungs)
+    onward = None
+    if len(ordered) > 1:
+        (_, smaller), (_, larger) = ordered[-2:]
+        onward = measured_transfer(smaller, larger)
+    for scale, contrasts in ordered:
         totals = estimates(contrasts)
         parts = {name: estimates(contrasts, name) for name in ("training", "quantization")}
         parts["evaluation"] = estimates(contrasts, "evaluation")
@@ -177,14 +181,10 @@ def carry_over(
                 penalty=control_penalty(measured),
             )
             seen.setdefault(name, []).append(rung)
-    decided = {}
-    for name, ladder in seen.items():
-        top = max(ladder, key=lambda rung: rung.parameters).effect
-        predicted = None
-        if to_full_scale is not None:
-            predicted = predict(to_full_scale, top.mean, top.standard_error)
-        decided[name] = _record(carry.decide(ladder, predicted, family=len(seen)))
-    return decided
+    return {
+        name: _record(carry.decide(ladder, onward, family=len(seen)))
+        for name, ladder in seen.items()
+    }
 
 
 def _floor(contrasts: Mapping[str, Measured]) -> Estimate | None:

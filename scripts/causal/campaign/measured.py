@@ -54,8 +54,8 @@ class Measured:
 
     @property
     def differences(self) -> list[float]:
-        """Treatment minus control in val_bpb, one per complete pair."""
-        return [_difference(pair, "val_bpb") for pair in self.pairs]
+        """Treatment minus control in the contrast's outcome, one per complete pair."""
+        return [_difference(pair, self.contrast.outcome) for pair in self.pairs]
 
     @property
     def identical(self) -> bool:
@@ -69,10 +69,11 @@ class Measured:
 
     @property
     def arms(self) -> tuple[list[float], list[float]]:
-        """val_bpb of the control and of the treatment, one per complete pair."""
+        """The outcome of the control and of the treatment, one per complete pair."""
+        outcome = self.contrast.outcome
         return (
-            [pair.control.metrics["val_bpb"] for pair in self.pairs],
-            [pair.treatment.metrics["val_bpb"] for pair in self.pairs],
+            [pair.control.metrics[outcome] for pair in self.pairs],
+            [pair.treatment.metrics[outcome] for pair in self.pairs],
         )
 
     @property
@@ -88,6 +89,8 @@ class Measured:
         """
         arms = [run for pair in self.pairs for run in (pair.control, pair.treatment)]
         if not arms or any("pre_quant_bpb" not in run.metrics for run in arms):
+            return None
+        if not self.contrast.of_bpb:
             return None
         training = fmean(_difference(pair, "pre_quant_bpb") for pair in self.pairs)
         stored = total = fmean(self.differences)
@@ -109,13 +112,14 @@ class Measured:
     def path(self, curve: str) -> Trajectory | None:
         """The paired differences along the runs in this curve; None where it was not recorded.
 
-        Only for the seeds with the curve in both arms.
+        Only for the seeds with the curve in both arms. Curves are of bpb, so that they say
+        nothing of another outcome.
 
         Raises:
             InputError: a curve is malformed.
         """
         curves: list[tuple[Curve, Curve]] = []
-        for pair in self.pairs:
+        for pair in self.pairs if self.contrast.of_bpb else ():
             control, treatment = _curve(pair.control, curve), _curve(pair.treatment, curve)
             if control is not None and treatment is not None:
                 curves.append((control, treatment))
@@ -155,9 +159,9 @@ def measure(runs: ContrastRuns) -> Measured:
     """Sort a contrast's pairs into complete ones and discarded seeds.
 
     Raises:
-        InputError: no pair, a seed twice, or a run with neither a val_bpb nor a failure.
+        InputError: no pair, a seed twice, or a run with neither the outcome nor a failure.
     """
-    name = runs.contrast.id
+    name, outcome = runs.contrast.id, runs.contrast.outcome
     if not runs.pairs:
         raise InputError(f"contrast {name!r} has no pair in phase {runs.phase!r}")
     if len({pair.seed for pair in runs.pairs}) < len(runs.pairs):
@@ -169,10 +173,10 @@ def measure(runs: ContrastRuns) -> Measured:
         for arm, run in (("control", pair.control), ("treatment", pair.treatment)):
             if run.failure is not None:
                 reasons.append(f"{arm} failed ({run.failure})")
-            elif "val_bpb" not in run.metrics:
+            elif outcome not in run.metrics:
                 raise InputError(
                     f"contrast {name!r}, seed {pair.seed}: the {arm} has neither "
-                    "metrics.val_bpb nor a failure"
+                    f"metrics.{outcome} nor a failure"
                 )
         if reasons:
             discarded[pair.seed] = ", ".join(reasons)

@@ -97,11 +97,15 @@ def make_plan(
     screen_design: str = "one-at-a-time",
     looks: int = 1,
     name: str | None = None,
+    own_controls: int = 0,
 ) -> CampaignPlan:
     """Return the plan of a campaign; without a name it gets one from what it depends on.
 
     Its cost is the most it can come to: every cycle full, controls shared, each run as dear as
     the control (FLOPs matching makes that so; matched by steps it is an approximation).
+
+    Args:
+        own_controls: how many controls beside the campaign's the catalog's changes have.
 
     Raises:
         InputError: an option out of range, or a seed that would both screen and confirm.
@@ -120,6 +124,8 @@ def make_plan(
         runs += confirm * (1 + max_cycles * max_confirm)
     # Where pairs are tried, from the second cycle on: two runs more for each, a control a cycle.
     runs += confirm * (max_cycles - 1) * (1 + 2 * max_confirm)
+    runs += screen * min(own_controls, max_cycles * max_per_cycle)
+    runs += confirm * min(own_controls, max_cycles * max_confirm)
     options: dict[str, Any] = {
         "records": str(records),
         "trainer": trainer.name,

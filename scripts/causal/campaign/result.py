@@ -124,6 +124,7 @@ def contrast_result(
                 discarded=measured.discarded,
                 trend=heading,
                 stopped=(taken, len(terms.looks)) if taken < len(terms.looks) else None,
+                outcome=measured.contrast.outcome_words,
             )
         ),
     )

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import model_validator
 
+from interventions.catalog import BPB
 from scripts.causal.forms import Record
 
 Value = bool | int | float | str
@@ -39,6 +40,7 @@ class Contrast(Record):
         step_seconds: measured duration of a training step of control and treatment, where the
             arms are matched by it.
         parts: ids of the changes made together, where it makes several.
+        outcome: the metric that its effect is a difference of, in bpb, lower is better.
     """
 
     id: str
@@ -53,6 +55,17 @@ class Contrast(Record):
     reason: str
     step_seconds: tuple[float, float] | None = None
     parts: tuple[str, ...] = ()
+    outcome: str = BPB
+
+    @property
+    def of_bpb(self) -> bool:
+        """Whether it asks what everything else asks: by how much validation bpb changes."""
+        return self.outcome == BPB
+
+    @property
+    def outcome_words(self) -> str:
+        """What its effect is a difference of."""
+        return "validation bpb" if self.of_bpb else self.outcome.replace("_", " ")
 
 
 class Precision(Record):

@@ -77,8 +77,8 @@ def fit_prior(
 
 
 def borrows(contrast: Contrast) -> bool:
-    """Whether its noise is that of training, which contrasts lend one another."""
-    return contrast.stage == "train"
+    """Whether its noise is that of bpb after training, which contrasts lend one another."""
+    return contrast.stage == "train" and contrast.of_bpb
 
 
 def moderated_estimate(

@@ -11,7 +11,7 @@ from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from statistics import fmean
 
-from interventions.catalog import Intervention, load_catalog
+from interventions.catalog import Intervention, catalog_of
 from scripts.causal.campaign.chosen import Recorded
 from scripts.causal.campaign.ledger import Ledger
 from scripts.causal.campaign.states import StageRow
@@ -143,7 +143,8 @@ def submitted(recorded: Recorded, ledger: Ledger, *, title: str) -> Submitted:
     if not modules:
         raise InputError(
             f"runs of {spec.trainer} are not assembled here",
-            mend="the script is a submission's program already: see it with --check",
+            mend="it has no modules to join to a program; a script is one already: see it with "
+            "--check",
         )
     name = trainer.artifact_file(spec.config)
     artifact = ledger.folder(first.parent or "") / name
@@ -195,7 +196,7 @@ def describe(
         files=dict(files),
         same_code=runs.same_code,
         packages=runs.packages(),
-        lineage=_lineage(runs, load_catalog()),
+        lineage=_lineage(runs, catalog_of(where.trainer)),
         effects=tuple(effects),
     )
 

@@ -28,6 +28,7 @@ def match_by_wall_time(
 ) -> tuple[Contrast, ...]:
     """Time the arms that train differently, and give treatments as many steps as take as long.
 
+    Contrasts that are matched by something else stay as they are.
     A contrast whose short runs fail keeps its steps: its runs will tell why.
 
     Args:
@@ -36,7 +37,9 @@ def match_by_wall_time(
     Raises:
         InputError: the trainer does not tell how long training took.
     """
-    timed = [each for each in contrasts if _trains_differently(each)]
+    timed = [
+        each for each in contrasts if each.matched_by == "wall_time" and _trains_differently(each)
+    ]
     if not timed:
         return tuple(contrasts)
     short = [_shortened(each, trainer, platform.scale) for each in timed]

@@ -37,6 +37,8 @@ def own_estimate(result: ContrastResult) -> Estimate | None:
     """
     if result.effect is None or result.interval is None or result.verdict == "failed":
         return None
+    if not result.contrast.of_bpb:
+        return None
     level = result.interval.level
     half = (result.interval.high - result.interval.low) / 2
     if result.df is None:
@@ -65,6 +67,8 @@ def findings(results: Sequence[AblationResults]) -> dict[str, Finding]:
     verdicts: dict[str, set[str]] = defaultdict(set)
     for file in results:
         for result in file.results:
+            if not result.contrast.of_bpb:
+                continue
             if result.phase == "confirm" and result.verdict != "failed":
                 verdicts[result.contrast.variable].add(result.verdict)
     found: dict[str, Finding] = {}

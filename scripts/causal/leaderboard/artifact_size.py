@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from interventions.keywords import fold, guarded
 from scripts.causal.leaderboard.document import Block, Document
-from scripts.causal.leaderboard.found import ELSEWHERE, Found, json_number, json_source
+from scripts.causal.leaderboard.found import Found, is_elsewhere, json_number, json_source
 from scripts.causal.leaderboard.numbers import byte_counts
 from scripts.causal.leaderboard.outcomes import HOPED, scores_another_run
 from scripts.causal.leaderboard.schema import Source
@@ -46,7 +46,8 @@ def artifact_bytes(document: Document, facts: Sequence[Fact], final: Found | Non
     a total to the byte and never mentions that of submission.json, or scores another run.
     """
     written = _size_in_json(facts)
-    blocks = [block for block in _measured(document) if _SIZE_LINE.may_match(fold(block.text))]
+    sized = [block for block in document.blocks if _SIZE_LINE.may_match(fold(block.text))]
+    blocks = list(_measured(document, sized))
     if written is None or scores_another_run(facts, final):
         return _size_in_readme(document, blocks) or written
     seeds = _largest_of_seeds(document)
@@ -73,7 +74,7 @@ def _size_in_json(facts: Sequence[Fact]) -> Found | None:
             if fact.key == key
             and (value := json_number(fact))
             and 1e5 < value < 1e9
-            and not ELSEWHERE.search("/".join(fact.path).lower())
+            and not is_elsewhere(fact.path)
         ]
         if found:
             return max(found, key=lambda f: f.value)
@@ -120,7 +121,7 @@ def _size_in_lines(
         if block.kind == "code" and words:
             continue
         for number, line in enumerate(block.text.split("\n")):
-            if not _SIZE_LINE.pattern.search(line) or not_this.search(line):
+            if not _SIZE_LINE.search(line) or not_this.search(line):
                 continue
             counts = byte_counts(line)
             if HOPED.search(line) and not any(count % 1000 for count in counts):
@@ -133,14 +134,14 @@ def _size_in_lines(
     return None
 
 
-def _measured(document: Document, blocks: Sequence[Block] | None = None) -> Iterator[Block]:
-    """The blocks that stand in no section or table of targets and estimates."""
+def _measured(document: Document, blocks: Sequence[Block]) -> Iterator[Block]:
+    """Those of the blocks that stand in no section or table of targets and estimates."""
     hoped = {
         row.line
         for table in document.tables
         if any(HOPED.search(title) for title in table.header)
         for row in table.rows
     }
-    for block in document.blocks if blocks is None else blocks:
+    for block in blocks:
         if block.line not in hoped and not any(HOPED.search(t) for t in block.section[1:]):
             yield block

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from interventions.keywords import guarded
 from scripts.causal.leaderboard.lineage_patterns import PR
 
 PARENT = 5.0  # the weight of a clause, row or column that names a parent
@@ -19,7 +20,7 @@ _SCORE = re.compile(
     r"(?<![\d.,/#v_+-])(\d\.\d{3,10})(?![\d%]|\.\d)(?!\W{0,3}(?:nats|(?:val_)?loss))|(?<=~)(\d\.\d{2})(?![\d%x]|\.\d)"
 )
 # Numbers that are no scores: losses, weights' averages, rates and the like.
-_NO_SCORE = re.compile(
+_NO_SCORE = guarded(
     r"\b(?:(?:val_|train_)?loss|ema|swa|momentum|decay|beta\d?|lr|wd|alpha|gain|temp\w*|std|sigma)"
     r"\W{0,4}\d\.\d+",
     re.IGNORECASE,
@@ -36,7 +37,7 @@ MIDWAY = re.compile(
     r"\b(?:pre-?quant\w*|pre-?ttt|post-?ema|round-?trip|raw|float)\b", re.IGNORECASE
 )
 # The rule's bar ("requires beating 1.2193 to claim a record"), or a run that is not at its end.
-_BAR = re.compile(r"\brequires? beating\b|\b(?:at|per) (?:step|iter)|\bearly\b", re.IGNORECASE)
+_BAR = guarded(r"\brequires? beating\b|\b(?:at|per) (?:step|iter)|\bearly\b", re.IGNORECASE)
 _CLAUSE_END = re.compile(r"(?<=[.;])\s")
 
 # What a clause needs to speak of the base at all: a pull request, or one of these words.
@@ -97,7 +98,7 @@ _BASE_THEN = re.compile(
     re.IGNORECASE,
 )
 # "beating the naive baseline (1.2244)", "does not match the baseline of 1.2244"
-_AGAINST = re.compile(
+_AGAINST = guarded(
     r"\b(?:beat(?:s|ing)?|match(?:es|ing)?|outperform(?:s|ing)?|surpass(?:es|ing)?|"
     r"improv(?:es|ing|ement)\s(?:on|over|upon))\b(?:[^.;\d|]|\d+(?![.\d])){0,40}\bbaseline\b"
     r"[^.;\d|]{0,30}(\d\.\d{3,10})",
@@ -130,6 +131,8 @@ class Child:
 
     def names_parent(self, text: str) -> bool:
         """Whether a text names one of the parents."""
+        if not any(number in text for number in self.parents):
+            return False
         return any(match.group(1) in self.parents for match in PR.finditer(text))
 
     def parent_weight(self, text: str) -> float:
@@ -157,6 +160,8 @@ class Child:
 
 def in_line(line: str, child: Child) -> Iterator[tuple[float, float, int]]:
     """The scores of one line that may be the base's: weight, value and where it stands."""
+    if not DECIMAL.search(line):
+        return
     if arrow := _turned(line, child):
         yield TURNED, float(arrow.group(1)), arrow.start()
     start = 0

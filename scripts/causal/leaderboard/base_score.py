@@ -71,7 +71,10 @@ def _in_fields(facts: Sequence[Fact]) -> Found | None:
     found = [
         (any(part.isdigit() for part in fact.path), _FIELDS.index(match.group(1)), fact.line, fact)
         for fact in facts
-        if (match := _FIELD.match(fact.key)) and "ablat" not in fact.path[0] and json_score(fact)
+        if "_bpb" in fact.key
+        and (match := _FIELD.match(fact.key))
+        and "ablat" not in fact.path[0]
+        and json_score(fact)
     ]
     if not found:
         return None
@@ -104,7 +107,7 @@ def _in_readme(document: Document, child: Child) -> Iterator[tuple[float, float,
         if block.kind != "item":
             opens = block.kind == "paragraph" and block.text.endswith(":")
             lead = block.text[-200:].rpartition("\n")[2] if opens else ""
-            lead = lead if _OF_BASE.search(lead) else ""
+            lead = lead if lead and _OF_BASE.search(lead) else ""
 
 
 def _in_block(block: Block, child: Child) -> Iterator[tuple[float, float, int]]:

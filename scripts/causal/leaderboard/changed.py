@@ -49,6 +49,31 @@ _OPTIMIZER = re.compile(
     r"(?:is|was) (?:worse|better))|_OPTIMIZER\b",
     re.IGNORECASE,
 )
+_RUN_NAME = re.compile(r"\W*[a-z0-9]+(?:_[a-z0-9]+)+\W*$")  # ema_v1
+_SIZES = ("num_layers", "model_dim", "mlp_mult", "num_heads", "num_kv_heads", "vocab_size")
+_PLAIN_WORDS = tuple(  # what a change is called where it has no name of its own
+    (variable, re.compile(pattern, re.IGNORECASE))
+    for variable, pattern in (
+        ("train_batch_tokens", r"\b(?:larg|small|bigg)\w* batch\b|^\W*batch(?: size| tokens)?\b"),
+        ("warmdown_iters", r"\b(?:long|short)er warmdown\b|^\W*warmdown\W*(?:\(|=|$)"),
+        (
+            "train_seq_len",
+            r"\b(?:long|short)er (?:context|sequences?)\b|\bseq ?\d{3,5}\b|^\W*train seq len\b",
+        ),
+        (
+            "matrix_lr",
+            r"^\W*(?:higher|lower|tuned|mid|matrix)(?: ?matrix| ?muon)? ?(?:LR|learning rates?)\b|"
+            r"^\W*LR x ?\d",
+        ),
+        (
+            "depth_recurrence",
+            r"^\W*(?:no )?(?:recurrence|recursion)\b|\bno recur(?:rence|sion)\b|"
+            r"\b(?:quadruple|triple|double|num) loops?\b|^\W*loops\b|\brecur \d",
+        ),
+        ("tied_embeddings", r"\bunt(?:ied?|ying)\b[^,;]{0,12}\bembed|\bembed\w* untied\b"),
+    )
+)
+_ELSEWHERE = re.compile(r"\b(?:TTT|scalar|head|LoRA|SLOT|adam\w*)\b", re.IGNORECASE)
 _WITH_SETTINGS = ("ttt", "slot", "ngram_mix", "activation", "bigram_hash", "qat", "gptq")
 
 
@@ -67,7 +92,25 @@ def changes_in(text: str) -> Named:
         named = [("depth_recurrence", None, recur.start())]
     if not named and _ACTIVATION.match(text):
         named = [("activation", None, 0)]
-    return [(_setting_of(name, text[at:]), value, at) for name, value, at in named]
+    return [
+        (_setting_of(name, text[at:]), value, at) for name, value, at in named or _plainly(text)
+    ]
+
+
+def _plainly(text: str) -> Named:
+    """What a text names by the words for it: "larger batch", "lower LR", a run called no_swa."""
+    text_apart = text.replace("_", " ")
+    if _ELSEWHERE.search(text_apart):
+        return []
+    if _RUN_NAME.match(text):
+        named = [item for item in variables_in(text_apart) if item[0] not in _SIZES]
+        if named:
+            return named
+    return [
+        (variable, None, match.start())
+        for variable, words in _PLAIN_WORDS
+        if (match := words.search(text_apart))
+    ]
 
 
 def _setting_of(name: str, text: str) -> str:

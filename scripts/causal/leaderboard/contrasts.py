@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean
 
+from interventions.keywords import guarded
 from scripts.causal.leaderboard.document import Document, Table
 from scripts.causal.leaderboard.schema import Ablation, Source
 from scripts.causal.leaderboard.tables import Columns, cell_delta, cell_score, columns_of
@@ -24,14 +25,14 @@ BETTER = re.compile(
 )
 GAIN = re.compile(r"gain|improve|benefit|reduction|saving|recover", re.IGNORECASE)
 """Titles of columns in which good is positive, whatever the author writes elsewhere."""
-NOT_RUN = re.compile(
+NOT_RUN = guarded(
     r"\bexpected|\bproject(?:ed|ion)|\bestimat|\bplanned|\bnext (?:step|up|experiment)|"
     r"\bfuture(?! (?:byte|token|hidden|latent|embedding|state))|"
     r"\broadmap|\best\.|\bto ?do\b|\bextrapolat|\bhypothes|\b(?:we|i)(?:'d| would)\b|"
     r"\bwith more (?:compute|time)\b",
     re.IGNORECASE,
 )
-_VALUE = re.compile(r"\s?=\s?[~+-]?\d[\w.%-]*|\s\d[\d.,]*(?:e-?\d+)?[km%x]?\s*$")
+_VALUE = re.compile(r"\s?=\s?[~+-]?\d(?:[\w.%-]|,\d{3})*|\s\d[\d.,]*(?:e-?\d+)?[km%x]?\s*$")
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,8 @@ _REMOVED = re.compile(  # what the row is without is what it tells of: none, the
     r"\W{0,4}(?:without|w/o|no|remov(?:e|ed|ing)|disabl(?:e|ed|ing))\s(?!change)", re.IGNORECASE
 )
 _FULL = re.compile(r"\W{0,4}(\d\.\d{4,8})(?!\d)")
+_RANGE = re.compile(r"\d?\.\d+ ?(?:to|-) ?[+-]?~?\d?\.\d")
+_IN_NATS = re.compile(r"\W{0,4}\d?\.\d+ nats?\b(?!.*bp[bp])", re.IGNORECASE)
 _JOINED = re.compile(r"^\W*(?:both|all|combined|everything)\b", re.IGNORECASE)
 
 
@@ -70,7 +72,7 @@ def delta_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Abl
         columns.delta[-1],
     )
     title = table.header[index]
-    unit = "nats" if re.search("nats", title, re.I) and "bpb" not in title.lower() else "bpb"
+    titled = "nats" if re.search("nats", title, re.I) and "bpb" not in title.lower() else "bpb"
     flipped = flipped_by(reading, table, columns)
     ladder = sum(bool(PLUS.match(cell(row, columns.label))) for row in table.rows) >= 2
     ladder = ladder and not _restated(table, columns)
@@ -98,6 +100,9 @@ def delta_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Abl
             continue
         if any(NOT_RUN.search(cell(row, at)) for at in (index, *columns.bpb)):
             continue
+        if _RANGE.search(cell(row, index)):
+            continue
+        unit = "nats" if _IN_NATS.match(cell(row, index)) else titled
         if (
             re.search(r"\bm-?bp[bp]\b", title, re.IGNORECASE)
             and "bp" not in cell(row, index).lower()

@@ -98,7 +98,7 @@ class Row:
     line: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # hashed by every question that is asked once of a table
 class Table:
     """A table with its header cells, body rows and the headings above it."""
 
@@ -211,9 +211,12 @@ def _bounded(text: str) -> tuple[tuple[str, ...], str]:
     columns = cells = long = 0
     given = text.split("\n", MAX_LINES)
     for line in given[:MAX_LINES]:
-        long += len(line) > MAX_LINE
-        line = line[:MAX_LINE]
-        columns = max(columns, line.count("|")) if line and not line.isspace() else 0
+        if len(line) > MAX_LINE:
+            long, line = long + 1, line[:MAX_LINE]
+        if not line or line.isspace():
+            columns = 0
+        elif "|" in line:
+            columns = max(columns, line.count("|"))
         cells += columns
         if cells > MAX_CELLS:
             break

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from scripts.causal.leaderboard.schema import Source
 from scripts.causal.leaderboard.submission_json import Fact
 
-# Paths in submission.json that speak of another run than the submission's.
-ELSEWHERE = re.compile(r"baseline|compar|previous|prior|ablation|base_|history|negative|control")
+_ELSEWHERE = re.compile(r"baseline|compar|previous|prior|ablation|base_|history|negative|control")
 _QUOTED = re.compile(r"\d{1,9}(?:,\d{3}){0,3}(?:\.\d{1,12})?")
+
+
+@lru_cache(maxsize=4096)  # submissions have the same few hundred paths, and four readers ask
+def is_elsewhere(path: tuple[str, ...]) -> bool:
+    """Whether a path in submission.json speaks of another run than the submission's."""
+    return _ELSEWHERE.search("/".join(path).lower()) is not None
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+from interventions.keywords import Guarded, fold
 from scripts.causal.leaderboard import lineage_patterns as say
 from scripts.causal.leaderboard.document import Block, Document
 from scripts.causal.leaderboard.schema import Source
@@ -163,10 +164,10 @@ def _in_block(block: Block, *, credits: int = 0) -> list[tuple[int, int]]:
     """
     text = block.text[:_MAX_TEXT]
     text = text.replace("\n", " ") if block.kind == "item" else say.unwrap(text)
-    patterns: tuple[re.Pattern[str], ...]
+    patterns: tuple[Guarded, ...]
     patterns = (say.BUILT, say.ON_TOP, say.TAKES, say.WHOLE_FROM, say.HEADED)
-    stacks: tuple[re.Pattern[str], ...] = (say.STACK,)
-    named: tuple[re.Pattern[str], ...] = (say.NAMED,)
+    stacks: tuple[Guarded, ...] = (say.STACK,)
+    named: tuple[Guarded, ...] = (say.NAMED,)
     if block.kind == "row" and not credits:  # among the sources of its parts
         named = ()
     if _is_credit(block):
@@ -188,10 +189,11 @@ def _on_a_part(title: str) -> bool:
     return bool(say.PART_SECTION.search(title)) and not say.WHOLE.search(title)
 
 
-def _matches(text: str, patterns: Iterable[re.Pattern[str]]) -> Iterator[tuple[int, int]]:
+def _matches(text: str, patterns: Iterable[Guarded]) -> Iterator[tuple[int, int]]:
     """Every parent named in a text, with where it stands."""
+    folded = fold(text)
     for pattern in patterns:
-        for match in pattern.finditer(text):
+        for match in pattern.finditer(text, folded):
             if pattern in _CREDITED and say.CREDIT.search(match.group(0)):
                 continue
             if pattern is say.STACK and say.AGAINST.search(text[: match.start()][-60:]):

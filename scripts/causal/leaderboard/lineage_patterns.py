@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from interventions.keywords import guarded
+
 # A pull request as it is written; ISSUE is not one.
 NUMBER = r"(?:(?<![\w-])PRs?\s?#?\s?|pull/|(?<!issue )(?<!issues )#)(\d{2,5})\b"
 PR = re.compile(NUMBER, re.IGNORECASE)
@@ -27,7 +29,7 @@ _FEW = r"[^.;\n|]{0,40}?"
 _OBJECT_OF = rf"(?:{_FEW}\s)??[^.;,\n|]{{0,30}}?[(\[]{{0,2}}"
 
 # The verb, then the PR within the same clause.
-BUILT = re.compile(
+BUILT = guarded(
     r"\b(?:buil[dt]s?|building|based|stack(?:s|ed)|fork(?:s|ed)?|derive[sd]?|"
     r"(?<!-)start(?:s|ed|ing|(?=\sfrom))|extend(?:s|ed|ing)?|reproduc(?:es|tion|ed|ing)|"
     r"inherit(?:s|ed)?|identical|unchanged|modif(?:y|ies|ied)|variant(?! from)|"
@@ -35,15 +37,15 @@ BUILT = re.compile(
     rf"{_CLAUSE}{{0,30}}?\b(?:on|upon|from|of|to|onto)\b{_CLAUSE}{{0,90}}?" + NUMBER,
     re.IGNORECASE,
 )
-ON_TOP = re.compile(rf"\bon top of\b{_CLAUSE}{{0,90}}?" + NUMBER, re.IGNORECASE)
+ON_TOP = guarded(rf"\bon top of\b{_CLAUSE}{{0,90}}?" + NUMBER, re.IGNORECASE)
 # The verb takes the PR as its object: "Extends PR #1", "Takes PR #1 and adds".
-TAKES = re.compile(
+TAKES = guarded(
     r"(?:^|\bthis (?:submission|work|record|pr|run)\s)(?:extends|takes|forks|reproduces)\s"
     rf"{_OBJECT_OF}" + NUMBER,
     re.IGNORECASE | re.MULTILINE,
 )
 # "Uses the configuration from PR #1", "hyperparameters sourced from PR #1", "same code as PR #1".
-WHOLE_FROM = re.compile(
+WHOLE_FROM = guarded(
     r"(?:^[^\w\n]{0,9}|\b(?:the|our|same|full|base|exact|model|training|identical|all|baseline|clean|"
     r"unmodified)\s)(?:[^\s.;|]{1,40}\s){0,6}?"
     rf"{_WHOLE}(?:\s\([^()\n]{{0,120}}\))?(?: and \w+)?\s"
@@ -52,7 +54,7 @@ WHOLE_FROM = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 # A credit that opens with what the whole work stands on.
-BUILT_FIRST = re.compile(
+BUILT_FIRST = guarded(
     r"(?m)(?:(?:^\W{0,6}|\.\s)(?:we|this (?:submission|work|record|pr|run))\s|"
     rf"^\W{{0,6}}(?:{_WHOLE}\s)?)"
     r"(?:is\s)?(?:directly\s)?(?:buil[dt]s?|based|forked|derived)\s(?:directly\s)?(?:(?:up)?on|from)\b"
@@ -60,7 +62,7 @@ BUILT_FIRST = re.compile(
     re.IGNORECASE,
 )
 # The base as it is named: "Base: PR #1", "base PR #1".
-NAMED = re.compile(
+NAMED = guarded(
     r"\b(?<!comparison )(?:base(?:line)?|parent|foundation|base (?:model|submission|architecture))"
     r"(?: stack| architecture| and (?:training )?(?:recipe|code))?\b"
     r"\s{0,2}(?:\([^()\n]{0,40}\))?\s{0,2}"
@@ -68,18 +70,18 @@ NAMED = re.compile(
     re.IGNORECASE,
 )
 # A sentence that opens a list of what the work is built on: "Built on the work of:".
-OPENS_LIST = re.compile(
+OPENS_LIST = guarded(
     rf"\b(?:buil[dt]s?|building|based|stack(?:s|ed)|fork(?:s|ed)|derived)\b"
     rf"[^.;\n|#]{{0,40}}?\b{_WHOLE}\b[^.;\n|#]{{0,40}}:$",
     re.IGNORECASE,
 )
 # "Architecture (from PR #1)", as a heading or at the head of a line.
-HEADED = re.compile(
+HEADED = guarded(
     r"(?m)^(?:[^\w\n]|\d){0,12}(?:\w+ ){0,2}(?:architecture|stack|model|base)\s?[:(-]\s?"
     r"[^()\n]{0,40}?\bfrom\s(?:the )?\[?" + NUMBER,
     re.IGNORECASE,
 )
-STACK = re.compile(
+STACK = guarded(
     NUMBER + r"(?:'s)?(?: \([^()\n]{0,60}\))?(?: by @\w+)?(?::(?!.{0,20}baseline))?"
     r"(?! (?:in|on|with|from|to|at|under|hparams?|hyper-?param\w*)\b)[^.:#;\n|,]{0,20}?\s"
     r"(?:stack|base|baseline|codebase|submission stack|foundation|record folder|scaffold)\b"
@@ -87,7 +89,7 @@ STACK = re.compile(
     re.IGNORECASE,
 )
 # Weaker: whom the author measures the changes from.
-CHANGES = re.compile(
+CHANGES = guarded(
     r"\b(?:chang(?:es?|ed)|differences?|different|new|delta|diff|modifications?)\b[^.;\n|]{0,30}?"
     r"\b(?:vs\.?|from|over|versus|relative to|compared (?:to|with))\s[^.;\n|]{0,20}?"
     rf"{NUMBER}|\bimprovements? over (?:our |the )?(?:previous|prior) submission[^.;\n|]{{0,20}}?"
@@ -95,7 +97,7 @@ CHANGES = re.compile(
     re.IGNORECASE,
 )
 # "What changed vs PR #1", as a heading: the work is measured from it throughout.
-CHANGED = re.compile(
+CHANGED = guarded(
     r"\bchange[sd]?\b[^.;\n|]{0,20}?\b(?:vs\.?|from|over|versus|relative to)\s[^.;\n|]{0,30}?"
     + NUMBER,
     re.IGNORECASE,
@@ -104,7 +106,7 @@ CHANGED = re.compile(
 _GAIN = (
     r"(?:delta|gain|improv\w{1,8}|beat(?:s|ing)?|surpass\w{0,3}|outperform\w{0,3}|better|lower)"
 )
-MEASURED = re.compile(
+MEASURED = guarded(
     rf"\b{_GAIN}\b[^.;\n)]{{0,60}}?{NUMBER}[^\n#]{{0,40}}?\d\.\d{{3}}|"
     rf"\b(?:sota|record|leader(?:board)?|baseline|prior|previous)\b[^.;\n]{{0,40}}?{NUMBER}"
     rf"(?=[^\n#]{{0,40}}?\d\.\d{{3}}[^\n#]{{0,40}}?\b{_GAIN}\b)",
@@ -158,7 +160,7 @@ PART_BEFORE = re.compile(
 # A section on one part: "2. LeakyReLU(0.75)^2".
 PART_SECTION = re.compile(rf"^\W*\d+[.):]\s.{{0,60}}\b{_PART}\b", re.IGNORECASE)
 WHOLE = re.compile(rf"\b{_WHOLE}\b", re.IGNORECASE)
-CREDIT_SECTION = re.compile(
+CREDIT_SECTION = guarded(
     r"^\W*(?:\w+ )?(?:credit|acknowledg|attribution|reference|related|thanks|legality|compliance|"
     r"lineage|provenance|prior work)",
     re.IGNORECASE,
@@ -166,7 +168,7 @@ CREDIT_SECTION = re.compile(
 # The fields of submission.json that hold credits.
 CREDIT_KEYS = re.compile(r"credit|attribution|acknowledg|lineage|reference")
 # A submission that goes on from its author's earlier one.
-OWN_BEFORE = re.compile(
+OWN_BEFORE = guarded(
     r"\bbuil(?:ds?|t|ding) (?:directly )?(?:up)?on (?:top of )?(?:our|my) "
     r"(?:own |previous |prior |earlier |last )",
     re.IGNORECASE,

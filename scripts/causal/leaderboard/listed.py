@@ -15,6 +15,7 @@ _SCORE = re.compile(
     r"(?:(?:val_)?bpb[ =:]{1,2})?~?(\d\.\d{3,10})(?![\d%]|\.\d)(?!\s?(?:->|→|s\b|ms\b|MB|nats))",
     re.IGNORECASE,
 )
+_FRACTION = re.compile(r"\.\d\d")  # in every score and every change
 _CHANGE = re.compile(
     r"\W{0,3}([^\n:|()]{3,70}?)\s?(?:\(([+-]\d?\.\d{2,8})\)|: ?([+-]\d?\.\d{2,8})(?:$|[,;.]\s))"
 )
@@ -91,7 +92,7 @@ def _lists(document: Document) -> Iterator[list[_Item]]:
 
 def _item(block: Block, intro: str) -> _Item | None:
     text = block.text[:200].partition("\n")[0]
-    if "." not in text:
+    if not _FRACTION.search(text):
         return None
     section = (*block.section, intro) if intro else block.section
     heading = block.section[-1] if block.section else ""

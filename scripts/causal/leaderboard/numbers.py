@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 _SCALE = {"k": 1_000.0, "m": 1_000_000.0}
 _WRITTEN = re.compile(r"(-?)(\d{0,3}(?:,\d{3})+|\d*)(\.\d+)?(e-?\d{1,2})?\s{0,4}([kKmM])?")
 
 # A bits-per-byte score: one digit, a point, at least two more. Not part of a version or a time.
-BPB = re.compile(r"(?<![\d.,/#v_])(\d\.\d{2,10})(?![\d%]|\.\d|[a-zA-Z]{1,2}\b)")
+# What may not stand before a number is asked behind its first digit, to which a search can skip.
+BPB = re.compile(r"(\d(?<![\d.,/#v_]\d)\.\d{2,10})(?![\d%]|\.\d|[a-zA-Z]{1,2}\b)")
 SIGNED = re.compile(r"(?<![\w.,])([+-]|±)\s?(\d?\.\d{2,10}|\d\.\d)(?![\d%]|\.\d)")
 
 _MILLI = re.compile(r"(?<![\d.])(\d{1,3}(?:\.\d{1,4})?)\s?m-?BP[BP]\b", re.IGNORECASE)
-_BYTES = re.compile(r"(?<![\w.,])(\d{1,3}(?:,\d{3}){2}|\d{7,8})(?![\w,])")
-_MEGABYTES = re.compile(r"(?<![\w.,])(\d{1,3}(?:\.\d+)?)\s?(MB|MiB)\b")
+_BYTES = re.compile(r"(\d(?<![\w.,]\d)(?:\d{0,2}(?:,\d{3}){2}|\d{6,7}))(?![\w,])")
+_MEGABYTES = re.compile(r"(\d(?<![\w.,]\d)\d{0,2}(?:\.\d+)?)\s?(MB|MiB)\b")
 
 
+@lru_cache(maxsize=4096)  # a table's cells, for each reader of the table
 def parse_number(text: str) -> float | None:
     """Return the number that `text` is, with thousands commas and K/M suffixes, or None."""
     match = _WRITTEN.fullmatch(text.strip())
@@ -49,6 +52,9 @@ def byte_counts(text: str) -> list[int]:
 def in_bits(text: str) -> str:
     """Return the text with changes in thousandths, `-1.7 mBPB`, written in bits: `-0.0017 BPB`."""
     if "bp" not in text and "BP" not in text:
+        return text
+    low = text.lower()
+    if "mbp" not in low and "m-bp" not in low:
         return text
     return _MILLI.sub(lambda found: f"{float(found.group(1)) / 1000:.6f} BPB", text)
 

@@ -7,7 +7,13 @@ from collections.abc import Sequence
 
 from interventions.keywords import Guarded, guarded
 from scripts.causal.leaderboard.document import Block, Document
-from scripts.causal.leaderboard.found import ELSEWHERE, Found, json_number, json_score, json_source
+from scripts.causal.leaderboard.found import (
+    Found,
+    is_elsewhere,
+    json_number,
+    json_score,
+    json_source,
+)
 from scripts.causal.leaderboard.schema import Source
 from scripts.causal.leaderboard.submission_json import Fact
 from scripts.causal.leaderboard.tables import (
@@ -51,7 +57,7 @@ _OF_ANOTHER = re.compile(
     r"baseline|sota|previous|beats?|\bbuil[dt]s? on|\bbased on|#\d{2,4}", re.IGNORECASE
 )
 _BECOMES = re.compile(r"\s?(?:bpb )?(?:->|→)\s?(\d\.\d{2,10})(?![\d%])", re.IGNORECASE)
-HOPED = re.compile(
+HOPED = guarded(
     r"\bexpect|\btarget|\best\b|\bestimat|\bproject(?:ed|ion)|\bcriteria|<\s?$", re.IGNORECASE
 )
 _PLAIN = re.compile(r"\W*val[_ ]?bpb\W*", re.IGNORECASE)
@@ -150,7 +156,7 @@ def _score_in_json(facts: Sequence[Fact]) -> Found | None:
         for fact in facts
         if fact.key in _NESTED_KEYS
         and len(fact.path) <= 3
-        and not ELSEWHERE.search("/".join(fact.path).lower())
+        and not is_elsewhere(fact.path)
         and not any(part.isdigit() for part in fact.path)
         and (value := json_score(fact)) is not None
     ]

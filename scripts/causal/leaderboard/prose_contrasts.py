@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from interventions.keywords import guarded
 from scripts.causal.leaderboard.changed import changes_in, setting_told
 from scripts.causal.leaderboard.compared import Against, set_against
 from scripts.causal.leaderboard.contrasts import NOT_RUN, Reading, at_line, slug
@@ -36,20 +37,21 @@ from scripts.causal.leaderboard.stated_deltas import (
 from scripts.causal.leaderboard.techniques import variables_in
 from scripts.causal.leaderboard.topics import (
     FOREIGN,
+    headed_by,
     lead_of,
     names_a_change,
-    some_layers,
+    of_the_model,
     topics_of,
 )
 
 _SPLIT = re.compile(r"(?<=[A-Za-z)\]0-9%])[.;](?=\s|$)|\n(?=[A-Z•]|-(?![\d.]))")
-_HYPOTHETICAL = re.compile(
+_HYPOTHETICAL = guarded(
     r"\b(?:would|should|could|might|expect\w*|estimat\w*|predict\w*|projected|potential\w*|"
     r"if these|target\w*|aim(?:s|ing)?|typically|usually|can't|cannot)\b",
     re.IGNORECASE,
 )
-_NOT_A_CHANGE = re.compile(
-    r"\bstd\b|±|threshold|\bnoise|budget|\bwithin|variance|\bp ?[<=]|per[- ]seed|\bspread\b|"
+_NOT_A_CHANGE = guarded(
+    r"\bstd\b|±|threshold|\bnoise|\bwithin|variance|\bp ?[<=]|per[- ]seed|\bspread\b|"
     r"\bclear(?:s|ing)? the|requirement|\bmargin",
     re.IGNORECASE,
 )
@@ -172,7 +174,7 @@ def _one(
     lead: str,
 ) -> Ablation | None:
     named = changes_in(_ASIDE.sub(lambda aside: " " * len(aside.group()), text))
-    named = [item for item in named if not some_layers(item, text)]
+    named = [item for item in named if not of_the_model(item, text)]
     against = _COMPARES.search(text)
     if PENALTY.search(text) and not is_gain(delta, text):
         return at_line(
@@ -217,7 +219,9 @@ def _one(
         setting := _ENV.search(text, 0, delta.start) or _ENV.search(topic)
     ):
         variable = f"other:{slug(setting.group())}"
-    elif against or (REFERS.match(text) and FOREIGN.search(topic)):
+    elif against and len(headed := headed_by(block)) == 1 and not FOREIGN.search(text):
+        variable, named = headed[0][0], headed
+    elif against or _DELTA_ONLY.match(text) or (REFERS.match(text) and FOREIGN.search(topic)):
         variable = "other:bundle"
     else:
         return None

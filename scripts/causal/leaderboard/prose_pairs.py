@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from interventions.keywords import guarded
 from scripts.causal.leaderboard.changed import changes_in
 from scripts.causal.leaderboard.contrasts import Reading, at_line, slug
 from scripts.causal.leaderboard.document import Block
@@ -21,12 +22,13 @@ from scripts.causal.leaderboard.sentences import (
 )
 from scripts.causal.leaderboard.stages import STAGE_CONTRASTS, stage_of
 from scripts.causal.leaderboard.techniques import variables_in
+from scripts.causal.leaderboard.topics import of_the_model
 
-_TO = re.compile(
+_TO = guarded(
     r"(?<![\w.])(\d\.\d{3,8})\s?(?:bpb\s?)?(?:\([^()\n]{0,30}\)\s?)?(?:->|→)\s?(\d\.\d{3,8})(?![\d%])",
     re.IGNORECASE,
 )
-_FROM_TO = re.compile(
+_FROM_TO = guarded(
     r"\bfrom \W{0,2}(\d\.\d{3,8})\W{0,2}\s?(?:bpb\s?)?(?:\([^()\n]{0,60}\)\s?)?"
     r"to \W{0,2}(\d\.\d{3,8})(?![\d%])",
     re.IGNORECASE,
@@ -47,15 +49,15 @@ _MOVES = re.compile(
     r"\b(?:improv|drop|reduc|lower|degrad|hurt|rais|increas|worsen|takes?\b|mov|bring|cut)[^.;]{0,60}$",
     re.IGNORECASE,
 )
-_TO_BRIEFLY = re.compile(
+_TO_BRIEFLY = guarded(
     r"(?<![a-z])bpb\b[^.;\n|]{0,40}?(?<![\w.])(\d\.\d\d)\s?(?:->|→)\s?(\d\.\d\d)(?![\d%])",
     re.IGNORECASE,
 )
-_AGAINST = re.compile(
+_AGAINST = guarded(
     r"\(\s?(\d\.\d{3,8})(?: bpb)? (?:vs\.?|versus|against|compared to) (\d\.\d{3,8})(?![\d%])",
     re.IGNORECASE,
 )
-_WITHOUT = re.compile(
+_WITHOUT = guarded(
     r"\b(?:without|w/o|minus|removing|disabling)\s([^.;:,\n]{2,40}?)\s"
     r"(?:gives|gets|scores|scored|reaches|reached|achieves|yields|lands at|is|was|costs?|got)\s"
     r"(?:val_bpb )?(?:of |at )?(\d\.\d{3,8})(?![\d%])",
@@ -65,6 +67,10 @@ _SCORE_MOVES = re.compile(  # a score over a course, which no one change made
     r"\W*(?:\d{1,2}[.)] )?(?:[\w-]+ ){0,3}(?:bp[bp]|val_bpb|base|score)\s"
     r"(?:improves|drops|falls|rises|goes|decreases)\b",
     re.IGNORECASE,
+)
+_SAID_OF_IT = re.compile(  # "(int8 roundtrip)", "sliding", not what a new clause goes on to say
+    r"\s?\((?:[^()\n]|\([^()\n]*\)){0,30}|"
+    r"(?:(?! (?:and|but|while|because|which)\b)[^()\n,;]){0,30}"
 )
 _STANDARD = re.compile(r"\W{0,3}(?:standard|non-)", re.IGNORECASE)
 
@@ -102,7 +108,11 @@ def against_contrast(
 ) -> Ablation | None:
     """A sentence that says "X hurts (1.1466 vs 1.1374)": this against that."""
     mine, theirs = float(match.group(1)), float(match.group(2))
-    named = [name for name, _, at in variables_in(text) if at < match.start()]
+    named = [
+        item[0]
+        for item in variables_in(text)
+        if item[2] < match.start() and not of_the_model(item, text)
+    ]
     alike = re.search(r"\b(?:identical|same|similar|matching)\b", text, re.IGNORECASE)
     if not named or alike or mine == theirs or not (0.3 < mine < 5 and abs(mine - theirs) <= 0.5):
         return None
@@ -147,6 +157,7 @@ def arrow_contrast(
     if re.search(r"\bloss\b", text[max(0, match.start() - 24) : match.start()], re.IGNORECASE):
         return
     named = changes_in(_ASIDE.sub(lambda aside: " " * len(aside.group()), text))
+    named = [item for item in named if not of_the_model(item, text)]
     if (
         not named
         and (REFERS.match(text) or BROUGHT.match(text) or _STARTS.match(text))
@@ -181,7 +192,8 @@ def stage_arrows(reading: Reading) -> list[Ablation]:
         if "->" not in block.text and "→" not in block.text:
             continue
         for match in _TO.finditer(block.text):
-            stage = stage_of(block.text[match.end(2) : match.end(2) + 30].split("\n")[0])
+            said = _SAID_OF_IT.match(block.text, match.end(2))
+            stage = stage_of(said.group()) if said else None
             before, after = float(match.group(1)), float(match.group(2))
             if _STANDARD.match(block.text, match.end(2)):
                 continue  # of which both are

@@ -45,7 +45,7 @@ _CLOSING = re.compile(
 )
 
 
-_LISTED = re.compile(r", (?![^()]*\))")  # not within brackets
+_LISTED = re.compile(r"(?:, | [+&] )(?![^()]*\))")  # not within brackets
 _ASIDE = re.compile(r"\([^()]*\)")
 _REPLACED = re.compile(r"(?:→|->)\s?(?!(?:Full|None|Last|Late|Only)\b)[A-Z][\w-]*[a-z]{3}[\w-]*")
 _WITHOUT = re.compile(r"\((?:no|without|w/o)\b[^()]*\)", re.IGNORECASE)
@@ -129,12 +129,16 @@ def row_contrast(
 
 
 def _differing(label: str, control: str) -> str:
-    """A label less what the control's has: "3 passes, MLP 3x" beside "3 passes, MLP 2x"."""
-    if ", " not in label or ", " not in control:
+    """A label less what the control's has: "3 passes, MLP 3x" beside "3 passes, MLP 2x".
+
+    "HNet + Muon" beside "SentencePiece + Muon" is about HNet.
+    """
+    if not (_LISTED.search(label) and control):
         return label
     known = {part.strip().lower() for part in _LISTED.split(control)}
-    parts = [part for part in _LISTED.split(label) if part.strip().lower() not in known]
-    return ", ".join(parts).strip() or label
+    parts = _LISTED.split(label)
+    own = [part for part in parts if part.strip().lower() not in known]
+    return ", ".join(own).strip() or label if len(own) < len(parts) else label
 
 
 def _told_apart(label: str, control: str) -> Named | None:

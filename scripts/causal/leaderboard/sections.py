@@ -36,7 +36,7 @@ _CONFIG = guarded(
     r"run command|reproduc",
     re.IGNORECASE,
 )
-_OTHERS_ROW = re.compile(
+_OTHERS_ROW = guarded(
     r"^(?:PR ?)?#\d{2,5}|\b(?:discard|reverted|rejected|abandoned)", re.IGNORECASE
 )
 

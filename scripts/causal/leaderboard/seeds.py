@@ -8,7 +8,13 @@ from statistics import fmean
 
 from interventions.keywords import fold
 from scripts.causal.leaderboard.document import Document, Table
-from scripts.causal.leaderboard.found import ELSEWHERE, Found, json_number, json_score, json_source
+from scripts.causal.leaderboard.found import (
+    Found,
+    is_elsewhere,
+    json_number,
+    json_score,
+    json_source,
+)
 from scripts.causal.leaderboard.schema import SeedResult, Source
 from scripts.causal.leaderboard.stages import stage_of
 from scripts.causal.leaderboard.submission_json import Fact
@@ -32,6 +38,7 @@ _PARALLEL_KEYS = (
 )  # fmt: skip
 _SAME_MEAN = 6e-4  # bpb: a mean is rounded to three or four digits
 _OTHER = 0.02  # bpb: farther from the final score are another run's
+_SEED_KEY = re.compile(r"(?:seed[_ ]?)?(\d{1,6})")
 _SEED_LINE = re.compile(
     r"\bseed[ =:_-]{0,3}(\d{1,6})\b(?:(?!seed)[^\n]){0,50}?(?<![\d.])(\d\.\d{4,10})(?![\d%])",
     re.IGNORECASE,
@@ -103,10 +110,10 @@ def _results(seeds: dict[int, float]) -> tuple[SeedResult, ...]:
 def _seeds_by_key(facts: Sequence[Fact]) -> Iterator[tuple[int, str, Found]]:
     """{"seed_results": {"1337": {"val_bpb": …}}}, {"seed_1337": 1.1}: seed, key, score."""
     for fact in facts:
-        if ELSEWHERE.search("/".join(fact.path).lower()) or "disclosure" in "/".join(fact.path):
+        if is_elsewhere(fact.path) or "disclosure" in "/".join(fact.path):
             continue
         for depth, part in enumerate(fact.path[-2:], start=max(0, len(fact.path) - 2)):
-            match = re.fullmatch(r"(?:seed[_ ]?)?(\d{1,6})", part)
+            match = _SEED_KEY.fullmatch(part)
             above = "/".join(fact.path[:depth]).lower()
             last = depth == len(fact.path) - 1
             if not match or ("seed" not in above and "seed" not in part):
@@ -169,7 +176,7 @@ def _seeds_in_lists(facts: Sequence[Fact]) -> Iterator[tuple[int, str, Found]]:
         number = json_number(fact)
         if fact.key != "seed" or len(fact.path) < 2 or number is None:
             continue
-        if ELSEWHERE.search("/".join(fact.path).lower()):
+        if is_elsewhere(fact.path):
             continue
         for beside in facts:
             if beside.path[:-1] == fact.path[:-1] and (value := json_score(beside)) is not None:

@@ -5,24 +5,28 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from interventions.keywords import guarded
 from scripts.causal.leaderboard.contrasts import contrast
 from scripts.causal.leaderboard.document import Document
 from scripts.causal.leaderboard.schema import Ablation, Source
 from scripts.causal.leaderboard.stages import STAGE_CONTRASTS
 from scripts.causal.leaderboard.techniques import variables_in
+from scripts.causal.leaderboard.topics import headed_by
 
 _NUMBER = r"\+?(0?\.\d{2,6})(?![\d%]|\.\d|\s?(?:-(?!>)|to)\s?[+~]?\d?\.\d|\s?(?:nats|MB|M\b))"
-_GAP = re.compile(
-    r"\b(?:quant(?:i[sz]ation)?|q|round-?trip)[ -](?:gap|penalty|degradation|cost|damage|loss)\b"
+_FRACTION = re.compile(r"\.\d\d")  # in every gap
+_GAP = guarded(
+    r"\b(?:quant(?:i[sz]ation)?|q|round-?trip)[ -]"
+    r"(?:gap|penalty|degradation|cost|damage|loss|tax)\b"
     rf"[^\d\n.;|]{{0,24}}?{_NUMBER}|"
     rf"{_NUMBER} (?:bpb )?(?:gap|penalty|loss|degradation) from (?:\w+ )?quanti[sz]ation\b|"
     rf"\bquanti[sz]ation(?: round-?trip)? (?:causes|costs|adds|loses)"
     rf"(?: only)?(?: about)? ~?{_NUMBER}",
     re.IGNORECASE,
 )
-_CHANGED = re.compile(  # what a change made of the gap is a contrast of that change
+_CHANGED = guarded(  # what a change made of the gap is a contrast of that change
     r"\b(?:quant\w*|q|round-?trip|int\d)[ -](?:\w+ )?"
-    r"(?:gap|penalty|degradation|cost|damage|loss|error)\b"
+    r"(?:gap|penalty|degradation|cost|damage|loss|error|tax)\b"
     r"[^\d\n.;|]{0,24}?(?:\bfrom |\()[~+]{0,2}(0?\.\d{2,6})(?: bpb)?(?: \([^()]{0,30}\))?"
     r" ?(?:to|->|→) ?[~+]{0,2}(0?\.\d{2,6})(?![\d%])",
     re.IGNORECASE,
@@ -31,7 +35,7 @@ _HOPED = re.compile(
     r"\bwould|\bcould|\bshould|\bexpect|\bestimat(?:e|ed|es|ion)\b|\btarget|\bproject(?:ed|ion)",
     re.I,
 )
-_SPOKEN = re.compile(r"quant|q-gap|trip gap", re.IGNORECASE)
+_SPOKEN = guarded(r"quant|q-gap|trip gap", re.IGNORECASE)
 _AGAINST = re.compile(
     rf"\W{{0,3}}(?:bpb\W{{1,3}})?(?:->|→) ?{_NUMBER}|"
     r"\W{0,3}(?:bpb\W{1,3})?[^\d\n.;|]{0,20}?"
@@ -53,10 +57,13 @@ def stated_gaps(document: Document) -> Iterator[Ablation]:
         if block.kind not in ("paragraph", "item") or not _SPOKEN.search(block.text):
             continue
         for number, line in enumerate(block.text.split("\n")):
+            if not _FRACTION.search(line):
+                continue
             if (changed := _CHANGED.search(line[:2000])) and not _HOPED.search(line[:2000]):
                 before, after = float(changed.group(1)), float(changed.group(2))
                 named = {name for name, _, at in variables_in(line[: changed.start()])}
                 named -= {variable, "gptq", "tied_embeddings"}  # what was quantized, and how
+                named = named or {name for name, _, _ in headed_by(block)} - {variable}
                 yield contrast(
                     variable=named.pop() if len(named) == 1 else "other:quantization_gap",
                     control=f"quantization gap {before:g}",

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from interventions.keywords import guarded
 from scripts.causal.leaderboard.document import Document
 from scripts.causal.leaderboard.numbers import scores
 from scripts.causal.leaderboard.schema import Source
 from scripts.causal.leaderboard.stages import NO_SCORE, Score, Stages, stage_of
 
-_PLANNED = re.compile(r"\btarget|\bexpect|\bestimat|\bproject(?:ed|ion)", re.IGNORECASE)
-_BPB = re.compile(r"bpb(?:[^\d|;,\n]{0,50}:)?\W{0,12}(\d\.\d{3,10})", re.IGNORECASE)
+_PLANNED = guarded(r"\btarget|\bexpect|\bestimat|\bproject(?:ed|ion)", re.IGNORECASE)
+_BPB = guarded(r"bpb(?:[^\d|;,\n]{0,50}:)?\W{0,12}(\d\.\d{3,10})", re.IGNORECASE)
 _BARE = re.compile(
     r"\W*(?:val_loss\W{0,3}[\d.]{3,12}\W{0,4})?(?:(?:exact|final|mean) )?(?:val_?)?bpb\W*$",
     re.IGNORECASE,
@@ -19,13 +20,15 @@ _BARE = re.compile(
 _NOTE = re.compile(r" ?\((?![^()]*(?:mean|seed|record))([^()]{3,60})\)")
 _SETTING = re.compile(r"loss|decay|\blr\b|rate|momentum|weight|scale|temp|ratio|alpha", re.I)
 _SCORE_NOTE = re.compile(r"(?<![\d.])([01]\.\d{3,10})\W{0,4}\(([^()]{3,60})\)")
-_OTHER_RUN = re.compile(r"\bbaseline|\bsota\b|\bprevious|\bprior\b|#\d", re.IGNORECASE)
+_OTHER_RUN = guarded(r"\bbaseline|\bsota\b|\bprevious|\bprior\b|#\d", re.IGNORECASE)
 
 
 def stages_of_lines(document: Document) -> Stages:
     """Read `Pre-TTT bpb | 1.1208`; a bare `val_bpb: 1.1208` is of the stage its intro names."""
     stages: Stages = {}
     for number, line, kind, intro in _lines(document):
+        if "bpb" not in line.lower() and (kind != "row" or line.count(" | ") > 1):
+            continue
         if len(line) > 200 or not (found := scores(line)):
             continue
         for noted_stage, noted_score in _noted(document, number, line):

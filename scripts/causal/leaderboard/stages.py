@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cache, lru_cache
 from typing import NamedTuple
 
+from interventions.keywords import Guarded, guarded
 from scripts.causal.leaderboard.schema import Source
 
 ORDER = ("raw", "averaged", "adapted", "quantized", "sliding", "ttt", "slot", "mixed")
@@ -24,12 +26,12 @@ _BRACKET = re.compile(
 )
 _SETTING = re.compile(r"\([^()]*=[^()]*\)")
 _UNIT = re.compile(r"(?:val_)?(?:bpb|loss)|exact|\W|_")
-_STAGE_WORD = re.compile(
+_STAGE_WORD = guarded(
     r"\bpre[- ]|\bpost[- ]|round-?trip|\braw\b|\bfinal\b|\bbefore\b|\bafter\b|\bsliding\b|"
     r"quantized\b|\bnon-?overlap|\bstop\b|\bfloat\b|\bfp32\b|\bTTT\b",
     re.IGNORECASE,
 )
-NO_SCORE = re.compile(
+NO_SCORE = guarded(
     r"loss|\bstd|gap|gain|improve|delta|Δ|(?<!stop-)(?<!stop )times?\b|bytes|size|penalty|degrad",
     re.IGNORECASE,
 )
@@ -46,6 +48,7 @@ class Score(NamedTuple):
 Stages = dict[str, Score]
 
 
+@lru_cache(maxsize=4096)  # the same labels again and again, of one table and of many
 def stage_of(label: str) -> str | None:
     """Return the stage a column title, metric name or log line reports, or None."""
     text = label.lower().replace("_", " ")
@@ -54,34 +57,33 @@ def stage_of(label: str) -> str | None:
         and "bpb" not in text
     ):
         return None
-    if re.search(r"\bpre[ -]?ttt|\bbefore ttt|\bno[ -]ttt|\bw/o ttt|\bwithout ttt", text):
-        if re.search(r"\bema\b|\bswa\b", text) and not re.search(r"slid|quant|int\d", text):
+    if _says(r"\bpre[ -]?ttt|\bbefore ttt|\bno[ -]ttt|\bw/o ttt|\bwithout ttt", text):
+        if _says(r"\bema\b|\bswa\b", text) and not _says(r"slid|quant|int\d", text):
             return "averaged"
         return "sliding" if "slid" in text or "quant" not in text else "quantized"
-    if re.search(r"\bslot\b", text):
-        return None if re.search(r"\bpre[ -]|\bno\b|w/o|without|before", text) else "slot"
-    if re.search(r"(?:n|\d)-?gram|\bppm\b|\bcache\b|\bmixer\b|\boracle\b|\bblend", text) or (
-        re.search(r"\bmix(?:ed|ture)?\b", text)
-        and not re.search(r"quant|int\d|precision|round", text)
+    if _says(r"\bslot\b", text):
+        return None if _says(r"\bpre[ -]|\bno\b|w/o|without|before", text) else "slot"
+    if _says(r"(?:n|\d)-?gram|\bppm\b|\bcache\b|\bmixer\b|\boracle\b|\bblend", text) or (
+        _says(r"\bmix(?:ed|ture)?\b", text) and not _says(r"quant|int\d|precision|round", text)
     ):
-        return None if re.search(r"\bpre[ -]|\bno\b|without|before", text) else "mixed"
-    if re.search(r"\bpre-?q[ -]?ttt", text):
-        return "quantized" if re.search(r"round|int\d", text) else "adapted"
-    if re.search(r"ttt\b|test[ -]time", text):
-        return "adapted" if re.search(r"pre[ -]?quant", text) else "ttt"
-    if re.search(
+        return None if _says(r"\bpre[ -]|\bno\b|without|before", text) else "mixed"
+    if _says(r"\bpre-?q[ -]?ttt", text):
+        return "quantized" if _says(r"round|int\d", text) else "adapted"
+    if _says(r"ttt\b|test[ -]time", text):
+        return "adapted" if _says(r"pre[ -]?quant", text) else "ttt"
+    if _says(
         r"\bnon-?(?:overlap|sliding)|\bstandard (?:eval|round)|"
         r"bpb \(standard\)|\bchunked\b|\(full\)",
         text,
     ):
         return "quantized"
-    if re.search(r"\bslid|\bstride|\bs64\b|\bsw\b", text):
-        return None if re.search(r"pre[ -]?quant|float|fp32", text) else "sliding"
-    if re.search(r"\bpost[ -]?ema|\bema\b|\bswa\b", text) and not re.search(
+    if _says(r"\bslid|\bstride|\bs64\b|\bsw\b", text):
+        return None if _says(r"pre[ -]?quant|float|fp32", text) else "sliding"
+    if _says(r"\bpost[ -]?ema|\bema\b|\bswa\b", text) and not _says(
         r"int\d|quantized|round", text
     ):
         return "averaged"
-    if re.search(
+    if _says(
         r"\bpre[ -]?(?:quant|q\b|gptq|export|round-?trip)|\bstep[ :]{0,2}\d+|"
         r"\b(?:final|last) step|\btrain-time|"
         r"\bstop[ -]time|^\W*\d+/\d+ |\bbefore (?:export|quant)|\bpre[ -]?ema|"
@@ -90,7 +92,7 @@ def stage_of(label: str) -> str | None:
         text,
     ):
         return "raw"
-    if re.search(
+    if _says(
         r"round ?-?trip|\brt\b|\bquantized|\bpost[ -]?(?:quant|gptq|export|q\b)|"
         r"\bint[4-8]\b|\bquant\b",
         text,
@@ -99,8 +101,23 @@ def stage_of(label: str) -> str | None:
     return None
 
 
+def _says(words: str, text: str) -> bool:
+    """Whether a text in lower case matches a pattern."""
+    return _guarded(words).search(text, text) is not None
+
+
+@cache
+def _guarded(words: str) -> Guarded:
+    return guarded(words)
+
+
 def stage_rows(labels: Sequence[str]) -> dict[int, str]:
     """Index → stage of the rows, where most of the labels name the stages of one run."""
+    return _stage_rows(tuple(labels))
+
+
+@lru_cache(maxsize=128)  # each reader of a table asks
+def _stage_rows(labels: tuple[str, ...]) -> dict[int, str]:
     stages = {
         index: stage
         for index, label in enumerate(labels)

@@ -5,23 +5,37 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from interventions.keywords import guarded
 from scripts.causal.leaderboard.contrasts import BETTER, WORSE
 from scripts.causal.leaderboard.document import Block
 
 MAX_DELTAS = 6  # in one sentence; more are a log
 _NUMBER = r"(~|about |roughly )?([+-]|±)?\s?(\d?\.\d{3,8}|0\.\d{2})"
-_DELTA = re.compile(
+_DELTA = guarded(
     r"(?<![\w.,])(?<!\d-)(?<!\d to )(?<!to [+-])(?<!/)(?<![≥≤<>])(?<![≥≤<>] )"
     + _NUMBER
     + r"\$?\s{0,4}(?:val[_ ])?(bp[bp]|bits|nats?)\b",
     re.IGNORECASE,
 )
-_BY = re.compile(
+_BY = guarded(
     r"(?<![a-z])(bpb)\s(?:by|of|gain of|improvement of)\s(?:an? )?(?:only )?" + _NUMBER
     + r"(?![\d%])(?!\s?(?:->|→|bpb|nats?|ms|s\b|MB))",
     re.IGNORECASE,
 )  # fmt: skip
 _WORDED = re.compile(r"(?<![\w.,])([+-])(\d?\.\d{3,8})(?= (?:worse|better)\b)", re.IGNORECASE)
+_NO_UNIT = r"(?![\d%])(?!\s?(?:->|→|-(?!\w)|to\b|~|bp[bp]|nats?|bits|ms|s\b|MB|x\b|m-?bp|std))"
+_TITLED = re.compile(  # "Mean delta vs control: -0.11750", without a unit
+    r"\W{0,4}(?:[\w-]+ ){0,3}(?:improvement|delta|Δ|gain|difference|contribution)\b"
+    r"(?![^:=]{0,60}\b(?:std|seeds|requir\w*|loss|nats|parameters?|threshold)\b)"
+    r"[^:=.(\n]{0,60}(?:[:=]|\bof\b) {0,2}\(?~?([+-])?(\d?\.\d{3,8})" + _NO_UNIT,
+    re.IGNORECASE,
+)
+_SAID = re.compile(  # "gradient clipping gives -0.019", with its sign for a unit
+    r"\b(?:gives?|gave|gain(?:s|ed)?|hurts?|improv\w*|costs?|adds?|added|saves?|degrad\w*|yields?|"
+    r"provid\w*|contribut\w*|worth|effect|impact)\s(?:(?:of|about|only|a|is|was|it|another)\s){0,2}"
+    r"([+-])(\d?\.\d{3,8})" + _NO_UNIT,
+    re.IGNORECASE,
+)
 _SCORE_OF = re.compile(r"(?:#\d{2,5}|\bSOTA|\bbaseline|\brecord)\s?\(\s?$", re.IGNORECASE)
 _GOOD_SECTION = re.compile(
     r"what (?:worked|helped|stacked)|impact|improvement|contribut|gains?\b", re.I
@@ -69,6 +83,21 @@ def stated_deltas(text: str) -> list[StatedDelta]:
         StatedDelta(m.start(), m.end(), m.group(1), float(m.group(2)), "bpb")
         for m in _WORDED.finditer(text)
     ]
+    if not found:
+        found = [
+            StatedDelta(m.start(1), m.end(), m.group(1), float(m.group(2)), "bpb")
+            for m in _SAID.finditer(text)
+        ]
+    if not found and (m := _TITLED.match(text)):
+        found = [
+            StatedDelta(
+                m.start(1 if m.group(1) else 2),
+                m.end(),
+                m.group(1) or "",
+                float(m.group(2)),
+                "bpb",
+            )
+        ]
     found = sorted((d for d in found if _may_be(d)), key=lambda delta: delta.start)
     if len(found) == 2 and {d.unit[:3] for d in found} == {"bpb", "nat"}:
         found = [delta for delta in found if delta.unit == "bpb"]  # one change in both units

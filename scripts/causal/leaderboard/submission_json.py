@@ -18,7 +18,7 @@ MAX_FACTS = 20_000
 
 # A string literal; when a colon follows it, it is an object's key, and a string can be nothing
 # else there. Scanning from the start keeps quotes inside strings from being mistaken for ends.
-_STRING = re.compile(r'"(?:[^"\\\n]|\\.)*"(\s*:)?')
+_STRING = re.compile(r'"[^"\\\n]*+(?:\\.[^"\\\n]*+)*+"(\s*:)?')
 
 # A Markdown fence that came along when the text was pasted.
 _FENCE = re.compile(r"\A\s{0,99}```(?:json)?\s*?$|^```\s*\Z", re.MULTILINE)
@@ -58,7 +58,7 @@ def parse_submission_json(text: str, where: Path | str) -> list[Fact]:
     """
     try:
         tree = json.loads(
-            _FENCE.sub("", text.removeprefix("\ufeff")),
+            _unfenced(text.removeprefix("\ufeff")),
             object_pairs_hook=_Pairs,
             parse_int=_integer,
             parse_float=_real,
@@ -79,6 +79,10 @@ def read_submission_json(path: Path) -> list[Fact]:
         InputError: unreadable, too large, not JSON or not an object.
     """
     return parse_submission_json(read_text(path, limit=MAX_BYTES), path)
+
+
+def _unfenced(text: str) -> str:
+    return _FENCE.sub("", text) if "```" in text else text
 
 
 def _integer(digits: str) -> int | None:

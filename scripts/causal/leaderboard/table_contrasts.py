@@ -20,6 +20,7 @@ from scripts.causal.leaderboard.table_pairs import (
     difference_rows,
     gain_rows,
     metric_rows,
+    others_rows,
     paired_columns,
     paired_seeds,
     stage_changes,
@@ -70,6 +71,7 @@ def _by_role(reading: Reading, table: Table, columns: Columns) -> Iterator[Ablat
         told = columns.bpb and role == "deltas" and of_something_else(table, columns)
         rows = score_rows if told else delta_rows
         yield from rows(reading, table, columns)
+        yield from others_rows(reading, table, columns)
     elif role == "ladder":
         yield from _steps(reading, table, columns)
     elif role == "sweep":

@@ -8,6 +8,7 @@ from statistics import fmean
 
 from scripts.causal.leaderboard.contrasts import (
     GAIN,
+    WORSE,
     Reading,
     at_line,
     slug,
@@ -207,14 +208,48 @@ def stage_changes(reading: Reading, table: Table, columns: Columns) -> Iterator[
         delta = cell_delta(row, columns.delta[-1]) if columns.delta else None
         if stage in STAGE_CONTRASTS and delta is not None and abs(delta) <= 3:
             variable, control, treatment = STAGE_CONTRASTS[stage]
+            text = cell(row, columns.delta[-1])
             yield at_line(
                 reading,
                 row.line,
                 variable=variable,
                 control=control,
                 treatment=treatment,
-                delta=delta,
+                delta=abs(delta) if WORSE.search(text) else delta,
             )
+
+
+def others_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ablation]:
+    """Other submissions, each with its distance to this one: | PR #555 | 1.0916 | +0.0218 |.
+
+    Scores less distances are then one number: the score of this submission's row, or of no row.
+    """
+    if not (columns.bpb and columns.delta):
+        return
+    told, own = [], []
+    for row in table.rows:
+        score, delta = cell_score(row, columns.bpb[-1]), cell_delta(row, columns.delta[-1])
+        if score is not None and OURS.search(cell(row, columns.label)):
+            own.append(score)
+        elif score is not None and delta and PULL_REQUEST.search(cell(row, columns.label)):
+            told.append((row, score, delta))
+    for sign in (1, -1):
+        ours = [score - sign * delta for _, score, delta in told]
+        if len(ours) < 2 or max(ours) - min(ours) > 2 * _SAME:
+            continue
+        if own and abs(own[0] - ours[0]) > _SAME:
+            continue
+        for row, _, delta in told:
+            yield at_line(
+                reading,
+                row.line,
+                variable="other:bundle",
+                control=cell(row, columns.label)[:80],
+                treatment=None,
+                delta=-sign * delta,
+                kind="bundle",
+            )
+        return
 
 
 def difference_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ablation]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 from itertools import pairwise
 from typing import Literal
 
@@ -75,6 +76,7 @@ _ABLATED = re.compile(r"leave[- ]one|ablat|remov|without", re.IGNORECASE)
 _NO_PAIR = re.compile(r"\bseed|\bmean\b|\bstd|\bσ|\bmin\b|\bmax\b|\bstep|\bepoch|\bnote", re.I)
 
 
+@lru_cache(maxsize=128)
 def role_of(table: Table, columns: Columns) -> Role:
     """Decide what the table reports; "none" where it holds no contrast."""
     if NOT_RUN.search(titles_of(table)) or any(

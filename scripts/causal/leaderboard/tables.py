@@ -31,6 +31,9 @@ _FROM = re.compile(r"^(?:from|control|before|old|default)$", re.IGNORECASE)
 _TO = re.compile(r"^(?:to|treatment|after|new|ours)$", re.IGNORECASE)
 _CLOSING = re.compile(r"\W*(?:std|stdev|s\.?d\.?|σ|range|spread|delta|Δ)\b", re.IGNORECASE)
 _BESIDE = re.compile(r"\((?:Δ ?)?[+-]\d?\.\d{3,}\)")  # 5120 (-0.003)
+_STATED = re.compile(
+    r"[~(* ]{0,3}[+-]\s?\d?\.\d{2,8}\s?(?:m?bp[bp]|worse|better)\b", re.IGNORECASE
+)
 _SPREAD_TOO = re.compile(  # beside the mean, in its column
     r"(?<=mean|.avg) ?(?:±|\+/-|\() ?(?:std\w*|s\.?d\.?|σ)\)?", re.IGNORECASE
 )
@@ -41,7 +44,8 @@ _EXACT = re.compile(r"[^\w+-]{0,4}(?:val_bpb\W{1,3})?\d\.\d{3}")
 _UNIT = re.compile(r"\s?(?:[KMG]i?B|ms|s|sec|x|k|M|steps?|%)\b|\s?%")
 _INDEX = re.compile(r"^\W*(?:#|no\.?|rank|exp\w*|id|row|run|step|nr|idx)?\W*$", re.IGNORECASE)
 _LOG = re.compile(
-    r"^\W*(?:step|iter|token|time|wall|minute|hour|date|day|when|chunk|position|layer\b|block\b|"
+    r"^\W*(?:step|iter|token(?!i)|time|wall|minute|hour|date|day|when|chunk(?![ _]size)|position|"
+    r"layer\b|block\b|"
     r"window|doc|distance|runtime|elapsed|commit|author)",
     re.IGNORECASE,
 )
@@ -107,6 +111,7 @@ def columns_of(table: Table) -> Columns:
     return Columns(label, seed, tuple(bpb), tuple(delta), tuple(size), control, treatment, kind)
 
 
+@lru_cache(maxsize=4096)
 def parse_seed(cell: str) -> int | None:
     """Return the seed a cell names (1337, seed 42, 42 (clean)), or None."""
     match = re.match(r"\W*(?:seed\s{0,4}=?\s{0,4})?(\d{1,9})\b(?!\.\d)", cell, re.IGNORECASE)
@@ -120,13 +125,23 @@ def cell(row: Row, index: int) -> str:
 
 def cell_score(row: Row, index: int) -> float | None:
     """Return the first bpb score in a cell."""
-    found = scores(cell(row, index))
+    return _first_score(cell(row, index))
+
+
+@lru_cache(maxsize=4096)  # a dozen readers ask the same cells, here and below
+def _first_score(text: str) -> float | None:
+    found = scores(text)
     return found[0] if found else None
 
 
 def cell_delta(row: Row, index: int) -> float | None:
     """Return a cell's signed change; an unsigned small number counts too."""
-    text = in_bits(cell(row, index)).lstrip("~ ")
+    return _delta_in(cell(row, index))
+
+
+@lru_cache(maxsize=4096)
+def _delta_in(cell: str) -> float | None:
+    text = in_bits(cell).lstrip("~ ")
     if re.search(r"%", text) and not SIGNED.search(text):
         return None
     match = SIGNED.search(text)
@@ -187,15 +202,17 @@ def _wordy(table: Table, index: int, least: int = 2) -> bool:
 
 def _is_delta(title: str, cells: list[str]) -> bool:
     signed = sum(bool(SIGNED.match(text.lstrip("~ (*"))) for text in cells if text[:1] != "±")
-    numeric = sum(bool(re.search(r"\d", text)) for text in cells)
     versus = _VERSUS.match(title) and signed
     if re.search(r"time|step|ms|mb|bytes|loss|%|size|params", title, re.I) and not (
         versus or _BPB_WORD.search(title)
     ):
         return False
     beside = sum(bool(_BESIDE.search(text)) for text in cells)
+    numeric = sum(bool(re.search(r"\d", text)) for text in cells) if signed or beside else 0
     if beside >= 2 and beside * 2 >= numeric:
         return True
+    if sum(bool(_STATED.match(text)) for text in cells) >= 2:
+        return True  # of a column of remarks, "+0.009 BPB at lr=0.0005" beside "crash"
     if _DELTA.search(title):
         return signed > 0 or any(cell_like_delta(text) for text in cells)
     return signed * 2 > numeric and signed >= numeric - 1
@@ -225,6 +242,7 @@ def _is_bpb(title: str, cells: list[str]) -> bool:
     )
 
 
+@lru_cache(maxsize=128)
 def mean_row(table: Table) -> int | None:
     """Index of the row of means, if the table has one."""
     for index, row in enumerate(table.rows):

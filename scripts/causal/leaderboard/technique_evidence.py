@@ -36,6 +36,7 @@ from scripts.causal.leaderboard.techniques import (
 
 _SAME = re.compile(r"\W*(?:same|unchanged|identical)\b", re.IGNORECASE)
 _STATEMENT = re.compile(r"[=(){}\[\]]|^\s{0,4}(?:#|//|pip|cd|python|torchrun|git|export)")
+_SETS = re.compile(r"\w+(?:\s?[=:/]| \|)")  # a name, and what stands between it and a value
 _CLAUSES = re.compile(r"(?<=[.;])\s")
 _TOKENIZED = re.compile(r"(?:fineweb10B_|variant[ =])sp(\d{3,5})(?!\d)|\bfineweb_(\d{3,5})_bpe")
 _TOKENIZED_MARKS = ("fineweb", "variant")
@@ -134,6 +135,8 @@ def from_settings(document: Document, words: Text) -> Iterator[Evidence]:
     changes = _changes(document)
     named: defaultdict[int, set[int]] = defaultdict(set)
     for at in words.names:
+        if not _SETS.match(words.text, at):
+            continue
         index, number = document.place_of(at)
         named[index].add(number)
     for index, block in enumerate(document.blocks):

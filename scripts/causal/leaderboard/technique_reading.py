@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from interventions.aliases import words_of
+from interventions.keywords import guarded
 from interventions.vocabulary import Value, Variable, load_variables
 from scripts.causal.leaderboard.document import Document
 from scripts.causal.leaderboard.numbers import parse_number, tidy
@@ -22,8 +23,8 @@ from scripts.causal.leaderboard.technique_evidence import (
     from_text,
 )
 
-_MLP_HIDDEN = re.compile(r"\bMLP[_ ]hidden(?: dim| size)?\W{0,4}(\d{3,5})\b", re.IGNORECASE)
-_MLP_SET = re.compile(r"\bMLP_HIDDEN\s?=\s?(\d{3,5})\b")
+_MLP_HIDDEN = guarded(r"\bMLP[_ ]hidden(?: dim| size)?\W{0,4}(\d{3,5})\b", re.IGNORECASE)
+_MLP_SET = guarded(r"\bMLP_HIDDEN\s?=\s?(\d{3,5})\b")
 
 
 @dataclass(frozen=True)

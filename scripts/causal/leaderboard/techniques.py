@@ -22,7 +22,7 @@ _THEIRS = re.compile(
 )
 _MINE = re.compile(r"\bthis|\bours?\b|\bnew\b|\bafter\b|\bnow\b|#\d|\bto\b|tuned", re.IGNORECASE)
 _SETTING = re.compile(
-    r"(?<![\w.$-])([A-Za-z][A-Za-z0-9_]{2,48})\s?[=:]\s?[\"']?([\w.,+-]{1,40})(?![\w.,+-]|\s?=)"
+    r"(?<![\w.$-])([A-Za-z][A-Za-z0-9_]{2,48}+)\s?[=:]\s?[\"']?([\w.,+-]{1,40})(?![\w.,+-]|\s?=)"
 )
 _ROW_SETTING = re.compile(r"^([A-Za-z][A-Za-z0-9_]{2,48}) \| ([\w.,+-]{1,40})(?: \||$)")
 _ROW_PAIR = re.compile(r"^(\w{3,48}) ?/ ?(\w{3,48}) \| ([\d.,]{1,12}) ?/ ?([\d.,]{1,12})")

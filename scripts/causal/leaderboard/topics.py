@@ -28,6 +28,23 @@ _QUOTED = re.compile(
     re.IGNORECASE,
 )
 _WHERE = re.compile(r"\b(?:all|last|first|every|on|to|over|at)\s(?:the )?\W{0,3}$", re.IGNORECASE)
+_SIZES = {
+    "num_layers", "model_dim", "mlp_mult", "num_heads", "num_kv_heads", "vocab_size",
+    "train_seq_len", "train_batch_tokens",
+}  # fmt: skip
+_OPENS = 12  # characters: "Switching to", "- Add an"
+_UNDER = re.compile(r"\b(?:on|at|for|our|under)\s(?:our |the |a |an )?\W{0,3}$", re.IGNORECASE)
+_GROWN = re.compile(  # before a size
+    r"->|→|\b(?:vs|versus|instead|over|more|fewer|extra|add\w*|(?:in|de)creas\w*|reduc\w*|large\w?|"
+    r"bigger|wider|deeper|smaller|longer|expan\w*|switch\w*|going|grow\w*|from|to|doubl\w*|"
+    r"halv\w*|beats?|sav\w*|drop\w*|fund\w*)\b",
+    re.IGNORECASE,
+)
+_GROWS = re.compile(
+    r"->|→|\b(?:vs|versus|instead|over|from|expan\w*|capacity|beats?|than|outperform\w*|wins?|"
+    r"hurts?|helps?|improv\w*|giv\w*|add\w*|sav\w*|cost\w*)\b",
+    re.IGNORECASE,
+)
 _BARE = re.compile(  # "Provides -0.003 BPB on top", "Solo improvement: ...", "-0.006 BPB"
     r"\W*(?:(?:provid|contribut|deliver|giv|sav|cost|yield|recover|add|improv)\w*|[+-]\d|~?\d?\.\d|"
     r"(?:a |an |the )?(?:consistent|solo|total|net|small|measured|free|observed|typical)\b|"
@@ -49,13 +66,18 @@ def topics_of(
         named = _subject_of(words)
         if len(named) == 1 and (quoted or not FOREIGN.search(text)):
             return named  # "MuonEq-R — normalizes rows. Costs no bytes, ~0.001 BPB improvement."
-    headed = _subject_of(block.section[-1]) if block.section[1:] else []
+    headed = headed_by(block)
     if len(headed) != 1:
         return []
     if refers or quoted or (BROUGHT.match(text) and not FOREIGN.search(text)):
         return headed
     opens = not topic or (_BARE.match(text) and not _elsewhere(topic, headed[0][0]))
     return headed if opens and not FOREIGN.search(text) else []
+
+
+def headed_by(block: Block) -> list[tuple[str, Value | None, int]]:
+    """The techniques in the heading above a block, below the README's own title."""
+    return _subject_of(block.section[-1]) if block.section[1:] else []
 
 
 def lead_of(reading: Reading, block: Block) -> str:
@@ -70,13 +92,25 @@ def names_a_change(lead: str) -> bool:
     return bool(_NAMES.match(lead)) and not _REMARK.search(lead)
 
 
-def some_layers(named: tuple[str, Value | None, int], text: str) -> bool:
-    """Whether "11 layers" says where a technique is applied: on all 11 layers."""
-    return named[0] == "num_layers" and bool(_WHERE.search(text[: named[2]]))
+def of_the_model(named: tuple[str, Value | None, int], text: str) -> bool:
+    """Whether a size says of which model a change is: "on all 11 layers", "at 10L 3x MLP".
+
+    What a sentence opens with, and what it says to grow, to shrink or to be compared, is varied.
+    """
+    name, _, at = named
+    if name == "num_layers" and _WHERE.search(text[:at]):
+        return True
+    if name not in _SIZES:
+        return False
+    if _UNDER.search(text[:at]):
+        return True
+    if at <= _OPENS:
+        return False
+    return not (_GROWN.search(text[max(0, at - 22) : at]) or _GROWS.search(text[at : at + 30]))
 
 
 def _subject_of(title: str) -> list[tuple[str, Value | None, int]]:
-    return [one for one in variables_in(title) if not some_layers(one, title)] if title else []
+    return [one for one in variables_in(title) if not of_the_model(one, title)] if title else []
 
 
 def _elsewhere(topic: str, variable: str) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from interventions.catalog import Claim, load_catalog
+from interventions.catalog import Claim, catalog_of
 from scripts.causal.campaign.modifiers import ModifierReport
 from scripts.causal.campaign.plan import CampaignPlan
 from scripts.causal.campaign.schema import AblationResults, ContrastRuns, RawRuns, Selection
@@ -115,6 +115,7 @@ def load_campaign(folder: Path) -> CampaignFiles:
             where=folder,
             mend="give the folder that run_pipeline.py wrote, for example results/causal/NAME",
         )
+    catalog = catalog_of(plan.trainer if plan else "")
     return CampaignFiles(
         name=folder.resolve().name,
         plan=plan,
@@ -126,7 +127,7 @@ def load_campaign(folder: Path) -> CampaignFiles:
         results=results,
         cycles=tuple(cycles),
         submissions=_submissions(folder / "submission"),
-        claims={entry.id: entry.claims for entry in load_catalog().values() if entry.claims},
+        claims={entry.id: entry.claims for entry in catalog.values() if entry.claims},
         missing=tuple(missing),
         validation=parse_file(Validation, at_scale) if at_scale.exists() else None,
         modifiers=parse_file(ModifierReport, compared) if compared.exists() else None,

@@ -54,6 +54,9 @@ def asked(campaign: CampaignFiles) -> list[str]:
     plan = campaign.plan
     if plan is not None:
         matched = MATCHED[plan.matched_by]
+        kinds = {one.contrast.matched_by for one in all_results(campaign)} - {plan.matched_by}
+        if others := words.listed(sorted(MATCHED[kind] for kind in kinds)):
+            matched += f" ({others} where a change asks for that)"
         lines.append(
             "Each chosen change was tested against the same configuration without it: same "
             f"{matched}, same seeds, same order of the data. A difference of {plan.mde:g} bits "
@@ -108,10 +111,9 @@ def sentence(result: ContrastResult) -> str:
             chance = words.percent(result.power)
             found += f" A true effect of {result.mde:g} bpb had a chance of {chance} to be seen."
         return found
+    what = "validation loss" if result.contrast.of_bpb else result.contrast.outcome_words
     does = "Lowers" if result.verdict == "confirmed_better" else "Raises"
-    return (
-        f"{does} the validation loss by {size} on {seeds}, none of which took part in the choice."
-    )
+    return f"{does} the {what} by {size} on {seeds}, none of which took part in the choice."
 
 
 def dependences(campaign: CampaignFiles, results: Sequence[ContrastResult]) -> list[str]:

@@ -14,10 +14,12 @@ the reason for silence. All estimates are differences in bpb, treatment minus co
 |         | turn the sign if it grew as the control's own penalty does up to full scale        |
 | trend   | the largest rung's effect does not point through zero: not `may_flip`              |
 | size    | drawn one rung further by the line of effect on log parameters it keeps its sign   |
+| transfer| where at least three contrasts were measured on the two largest rungs: what the    |
+|         | one told of the other, told once more of the next, excludes zero                   |
 
-Where the transfer to full scale has been measured, its prediction interval must exclude zero too
-(`transfer`). The rules speak of the sign; the size of the effect at full scale needs a transfer.
-No threshold was fitted to effects at full scale.
+The transfer speaks of single contrasts' departures from the common coefficient, which the line
+cannot know. The rules speak of the sign; the size of the effect at full scale needs a transfer
+that was measured up to there. No threshold was fitted to effects at full scale.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from scipy import stats
 
 from scripts.causal.stats.paired import Estimate, interval
 from scripts.causal.stats.sentences import ENOUGH_TOKENS_PER_PARAMETER
+from scripts.causal.stats.transfer import Transfer, predict
 from scripts.causal.stats.trend import Answer
 
 LEVEL = 0.9
@@ -90,7 +93,7 @@ class Decision:
 
 def decide(
     rungs: Sequence[Rung],
-    predicted: tuple[float, float, float] | None = None,
+    onward: Transfer | None = None,
     *,
     family: int = 1,
 ) -> Decision:
@@ -98,7 +101,7 @@ def decide(
 
     Args:
         rungs: the contrast at each scale, in any order.
-        predicted: effect at full scale by a measured transfer with its interval, if there is one.
+        onward: between the two largest of them, where it could be measured.
         family: contrasts that are decided on together; the rule on noise shares its error.
 
     Raises:
@@ -118,8 +121,8 @@ def decide(
         _trend(top),
         _size(ladder, sign),
     ]
-    if predicted is not None:
-        rules.append(_predicted(predicted, sign))
+    if onward is not None:
+        rules.append(_onward(top, onward, sign))
     if not all(rule.holds for rule in rules):
         return Decision(None, tuple(rules))
     return Decision("worse" if sign > 0 else "better", tuple(rules))
@@ -234,11 +237,13 @@ def _size(ladder: Sequence[Rung], sign: float) -> Rule:
     return Rule("size", holds, f"drawn one size further the effect is {further:+.4f}, {words}")
 
 
-def _predicted(predicted: tuple[float, float, float], sign: float) -> Rule:
+def _onward(top: Rung, known: Transfer, sign: float) -> Rule:
+    predicted = predict(known, top.effect.mean, top.effect.standard_error)
+    if predicted is None:
+        return Rule("transfer", False, "how effects carry from size to size cannot be told")
     centre, low, high = predicted
-    holds = min(sign * low, sign * high) > 0
     return Rule(
         "transfer",
-        holds,
-        f"the measured transfer predicts {centre:+.4f} ({low:+.4f} to {high:+.4f})",
+        min(sign * low, sign * high) > 0,
+        f"carried one size further it is {centre:+.4f} ({low:+.4f} to {high:+.4f})",
     )

@@ -31,6 +31,7 @@ class Finding:
         discarded: seeds of the deciding phase without a complete pair, with the reason.
         trend: whether the effect may change sign with longer training.
         stopped: the look that decided, of how many planned; None where it was the last.
+        outcome: what the effect is a difference of, in bpb.
     """
 
     label: str
@@ -46,6 +47,7 @@ class Finding:
     discarded: Mapping[int, str]
     trend: Answer
     stopped: tuple[int, int] | None = None
+    outcome: str = "validation bpb"
 
 
 def finding(found: Finding) -> str:
@@ -68,7 +70,7 @@ def finding(found: Finding) -> str:
         look, planned = found.stopped
         stopped = f"; clear at look {look} of {planned}, which if anything overstates it"
     return (
-        f"{found.label}: validation bpb {found.effect:+.5f} ({band}; {seeds}{p}{lost}{stopped}), "
+        f"{found.label}: {found.outcome} {found.effect:+.5f} ({band}; {seeds}{p}{lost}{stopped}), "
         f"{_conclusion(found)}."
     )
 

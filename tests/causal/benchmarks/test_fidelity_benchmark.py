@@ -4,7 +4,7 @@ import tomllib
 
 import pytest
 
-from benchmarks.fidelity import BASELINE, REFERENCE, agreement, changes
+from benchmarks.fidelity import BASELINE, REFERENCE, agreement, changes, over_seeds
 
 
 def test_the_reference_has_every_change_and_its_source():
@@ -30,3 +30,13 @@ def test_the_control_takes_part_in_the_ranking():
     found = agreement({"a": 0.01, "b": 0.02}, {"a": -0.01, "b": 0.02})
     assert found["tau"] == pytest.approx(1 / 3)
     assert found["signs_right"] == 1
+
+
+def test_the_interval_over_seeds_holds_what_each_draw_of_them_would_have_shown():
+    there = {"a": -0.01, "b": 0.02}
+    sure = over_seeds({"a": [-1.0, -2.0], "b": [1.0, 2.0]}, there)
+    assert (sure["tau"], sure["tau_interval"]) == (1.0, [1.0, 1.0])
+    # The second seed turns the sign of a, and their mean has the first one's.
+    torn = over_seeds({"a": [-2.0, 1.0], "b": [3.0, 3.0]}, there)
+    assert (torn["tau"], torn["signs_right"]) == (1.0, 2)
+    assert torn["tau_interval"] == pytest.approx([1 / 3, 1.0], abs=0.1)

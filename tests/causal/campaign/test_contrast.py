@@ -1,5 +1,7 @@
 """Contrasts: the treatment is the control with the named fields replaced and nothing else."""
 
+from dataclasses import replace
+
 import pytest
 
 from interventions.catalog import Intervention, load_catalog
@@ -40,6 +42,28 @@ def test_equal_cost_means_equal_steps(toy):
     assert contrast.changes == {"activation": "tanh"} == differing(contrast)
     assert contrast.flops_per_pair == 2 * 40 * 800.0
     assert contrast.reason == "A guess."
+
+
+def test_a_change_may_name_its_control_its_outcome_and_its_matching(toy):
+    asked = intervention(
+        set={"model_dim": 32},
+        control={"model_dim": 16},
+        outcome="spread",
+        matched_by="steps",
+    )
+    contrast = build_contrast(asked, "tiny", toy, control_overrides={"activation": "tanh"})
+    assert contrast.control == toy.resolve("tiny", {"activation": "tanh", "model_dim": 16})
+    assert contrast.changes == {"model_dim": 32} == differing(contrast)
+    assert (contrast.matched_by, contrast.outcome) == ("steps", "spread")
+    assert not contrast.of_bpb
+
+
+def test_changes_that_ask_different_things_do_not_go_together():
+    one = intervention(set={"activation": "tanh"})
+    for other in ({"control": {"model_dim": 16}}, {"outcome": "spread"}, {"matched_by": "steps"}):
+        beside = replace(one, variable="other", set={"width": 3}, **other)
+        with pytest.raises(InputError, match="different controls, outcomes or matchings"):
+            together(one, beside)
 
 
 @pytest.mark.parametrize(("factor", "steps", "warmdown"), [(2.0, 20, 10), (0.5, 80, 40)])

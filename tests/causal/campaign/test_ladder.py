@@ -198,3 +198,11 @@ def test_screening_seeds_claim_nothing():
         for raw in (SMALL, MEDIUM)
     ]
     assert carry_over(screened) == {}
+
+
+def test_changes_that_went_their_own_way_between_rungs_are_not_claimed():
+    apart = {"gelu": 0.002, "silu": 0.020, "leaky": -0.014, "sin": 0.004}
+    decided = carry_over([SMALL, rung("medium", 80_000.0, apart)])
+    failing = {name: [r.name for r in one.rules if not r.holds] for name, one in decided.items()}
+    assert all("transfer" in names for names in failing.values())
+    assert failing["silu"] == ["transfer"]

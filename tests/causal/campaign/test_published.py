@@ -16,7 +16,7 @@ from scripts.causal.campaign.schema import (
 )
 from scripts.causal.extract_interventions import EVIDENCE, extract_leaderboard
 from scripts.causal.leaderboard.schema import Leaderboard, SeedResult, Submission
-from scripts.causal.select_interventions import PAIRED_NOISE
+from scripts.causal.select_interventions import published_noise
 
 
 def record(name, *scores):
@@ -51,7 +51,7 @@ def test_the_bundled_records_agree_with_what_is_said_of_them():
     assert spread.df >= 50
     assert records >= 22
     assert math.sqrt(spread.variance) == pytest.approx(0.00072, rel=0.1)
-    assert published_prior(board).scale == pytest.approx(PAIRED_NOISE, rel=0.1)
+    assert published_noise() == published_prior(board).scale == pytest.approx(0.00102, rel=0.1)
 
 
 def runs(*differences, failed=False):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from interventions.catalog import load_catalog
+from interventions.catalog import catalog_of, load_catalog
 from interventions.vocabulary import load_variables
 from scripts.causal.files import InputError
 
@@ -40,6 +40,26 @@ def test_what_goes_with_a_change_is_set_with_it(tmp_path):
     assert (entry.cost, entry.excludes) == ("5 %", ("ema",))
 
 
+def test_an_entry_may_bring_its_control_its_outcome_and_what_its_arms_share(tmp_path):
+    text = "[[intervention]]\n" + ENTRY + 'set = { activation = "silu" }\nmatched_by = "steps"\n'
+    (tmp_path / "own.toml").write_text(f'{text}control = {{ qat = true }}\noutcome = "spread"\n')
+    entry = load_catalog(tmp_path)["x"]
+    assert (entry.control, entry.outcome, entry.matched_by) == ({"qat": True}, "spread", "steps")
+
+
+def test_a_family_adds_variables_of_its_own_to_the_vocabulary(tmp_path):
+    variable = '[hue]\nkind = "numeric"\ngroup = "architecture"\nmeaning = "x"\nbaseline = 1\n'
+    (tmp_path / "variables.toml").write_text(variable)
+    entry = ENTRY.replace('"activation"', '"hue"') + "set = { hue = 2, ema = 0.9 }\n"
+    (tmp_path / "entries.toml").write_text(f"[[intervention]]\n{entry}")
+    assert load_catalog(tmp_path)["x"].apply({}) == {"hue": 2, "ema": 0.9}
+
+
+def test_a_family_without_a_folder_has_the_shared_catalog():
+    shared = load_catalog()
+    assert catalog_of("gpt") == catalog_of("script:train_gpt.py") == catalog_of("..") == shared
+
+
 def test_multiply_and_add_keep_whole_numbers_whole():
     catalog = load_catalog()
     assert catalog["model_dim_x0.75"].apply({"model_dim": 512}) == {"model_dim": 384}
@@ -66,6 +86,10 @@ ENTRY = 'id = "x"\nvariable = "activation"\nlabel = "X"\nstage = "train"\n'
         ),
         ("[[intervention]]\n" + ENTRY.replace("train", "tomorrow") + "set = {}", "stage must be"),
         ("[[intervention]]\n" + ENTRY + "sett = 1", "unknown keys"),
+        (
+            "[[intervention]]\n" + ENTRY + 'set = {qat = true}\nmatched_by = "luck"',
+            "matched_by must be",
+        ),
         (
             "[[intervention]]\n" + ENTRY + "set = {qat = true}\nwith = {ema = 1}",
             "belongs in `set`",

@@ -1,12 +1,15 @@
+import importlib
+import pkgutil
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interventions import keywords
 from interventions.aliases import aliases_in, load_aliases, words_of
 from interventions.keywords import Guarded, Index, Text, compile_wording, fold, guarded
+from scripts.causal import leaderboard
 from scripts.causal.leaderboard import denials, sections, technique_evidence
 
 PIECES = [
@@ -84,18 +87,10 @@ def test_names_of_settings_are_where_whole_words_of_them_stand(text):
     assert words_of(text).names == whole
 
 
-def test_what_is_remembered_of_tokens_stays_bounded(monkeypatch):
-    monkeypatch.setattr(keywords, "MAX_KNOWN", 3)
-    index = Index([compile_wording("muon"), compile_wording("weight decay")])
-    for text in ("muonMuon a b", "c d weight decay", "muon " + "muon" * 20, "e f"):
-        folded = text.lower()
-        plain = {
-            w: [at for at in range(len(text)) if folded.startswith(w, at)] for w in index.by_word
-        }
-        assert Text(text, index).places == {
-            word: places for word, places in plain.items() if places
-        }
-    assert len(index._silent) + len(index._telling) <= 3 + 2
+def test_a_lone_surrogate_moves_no_word():
+    words = words_of("\ud800 muon \udfff NUM_LAYERS=1")
+    assert words.places["muon"] == [2]
+    assert words.names == [9]
 
 
 @given(st.text(max_size=60))
@@ -131,3 +126,26 @@ def test_a_guarded_pattern_finds_what_it_finds_unguarded(name, data):
     )
     text = data.draw(st.lists(like, max_size=5).map("".join))
     assert (one.search(text) is None) == (one.pattern.search(text) is None)
+
+
+def test_guarded_patterns_of_all_readers_find_in_readmes_what_they_find_unguarded():
+    records = Path(leaderboard.__path__[0]).parents[2] / "records"
+    lines = {
+        line
+        for path in sorted(records.glob("*/*/README.md"))[::6]
+        for text in (path.read_text(), path.read_text().upper())
+        for line in text.split("\n")
+    }
+    modules = [
+        importlib.import_module(f"{leaderboard.__name__}.{found.name}")
+        for found in pkgutil.iter_modules(leaderboard.__path__)
+    ]
+    guards = {value for m in modules for value in vars(m).values() if isinstance(value, Guarded)}
+    assert len(guards) > 30
+    for guard in guards:
+        assert guard.pattern.search("") is None
+        for line in lines:
+            plain = [match.span() for match in guard.pattern.finditer(line)]
+            assert [match.span() for match in guard.finditer(line)] == plain
+            assert (guard.search(line) is None) == (not plain)
+            assert guard.sub(lambda match: "#", line) == guard.pattern.sub("#", line)

@@ -308,7 +308,7 @@ def test_rows_are_named_by_what_was_changed_not_by_date_code_or_verdict() -> Non
     text = table("Date | Change | Δ BPB | Verdict", rows[0].format("GPTQ"), rows[1].format("SLOT"))
     assert found(text) == [("gptq", -0.04, "single"), ("slot", 0.002, "single")]
     coded = table("Run | Config | Δ BPB", "CL1-02 | loops=5 | +0.0691", "CL1-03 | no SWA | +0.01")
-    assert [variable for variable, _, _ in found(coded)] == ["other:loops", "swa"]
+    assert [variable for variable, _, _ in found(coded)] == ["depth_recurrence", "swa"]
 
 
 def test_a_history_goes_on_from_the_row_before_past_what_was_discarded() -> None:

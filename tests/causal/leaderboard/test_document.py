@@ -101,7 +101,7 @@ def _tables_in_one(tokens):
             rows.append((token.map[0], []))
         elif token.type == "table_close":
             inside = False
-            yield (TABLE, whole.map, whole.level, "", "", "", False, rows)
+            yield (TABLE, whole.map, whole.level, "", "table", 0, rows)
         elif inside and token.type == "inline":
             rows[-1][1].append(token.content)
         elif not inside:
@@ -114,9 +114,8 @@ def _told(token):
         token.map,
         token.level,
         token.content,
-        token.markup,
-        token.info,
-        token.hidden,
+        token.tag,
+        token.nesting,
         [(at, [cell.strip() for cell in cells]) for at, cells in token.meta["rows"]]
         if token.type == TABLE
         else [],

@@ -1,9 +1,11 @@
+import math
 from dataclasses import replace
 
 import pytest
 
 from scripts.causal.stats.carry import Rung, combined, decide
 from scripts.causal.stats.paired import Estimate
+from scripts.causal.stats.transfer import Transfer
 
 
 def estimate(mean, sd=0.001, df=8.0, pairs=3):
@@ -70,10 +72,15 @@ def test_rounding_is_dearer_at_full_scale():
     assert failing(SMALL, replace(TOP, stages=stages, penalty=0.0072)) == []
 
 
-def test_a_measured_transfer_must_agree():
-    assert failing(SMALL, TOP, predicted=(-0.005, -0.008, -0.002)) == []
-    assert failing(SMALL, TOP, predicted=(-0.005, -0.012, 0.002)) == ["transfer"]
-    assert failing(SMALL, TOP, predicted=(0.005, 0.002, 0.008)) == ["transfer"]
+def test_the_transfer_from_rung_to_rung_must_agree():
+    def onward(coefficient, low, high, spread=0.0):
+        return Transfer(coefficient, low, high, spread, contrasts=7, same_sign=7)
+
+    assert failing(SMALL, TOP, onward=onward(0.9, 0.6, 1.2)) == []
+    assert failing(SMALL, TOP, onward=onward(0.9, -0.1, 1.9)) == ["transfer"]
+    assert failing(SMALL, TOP, onward=onward(0.9, 0.6, 1.2, spread=0.02)) == ["transfer"]
+    assert failing(SMALL, TOP, onward=onward(-0.9, -1.2, -0.6)) == ["transfer"]
+    assert failing(SMALL, TOP, onward=onward(0.9, -math.inf, math.inf)) == ["transfer"]
 
 
 def test_bit_identical_arms_claim_nothing():

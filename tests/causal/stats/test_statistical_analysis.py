@@ -379,3 +379,35 @@ def test_a_nan_in_the_file_is_one_line_and_exit_code_2(tmp_path):
     assert done.returncode == 2
     assert "val_bpb" in done.stderr
     assert not target.exists()
+
+
+def test_another_outcome_is_judged_by_the_same_test_and_lends_no_noise():
+    def of_spread(phase, differences):
+        plain = runs("spread", phase, [0.0] * len(differences))
+        pairs = []
+        for pair, difference in zip(plain.pairs, differences, strict=True):
+            arms = {"control": 0.4, "treatment": 0.4 + difference}
+            update = {
+                name: getattr(pair, name).model_copy(
+                    update={"metrics": {**getattr(pair, name).metrics, "spread": value}}
+                )
+                for name, value in arms.items()
+            }
+            pairs.append(pair.model_copy(update=update))
+        asked = plain.contrast.model_copy(update={"outcome": "spread"})
+        return plain.model_copy(update={"contrast": asked, "pairs": tuple(pairs)})
+
+    told = raw(of_spread("screen", [0.50, 0.51]), of_spread("confirm", [0.50, 0.52, 0.51]))
+    (result,) = analyse(told, alpha=0.05, mde=0.005).results
+    assert result.verdict == "confirmed_worse"
+    assert result.effect == pytest.approx(0.51)
+    assert result.words.startswith("spread: spread +0.51000 (")
+    assert (result.courses, result.stage_effects, result.trend) == (None, None, "unknown")
+    assert fit_prior([of_spread("screen", [0.50, 0.1 * k]) for k in range(3)]) is None
+    missing = told.model_copy(update={"runs": (runs("x", "screen", [0.0, 0.1]),)})
+    asked = missing.runs[0].contrast.model_copy(update={"outcome": "spread"})
+    missing = missing.model_copy(
+        update={"runs": (missing.runs[0].model_copy(update={"contrast": asked}),)}
+    )
+    with pytest.raises(InputError, match=r"neither metrics\.spread nor a failure"):
+        analyse(missing, alpha=0.05, mde=0.005)
