@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from scripts.causal.files import canonical_json, digest
-from trainers.api import RunSpec
+from trainers.api import ConfigValue, RunSpec
 from trainers.data import open_dataset
 from trainers.engine import Engine
 from trainers.evaluation import Validation, evaluate
@@ -66,25 +66,15 @@ def subject(output: Path, *, backend: str, val_tokens: int, quick: bool) -> Subj
     The version of the code is no part of the key: what is compared is weights, and the bpb before
     quantization is measured again.
     """
-    trainer = GptTrainer()
-    backend = backend or next(b for b in trainer.backends() if b.startswith("torch"))
-    data = trainer.default_data()
-    values = trainer.resolve("tiny", {}) if quick else trainer.resolve("standard", SHAPE)
-    spec = RunSpec("gpt", backend, "tiny" if quick else "standard", values, SEED, data)
-    trained = {name: values[name] for name in fields_with(stage="train")}
-    opened = open_dataset(Path(data))
-    key = digest(canonical_json([trained, SEED, backend, opened.fingerprint]))[:16]
-    folder = output / key
-    if not (folder / WEIGHTS_FILE).is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        trainer.execute(trainer.stages(spec)[0], None, folder)
-    weights, config = load_file(folder / WEIGHTS_FILE), gpt_config(values)
+    folder, spec = trained(output, {}, backend=backend, quick=quick)
+    weights, config = load_file(folder / WEIGHTS_FILE), gpt_config(spec.config)
+    opened = open_dataset(Path(spec.data))
     engine = TorchEngine(config, "torch-cpu-float32")
     validation = validation_of(config, opened, 2048 if quick else val_tokens or None)
     engine.load(weights)
     described = {
-        "key": key,
-        "backend": backend,
+        "key": folder.name,
+        "backend": spec.backend,
         "seed": SEED,
         "parameters": sum(value.size for value in weights.values()),
         "steps": config.iterations,
@@ -94,3 +84,21 @@ def subject(output: Path, *, backend: str, val_tokens: int, quick: bool) -> Subj
     }
     inputs = calibration_of(config, weights, opened, seed=SEED)
     return Subject(weights, inputs, described, engine, validation)
+
+
+def trained(
+    output: Path, changes: Mapping[str, ConfigValue], *, backend: str, quick: bool
+) -> tuple[Path, RunSpec]:
+    """Folder of the model, or of one that differs from it in these fields; trained if need be."""
+    trainer, scale = GptTrainer(), "tiny" if quick else "standard"
+    backend = backend or next(b for b in trainer.backends() if b.startswith("torch"))
+    values = trainer.resolve(scale, {**({} if quick else SHAPE), **changes})
+    spec = RunSpec("gpt", backend, scale, values, SEED, trainer.default_data())
+    fields = {name: values[name] for name in fields_with(stage="train")}
+    fingerprint = open_dataset(Path(spec.data)).fingerprint
+    key = digest(canonical_json([fields, SEED, backend, fingerprint]))[:16]
+    folder = output / key
+    if not (folder / WEIGHTS_FILE).is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        trainer.execute(trainer.stages(spec)[0], None, folder)
+    return folder, spec

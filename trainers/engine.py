@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Weights = dict[str, NDArray[np.float32]]
+# Of each matrix the steps of its rows and of its columns; an entry's step is their product.
+Grids = Mapping[str, tuple[NDArray[np.float32], NDArray[np.float32]]]
 Tokens = NDArray[np.int64]
 
 
@@ -99,4 +101,15 @@ class Engine(Protocol):
 
     def averages(self) -> dict[str, Weights]:
         """The averages by name, each as `weights`."""
+        ...
+
+
+class GridEngine(Engine, Protocol):
+    """An `Engine` that can train on other grids than its configuration's."""
+
+    def set_grids(self, grids: Grids) -> None:
+        """Until the next `load`, a step that is `quantized` has matrices on these grids instead.
+
+        What has none here stays whole, and codes go from −127 to 127.
+        """
         ...

@@ -61,6 +61,11 @@ class Schedule:
             recurrent=step >= min(self.recurrence_start * self.iterations, self.iterations - 1),
         )
 
+    def quantized_steps(self) -> range:
+        """The steps, counted from 0, that are taken on the artifact's grid."""
+        late = (s for s in range(self.iterations) if self._falling(s) < self.qat_below)
+        return range(next(late, self.iterations), self.iterations)
+
     def lr_scales(self) -> list[float]:
         """The learning-rate factor of every step."""
         return [self._lr_scale(step) for step in range(self.iterations)]
@@ -125,6 +130,7 @@ def train(
     averages: Sequence[Average] = (),
     *,
     int8_looks: bool = False,
+    before_step: Callable[[int], None] | None = None,
 ) -> TrainingCurve:
     """Train from these weights to the end of the schedule; the engine then holds the result.
 
@@ -132,6 +138,7 @@ def train(
         validation: what the curve is measured on; None for no measurement on the way.
         averages: averages of the weights to keep on the way; off the clock, as validation is.
         int8_looks: look at each point a second time, with the weights as int8 would have them.
+        before_step: called with each step's number, counted from 0; off the clock.
 
     Raises:
         Diverged: a loss is NaN or infinite; the message names the step.
@@ -140,6 +147,8 @@ def train(
     curve, looks = TrainingCurve(), schedule.validation_steps()
     checkpoints = checkpoint_steps(schedule.lr_scales()) if averages else frozenset()
     for step in range(schedule.iterations):
+        if before_step is not None:
+            before_step(step)
         started = time.perf_counter()
         loss = engine.step(batches.batch(step), schedule.settings(step))
         curve.seconds += time.perf_counter() - started

@@ -63,6 +63,8 @@ class GPTConfig:
         qat: once the warmdown has brought the learning rates below `qat_below` of their full
             value, gradients are taken with the weights on the grid they will be stored on.
         qat_bits: that grid: of int8, int6 or int5, one step per row.
+        qat_k: or, above 0, the grid of `curvature_steps` with this knob, taken from the weights
+            when training on it begins, and stored as it was trained on.
         selective_loss: targets that the model is sure of, by a margin between its two largest
             logits above `selective_margin`, are left out of the training loss.
         mtp: where the margin is above `mtp_margin` the token after the next is predicted too and
@@ -169,6 +171,7 @@ class GPTConfig:
     recurrence_start: float = _field(0.35, SCHEDULE)
     qat: bool = _field(False, SCHEDULE)
     qat_below: float = _field(0.15, SCHEDULE)
+    qat_k: float = _field(0.0, SCHEDULE)
     curriculum: bool = _field(False, SCHEDULE)
     curriculum_scores: str = _field("", SCHEDULE)
     train_data_tokens: int = _field(0, SCHEDULE)
@@ -332,6 +335,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "val_tokens": (1, 2**34),
     "val_points": (1, 10000),
     "qat_below": (0, 1),
+    "qat_k": (0, 1e3),
     "selective_margin": (0, 1e3),
     "mtp_margin": (0, 1e3),
     "embedding_mask_margin": (0, 1e3),
@@ -426,8 +430,22 @@ def _check_rules(config: GPTConfig) -> None:
             ("qat", "qat_bits", "quant_bits"),
         ),
         (
-            "one step per row, at its largest weight, if qat",
+            "qat and curvature_steps if qat_k, and nothing else that moves codes or steps",
+            config.qat_k == 0  # the grid that was trained on is the grid that is stored
+            or (
+                config.qat
+                and config.curvature_steps
+                and config.gptq == "none"
+                and config.artifact_cap == 0
+                and config.quant_k == 0
+                and not (config.awq or config.lqer)
+            ),
+            ("qat_k", "qat", "curvature_steps", "gptq", "artifact_cap", "quant_k", "awq", "lqer"),
+        ),
+        (
+            "one step per row, at its largest weight, if qat without qat_k",
             not config.qat
+            or config.qat_k > 0
             or (
                 config.quant_group == 0
                 and config.gptq != "lite"

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.causal.files import InputError
-from trainers.engine import Alteration, StepSettings, Tokens, Weights
+from trainers.engine import Alteration, Grids, StepSettings, Tokens, Weights
 from trainers.gpt.config import GPTConfig, fields_with, gpt_config
 from trainers.gpt.init import parameter_shapes, require_fit, rotary_table
 from trainers.gpt.kernels_mlx import Arrays
@@ -157,6 +157,8 @@ class MlxEngine:
         self._weights: Arrays = {}
         self._state: OptimizerState = {}
         self._averages: dict[str, Arrays] = {}
+        # In place of the configuration's, in training.
+        self._grids: dict[str, tuple[mx.array, mx.array]] = {}
         self._sure: NDArray[np.bool_] | None = None  # where the model was, at the last step
         self._recurrent = False  # as the last step had it; loaded weights are finished ones
         self._hyper: Arrays = {}
@@ -205,7 +207,7 @@ class MlxEngine:
             names = parameter_shapes(self._config)  # in model order
             self._weights = {name: mx.array(weights[name], mx.float32) for name in names}
             self._state = optimizer_state(self._weights, self._config.optimizer)
-            self._averages, self._sure = {}, None
+            self._averages, self._grids, self._sure = {}, {}, None
             self._recurrent = self._config.depth_recurrence
             mx.eval(self._weights, self._state)
 
@@ -220,7 +222,7 @@ class MlxEngine:
             hyper["mtp_weight"] = mx.array(settings.mtp_weight)
             weights = self._weights
             if settings.quantized:
-                weights = on_grid(weights, self._config.qat_bits)
+                weights = on_grid(weights, self._config.qat_bits, self._grids)
             if is_altered(self._config, settings.alteration):
                 loss, grads = self._altered_gradient(weights, tokens, hyper, settings.alteration)
             else:
@@ -230,6 +232,14 @@ class MlxEngine:
             )
             mx.eval(self._weights, self._state)
         return loss
+
+    def set_grids(self, grids: Grids) -> None:
+        """Until the next `load`, steps that are `quantized` have matrices on these grids."""
+        with self._here():
+            self._grids = {
+                name: (mx.array(rows), mx.array(columns))
+                for name, (rows, columns) in grids.items()
+            }
 
     def _mean_gradient(
         self, weights: Arrays, tokens: Tokens, hyper: Arrays

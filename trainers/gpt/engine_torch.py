@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scripts.causal.files import InputError
-from trainers.engine import Alteration, StepSettings, Tokens, Weights
+from trainers.engine import Alteration, Grids, StepSettings, Tokens, Weights
 from trainers.gpt.config import GPTConfig, fields_with, gpt_config
 from trainers.gpt.init import require_fit
 from trainers.gpt.kernels_cpu import CpuKernels
@@ -31,7 +31,7 @@ from trainers.gpt.model_torch import GPT
 from trainers.gpt.objectives import examples_of, is_altered
 from trainers.gpt.objectives_torch import TensorExamples, altered_loss, predictions
 from trainers.gpt.optim_torch import Optimizer, gradient_of
-from trainers.gpt.qat_torch import weights_on_grid
+from trainers.gpt.qat_torch import changed_to, nearest_on, weights_on_grid
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # as in malloc.h
 TORCH_BACKENDS = ("torch-cuda-bfloat16", "torch-cpu-bfloat16", "torch-cpu-float32")
@@ -136,6 +136,8 @@ class TorchEngine:
         self._model = GPT(config, dtype, stream, kernels).to(self._device)
         self._parameters: dict[str, Tensor] = dict(self._model.named_parameters())
         self._averages: dict[str, list[Tensor]] = {}
+        # In place of the configuration's, in training.
+        self._grids: dict[str, tuple[Tensor, Tensor]] = {}
         self._sure: NDArray[np.bool_] | None = None  # where the model was, at the last step
         self._recurrent = True  # as the last step had it; loaded weights are finished ones
         # bfloat16 is enough for an iteration that ends within 0.7 to 1.2 (Jordan et al. 2024).
@@ -174,20 +176,33 @@ class TorchEngine:
             parameter.copy_(torch.from_numpy(np.ascontiguousarray(weights[name])))
         self._optimizer.reset()
         self._averages.clear()
+        self._grids.clear()
         self._sure = None
         self._recurrent = True
 
     def step(self, tokens: Tokens, settings: StepSettings) -> float:
         """One optimizer step on the global batch (sequences, time + 1); the mean loss in nats."""
         self._recurrent = settings.recurrent
-        on_grid = self._parameters.values() if settings.quantized else ()
-        with weights_on_grid(on_grid, self._config.qat_bits):
+        with self._training_grid() if settings.quantized else contextlib.nullcontext():
             if is_altered(self._config, settings.alteration):
                 loss = self._altered_gradient(tokens, settings)
             else:
                 loss = self._mean_gradient(tokens)
         self._optimizer.step(self._config, settings)
         return float(loss)
+
+    def set_grids(self, grids: Grids) -> None:
+        """Until the next `load`, steps that are `quantized` have matrices on these grids."""
+        self._grids = {
+            name: (self._to_device(rows), self._to_device(columns))
+            for name, (rows, columns) in grids.items()
+        }
+
+    def _training_grid(self) -> AbstractContextManager[None]:
+        if not self._grids:
+            return weights_on_grid(self._parameters.values(), self._config.qat_bits)
+        rounded = (nearest_on(self._parameters[name], *grid) for name, grid in self._grids.items())
+        return changed_to([self._parameters[name] for name in self._grids], rounded)
 
     def _mean_gradient(self, tokens: Tokens) -> Tensor:
         """The mean loss over the batch; its gradient is left at the parameters."""

@@ -41,11 +41,11 @@ from scripts.causal.files import InputError, atomic_path, canonical_json, read_j
 from trainers.averaging import TRACKED
 from trainers.batches import Batches
 from trainers.data import DataSet, open_dataset
-from trainers.engine import Engine, StepSettings, Tokens, Weights
+from trainers.engine import Engine, GridEngine, StepSettings, Tokens, Weights
 from trainers.evaluation import Tally, Validation, evaluate, target_count
 from trainers.gpt.config import GPTConfig, config_values, gpt_config
 from trainers.gpt.init import initial_weights, parameter_count
-from trainers.gpt.quantizing import artifact_name, quantized_artifact
+from trainers.gpt.quantizing import TrainedGrid, artifact_name, quantized_artifact
 from trainers.gpt.run import batches_of, final_score, schedule_of, validation_of
 from trainers.loop import Diverged, Schedule, TrainingCurve, at_rest, train, warm_up
 from trainers.quantize.artifact import read_artifact
@@ -183,6 +183,7 @@ def _train_and_evaluate(job: Job, output: Path, steps: int | None, *, evaluates:
             steps = _steps_within(cap, engine, batches, schedule)
             schedule = dataclasses.replace(schedule, iterations=steps)
             log(f"max_wallclock_seconds:{cap:g} steps:{steps} of {config.iterations}")
+        grid = TrainedGrid(config, job.data, job.seed, schedule)
         curve = train(
             LoggedEngine(engine, log),
             weights,
@@ -190,6 +191,7 @@ def _train_and_evaluate(job: Job, output: Path, steps: int | None, *, evaluates:
             schedule,
             validation_of(config, job.data, config.val_tokens) if evaluates else None,
             averages=[average for average in TRACKED if average.name == config.averaged],
+            before_step=lambda step: grid.before_step(step, engine),
         )
         _log_curve(curve, log)
         if config.averaged:
@@ -198,7 +200,9 @@ def _train_and_evaluate(job: Job, output: Path, steps: int | None, *, evaluates:
             everything = validation_of(config, job.data)
             log(f"pre_quant val_bpb:{evaluate(engine, everything).bpb:.8f}")
 
-        artifact = quantized_artifact(config, engine.weights(), job.data, seed=job.seed)
+        artifact = quantized_artifact(
+            config, engine.weights(), job.data, seed=job.seed, grids=grid.grids
+        )
         log(f"artifact_bytes:{len(artifact)}")
         if _is_first_process():
             with atomic_path(output / artifact_name(config)) as temporary:
@@ -241,12 +245,12 @@ def _steps_within(cap: float, engine: Engine, batches: Batches, schedule: Schedu
     return steps
 
 
-def _make_run_engine(config: GPTConfig, backend: str) -> Engine:
+def _make_run_engine(config: GPTConfig, backend: str) -> GridEngine:
     """The backend's engine, with the other processes joined."""
     names = _engine_names(backend)
     if join := names.get("join_processes"):
         join(backend)
-    engine: Engine = names[_ENGINES[backend.partition("-")[0]]](config, backend)
+    engine: GridEngine = names[_ENGINES[backend.partition("-")[0]]](config, backend)
     return engine
 
 

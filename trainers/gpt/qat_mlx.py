@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import mlx.core as mx
 
 from trainers.gpt.init import GRID_MIN_SIDE, GRID_SMALLEST, GRID_TOPS
@@ -25,6 +27,24 @@ def fake_quantize(weight: mx.array, bits: str = "int8") -> mx.array:
     return mx.round(mx.clip(weight / step, -top, top)) * step
 
 
-def on_grid(weights: Arrays, bits: str = "int8") -> Arrays:
-    """Every weight at the nearest point of the grid: a gradient there is straight-through."""
+def nearest_on(weight: mx.array, rows: mx.array, columns: mx.array) -> mx.array:
+    """The nearest point of a grid with these steps, as `trainers.gpt.qat_torch.nearest_on`."""
+    top, wide = GRID_TOPS["int8"], rows[:, None]
+    return mx.round(mx.clip(weight / (wide * columns), -top, top)) * wide * columns
+
+
+def on_grid(
+    weights: Arrays,
+    bits: str = "int8",
+    grids: Mapping[str, tuple[mx.array, mx.array]] | None = None,
+) -> Arrays:
+    """Every weight at the nearest point of the grid: a gradient there is straight-through.
+
+    Args:
+        grids: steps of rows and columns of matrices by name, in place of those of `bits`; what
+            has none stays whole.
+    """
+    if grids:
+        changed = {name: nearest_on(weights[name], *grid) for name, grid in grids.items()}
+        return weights | changed
     return {name: fake_quantize(value, bits) for name, value in weights.items()}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
 from torch import Tensor
@@ -30,21 +30,35 @@ def fake_quantize(weight: Tensor, bits: str = "int8") -> Tensor:
     return (weight / step).clamp(-top, top).round() * step
 
 
-@contextmanager
-def weights_on_grid(parameters: Iterable[Tensor], bits: str = "int8") -> Iterator[None]:
+@torch.no_grad()
+def nearest_on(weight: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """The nearest point of a grid with these steps, to the bit as it comes back when stored."""
+    top, wide = GRID_TOPS["int8"], rows[:, None]
+    return (weight / (wide * columns)).clamp(-top, top).round() * wide * columns
+
+
+def weights_on_grid(
+    parameters: Iterable[Tensor], bits: str = "int8"
+) -> AbstractContextManager[None]:
     """Within, the parameters lie on the grid; afterwards they are again what they were.
 
     A gradient taken within and applied afterwards is the straight-through estimate (Bengio et
     al. 2013), with no rounding in the graph.
     """
     changed = list(parameters)
-    kept = [parameter.detach().clone() for parameter in changed]
+    return changed_to(changed, (fake_quantize(parameter, bits) for parameter in changed))
+
+
+@contextmanager
+def changed_to(parameters: Sequence[Tensor], values: Iterable[Tensor]) -> Iterator[None]:
+    """Within, the parameters have these values; afterwards they are again what they were."""
+    kept = [parameter.detach().clone() for parameter in parameters]
     with torch.no_grad():
-        for parameter in changed:
-            parameter.copy_(fake_quantize(parameter, bits))
+        for parameter, value in zip(parameters, values, strict=True):
+            parameter.copy_(value)
     try:
         yield
     finally:
         with torch.no_grad():
-            for parameter, value in zip(changed, kept, strict=True):
+            for parameter, value in zip(parameters, kept, strict=True):
                 parameter.copy_(value)

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scripts.causal.files import InputError
 from trainers.data import DataSet
-from trainers.engine import Tokens
+from trainers.engine import GridEngine, Tokens
 from trainers.gpt.config import GPTConfig
 from trainers.gpt.run import batches_of
-from trainers.quantize.int8 import quantize
+from trainers.loop import Schedule
+from trainers.quantize.int8 import is_quantized, quantize
 from trainers.quantize.knob import solved_knob
 from trainers.quantize.pack import pack
-from trainers.quantize.recipe import Recipe, quantized
+from trainers.quantize.recipe import Grid, Recipe, allowed_steps, quantized
 from trainers.quantize.statistics import Inputs
 
 # Where the knob stands when nothing else is said: 12.85 deviations (record 2026-04-05), and steps
 # that came to 4.1 bits for a weight of a model of 575,116 trained on 20 M tokens.
 USUAL_CLIP, USUAL_STEP = 12.85, 0.001
+# For the grid that training goes on: it is taken at the first step there and again where half the
+# steps are left, since both weights and curvature move. Tokens of each calibration.
+GRID_TAKEN, GRID_TOKENS = (0.0, 0.5), 16384
 
 
 def artifact_name(config: GPTConfig) -> str:
@@ -32,14 +37,24 @@ def artifact_name(config: GPTConfig) -> str:
 
 
 def quantized_artifact(
-    config: GPTConfig, weights: Mapping[str, NDArray[np.float32]], data: DataSet, *, seed: int
+    config: GPTConfig,
+    weights: Mapping[str, NDArray[np.float32]],
+    data: DataSet,
+    *,
+    seed: int,
+    grids: Mapping[str, Grid] | None = None,
 ) -> bytes:
     """The artifact of these weights; with every field neutral, that of `trainers.quantize.int8`.
+
+    Args:
+        grids: that the weights were trained on, with `qat_k`: they are stored on them.
 
     Raises:
         ArtifactError: the weights cannot be stored, or not under `artifact_cap`.
         InputError: calibration is asked for where there is no torch model.
     """
+    if grids:
+        return pack(quantized(weights, Recipe(), grids=grids), config.compressor)
     recipe, inputs = recipe_of(config), dict[str, Inputs]()
     if recipe == Recipe() and config.compressor == "zlib":
         return quantize(weights)
@@ -106,19 +121,59 @@ def calibration_of(
     Raises:
         InputError: there is no torch model here.
     """
-    sequences = max(1, config.calibration_tokens // config.train_seq_len)
-    names = globals()  # in a submission everything is one file
-    if "calibrate" not in names:
-        try:
-            names = vars(importlib.import_module("trainers.gpt.calibration"))
-        except ImportError as error:
-            raise InputError("there is no torch model here to calibrate with") from error
+    sequences, names = max(1, config.calibration_tokens // config.train_seq_len), _calibration()
     if config.calibration == "self_generated":
         tokens = names["self_generated"](config, weights, sequences=sequences, seed=seed)
     else:
         tokens = training_tokens(config, data, sequences, seed)
     found: dict[str, Inputs] = names["calibrate"](config, weights, tokens, seed=seed)
     return found
+
+
+def _calibration() -> Mapping[str, Any]:
+    """What `trainers.gpt.calibration` defines; in a submission everything is one file."""
+    if "calibrate" in globals():
+        return globals()
+    try:
+        return vars(importlib.import_module("trainers.gpt.calibration"))
+    except ImportError as error:
+        raise InputError("there is no torch model here to calibrate with") from error
+
+
+@dataclass
+class TrainedGrid:
+    """The grid of curvature steps that late training goes on, taken as it goes (`qat_k`).
+
+    Attributes:
+        grids: of each matrix the steps of rows and columns, as last taken; none without `qat_k`.
+    """
+
+    config: GPTConfig
+    data: DataSet
+    seed: int
+    schedule: Schedule
+    grids: dict[str, Grid] = field(default_factory=dict)
+
+    def before_step(self, step: int, engine: GridEngine) -> None:
+        """Take the grid from the engine's weights where it is due."""
+        if step not in self._due:
+            return
+        weights = engine.weights()
+        tokens = training_tokens(
+            self.config, self.data, max(1, GRID_TOKENS // self.config.train_seq_len), self.seed
+        )
+        found = _calibration()["calibrate"](self.config, weights, tokens, seed=self.seed)
+        self.grids = {
+            name: allowed_steps(weights[name], found[name], self.config.qat_k)
+            for name in sorted(found)
+            if is_quantized(weights[name].shape)
+        }
+        engine.set_grids(self.grids)
+
+    @cached_property
+    def _due(self) -> frozenset[int]:
+        late = self.schedule.quantized_steps() if self.config.qat_k else range(0)
+        return frozenset(late.start + int(share * len(late)) for share in GRID_TAKEN if late)
 
 
 def training_tokens(config: GPTConfig, data: DataSet, sequences: int, seed: int) -> Tokens:

@@ -24,13 +24,13 @@ from trainers.api import (
     StageResult,
 )
 from trainers.averaging import TRACKED
-from trainers.engine import Engine, Weights
+from trainers.engine import GridEngine, Weights
 from trainers.evaluation import evaluate, target_count
 from trainers.family import dataset, failures_recorded, fitting_dataset
 from trainers.gpt.config import GPTConfig, config_values, fields_with, gpt_config
 from trainers.gpt.cost import training_flops_per_step
 from trainers.gpt.init import initial_weights, parameter_count
-from trainers.gpt.quantizing import artifact_name, quantized_artifact
+from trainers.gpt.quantizing import TrainedGrid, artifact_name, quantized_artifact
 from trainers.gpt.run import (
     batches_of,
     evaluates_plainly,
@@ -43,9 +43,10 @@ from trainers.keys import code_version, stage_key
 from trainers.loop import train, warm_up
 from trainers.quantize.artifact import read_artifact
 from trainers.quantize.int8 import ArtifactError
+from trainers.quantize.recipe import Grid
 from trainers.workbench import WEIGHTS_FILE, Workbench
 
-AVERAGES_FILE = "averages.safetensors"
+AVERAGES_FILE, GRID_FILE = "averages.safetensors", "grid.safetensors"
 
 _SHARED_MODULES = (
     "scripts.causal.files",
@@ -116,7 +117,7 @@ class GptTrainer:
     name = "gpt"
 
     def __init__(self) -> None:
-        self._engines: dict[tuple[str, tuple[ConfigValue, ...]], Engine] = {}
+        self._engines: dict[tuple[str, tuple[ConfigValue, ...]], GridEngine] = {}
 
     def resolve(self, scale: str, overrides: Config) -> dict[str, ConfigValue]:
         """The complete configuration at a scale, with the overrides on top.
@@ -173,12 +174,13 @@ class GptTrainer:
         data = fitting_dataset(spec.data, config.vocab_size)
         packages = ("numpy", spec.backend.partition("-")[0])
         engine = _engine_modules(spec.backend)
+        calibrating = (*_QUANTIZE_MODULES, _CALIBRATION_MODULE)
         adapting = () if config.ttt == "none" else _ADAPTATION_MODULES
         plans: list[StagePlan] = []
         for kind, modules in (
-            (StageKind.TRAIN, engine),
+            (StageKind.TRAIN, (*engine, *(calibrating if config.qat_k else ()))),
             *([(StageKind.AVERAGE, engine)] if config.averaged else []),
-            (StageKind.QUANTIZE, (*_QUANTIZE_MODULES, _CALIBRATION_MODULE)),
+            (StageKind.QUANTIZE, calibrating),
             (StageKind.EVALUATE, (*engine, *_QUANTIZE_MODULES, *adapting)),
         ):
             parent = plans[-1].key if plans else None
@@ -265,20 +267,23 @@ class GptTrainer:
         config, data = gpt_config(spec.config), dataset(spec.data)
         weights = initial_weights(config, seed=spec.seed)
         batches = batches_of(config, data, spec.seed)
+        schedule = schedule_of(config, spec.seed)
+        grid = TrainedGrid(config, data, spec.seed, schedule)
         engine, is_new = self._engine(config, spec.backend)
         if is_new:
-            warm_up(engine, weights, batches, schedule_of(config, spec.seed))
+            warm_up(engine, weights, batches, schedule)
         whole = validation_of(config, data)
         looked_at = validation_of(config, data, config.val_tokens)
         curve = train(
             engine,
             weights,
             batches,
-            schedule_of(config, spec.seed),
+            schedule,
             looked_at,
             progress,
             TRACKED,  # all of them, whatever the run asks for: they lie in a stage of their own
             int8_looks=True,  # an effect is followed along the run stage by stage
+            before_step=lambda step: grid.before_step(step, engine),
         )
         # The last look is at the finished weights; at a validation this short, at all of it.
         same = target_count(looked_at) == target_count(whole)
@@ -287,6 +292,7 @@ class GptTrainer:
             save_file(engine.weights(), temporary)
         with atomic_path(output / AVERAGES_FILE) as temporary:
             save_file(_flat(engine.averages()), temporary)
+        _save_grids(grid.grids, output)
         steps, batch = config.iterations, config.train_batch_tokens
         return StageResult(
             metrics={
@@ -322,6 +328,7 @@ class GptTrainer:
         pre_quant_bpb = evaluate(engine, validation_of(config, dataset(spec.data))).bpb
         with atomic_path(output / WEIGHTS_FILE) as temporary:
             save_file(weights, temporary)
+        _save_grids(_read_grids(config, parent), output)
         return StageResult(metrics={"pre_quant_bpb": pre_quant_bpb})
 
     def _evaluate(self, spec: RunSpec, parent: Path, progress: Progress | None) -> StageResult:
@@ -341,7 +348,7 @@ class GptTrainer:
             }
         )
 
-    def _engine(self, config: GPTConfig, backend: str) -> tuple[Engine, bool]:
+    def _engine(self, config: GPTConfig, backend: str) -> tuple[GridEngine, bool]:
         """The engine of this architecture, configured; and whether it was made just now."""
         values = config_values(config)
         key = (backend, tuple(values[name] for name in fields_with(role="architecture")))
@@ -360,7 +367,7 @@ def _engine_modules(backend: str) -> tuple[str, ...]:
     return (*_SHARED_MODULES, *_ENGINE_MODULES[family], "trainers.loop", "trainers.gpt.run")
 
 
-def _make_engine(config: GPTConfig, backend: str) -> Engine:
+def _make_engine(config: GPTConfig, backend: str) -> GridEngine:
     if backend.startswith("mlx"):
         from trainers.gpt.engine_mlx import MlxEngine
 
@@ -374,7 +381,13 @@ def _make_engine(config: GPTConfig, backend: str) -> Engine:
 def _quantize(spec: RunSpec, parent: Path, output: Path) -> StageResult:
     config, weights = gpt_config(spec.config), load_file(parent / WEIGHTS_FILE)
     try:
-        artifact = quantized_artifact(config, weights, dataset(spec.data), seed=spec.seed)
+        artifact = quantized_artifact(
+            config,
+            weights,
+            dataset(spec.data),
+            seed=spec.seed,
+            grids=_read_grids(config, parent),
+        )
     except ArtifactError as error:  # no grid fits under the cap, or a weight is not finite
         raise RunFailed(f"cannot be quantized: {error}") from error
     with atomic_path(output / artifact_name(config)) as temporary:
@@ -395,6 +408,31 @@ def _flat(averages: Mapping[str, Weights]) -> Weights:
         for average, weights in averages.items()
         for name, value in weights.items()
     }
+
+
+def _save_grids(grids: Mapping[str, Grid], folder: Path) -> None:
+    """Beside the weights that were trained on them; nothing where none were."""
+    if not grids:
+        return
+    flat = {f"{name}/step": steps for name, (steps, _) in grids.items()}
+    flat |= {f"{name}/column": columns for name, (_, columns) in grids.items()}
+    with atomic_path(folder / GRID_FILE) as temporary:
+        save_file(flat, temporary)
+
+
+def _read_grids(config: GPTConfig, folder: Path) -> dict[str, Grid]:
+    """The grids that weights of this configuration were trained on.
+
+    Raises:
+        InputError: they are missing.
+    """
+    if not config.qat_k:
+        return {}
+    if not (folder / GRID_FILE).is_file():
+        raise InputError("the grid that the weights were trained on is missing", where=folder)
+    flat = load_file(folder / GRID_FILE)
+    names = sorted(name.removesuffix("/step") for name in flat if name.endswith("/step"))
+    return {name: (flat[f"{name}/step"], flat[f"{name}/column"]) for name in names}
 
 
 def _is_number(value: ConfigValue) -> TypeGuard[int | float]:

@@ -25,6 +25,7 @@ from trainers.quantize.int8 import MATRIX_MIN_SIDE, ArtifactError
 from trainers.quantize.pack import Stored, parts_of, steps_to_exponents
 from trainers.quantize.statistics import Inputs
 
+Grid = tuple[NDArray[np.float32], NDArray[np.float32]]  # steps of rows, of columns
 CLIPS = ("largest", "percentile", "deviation", "curvature")
 PACKED_KINDS = {"int6": "p6", "int5": "p5", "int4": "p4", "ternary": "t1"}
 # A row's share of the loss is known to within noise: of its weight only the square root counts.
@@ -86,11 +87,16 @@ def quantized(
     weights: Mapping[str, NDArray[np.float32]],
     recipe: Recipe,
     inputs: Mapping[str, Inputs] | None = None,
+    grids: Mapping[str, Grid] | None = None,
 ) -> list[Stored]:
     """Codes, steps and whole values of weights by name, ready to be packed.
 
     Matrices of at least 16 on each side are quantized, as in `trainers.quantize.int8`; what is
     smaller is kept as float16. A matrix without statistics is rounded to the nearest.
+
+    Args:
+        grids: of matrices that were trained on them, by name: these are rounded to the nearest
+            there, whatever the recipe.
 
     Raises:
         ArtifactError: a weight is not finite or too large for float16.
@@ -100,7 +106,9 @@ def quantized(
         value = np.asarray(weights[name], dtype=np.float32)
         if not np.isfinite(value).all():
             raise ArtifactError(f"weight {name!r} holds a value that is not finite")
-        if value.ndim == 2 and min(value.shape) >= MATRIX_MIN_SIDE:
+        if grids and name in grids:
+            stored += _on_grid(name, value, grids[name])
+        elif value.ndim == 2 and min(value.shape) >= MATRIX_MIN_SIDE:
             stored += _matrix(name, value, recipe, (inputs or {}).get(name))
         else:
             with np.errstate(over="ignore"):
@@ -116,15 +124,30 @@ def quantized(
     return sorted(stored, key=lambda array: (array.stream, array.name))
 
 
+def _on_grid(name: str, weight: NDArray[np.float32], grid: Grid) -> list[Stored]:
+    rows, columns = grid
+    codes = rounded(weight / (rows[:, None] * columns), TOPS["int8"]).astype(np.int8)
+    return [
+        Stored(name, "code", "i1", codes, f"code {_kind(name)}"),
+        Stored(name, "step", "e1", rows, "step e1"),
+        Stored(name, "column", "e1", columns, "step e1"),
+    ]
+
+
+def _kind(name: str) -> str:
+    """What matrices of this name have in common over layers."""
+    return re.sub(r"\d+", "*", name)
+
+
 def _matrix(
     name: str, weight: NDArray[np.float32], recipe: Recipe, known: Inputs | None
 ) -> list[Stored]:
-    bits, kind = recipe.bits_of(name), re.sub(r"\d+", "*", name)
+    bits = recipe.bits_of(name)
     top, step_kind = TOPS[bits], "f2"
     steps: NDArray[Any]
     columns: NDArray[Any] | None = None
     if recipe.clip == "curvature" and known is not None:
-        steps, columns = _allowed_steps(weight, known, recipe.k)
+        steps, columns = allowed_steps(weight, known, recipe.k)
         step_kind = "e1"
     else:
         if recipe.activation_aware and known is not None:
@@ -142,7 +165,7 @@ def _matrix(
         codes = rounded(weight / wide, top).astype(np.int8)
     code_kind = PACKED_KINDS.get(bits, "i1") if recipe.packed else "i1"
     stored = [
-        Stored(name, "code", code_kind, codes, f"code {kind}"),
+        Stored(name, "code", code_kind, codes, f"code {_kind(name)}"),
         Stored(name, "step", step_kind, steps, f"step {step_kind}"),
     ]
     if columns is not None:
@@ -163,15 +186,16 @@ def _row_steps(weight: NDArray[np.float32], top: int, recipe: Recipe) -> NDArray
     return steps.reshape(len(weight), -1) if recipe.grouped else steps
 
 
-def _allowed_steps(
-    weight: NDArray[np.float32], known: Inputs, k: float
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def allowed_steps(weight: NDArray[np.float32], known: Inputs, k: float) -> Grid:
     """Steps of rows and of columns such that the rounding of each entry costs the loss the same.
 
     For a quadratic loss and codes under an entropy coder that is the best sharing of bits at high
     rate (reverse water-filling), and it needs no more than one knob for the whole model. A
     column's steps go with its conditional deviation given the columns that GPTQ rounds later,
     which is what its rounding error still costs once they have made up for it.
+
+    Returns:
+        Steps of rows and of columns, as the artifact can hold them; an entry's is their product.
     """
     curvature, rows = known.curvature(), known.row_weights()
     scale = float(np.diag(curvature).mean()) or 1.0

@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from trainers.quantize.statistics import Inputs
 
 BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
 
@@ -69,3 +72,15 @@ def test_the_picture_names_the_front(tmp_path):
     draw(table(0.3, 0.0009, 0.45), tmp_path)
     assert "int6 · lzma" in (tmp_path / "pareto.svg").read_text(encoding="utf-8")
     assert (tmp_path / "pareto.png").stat().st_size > 10_000
+
+
+def test_normal_weights_of_one_variance_need_half_a_bit_for_each_halving_of_the_loss():
+    from compression_bound import least_bits
+
+    draw = np.random.default_rng(0).standard_normal
+    weights = {"w": draw((256, 128), np.float32)}
+    stored = {"w": weights["w"] + np.float32(0.125) * draw((256, 128), np.float32)}
+    known = {"w": Inputs(3 * np.eye(128), slope=np.full(256, 2.0), lookup=np.zeros(256))}
+    bits = [least_bits(weights, known, stored, measured=0.01, gap=gap) for gap in (0.01, 0.0025)]
+    assert bits[0] == pytest.approx(3.0, abs=0.03)  # log2 of 1 / 0.125
+    assert bits[1] - bits[0] == pytest.approx(1.0, abs=1e-3)

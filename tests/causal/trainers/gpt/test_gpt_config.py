@@ -40,7 +40,7 @@ def test_fields_outside_the_vocabulary_are_the_known_ones():
         "muon_momentum_warmup_steps",
         "train_data_tokens",
         "muon_ns_steps",
-        *("quant_k", "qat_bits", "lqer_rank", "lqer_count", "artifact_cap"),
+        *("quant_k", "qat_bits", "qat_k", "lqer_rank", "lqer_count", "artifact_cap"),
         *("awq", "quant_group", "curvature_steps", "calibration", "calibration_tokens"),
         "bigram_dim",
         "value_embedding_dim",
