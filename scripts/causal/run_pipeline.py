@@ -5,10 +5,8 @@ Usage: python scripts/causal/run_pipeline.py --fast --max-cycles 4
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -16,11 +14,9 @@ import typer
 from rich.console import Console
 
 from interventions.catalog import Intervention, catalog_of
-from interventions.vocabulary import load_variables
 from scripts.causal.campaign.budget import Budget, OutOfTime
-from scripts.causal.campaign.chosen import choose_runs
 from scripts.causal.campaign.executor import AUTO, Executor, open_executor
-from scripts.causal.campaign.ledger import Ledger, open_ledger
+from scripts.causal.campaign.ledger import open_ledger
 from scripts.causal.campaign.plan import CampaignPlan
 from scripts.causal.campaign.planning import (
     decisive,
@@ -30,41 +26,26 @@ from scripts.causal.campaign.planning import (
     screen_costs,
 )
 from scripts.causal.campaign.platform import choose_backend, describe_machine
-from scripts.causal.campaign.schema import (
-    AblationResults,
-    Platform,
-    RawRuns,
-    Selection,
-)
+from scripts.causal.campaign.schema import AblationResults, Platform, RawRuns, Selection
 from scripts.causal.cli import progress_bar, run_command
 from scripts.causal.extract_interventions import EVIDENCE, extract_leaderboard
-from scripts.causal.files import InputError, canonical_json, digest
+from scripts.causal.files import InputError
 from scripts.causal.forms import parse_file, write_file
-from scripts.causal.graph.assemble import assemble_dag
-from scripts.causal.graph.design import Design, build_design
 from scripts.causal.graph.diff import diff_dags
-from scripts.causal.graph.effects import EffectsTable, leaderboard_effects
-from scripts.causal.graph.estimate import estimate_data_graph, pag_of
-from scripts.causal.graph.identifiability import check_identifiability, entangled
 from scripts.causal.graph.render import render
-from scripts.causal.graph.schema import CausalDag, DagDiff, DataGraph, IdentifiabilityReport
-from scripts.causal.graph.threads import one_thread
+from scripts.causal.graph.schema import DagDiff, DataGraph
 from scripts.causal.leaderboard.schema import Leaderboard
-from scripts.causal.referee.check import RefereeError
 from scripts.causal.report import write_report
 from scripts.causal.run_cycle import Campaign, experiment, screened_prior, timed
+from scripts.causal.run_discovery import View, adjust, discover, study
+from scripts.causal.run_submission import submit
 from scripts.causal.select_interventions import Setting, published_noise, select
-from scripts.causal.statistical_analysis import (
-    analyse,
-    combine,
-)
+from scripts.causal.statistical_analysis import analyse, combine
 from scripts.causal.stats.looks import planned_looks
-from scripts.causal.submission_assembly import assemble, confirmed_effects
 from scripts.causal.validate_at_scale import SEEDS as VALIDATION_SEEDS
 from scripts.causal.validate_at_scale import main as validate_at_scale
 from trainers.api import Trainer, load_trainer
 from trainers.data import open_dataset
-from trainers.keys import code_version
 
 RESULTS = Path("results/causal")
 SCREEN_SEEDS = "1,2"
@@ -73,36 +54,6 @@ LOOKS = 2
 """Chosen in 120 simulated campaigns of mixed effects with the noise of published runs: of 8 seeds
 two looks spare 11 % and no power (0.859), of 4 they spare 1 % for 0.7 points; three spare 8 % of 4
 seeds for 2.8 points."""
-SUBMISSION_MODULES = (
-    "scripts.causal.submission_assembly",
-    "scripts.causal.campaign.submitted",
-    "scripts.causal.referee.check",
-    "scripts.causal.referee.probes",
-    "scripts.causal.referee.stated",
-    *(
-        f"scripts.causal.submission.{path.stem}"
-        for path in Path(__file__).parent.glob("submission/*.py")
-    ),
-)
-
-
-@dataclass(frozen=True)
-class Known:
-    """What the submissions alone say, which no cycle changes."""
-
-    leaderboard: Leaderboard
-    graph: DataGraph
-    design: Design
-    effects: EffectsTable
-    partners: Mapping[str, tuple[str, ...]]
-
-
-@dataclass(frozen=True)
-class View:
-    """What is believed at one moment: the graph, and what it can and cannot tell."""
-
-    dag: CausalDag
-    report: IdentifiabilityReport
 
 
 def run_campaign(
@@ -164,56 +115,6 @@ def prepare(campaign: Campaign) -> Platform:
     )
 
 
-def discover(
-    leaderboard: Leaderboard, ledger: Ledger | None = None, *, quiet: bool = False
-) -> DataGraph:
-    """Return what the submissions alone say; computed once for one leaderboard and one code.
-
-    Args:
-        leaderboard: all submissions.
-        ledger: keeps the graph; None where nothing may be written.
-        quiet: show no progress.
-    """
-    variables = {name: repr(variable) for name, variable in load_variables().items()}
-    told = canonical_json([leaderboard.model_dump(mode="json"), variables])
-    key = digest("data graph", told, _graph_code())
-    known = ledger.recall(key) if ledger else None
-    if known is not None:
-        return DataGraph.model_validate(known)
-    with progress_bar("causal graph", quiet=quiet) as progress:
-        graph = estimate_data_graph(leaderboard, workers=os.cpu_count() or 1, progress=progress)
-    if ledger is None:
-        return graph
-    ledger.remember(key, graph.model_dump(mode="json"))
-    return DataGraph.model_validate(ledger.recall(key))  # as every later call will have it
-
-
-def _graph_code() -> str:
-    modules = sorted(Path(__file__).with_name("graph").glob("*.py"))
-    return code_version(
-        tuple(f"scripts.causal.graph.{path.stem}" for path in modules if path.stem != "__init__"),
-        ("causal-learn", "numpy", "scipy"),
-    )
-
-
-@one_thread()
-def study(leaderboard: Leaderboard, graph: DataGraph) -> Known:
-    """Return the graph with every effect that the submissions report or show."""
-    variables = load_variables()
-    design = build_design(leaderboard, variables=variables)
-    effects = leaderboard_effects(leaderboard, design, pag_of(graph), variables)
-    return Known(leaderboard, graph, design, effects, entangled(design))
-
-
-def adjust(known: Known, decided: Sequence[AblationResults]) -> View:
-    """Return the graph with every tested effect on it, and what can be told from it now."""
-    dag = assemble_dag(known.graph, known.leaderboard, decided, effects=known.effects)
-    report = check_identifiability(
-        known.leaderboard, dag, design=known.design, partners=known.partners
-    )
-    return View(dag, report)
-
-
 def choose(
     trainer: Trainer,
     plan: CampaignPlan,
@@ -268,52 +169,6 @@ def publish(campaign: Campaign, view: View, decided: Sequence[AblationResults]) 
         with progress_bar("report", quiet=campaign.quiet):
             write_report(folder)
     return results
-
-
-def submit(campaign: Campaign, results: AblationResults, cycles: int) -> None:
-    """Assemble the campaign's submission, unless the very same lies there already, verified.
-
-    Raises:
-        InputError: it is over the cap, or its own program does not reproduce the recorded bpb.
-    """
-    files = [
-        campaign.folder / f"cycle_{cycle}" / "raw_runs.json" for cycle in range(1, cycles + 1)
-    ]
-    chosen = choose_runs([parse_file(RawRuns, path) for path in files], results.results)
-    effects = confirmed_effects(results.results)
-    output = campaign.folder / "submission" / campaign.plan.name
-    modules = (*campaign.trainer.source_modules(campaign.plan.backend), *SUBMISSION_MODULES)
-    key = digest(
-        "submission", repr(chosen), repr(effects), str(output.resolve()), code_version(modules)
-    )
-    if campaign.ledger.recall(key) == folder_digest(output):
-        return
-    with progress_bar("submission, evaluated alone", quiet=campaign.quiet):
-        try:
-            assemble(
-                chosen,
-                effects,
-                campaign.ledger,
-                name=campaign.plan.name,
-                author="causal-golf",
-                github_id="",
-                output=output,
-            )
-        except RefereeError as error:
-            raise InputError(f"submission refused: {error}", where=output) from error
-    campaign.ledger.remember(key, folder_digest(output))
-
-
-def folder_digest(folder: Path) -> str:
-    """Return a hash of a folder's files, names and contents; of a missing folder, of nothing."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return digest(
-        *(
-            part
-            for path in files
-            for part in (path.relative_to(folder).as_posix(), path.read_bytes())
-        )
-    )
 
 
 def resume(folder: Path) -> CampaignPlan:

@@ -7,12 +7,10 @@ import signal
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
 
 import pytest
 
-from interventions.catalog import load_catalog
 from scripts.causal.campaign.ledger import open_ledger
 from scripts.causal.campaign.schema import AblationResults
 from scripts.causal.cli import run_command
@@ -228,9 +226,7 @@ def test_an_unknown_variable_in_the_catalog_is_named(
         '[[intervention]]\nid = "x"\nvariable = "colour"\nlabel = "X"\nstage = "train"\n'
         "set = { colour = 1 }\n"
     )
-    monkeypatch.setattr(
-        "scripts.causal.run_pipeline.load_catalog", partial(load_catalog, broken.parent)
-    )
+    monkeypatch.setattr("interventions.catalog.CATALOG_DIR", broken.parent)
     error = refused(small_records, small_data, tmp_path / "out")
     assert str(broken) in error
     assert "unknown variable 'colour'" in error
