@@ -79,7 +79,7 @@ def test_a_dry_run_says_what_each_design_costs(small_data, small_records, capsys
     shown = capsys.readouterr().out
     assert "screening design: factorial" in shown
     assert "one at a time 18 runs" in shown
-    assert "factorial 16 runs, 0.00035 bpb, which one at a time takes 72 runs" in shown
+    assert "factorial 16 runs, 0.00038 bpb, which one at a time takes 72 runs" in shown
 
 
 @pytest.mark.parametrize(
