@@ -107,7 +107,7 @@ def growth(version: str, backend: str, tokens: int) -> dict[str, Any]:
     return {
         "growth": 1 + float(slope),
         "seconds_at": seconds,
-        "linear": 1 + slope <= LINEAR if linear else None,
+        "linear": bool(1 + slope <= LINEAR) if linear else None,
     }
 
 
