@@ -90,7 +90,10 @@ def row(
         return told | {"error": "changes nothing in this model"}
     weights, seen, ahead, neutral = scattered(config), {}, 0.0, True
     settings = {name: v for name, v in entry.set.items() if name not in load_variables()}
-    off = gpt_config({**control, **settings})
+    try:
+        off = gpt_config({**control, **settings})
+    except InputError:  # settings that may not stand without the switch
+        off = gpt_config(dict(control))
     for name, make in makes.items():
         engine = make(config)
         seen[name] = losses_of(engine, config, weights, data)
