@@ -268,6 +268,8 @@ class GptTrainer:
         weights = initial_weights(config, seed=spec.seed)
         batches = batches_of(config, data, spec.seed)
         schedule = schedule_of(config, spec.seed)
+        if config.qat_k and not schedule.quantized_steps():
+            raise RunFailed("too few steps: learning rates never fall below qat_below")
         grid = TrainedGrid(config, data, spec.seed, schedule)
         engine, is_new = self._engine(config, spec.backend)
         if is_new:

@@ -8,7 +8,7 @@ import torch
 from safetensors.numpy import load_file
 
 from scripts.causal.files import InputError
-from trainers.api import RunSpec
+from trainers.api import RunFailed, RunSpec
 from trainers.data import open_dataset
 from trainers.engine import StepSettings
 from trainers.gpt.config import config_values, gpt_config
@@ -156,6 +156,14 @@ def test_without_its_grid_nothing_is_exported(stages, small_data, tmp_path):
     (tmp_path / "weights.safetensors").symlink_to(stages["average"] / "weights.safetensors")
     with pytest.raises(InputError, match="were trained on is missing"):
         trainer.execute(trainer.stages(spec)[1], tmp_path, tmp_path)
+
+
+def test_a_run_that_ends_before_it_begins_fails(small_data, tmp_path):
+    trainer = GptTrainer()
+    config = config_values(gpt_config({**LATE, "qat_below": 0.1}))
+    spec = RunSpec("gpt", BACKEND, "tiny", config, 42, str(small_data))
+    with pytest.raises(RunFailed, match="never fall below qat_below"):
+        trainer.execute(trainer.stages(spec)[0], None, tmp_path)
 
 
 @pytest.mark.parametrize(
