@@ -59,16 +59,6 @@ def stages(small_data, tmp_path_factory):
     return folders
 
 
-@pytest.fixture
-def mlx_engine():
-    mx = pytest.importorskip("mlx.core", reason="mlx is not installed")
-    from trainers.gpt.engine_mlx import MlxEngine
-
-    mx.disable_compile()
-    yield MlxEngine
-    mx.enable_compile()
-
-
 def grids_of(folder):
     flat = load_file(folder / GRID_FILE)
     names = [name.removesuffix("/step") for name in flat if name.endswith("/step")]

@@ -81,16 +81,6 @@ def run(engine, config, batches=BATCHES):
     return [engine.step(batch, schedule.settings(i)) for i, batch in enumerate(batches)]
 
 
-@pytest.fixture
-def mlx_engine():
-    mx = pytest.importorskip("mlx.core", reason="mlx is not installed")
-    from trainers.gpt.engine_mlx import MlxEngine
-
-    mx.disable_compile()
-    yield MlxEngine
-    mx.enable_compile()
-
-
 @each_entry
 def test_torch_and_mlx_train_alike(entry, mlx_engine):
     config = config_of(entry)

@@ -53,16 +53,6 @@ def run(engine, config):
     return [engine.step(batch, schedule.settings(i)) for i, batch in enumerate(BATCHES)]
 
 
-@pytest.fixture
-def mlx_engine():
-    mx = pytest.importorskip("mlx.core", reason="mlx is not installed")
-    from trainers.gpt.engine_mlx import MlxEngine
-
-    mx.disable_compile()
-    yield MlxEngine
-    mx.enable_compile()
-
-
 @pytest.mark.parametrize("bits", ["int8", "int6", "int5"])
 @pytest.mark.parametrize("scale", [1e-9, 1e-4, 1.0, 300.0])
 def test_the_grid_is_the_artifacts(scale, bits):
