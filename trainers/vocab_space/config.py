@@ -8,9 +8,11 @@ from typing import Any
 
 from scripts.causal.files import InputError
 from trainers.fields import check_ranges, check_types, config_from, require
+from trainers.vocab_space.rates import own_rate
 from trainers.vocab_space.versions import VERSIONS
 
 OWN = "own"
+OWN_RATE = 0.0
 MIXINGS = {OWN, *(version.across for version in VERSIONS.values())}
 ARCHITECTURE, HYPERPARAMETER, SCHEDULE = "architecture", "hyperparameter", "schedule"
 
@@ -34,6 +36,7 @@ class VocabConfig:
         logit_softcap: bound on the logits, as in c · tanh(x / c).
         aux_weight: of the losses of the inner steps, where an architecture has them.
         gumbel_temperature: of the soft choices, where an architecture makes them.
+        learning_rate: at its peak; 0 for the architecture's own (`trainers.vocab_space.rates`).
         beta1, beta2: of Adam's moments.
         grad_clip: bound on the norm of the whole gradient; 0 for none.
         warmdown_frac: last part of the steps, over which the learning rate falls to zero.
@@ -94,6 +97,13 @@ class VocabConfig:
     def across(self) -> str:
         """Its mixing across positions (`trainers.vocab_space.across`)."""
         return VERSIONS[self.architecture].across if self.mixing == OWN else self.mixing
+
+    @property
+    def rate(self) -> float:
+        """Its learning rate at the peak: as stated, else the architecture's own."""
+        if self.learning_rate == OWN_RATE:
+            return own_rate(self.architecture, self.mixing)
+        return self.learning_rate
 
     @property
     def batch_sequences(self) -> int:

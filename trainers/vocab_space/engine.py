@@ -110,7 +110,7 @@ class VocabEngine:
         if config.grad_clip:
             torch.nn.utils.clip_grad_norm_(self._parameters.values(), config.grad_clip)
         for rate, group in zip(self._rates, self._optimizer.param_groups, strict=True):
-            group["lr"] = config.learning_rate * rate * settings.lr_scale
+            group["lr"] = config.rate * rate * settings.lr_scale
             group["betas"] = (config.beta1, config.beta2)
             group["weight_decay"] = config.weight_decay
         self._optimizer.step()

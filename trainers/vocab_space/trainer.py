@@ -120,7 +120,10 @@ class VocabSpaceTrainer:
                 stage=kind.value,
                 trainer=self.name,
                 backend=spec.backend,
-                fields=config_values(config) if kind is StageKind.TRAIN else {},
+                # by the number: another table of rates makes another run, a stated rate the same
+                fields={**config_values(config), "learning_rate": config.rate}
+                if kind is StageKind.TRAIN
+                else {},
                 seed=spec.seed,
                 data=data.fingerprint,
                 code=code_version(modules, ("numpy", "torch")),
