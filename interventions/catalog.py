@@ -106,8 +106,17 @@ def catalog_of(trainer: str) -> dict[str, Intervention]:
     Raises:
         InputError: as `load_catalog`.
     """
+    return load_catalog(_own_folder(trainer) or CATALOG_DIR)
+
+
+def has_own_catalog(trainer: str) -> bool:
+    """Whether a model family has claims of its own to test instead of the leaderboard's."""
+    return _own_folder(trainer) is not None
+
+
+def _own_folder(trainer: str) -> Path | None:
     families = {path.name: path for path in CATALOG_DIR.iterdir() if path.is_dir()}
-    return load_catalog(families.get(trainer.partition(":")[0], CATALOG_DIR))
+    return families.get(trainer.partition(":")[0])
 
 
 def load_catalog(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from interventions.catalog import Claim, catalog_of
+from interventions.catalog import Claim, catalog_of, has_own_catalog
 from scripts.causal.campaign.modifiers import ModifierReport
 from scripts.causal.campaign.plan import CampaignPlan
 from scripts.causal.campaign.schema import AblationResults, ContrastRuns, RawRuns, Selection
@@ -40,6 +40,7 @@ class CampaignFiles:
         dag_svg: the drawn causal graph, as it lies in the file: untrusted text.
         submissions: folder name → scalar fields of its submission.json.
         claims: contrast id → what was published about it, from the catalog.
+        about_leaderboard: whether its claims are the leaderboard's; a family may have its own.
         missing: file names that a finished campaign has and this one has not.
         validation: what became of it at full scale; None where that was not tried.
         modifiers: contrasts compared between settings; None where none were.
@@ -56,6 +57,7 @@ class CampaignFiles:
     cycles: tuple[Cycle, ...] = ()
     submissions: Mapping[str, Mapping[str, bool | int | float | str]] = field(default_factory=dict)
     claims: Mapping[str, tuple[Claim, ...]] = field(default_factory=dict)
+    about_leaderboard: bool = True
     missing: tuple[str, ...] = ()
     validation: Validation | None = None
     modifiers: ModifierReport | None = None
@@ -115,7 +117,8 @@ def load_campaign(folder: Path) -> CampaignFiles:
             where=folder,
             mend="give the folder that run_pipeline.py wrote, for example results/causal/NAME",
         )
-    catalog = catalog_of(plan.trainer if plan else "")
+    trainer = plan.trainer if plan else ""
+    catalog = catalog_of(trainer)
     return CampaignFiles(
         name=folder.resolve().name,
         plan=plan,
@@ -128,6 +131,7 @@ def load_campaign(folder: Path) -> CampaignFiles:
         cycles=tuple(cycles),
         submissions=_submissions(folder / "submission"),
         claims={entry.id: entry.claims for entry in catalog.values() if entry.claims},
+        about_leaderboard=not has_own_catalog(trainer),
         missing=tuple(missing),
         validation=parse_file(Validation, at_scale) if at_scale.exists() else None,
         modifiers=parse_file(ModifierReport, compared) if compared.exists() else None,

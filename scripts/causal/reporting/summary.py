@@ -41,14 +41,23 @@ def all_results(campaign: CampaignFiles) -> tuple[ContrastResult, ...]:
 
 
 def asked(campaign: CampaignFiles) -> list[str]:
-    """The question, from the plan and the leaderboard."""
+    """The question, from the plan and the leaderboard, or from the family's own claims."""
     lines = []
-    if campaign.leaderboard is not None:
+    if not campaign.about_leaderboard:
+        tried = [one.contrast.id for one in all_results(campaign)]
+        claims = [each for name in tried for each in campaign.claims.get(name, ())]
+        if claims:
+            sources = words.listed(list(dict.fromkeys(claim.source for claim in claims)))
+            lines.append(
+                f"Put to the test: {words.plural(len(claims), 'published claim')} about this "
+                f"family of models, from {sources}. What of it holds on fresh seeds?"
+            )
+    elif campaign.leaderboard is not None:
         read = campaign.leaderboard.submissions
-        claims = sum(len(entry.ablations) for entry in read)
+        compared = sum(len(entry.ablations) for entry in read)
         lines.append(
             f"{words.plural(len(read), 'submission')} to the leaderboard were read; they report "
-            f"{words.plural(claims, 'comparison')} of their own. Which of the changes they "
+            f"{words.plural(compared, 'comparison')} of their own. Which of the changes they "
             "made lower the loss because of what they are, and not because of what came with them?"
         )
     plan = campaign.plan
@@ -133,7 +142,7 @@ def dependences(campaign: CampaignFiles, results: Sequence[ContrastResult]) -> l
 def full_scale_limits(
     campaign: CampaignFiles, results: Sequence[ContrastResult], cost: Cost
 ) -> list[str]:
-    """What the verdicts do not say about the competition's own scale."""
+    """What the verdicts do not say about the scale of the competition, or of the claims."""
     setting = []
     if cost.parameters is not None:
         setting.append(f"models of {_range(*map(words.count, cost.parameters))} parameters")
@@ -148,9 +157,14 @@ def full_scale_limits(
         if campaign.validation is None
         else "what was tried towards that stands under “At full scale”"
     )
+    elsewhere = (
+        "The competition trains about 17 million parameters for ten minutes on eight H100 GPUs; "
+        f"{there}."
+        if campaign.about_leaderboard
+        else "What was published was measured at scales of its own."
+    )
     lines = [
-        f"A verdict holds where it was measured{at}. The competition trains about 17 million "
-        f"parameters for ten minutes on eight H100 GPUs; {there}. "
+        f"A verdict holds where it was measured{at}. {elsewhere} "
         "An effect can shrink, vanish or change its sign on the way."
     ]
     found = ("confirmed_better", "confirmed_worse", "equivalent")
@@ -183,6 +197,8 @@ def next_steps(campaign: CampaignFiles, results: Sequence[ContrastResult]) -> li
             "repeat it with longer training first, since its effect may flip"
             if result.trend == "may_flip"
             else "validate it at full scale"
+            if campaign.about_leaderboard
+            else "repeat it at the scale it was published at"
         )
         lines.append(f"“{result.contrast.label}” is worth carrying on: {first}.")
     if not better and results:
@@ -202,7 +218,7 @@ def next_steps(campaign: CampaignFiles, results: Sequence[ContrastResult]) -> li
     failed = [f"“{r.contrast.label}”" for r in results if r.verdict == "failed"]
     if failed:
         lines.append(f"{words.listed(failed)}: read the recorded reasons before running it again.")
-    if campaign.identifiability is not None:
+    if campaign.identifiability is not None and campaign.about_leaderboard:
         tried = {result.contrast.variable for result in results}
         open_ones = [
             entry.variable

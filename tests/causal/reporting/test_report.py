@@ -10,6 +10,7 @@ from typing import Any, Literal, get_origin
 
 import pytest
 
+from interventions.catalog import Claim
 from scripts.causal.files import InputError
 from scripts.causal.forms import Record
 from scripts.causal.report import render_report, write_report
@@ -90,6 +91,19 @@ def test_plain_words_come_first(page: Page) -> None:
         )
     ]
     assert places == sorted(places)
+
+
+def test_a_family_with_claims_of_its_own_is_asked_about_those(campaign_folder: Path) -> None:
+    campaign = load_campaign(campaign_folder)
+    assert campaign.about_leaderboard
+    assert campaign.results is not None
+    tested = campaign.results.results[0].contrast.id
+    claims = {tested: (Claim("a paper", note="better"),), "untried": (Claim("a blog"),)}
+    own = dataclasses.replace(campaign, about_leaderboard=False, claims=claims)
+    text = Page(render_report(own)).text
+    assert "1 published claim about this family of models, from a paper." in text
+    for words in ("a blog", "leaderboard were read", "eight H100 GPUs", "Causal graph"):
+        assert words not in text
 
 
 def test_the_verdict_table_has_every_number(page: Page) -> None:
