@@ -22,8 +22,10 @@ from scripts.causal.campaign.ledger import Ledger, open_ledger
 from scripts.causal.campaign.schema import ArmRun
 from scripts.causal.cli import progress_bar, run_command
 from scripts.causal.files import write_text
+from trainers.api import Config
 from trainers.vocab_space.benchmark import compare
-from trainers.vocab_space.rates import GRID, MIXED, SCALE, SEEDS, best_rate, name_of
+from trainers.vocab_space.config import OWN
+from trainers.vocab_space.rates import COMPARED, GRID, MIXED, SCALE, SEEDS, best_rate, name_of
 from trainers.vocab_space.train import DEFAULT_LEDGER
 from trainers.vocab_space.trainer import VocabSpaceTrainer
 from trainers.vocab_space.versions import VERSIONS
@@ -32,14 +34,14 @@ from trainers.vocab_space.versions import VERSIONS
 def losses_on_grid(
     data: str, ledger: Ledger, quiet: bool, workers: int | None
 ) -> dict[str, list[float]]:
-    """Validation loss in nats of every architecture at every rate, the mean over the seeds."""
+    """Validation loss in nats of every architecture at every rate, the mean over its seeds."""
     found: dict[str, list[float]] = {}
 
-    def measure(versions: Sequence[str], rate: float, mixing: str | None = None) -> None:
-        changes = {"learning_rate": rate} | ({} if mixing is None else {"mixing": mixing})
+    def measure(versions: Sequence[str], seeds: Sequence[int], rate: float, mixing: str) -> None:
+        changes: Config = {"learning_rate": rate, "mixing": mixing}
         runs = compare(
             versions,
-            SEEDS,
+            seeds,
             scale=SCALE,
             changes=changes,
             minutes=None,
@@ -49,13 +51,15 @@ def losses_on_grid(
             workers=workers,
         )
         for version, arms in runs.items():
-            line = version if mixing is None else name_of(version, mixing)
+            line = version if mixing == OWN else name_of(version, mixing)
             found.setdefault(line, []).append(fmean(_loss(arm) for arm in arms))
 
     for rate in GRID:
-        measure(list(VERSIONS), rate)
+        measure(COMPARED, SEEDS, rate, OWN)
         for architecture, mixing in MIXED:
-            measure([architecture], rate, mixing)
+            measure([architecture], SEEDS, rate, mixing)
+    for rate in GRID:
+        measure([each for each in VERSIONS if each not in COMPARED], SEEDS[:1], rate, OWN)
     return found
 
 
@@ -63,7 +67,7 @@ def as_toml(losses: Mapping[str, Sequence[float]], day: date) -> str:
     """The table as `rates.toml` has it."""
     lines = [
         "# Learning rates by the rule in rates.py, written by trainers/vocab_space/tune.py:",
-        "# val_loss is in nats, the mean over the seeds, at each rate of the grid.",
+        "# val_loss is in nats, the mean over its seeds, at each rate of the grid.",
         f"date = {day.isoformat()}",
         f'scale = "{SCALE}"',
         f"grid = {list(GRID)}",

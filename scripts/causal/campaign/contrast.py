@@ -65,8 +65,9 @@ def build_contrast(
         for name, value in wanted.items()
         if treatment[name] != value
     ]
-    if intervention.control:
-        own = ", ".join(f"{name}={value}" for name, value in intervention.control.items())
+    shared = {n: value for n, value in intervention.control.items() if n not in changes}
+    if shared:
+        own = ", ".join(f"{name}={value}" for name, value in shared.items())
         notes.insert(0, f"A claim about {own}, which both arms have.")
     if matched_by != "steps" and treatment[STEPS] != control[STEPS]:
         what = "FLOPs" if matched_by == "flops" else "wall time"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from interventions.catalog import catalog_of, load_catalog
+from interventions.catalog import catalog_of, has_own_catalog, load_catalog
 from interventions.vocabulary import load_variables
 from scripts.causal.files import InputError
 
@@ -58,6 +58,7 @@ def test_a_family_adds_variables_of_its_own_to_the_vocabulary(tmp_path):
 def test_a_family_without_a_folder_has_the_shared_catalog():
     shared = load_catalog()
     assert catalog_of("gpt") == catalog_of("script:train_gpt.py") == catalog_of("..") == shared
+    assert not any(has_own_catalog(name) for name in ("gpt", "script:train_gpt.py", "..", ""))
 
 
 def test_multiply_and_add_keep_whole_numbers_whole():
