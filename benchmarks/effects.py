@@ -38,8 +38,9 @@ from effects_corpus import corpus_part, show_corpus
 from numpy.typing import NDArray
 from scipy.stats import t as student
 from statsmodels.regression.linear_model import OLS
-from worlds import Sample, chosen_classes, draw_world
 
+from benchmarks.worlds import chosen_classes, draw_world
+from benchmarks.worlds_sample import Sample, draw_sample
 from interventions.vocabulary import load_variables
 from scripts.causal.cli import run_command
 from scripts.causal.files import InputError
@@ -262,7 +263,7 @@ METHODS: tuple[Callable[[Sample, Design], Iterator[Claim]], ...] = (
 
 def measure_world(name: str, seed: int, rows: int) -> dict[str, Any]:
     """Return the errors of all claims in one world, and how many contrasts it has."""
-    sample = draw_world(name, seed).sample(rows, seed)
+    sample = draw_sample(draw_world(name, seed), rows, seed)
     design = build_design(sample.leaderboard, most_factors=len(sample.world.factors))
     errors = []
     for method in METHODS:
