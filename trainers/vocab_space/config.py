@@ -8,7 +8,7 @@ from typing import Any
 
 from scripts.causal.files import InputError
 from trainers.fields import check_ranges, check_types, config_from, require
-from trainers.vocab_space.rates import own_rate
+from trainers.vocab_space.rates import PUBLISHED, own_rate
 from trainers.vocab_space.versions import VERSIONS
 
 OWN = "own"
@@ -56,7 +56,7 @@ class VocabConfig:
     logit_softcap: float = _field(30.0, HYPERPARAMETER)
     aux_weight: float = _field(0.1, HYPERPARAMETER)
     gumbel_temperature: float = _field(1.0, HYPERPARAMETER)
-    learning_rate: float = _field(0.01, HYPERPARAMETER)
+    learning_rate: float = _field(PUBLISHED, HYPERPARAMETER)
     weight_decay: float = _field(0.0, HYPERPARAMETER)
     beta1: float = _field(0.9, HYPERPARAMETER)
     beta2: float = _field(0.95, HYPERPARAMETER)
