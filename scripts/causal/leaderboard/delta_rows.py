@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import pairwise
 
 from interventions.vocabulary import load_variables
@@ -186,15 +187,32 @@ def _exact(table: Table, columns: Columns, row: Row, delta: float) -> float:
     if re.search(r"\d\.\d{4}", cell(row, columns.delta[-1])):
         return delta  # not rounded
     for index in columns.bpb[-1:]:
-        onto, score = (
-            [match for other in rows if (match := _FULL.match(cell(other, index)))]
-            for rows in ((*table.rows[max(0, at - 1) : at], table.rows[0]), (row,))
-        )
+        score = _FULL.match(cell(row, index))
+        control = _control(table, columns)
+        onto = [*table.rows[max(0, at - 1) : at], table.rows[0], *([control] if control else [])]
         for other in onto if score else ():
-            exact = float(score[0].group(1)) - float(other.group(1))
+            if other is row or (match := _FULL.match(cell(other, index))) is None:
+                continue
+            exact = float(score.group(1)) - float(match.group(1))
             if abs(exact - delta) <= 5.1e-4 and abs(delta * 1e3 - round(delta * 1e3)) < 1e-6:
                 return round(exact, 8)
     return delta
+
+
+@lru_cache(maxsize=128)  # each row of a table asks
+def _control(table: Table, columns: Columns) -> Row | None:
+    """The row that most changes count from: its score less theirs is what they state."""
+    rows = [
+        (row, score, cell_delta(row, columns.delta[-1]))
+        for row in table.rows
+        if (score := cell_score(row, columns.bpb[-1])) is not None
+    ]
+
+    def told(control: float) -> int:
+        return sum(d is not None and d != 0 and abs(abs(s - control) - abs(d)) < 6e-4 for _, s, d in rows)
+
+    best = max(rows, key=lambda row: told(row[1]), default=None)
+    return best[0] if best and told(best[1]) >= 2 else None
 
 
 def _between_columns(table: Table, columns: Columns) -> tuple[str, str, str] | None:

@@ -30,6 +30,7 @@ from scripts.causal.leaderboard.sentences import (
 )
 from scripts.causal.leaderboard.stated_deltas import (
     StatedDelta,
+    exactly,
     is_gain,
     signed_by_words,
     stated_deltas,
@@ -235,7 +236,7 @@ def _one(
         variable=variable,
         control=None,
         treatment=value,
-        delta=change,
+        delta=exactly(change, text),
         unit="nats" if delta.unit.startswith("nat") else "bpb",
         kind="bundle" if len(named) > 2 or variable == "other:bundle" else "single",
     )
