@@ -25,6 +25,7 @@ from scripts.causal.leaderboard.sentences import (
     PENALTY,
     PRONOUN,
     REFERS,
+    STAGE,
     SUBJECT,
     line_of,
 )
@@ -174,7 +175,7 @@ def _one(
     topic: str,
     lead: str,
 ) -> Ablation | None:
-    named = changes_in(_ASIDE.sub(lambda aside: " " * len(aside.group()), text))
+    named = changes_in(STAGE.sub(_blank, _ASIDE.sub(_blank, text)))
     named = [item for item in named if not of_the_model(item, text)]
     against = _COMPARES.search(text)
     if PENALTY.search(text) and not is_gain(delta, text):
@@ -240,6 +241,10 @@ def _one(
         unit="nats" if delta.unit.startswith("nat") else "bpb",
         kind="bundle" if len(named) > 2 or variable == "other:bundle" else "single",
     )
+
+
+def _blank(aside: re.Match[str]) -> str:
+    return " " * len(aside.group())
 
 
 def _several(

@@ -7,7 +7,7 @@ import re
 from interventions.vocabulary import Value
 from scripts.causal.leaderboard.contrasts import Reading
 from scripts.causal.leaderboard.document import Block
-from scripts.causal.leaderboard.sentences import BROUGHT, REFERS
+from scripts.causal.leaderboard.sentences import BROUGHT, REFERS, STAGE
 from scripts.causal.leaderboard.techniques import variables_in
 
 FOREIGN = re.compile(r"#\d|\bPR\b|baseline|SOTA|reference|record", re.IGNORECASE)
@@ -110,7 +110,10 @@ def of_the_model(named: tuple[str, Value | None, int], text: str) -> bool:
 
 
 def _subject_of(title: str) -> list[tuple[str, Value | None, int]]:
-    return [one for one in variables_in(title) if not of_the_model(one, title)] if title else []
+    if not title:
+        return []
+    title = STAGE.sub("", title)
+    return [one for one in variables_in(title) if not of_the_model(one, title)]
 
 
 def _elsewhere(topic: str, variable: str) -> bool:
