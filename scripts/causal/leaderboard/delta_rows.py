@@ -17,7 +17,7 @@ from scripts.causal.leaderboard.contrasts import (
 )
 from scripts.causal.leaderboard.document import Row, Table
 from scripts.causal.leaderboard.numbers import parse_number
-from scripts.causal.leaderboard.row_contrasts import beyond, closes, row_contrast
+from scripts.causal.leaderboard.row_contrasts import beyond, closes, held, left_out, row_contrast
 from scripts.causal.leaderboard.schema import Ablation
 from scripts.causal.leaderboard.stages import STAGE_CONTRASTS, stage_of
 from scripts.causal.leaderboard.sweeps import SWEPT
@@ -140,7 +140,9 @@ def delta_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Abl
             ends = None
             if (mine := own_column(table)) is not None and len(row.cells) > mine:
                 ends = (cell(row, mine - 1)[:80], cell(row, mine)[:80])
-            yield from row_contrast(reading, row, label, delta, unit, kind, ends)
+            above = [cell(other, columns.label) for other in table.rows[: table.rows.index(row)]]
+            had = {*left_out(reading, table), *(held(above) if kind == "cumulative" else ())}
+            yield from row_contrast(reading, row, label, delta, unit, kind, ends, had=had)
 
 
 def _of_settings(row: Row, index: int, delta: float) -> bool:

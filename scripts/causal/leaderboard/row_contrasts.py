@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from interventions.vocabulary import Value, load_variables
 from scripts.causal.leaderboard.changed import Named, changes_in
@@ -57,6 +57,9 @@ _PLAIN = re.compile(  # says no more than that a thing is there or not
     r"drop(?:ped)?|all|full|the|and|of|in|at|for|to|eval\w*|layers?|legal|late|final|standard|ours?|"
     r"this|baseline|control|default|tuned|new|old|v\d)\b",
     re.IGNORECASE,
+)
+FAILED = re.compile(
+    r"did ?n[o']t|not (?:work|help)|negative|failed|hurt|dead end|reject|abandon|discard", re.IGNORECASE
 )
 _WORD = re.compile(r"[A-Za-z]{3}|\d")
 _ABSENT = re.compile(r"\b(?:no|non|not|without|w/o|pre|before)[- ]+\S+", re.IGNORECASE)
@@ -116,7 +119,7 @@ def row_contrast(
     elif control and len(named) > 0:
         shared = {(name, v) for name, v, _ in changes_in(control) if isinstance(v, (int, float))}
         named = [item for item in named if item[:2] not in shared]
-    had = {*had, *(name for name, _, _ in changes_in(_ABSENT.sub(" ", control)))}
+    had = {*had, *held([control])}
     named = [item for item in named if not (item[0] in had and _varied(label, *item[:2]))]
     if not named and (loops := _LOOPS.search(label)) and loops.group() not in control:
         named = [("depth_recurrence", loops.group(1), loops.start())]
@@ -139,6 +142,16 @@ def row_contrast(
         unit=unit,
         kind=kind,
     )
+
+
+def held(labels: Iterable[str]) -> set[str]:
+    """The techniques that runs so labelled have: "no EMA" has none."""
+    return {name for label in labels for name, _, _ in changes_in(_ABSENT.sub(" ", label))}
+
+
+def left_out(reading: Reading, table: Table) -> frozenset[str]:
+    """What the control of a table of failures has: what the submission uses was not left out."""
+    return reading.used if FAILED.search(" / ".join(table.section[1:])) else frozenset()
 
 
 def _varied(label: str, name: str, value: Value | None) -> bool:

@@ -11,7 +11,7 @@ from scripts.causal.leaderboard.contrasts import (
 )
 from scripts.causal.leaderboard.document import Row, Table
 from scripts.causal.leaderboard.numbers import parse_number
-from scripts.causal.leaderboard.row_contrasts import row_contrast, scored
+from scripts.causal.leaderboard.row_contrasts import held, left_out, row_contrast, scored
 from scripts.causal.leaderboard.schema import Ablation
 from scripts.causal.leaderboard.table_roles import (
     BASELINE,
@@ -131,11 +131,14 @@ def score_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Abl
         kind = "cumulative" if follows and before != base else "single"
         if abs(value - onto) < 1:
             control = bare[before if follows else base]
+            had = {*left_out(reading, table), *(held(bare[:position]) if follows else ())}
             if former or (ours and MINUS.match(label)):
                 label = bare[base] if former else MINUS.sub("", label).strip()
                 yield from row_contrast(reading, row, label, onto - value, "bpb", kind)
                 continue
-            yield from row_contrast(reading, row, label, value - onto, "bpb", kind, None, control)
+            yield from row_contrast(
+                reading, row, label, value - onto, "bpb", kind, None, control, had
+            )
     yield from _stopped_early(reading, table, columns, rows[base][0])
 
 

@@ -12,7 +12,14 @@ from scripts.causal.leaderboard.contrasts import (
 from scripts.causal.leaderboard.delta_rows import ANOTHER, delta_rows
 from scripts.causal.leaderboard.document import Table
 from scripts.causal.leaderboard.nats import in_nats, loss_columns
-from scripts.causal.leaderboard.row_contrasts import TOTAL, beyond, row_contrast, scored
+from scripts.causal.leaderboard.row_contrasts import (
+    TOTAL,
+    beyond,
+    held,
+    left_out,
+    row_contrast,
+    scored,
+)
 from scripts.causal.leaderboard.schema import Ablation
 from scripts.causal.leaderboard.stages import stage_of
 from scripts.causal.leaderboard.sweeps import of_something_else, score_rows
@@ -105,11 +112,15 @@ def _steps(reading: Reading, table: Table, columns: Columns) -> Iterator[Ablatio
     added = [(a, b) for (_, a), (row, b) in pairwise(rows) if PLUS.match(cell(row, columns.label))]
     ladder = sum(after > before for before, after in added) * 2 <= len(added)
     begun = False
-    for (last, before), (row, after) in pairwise(rows):
-        label = cell(row, columns.label)
+    labels = [cell(row, columns.label) for row, _ in rows]
+    for at, ((last, before), (row, after)) in enumerate(pairwise(rows), 1):
+        label = labels[at]
         begun = begun or bool(PLUS.match(label))
         other = ANOTHER.match(label) or TOTAL.match(label) or PULL_REQUEST.search(label)
         if begun and (PLUS.match(label) or not other):
             onto, kind = (before, "cumulative") if ladder else (rows[0][1], "single")
             named = beyond(label, cell(last, columns.label)) if ladder else label
-            yield from row_contrast(reading, row, named, after - onto, "bpb", kind)
+            had = held(labels[:at]) if ladder else ()
+            yield from row_contrast(
+                reading, row, named, after - onto, "bpb", kind, had={*had, *left_out(reading, table)}
+            )
