@@ -53,7 +53,7 @@ _CALLED = re.compile(
 )
 _BARE_CODE = re.compile(r"\W*[A-Za-z]{1,3}[-_ ]?\d{1,3}[a-z]?\W*$")  # R2, exp 12
 _MEASURED = re.compile(
-    r"time|\bsteps?\b|gpus?\b|hardware|params|\bms\b|size|memory|note|status|\bvs\b|date|delta|Δ|loss|speed|"
+    r"time|\bsteps?\b|gpus?\b|hardware|\bHBM\b|params|\bms\b|size|memory|note|status|\bvs\b|date|delta|Δ|loss|speed|"
     r"\bfits?\b|complian|legal|learning|valid|result|reason|\bwhy\b|comment|verdict|artifact|\bMB\b",
     re.IGNORECASE,
 )
@@ -104,13 +104,13 @@ def score_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Abl
         return
     if base == len(rows) - 1 > 2 and re.search(r"\bSOTA\b", labels[base]):
         return  # the leaderboard's best, for orientation
-    grid = _is_grid(bare)
+    grid = _is_grid(bare) or (_are_codes(bare) and bool(_varying(table, columns, rows)))
     ours = bool(_THIS.match(bare[base]))
     course = base == 0 and _is_course(table, [value for _, value in rows])
     for position, (row, value) in enumerate(rows):
         label = labels[position]
         former = ours and bool(_EARLIER.search(label))
-        if position == base or _BARE_CODE.match(label):
+        if position == base or (_BARE_CODE.match(label) and not grid):
             continue
         if PULL_REQUEST.search(label) and not former:
             continue
@@ -195,6 +195,10 @@ def _control(table: Table, columns: Columns, rows: list[tuple[Row, float]]) -> i
         base = next((i for i, text in enumerate(texts) if BASELINE.search(text)), None)
         if base is not None:
             return base
+    alone = bool(bare) and bare.count(bare[0]) == 1 and _is_grid(bare)
+    told = _are_codes(bare) and bool(_varying(table, columns, rows))
+    if (alone or told) and _VARIED.search(" / ".join(table.section)):
+        return 0  # CE, then P2 with one gamma after the other
     coded = sum(
         bool(_CODE_NAME.match(label)) and not variables_in(_named(label, title))
         for label in bare
@@ -205,9 +209,6 @@ def _control(table: Table, columns: Columns, rows: list[tuple[Row, float]]) -> i
     if (is_log(table, columns.label) and not swept) or (coded * 2 >= len(bare) == len(set(bare))):
         return None
     title = table.header[columns.label]
-    alone = bare.count(bare[0]) == 1 and _is_grid(bare)
-    if alone and _VARIED.search(" / ".join(table.section)):
-        return 0  # CE, then P2 with one gamma after the other
     if not (valued or _VARIED.search(titles_of(table)) or _VARIANTS.search(title)):
         return None
     return next((i for i, label in enumerate(bare) if valued and parse_number(label) == 0), 0)
@@ -228,6 +229,20 @@ def _labels(table: Table, columns: Columns, rows: list[Row], base: int) -> list[
 def _is_grid(labels: list[str]) -> bool:
     """Whether labels repeat: the rows differ in other columns too."""
     return len(set(labels)) < len(labels)
+
+
+def _are_codes(labels: list[str]) -> bool:
+    """Whether most rows are called R2, V2b or exp 12: what they are the other columns tell."""
+    return sum(bool(_BARE_CODE.match(label)) for label in labels) * 2 > len(labels)
+
+
+def _varying(table: Table, columns: Columns, rows: list[tuple[Row, float]]) -> list[int]:
+    """The columns of what was set besides the label, in which the rows differ."""
+    return [
+        index
+        for index in _settings(table, columns)
+        if index != columns.label and len({cell(row, index) for row, _ in rows}) > 1
+    ]
 
 
 def _settings(table: Table, columns: Columns) -> list[int]:
@@ -254,7 +269,10 @@ def _nearest(
     The control where the row differs from it in one column, else the last row before that it so
     differs from, else the control.
     """
-    settings = _settings(table, columns)
+    labels = [cell(row, columns.label) for row in rows]
+    settings = [
+        i for i in _settings(table, columns) if i != columns.label or not _are_codes(labels)
+    ]
     for other in (base, *range(at - 1, -1, -1)):
         differing = [i for i in settings if cell(rows[at], i) != cell(rows[other], i)]
         if len(differing) == 1 and other != at:
