@@ -72,6 +72,17 @@ _SAID_OF_IT = re.compile(  # "(int8 roundtrip)", "sliding", not what a new claus
     r"\s?\((?:[^()\n]|\([^()\n]*\)){0,30}|"
     r"(?:(?! (?:and|but|while|because|which)\b)[^()\n,;]){0,30}"
 )
+_QUANTIZES = re.compile(  # "Quantization roundtrip causes 0.047 degradation (1.3283 -> 1.3752)"
+    r"\W*(?:[\w-]+ )?(?:quanti[sz]ation|int\d|round-?trip)(?: [\w-]+)? "
+    r"(?:caus|cost|degrad|los[et]|add|hurt|rais|mov|tak)",
+    re.IGNORECASE,
+)
+_SIDE = re.compile(  # "At matched steps, pause tokens beat the baseline (1.3424 vs 1.3465)"
+    r"(?:[^,]{0,60}, )?\W*((?:the )?[A-Za-z][\w^()=.-]*(?: [\w^()=.-]+){0,3}?) "
+    r"(?:beats?|overfits?|hurts?|helps?|wins?|loses?|improves?|degrades?|(?:is|was|did|does|scored) "
+    r"(?:not |slightly |much |clearly |no |only )?(?:improve|better|worse|beat|help))\b",
+    re.IGNORECASE,
+)
 _STANDARD = re.compile(r"\W{0,3}(?:standard|non-)", re.IGNORECASE)
 
 
@@ -114,7 +125,12 @@ def against_contrast(
         if item[2] < match.start() and not of_the_model(item, text)
     ]
     alike = re.search(r"\b(?:identical|same|similar|matching)\b", text, re.IGNORECASE)
-    if not named or alike or mine == theirs or not (0.3 < mine < 5 and abs(mine - theirs) <= 0.5):
+    if alike or mine == theirs or not (0.3 < mine < 5 and abs(mine - theirs) <= 0.5):
+        return None
+    subject = _SIDE.match(text[: match.start()]) if not named else None
+    if subject and not PRONOUN.match(subject.group(1)):
+        named = [f"other:{slug(subject.group(1))}"]
+    if not named:
         return None
     return at_line(
         reading,
@@ -166,7 +182,7 @@ def arrow_contrast(
         headed = variables_in(block.section[-1])
         named = headed if len(headed) == 1 else []
     subject = SUBJECT.match(text)
-    if not named and PENALTY.search(text):
+    if not named and (PENALTY.search(text) or _QUANTIZES.match(text)):
         named = [(STAGE_CONTRASTS["quantized"][0], None, 0)]
     total = bool(TOTAL.match(text)) or not named
     variable = "other:bundle" if total else named[0][0]

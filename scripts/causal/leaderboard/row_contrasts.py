@@ -165,7 +165,9 @@ def _varied(label: str, name: str, value: Value | None) -> bool:
         return False
     if kind == "categorical" and (name not in ("ttt", "gptq") or value not in _GENERIC):
         return False
-    return bool(_WORD.search(_PLAIN.sub(" ", besides(_ASIDE.sub(" ", label), name))))
+    text = _ASIDE.sub(" ", label)
+    rest = besides(text, name)
+    return rest != text and bool(_WORD.search(_PLAIN.sub(" ", rest)))
 
 
 def _differing(label: str, control: str) -> str:

@@ -73,7 +73,7 @@ _LEADS = re.compile(
     re.IGNORECASE,
 )
 _ABLATED = re.compile(r"leave[- ]one|ablat|remov|without", re.IGNORECASE)
-_NO_PAIR = re.compile(r"\bseed|\bmean\b|\bstd|\bσ|\bmin\b|\bmax\b|\bstep|\bepoch|\bnote", re.I)
+_NO_PAIR = re.compile(r"\bseed|^\W*(?:limit|target|threshold|cap|bar|budget)\W*$|\bmean\b|\bstd|\bσ|\bmin\b|\bmax\b|\bstep|\bepoch|\bnote", re.I)
 
 
 @lru_cache(maxsize=128)
