@@ -63,6 +63,7 @@ _REMOVED = re.compile(  # what the row is without is what it tells of: none, the
 _FULL = re.compile(r"\W{0,4}(\d\.\d{4,8})(?!\d)")
 _RANGE = re.compile(r"\d?\.\d+ ?(?:to|-) ?[+-]?~?\d?\.\d")
 _IN_NATS = re.compile(r"\W{0,4}\d?\.\d+ nats?\b(?!.*bp[bp])", re.IGNORECASE)
+_ROUNDED = 1.1e-3  # bpb: what three decimals leave of a difference of two scores
 _JOINED = re.compile(r"^\W*(?:both|all|combined|everything)\b", re.IGNORECASE)
 
 
@@ -227,7 +228,7 @@ def _between_columns(table: Table, columns: Columns) -> tuple[str, str, str] | N
         delta = cell_delta(row, columns.delta[0])
         before, after = cell_score(row, first), cell_score(row, second)
         if delta is not None and before is not None and after is not None:
-            gaps.append(abs(after - before - delta) < 6e-4)
+            gaps.append(abs(after - before - delta) < _ROUNDED)
     if len(gaps) < 2 or not all(gaps):
         return None
     title = table.header[second]
