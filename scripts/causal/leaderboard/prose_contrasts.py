@@ -49,7 +49,7 @@ from scripts.causal.leaderboard.topics import (
 _SPLIT = re.compile(r"(?<=[A-Za-z)\]0-9%])[.;](?=\s|$)|\n(?=[A-Z•]|-(?![\d.]))")
 _HYPOTHETICAL = guarded(
     r"\b(?:would|should|could|might|expect\w*|estimat\w*|predict\w*|projected|potential\w*|"
-    r"if these|target\w*|aim(?:s|ing)?|typically|usually|can't|cannot)\b",
+    r"if these|at most|target\w*|aim(?:s|ing)?|typically|usually|can't|cannot)\b",
     re.IGNORECASE,
 )
 _NOT_A_CHANGE = guarded(

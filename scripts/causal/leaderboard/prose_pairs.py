@@ -83,6 +83,7 @@ _SIDE = re.compile(  # "At matched steps, pause tokens beat the baseline (1.3424
     r"(?:not |slightly |much |clearly |no |only )?(?:improve|better|worse|beat|help))\b",
     re.IGNORECASE,
 )
+_OF_BOTH = re.compile(r"\((?:standard|same|the same) [^()]{0,20}\)", re.IGNORECASE)
 _STANDARD = re.compile(r"\W{0,3}(?:standard|non-)", re.IGNORECASE)
 
 
@@ -91,7 +92,8 @@ def pair_in(text: str) -> re.Match[str] | None:
     match = _TO.search(text) or _from_to(text) or _TO_BRIEFLY.search(text)
     if match is None or _OF_A_SETTING.search(text[: match.start()]):
         return None
-    return None if stage_of(text[match.start() : match.end() + 30]) else match
+    told = text[match.start() : match.end() + 30]
+    return None if stage_of(_OF_BOTH.sub(" ", told)) else match
 
 
 def against_in(text: str) -> re.Match[str] | None:

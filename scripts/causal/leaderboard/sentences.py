@@ -10,6 +10,8 @@ MAX_BLOCK = 4_000  # characters; longer blocks are logs pasted without a fence
 PENALTY = re.compile(
     r"\b(?:gap|penalty|loss|degradation|cost) (?:from|of|due to|after) (?:[\w-]+ ){0,2}"
     r"quanti[sz]ation|"
+    r"\bquanti[sz]ation (?:introduc|caus|cost|add|leav|creat)\w* (?:[\w-]+ ){0,3}"
+    r"(?:gap|penalty|loss|degradation|cost)\b|"
     r"\b(?:quant\w*|gptq|int\d|export|roundtrip|RT)\W{0,3}(?:loss|penalty|gap|degradation|cost)",
     re.IGNORECASE,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from interventions.vocabulary import Value
+from scripts.causal.leaderboard.changed import changes_in
 from scripts.causal.leaderboard.contrasts import Reading
 from scripts.causal.leaderboard.document import Block
 from scripts.causal.leaderboard.sentences import BROUGHT, REFERS, STAGE
@@ -113,7 +114,7 @@ def _subject_of(title: str) -> list[tuple[str, Value | None, int]]:
     if not title:
         return []
     title = STAGE.sub("", title)
-    return [one for one in variables_in(title) if not of_the_model(one, title)]
+    return [one for one in changes_in(title) if not of_the_model(one, title)]
 
 
 def _elsewhere(topic: str, variable: str) -> bool:
