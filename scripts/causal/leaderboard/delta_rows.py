@@ -80,9 +80,8 @@ def delta_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Abl
     ladder = ladder and not _restated(table, columns)
     running = _stepwise(table, columns) if ladder else {}
     column_variable = penalty_variable(title) or _between_columns(table, columns)
-    if _ONLY_GAP.match(title) and not _QUANTIZED.search(
-        " ".join((*table.header, *table.section[1:]))
-    ):
+    quantized = _QUANTIZED.search(" ".join((*table.header, *table.section[1:])))
+    if _ONLY_GAP.match(title) and (not quantized or _of_sliding(table, columns)):
         column_variable = _between_columns(table, columns)
         if column_variable is None:
             return
@@ -144,6 +143,11 @@ def delta_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Abl
             above = [cell(other, columns.label) for other in table.rows[: table.rows.index(row)]]
             had = {*left_out(reading, table), *(held(above) if kind == "cumulative" else ())}
             yield from row_contrast(reading, row, label, delta, unit, kind, ends, had=had)
+
+
+def _of_sliding(table: Table, columns: Columns) -> bool:
+    """Whether a gap lies between a sliding window's score and another: not quantization's."""
+    return "sliding" in [stage_of(table.header[index]) for index in columns.bpb]
 
 
 def _of_settings(row: Row, index: int, delta: float) -> bool:

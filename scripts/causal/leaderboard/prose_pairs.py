@@ -163,7 +163,12 @@ def left_out(
 
 
 def arrow_contrast(
-    reading: Reading, block: Block, start: int, text: str, match: re.Match[str]
+    reading: Reading,
+    block: Block,
+    start: int,
+    text: str,
+    match: re.Match[str],
+    lead: str,
 ) -> Iterator[Ablation]:
     """A sentence that says "1.4472 -> 1.4135"."""
     before, after = float(match.group(1)), float(match.group(2))
@@ -176,12 +181,8 @@ def arrow_contrast(
         return
     named = changes_in(_ASIDE.sub(lambda aside: " " * len(aside.group()), text))
     named = [item for item in named if not of_the_model(item, text)]
-    if (
-        not named
-        and (REFERS.match(text) or BROUGHT.match(text) or _STARTS.match(text))
-        and block.section[1:]
-    ):
-        headed = variables_in(block.section[-1])
+    if not named and (REFERS.match(text) or BROUGHT.match(text) or _STARTS.match(text)):
+        headed = changes_in(lead) or (variables_in(block.section[-1]) if block.section[1:] else [])
         named = headed if len(headed) == 1 else []
     subject = SUBJECT.match(text)
     if not named and (PENALTY.search(text) or _QUANTIZES.match(text)):

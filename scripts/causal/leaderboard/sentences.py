@@ -19,7 +19,7 @@ REFERS = re.compile(
     r"^\W*(?:this|it|that|their|they|which|these|yields?|gives?|result|effect|impact)\b", re.I
 )
 BROUGHT = re.compile(  # "Observed improvement: ~0.003 bpb" of what the heading names
-    r"\W*(?:(?:observed|measured|verified|isolated|solo|individual|standalone|marginal|net|total|"
+    r"\W*(?:(?:observed|measured|verified|isolated|solo|individual|standalone|marginal|net|total|direct|"
     r"typical|the|pre-?quant|post-?(?:quant|GPTQ))\s){0,3}"
     r"(?:improvements?|impact|effect|gain|benefit|contribution|result|delta|"
     r"Δ ?(?:val_)?(?:bpb)?)\b"
