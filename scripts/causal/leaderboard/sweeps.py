@@ -15,6 +15,8 @@ from scripts.causal.leaderboard.row_contrasts import held, left_out, row_contras
 from scripts.causal.leaderboard.schema import Ablation
 from scripts.causal.leaderboard.table_roles import (
     BASELINE,
+    LENGTH,
+    LONGER,
     MINUS,
     PLUS,
     PULL_REQUEST,
@@ -61,6 +63,7 @@ _ASSIGNS = re.compile(r"\W*[A-Za-z][A-Za-z_]{2,}\s?=")
 _THIS = re.compile(r"\W*(?:this|ours?|full|final)\b", re.IGNORECASE)
 _EARLIER = re.compile(r"\((?:the |our )?(?:prev\w*|prior|first|old|earlier)\b", re.IGNORECASE)
 _STEPS = 100  # a lesser number counts the rows themselves
+_AS_LONG = 1.2  # times the steps: less is a faster machine
 _VARIANTS = re.compile(r"\bvariants?\b|\bsetting\b|\bconfig", re.IGNORECASE)
 SWEPT = re.compile(r"sweep|ablat|\bscan|tuning|\bvs\b", re.IGNORECASE)
 
@@ -116,8 +119,10 @@ def score_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Abl
             continue
         if grid:
             label, onto_row, one = _nearest(
-                table, columns, [row for row, _ in rows], position, base
+                table, columns, [row for row, _ in rows], position, base, course
             )
+            if not label:
+                label = _longer(table, row, rows[onto_row][0])
             if label and abs(value - rows[onto_row][1]) < 1:
                 delta = value - rows[onto_row][1]
                 kind = "single" if one else "bundle"
@@ -256,13 +261,28 @@ def _settings(table: Table, columns: Columns) -> list[int]:
 
 
 def _changes(table: Table, settings: list[int], row: Row, other: Row) -> str:
-    return ", ".join(
-        f"{table.header[i]} = {cell(row, i)}" for i in settings if cell(row, i) != cell(other, i)
-    )
+    changed = []
+    for i in settings:
+        mine, theirs = cell(row, i), cell(other, i)
+        parts = [part for part in mine.split(", ") if part not in theirs.split(", ")]
+        if mine == theirs:
+            continue
+        told = len(parts) < len(mine.split(", ")) and all(map(_ASSIGNS.match, parts))
+        changed.append(", ".join(parts) if told else f"{table.header[i]} = {mine}")
+    return ", ".join(changed)
+
+
+def _longer(table: Table, row: Row, other: Row) -> str:
+    """What a row changes that is set as its control is: how long it trained, if the table tells."""
+    steps = next((i for i, title in enumerate(table.header) if LENGTH.match(title)), None)
+    if steps is None:
+        return ""
+    mine, theirs = (parse_number(cell(one, steps)) or 0.0 for one in (row, other))
+    return LONGER if max(mine, theirs) > _AS_LONG * min(mine, theirs) > 0 else ""
 
 
 def _nearest(
-    table: Table, columns: Columns, rows: list[Row], at: int, base: int
+    table: Table, columns: Columns, rows: list[Row], at: int, base: int, course: bool
 ) -> tuple[str, int, bool]:
     """Of a grid's row: what it changes, against which row, and whether that is one setting.
 
@@ -273,7 +293,9 @@ def _nearest(
     settings = [
         i for i in _settings(table, columns) if i != columns.label or not _are_codes(labels)
     ]
-    for other in (base, *range(at - 1, -1, -1)):
+    if course and at:
+        base = at - 1
+    for other in (base,) if course else (base, *range(at - 1, -1, -1)):
         differing = [i for i in settings if cell(rows[at], i) != cell(rows[other], i)]
         if len(differing) == 1 and other != at:
             return _changes(table, settings, rows[at], rows[other]), other, True

@@ -33,10 +33,12 @@ from scripts.causal.leaderboard.table_pairs import (
     stage_changes,
 )
 from scripts.causal.leaderboard.table_roles import (
+    LONGER,
     PLUS,
     PULL_REQUEST,
     introduced,
     role_of,
+    runs_by_length,
 )
 from scripts.causal.leaderboard.tables import (
     Columns,
@@ -70,6 +72,9 @@ def _by_role(reading: Reading, table: Table, columns: Columns) -> Iterator[Ablat
     role = role_of(table, columns)
     if columns.kind is not None and columns.delta:  # a table that says itself what its rows are
         yield from delta_rows(reading, table, columns)
+    elif runs_by_length(table, columns):
+        for (_, before), (row, after) in pairwise(scored(table, columns)):
+            yield from row_contrast(reading, row, LONGER, after - before, "bpb", "single")
     elif role == "versus":
         yield from paired_columns(reading, table)
     elif role == "stages" and len(table.header) <= 3 and not columns.bpb:

@@ -73,6 +73,8 @@ _LEADS = re.compile(
     re.IGNORECASE,
 )
 _ABLATED = re.compile(r"leave[- ]one|ablat|remov|without", re.IGNORECASE)
+LONGER = "train steps"  # what a run is varied in that is but trained longer
+LENGTH = re.compile(r"\W*(?:train(?:ing)? )?steps\W*$", re.IGNORECASE)
 _NO_PAIR = re.compile(r"\bseed|^\W*(?:limit|target|threshold|cap|bar|budget)\W*$|\bmean\b|\bstd|\bσ|\bmin\b|\bmax\b|\bstep|\bepoch|\bnote", re.I)
 
 
@@ -127,6 +129,13 @@ def _controlled(labels: list[str]) -> bool:
         and not any(SUBMISSION.search(label) for label in labels)
         and not any(_CONTROL_ROW.match(label) for label in labels[1:])
     )
+
+
+def runs_by_length(table: Table, columns: Columns) -> bool:
+    """Whether rows numbered by steps are runs so long, each taken to its end: no course of one."""
+    if columns.seed is not None or not LENGTH.match(table.header[columns.label]):
+        return False
+    return len(columns.bpb) > 1 and any(stage_of(table.header[index]) for index in columns.bpb)
 
 
 def introduced(document: Document) -> Iterator[Table]:
