@@ -72,7 +72,7 @@ def topics_of(
         return []
     if refers or quoted or (BROUGHT.match(text) and not FOREIGN.search(text)):
         return headed
-    opens = not topic or (_BARE.match(text) and not _elsewhere(topic, headed[0][0]))
+    opens = not topic or (_BARE.match(text) and not _elsewhere(topic, block.section[-1]))
     return headed if opens and not FOREIGN.search(text) else []
 
 
@@ -117,7 +117,7 @@ def _subject_of(title: str) -> list[tuple[str, Value | None, int]]:
     return [one for one in changes_in(title) if not of_the_model(one, title)]
 
 
-def _elsewhere(topic: str, variable: str) -> bool:
-    """Whether a block opens with another technique than the one in the heading above it."""
-    named = {name for name, _, _ in variables_in(topic)}
-    return bool(named) and variable not in named
+def _elsewhere(topic: str, title: str) -> bool:
+    """Whether a block opens with another technique than the heading above it names."""
+    opened, headed = ({name for name, _, _ in variables_in(text)} for text in (topic, title))
+    return bool(opened) and not opened & headed
