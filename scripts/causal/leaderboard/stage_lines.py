@@ -13,6 +13,9 @@ from scripts.causal.leaderboard.stages import NO_SCORE, Score, Stages, stage_of
 
 _PLANNED = guarded(r"\btarget|\bexpect|\bestimat|\bproject(?:ed|ion)", re.IGNORECASE)
 _BPB = guarded(r"bpb(?:[^\d|;,\n]{0,50}:)?\W{0,12}(\d\.\d{3,10})", re.IGNORECASE)
+_CODED = re.compile(  # final_int6_roundtrip_exact: 1.14068680
+    r"\W*([a-z][a-z0-9]*(?:_[a-z0-9]+)+)\W{1,6}([01]\.\d{4,10})\W*$"
+)
 _BARE = re.compile(
     r"\W*(?:val_loss\W{0,3}[\d.]{3,12}\W{0,4})?(?:(?:exact|final|mean) )?(?:val_?)?bpb\W*$",
     re.IGNORECASE,
@@ -28,7 +31,10 @@ def stages_of_lines(document: Document) -> Stages:
     stages: Stages = {}
     for number, line, kind, intro in _lines(document):
         if "bpb" not in line.lower() and (kind != "row" or line.count(" | ") > 1):
-            continue
+            if kind == "item" and (coded := _CODED.match(line)):
+                line = f"{coded.group(1)} bpb: {coded.group(2)}"
+            else:
+                continue
         if len(line) > 200 or not (found := scores(line)):
             continue
         for noted_stage, noted_score in _noted(document, number, line):
