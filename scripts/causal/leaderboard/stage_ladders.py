@@ -13,7 +13,7 @@ from scripts.causal.leaderboard.contrasts import contrast
 from scripts.causal.leaderboard.document import Document, Table
 from scripts.causal.leaderboard.schema import Ablation
 from scripts.causal.leaderboard.stage_gaps import stated_gaps
-from scripts.causal.leaderboard.stage_lines import stages_of_lines
+from scripts.causal.leaderboard.stage_lines import runs_of_parts, stages_of_lines
 from scripts.causal.leaderboard.stage_tables import (
     before_and_after,
     last_column,
@@ -43,7 +43,7 @@ def stage_contrasts(
     """
     tables = (*document.tables, *listed)
     places = [table_ladders(document, table) for table in tables]
-    runs = _joined([*places, [stages_of_lines(document)]])
+    runs = _joined([*places, [stages_of_lines(document)], runs_of_parts(document)])
     if final is not None and runs and len(runs[0][1]) == 1 and (raw := runs[0][1].get("raw")):
         lost = final - raw.value
         windowed = re.search(r"\bsliding", document.text, re.IGNORECASE)
