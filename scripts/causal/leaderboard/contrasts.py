@@ -28,7 +28,8 @@ GAIN = re.compile(r"gain|improve|benefit|reduction|saving|recover", re.IGNORECAS
 NOT_RUN = guarded(
     r"\bexpected|\bproject(?:ed|ion)|\bestimat|\bplanned|\bnext (?:step|up|experiment)|"
     r"\bfuture(?! (?:byte|token|hidden|latent|embedding|state))|"
-    r"\broadmap|\best(?:\.|[_ ]bp[bp])|\bto ?do\b|\bextrapolat|\bhypothes|\b(?:we|i)(?:'d| would)\b|"
+    r"\broadmap|\best(?:\.|[_ ]bp[bp])|\bto ?do\b|\bextrapolat|\bhypothes|"
+    r"\b(?:we|i)(?:'d| would)\b|"
     r"\bwith more (?:compute|time)\b",
     re.IGNORECASE,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import pairwise
@@ -63,6 +64,7 @@ _REMOVED = re.compile(  # what the row is without is what it tells of: none, the
 _FULL = re.compile(r"\W{0,4}(\d\.\d{4,8})(?!\d)")
 _RANGE = re.compile(r"\d?\.\d+ ?(?:to|-) ?[+-]?~?\d?\.\d")
 _IN_NATS = re.compile(r"\W{0,4}\d?\.\d+ nats?\b(?!.*bp[bp])", re.IGNORECASE)
+_LAST_DIGIT = 6e-4  # bpb: what three decimals leave of one number
 _ROUNDED = 1.1e-3  # bpb: what three decimals leave of a difference of two scores
 _JOINED = re.compile(r"^\W*(?:both|all|combined|everything)\b", re.IGNORECASE)
 
@@ -90,8 +92,10 @@ def delta_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Abl
     rows = table.rows
     if is_log(table, columns.label) and _between_columns(table, columns):
         rows = rows[-1:]  # two courses side by side: where they end counts
+    failed, above, last_label = left_out(reading, table), set[str](), ""
     for row in rows:
-        label = cell(row, columns.label)
+        above |= held([last_label])
+        label = last_label = cell(row, columns.label)
         delta = cell_delta(row, index)
         if delta is None or closes(label) or NOT_RUN.search(label):
             continue
@@ -140,8 +144,7 @@ def delta_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Abl
             ends = None
             if (mine := own_column(table)) is not None and len(row.cells) > mine:
                 ends = (cell(row, mine - 1)[:80], cell(row, mine)[:80])
-            above = [cell(other, columns.label) for other in table.rows[: table.rows.index(row)]]
-            had = {*left_out(reading, table), *(held(above) if kind == "cumulative" else ())}
+            had = {*failed, *(above if kind == "cumulative" else ())}
             yield from row_contrast(reading, row, label, delta, unit, kind, ends, had=had)
 
 
@@ -194,11 +197,11 @@ def _exact(table: Table, columns: Columns, row: Row, delta: float) -> float:
     if re.search(r"\d\.\d{4}", cell(row, columns.delta[-1])):
         return delta  # not rounded
     for index in columns.bpb[-1:]:
-        score = _FULL.match(cell(row, index))
+        if (score := _FULL.match(cell(row, index))) is None:
+            continue
         control = _control(table, columns)
-        onto = [*table.rows[max(0, at - 1) : at], table.rows[0], *([control] if control else [])]
-        for other in onto if score else ():
-            if other is row or (match := _FULL.match(cell(other, index))) is None:
+        for other in (*table.rows[max(0, at - 1) : at], table.rows[0], control):
+            if other is None or other is row or (match := _FULL.match(cell(other, index))) is None:
                 continue
             exact = float(score.group(1)) - float(match.group(1))
             if abs(exact - delta) <= 5.1e-4 and abs(delta * 1e3 - round(delta * 1e3)) < 1e-6:
@@ -209,16 +212,23 @@ def _exact(table: Table, columns: Columns, row: Row, delta: float) -> float:
 @lru_cache(maxsize=128)  # each row of a table asks
 def _control(table: Table, columns: Columns) -> Row | None:
     """The row that most changes count from: its score less theirs is what they state."""
-    rows = [
-        (row, score, cell_delta(row, columns.delta[-1]))
+    scored = [
+        (row, score)
         for row in table.rows
         if (score := cell_score(row, columns.bpb[-1])) is not None
     ]
+    deltas = [cell_delta(row, columns.delta[-1]) for row, _ in scored]
+    ends = sorted(
+        end
+        for (_, score), delta in zip(scored, deltas, strict=True)
+        if delta
+        for end in (score - delta, score + delta)
+    )
 
     def told(control: float) -> int:
-        return sum(d is not None and d != 0 and abs(abs(s - control) - abs(d)) < 6e-4 for _, s, d in rows)
+        return bisect(ends, control + _LAST_DIGIT) - bisect(ends, control - _LAST_DIGIT)
 
-    best = max(rows, key=lambda row: told(row[1]), default=None)
+    best = max(scored, key=lambda one: told(one[1]), default=None)
     return best[0] if best and told(best[1]) >= 2 else None
 
 

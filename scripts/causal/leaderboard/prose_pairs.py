@@ -79,8 +79,9 @@ _QUANTIZES = re.compile(  # "Quantization roundtrip causes 0.047 degradation (1.
 )
 _SIDE = re.compile(  # "At matched steps, pause tokens beat the baseline (1.3424 vs 1.3465)"
     r"(?:[^,]{0,60}, )?\W*((?:the )?[A-Za-z][\w^()=.-]*(?: [\w^()=.-]+){0,3}?) "
-    r"(?:beats?|overfits?|hurts?|helps?|wins?|loses?|improves?|degrades?|(?:is|was|did|does|scored) "
-    r"(?:not |slightly |much |clearly |no |only )?(?:improve|better|worse|beat|help))\b",
+    r"(?:beats?|overfits?|hurts?|helps?|wins?|loses?|improves?|degrades?|"
+    r"(?:is|was|did|does|scored) (?:not |slightly |much |clearly |no |only )?"
+    r"(?:improve|better|worse|beat|help))\b",
     re.IGNORECASE,
 )
 _OF_BOTH = re.compile(r"\((?:standard|same|the same) [^()]{0,20}\)", re.IGNORECASE)

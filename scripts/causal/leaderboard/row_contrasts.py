@@ -59,7 +59,8 @@ _PLAIN = re.compile(  # says no more than that a thing is there or not
     re.IGNORECASE,
 )
 FAILED = re.compile(
-    r"did ?n[o']t|not (?:work|help)|negative|failed|hurt|dead end|reject|abandon|discard", re.IGNORECASE
+    r"did ?n[o']t|not (?:work|help)|negative|failed|hurt|dead end|reject|abandon|discard",
+    re.IGNORECASE,
 )
 _WORD = re.compile(r"[A-Za-z]{3}|\d")
 _ABSENT = re.compile(r"\b(?:no|non|not|without|w/o|pre|before)[- ]+\S+", re.IGNORECASE)

@@ -50,7 +50,12 @@ def stage_contrasts(
         if 5e-6 < abs(lost) < _APART and (lost > 0 or windowed):
             stage = "quantized" if lost > 0 else "sliding"
             runs[0][1][stage] = Score(final, raw.source, "")
-    if final is not None and runs and len(runs[0][1]) == 1 and (got := runs[0][1].get("quantized")):
+    if (
+        final is not None
+        and runs
+        and len(runs[0][1]) == 1
+        and (got := runs[0][1].get("quantized"))
+    ):
         windowed = re.search(r"\bsliding|\bTTT\b|\bSLOT\b", document.text, re.IGNORECASE)
         if 5e-6 < got.value - final < _APART and not windowed:
             runs[0][1]["raw"] = Score(final, got.source, "")  # the claim is of the raw weights

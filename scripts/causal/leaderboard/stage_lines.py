@@ -11,7 +11,8 @@ from scripts.causal.leaderboard.numbers import scores
 from scripts.causal.leaderboard.schema import Source
 from scripts.causal.leaderboard.stages import NO_SCORE, Score, Stages, stage_of
 
-Line = tuple[int, str, str, str]
+Line = tuple[int, str, str, str]  # number, text, kind, the last line that ended in ":"
+MAX_LINE = 200  # characters; longer lines are prose
 
 _PLANNED = guarded(r"\btarget|\bexpect|\bestimat|\bproject(?:ed|ion)", re.IGNORECASE)
 _BPB = guarded(r"bpb(?:[^\d|;,\n]{0,50}:)?\W{0,12}(\d\.\d{3,10})", re.IGNORECASE)
@@ -52,12 +53,14 @@ def runs_of_parts(document: Document) -> list[Stages]:
 def _stages_of(document: Document, lines: list[Line], wording: re.Pattern[str]) -> Stages:
     stages: Stages = {}
     for number, line, kind, intro in lines:
+        if len(line) > MAX_LINE:
+            continue
         if "bpb" not in line.lower() and (kind != "row" or line.count(" | ") > 1):
             if kind == "item" and (named := wording.match(line)):
                 line = f"{named.group(1)} bpb: {named.group(2)}"
             else:
                 continue
-        if len(line) > 200 or not (found := scores(line)):
+        if not (found := scores(line)):
             continue
         for noted_stage, noted_score in _noted(document, number, line):
             stages.setdefault(noted_stage, noted_score)

@@ -110,7 +110,9 @@ def score_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Abl
     grid = _is_grid(bare) or (_are_codes(bare) and bool(_varying(table, columns, rows)))
     ours = bool(_THIS.match(bare[base]))
     course = base == 0 and _is_course(table, [value for _, value in rows])
+    failed, above = left_out(reading, table), set[str]()
     for position, (row, value) in enumerate(rows):
+        above |= held(bare[position - 1 : position])
         label = labels[position]
         former = ours and bool(_EARLIER.search(label))
         if position == base or (_BARE_CODE.match(label) and not grid):
@@ -136,7 +138,7 @@ def score_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Abl
         kind = "cumulative" if follows and before != base else "single"
         if abs(value - onto) < 1:
             control = bare[before if follows else base]
-            had = {*left_out(reading, table), *(held(bare[:position]) if follows else ())}
+            had = {*failed, *(above if follows else ())}
             if former or (ours and MINUS.match(label)):
                 label = bare[base] if former else MINUS.sub("", label).strip()
                 yield from row_contrast(reading, row, label, onto - value, "bpb", kind)
@@ -273,7 +275,7 @@ def _changes(table: Table, settings: list[int], row: Row, other: Row) -> str:
 
 
 def _longer(table: Table, row: Row, other: Row) -> str:
-    """What a row changes that is set as its control is: how long it trained, if the table tells."""
+    """What a row changes that is set as its control is: how long it trained, if told."""
     steps = next((i for i, title in enumerate(table.header) if LENGTH.match(title)), None)
     if steps is None:
         return ""

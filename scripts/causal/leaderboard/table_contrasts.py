@@ -117,15 +117,13 @@ def _steps(reading: Reading, table: Table, columns: Columns) -> Iterator[Ablatio
     added = [(a, b) for (_, a), (row, b) in pairwise(rows) if PLUS.match(cell(row, columns.label))]
     ladder = sum(after > before for before, after in added) * 2 <= len(added)
     begun = False
-    labels = [cell(row, columns.label) for row, _ in rows]
-    for at, ((last, before), (row, after)) in enumerate(pairwise(rows), 1):
-        label = labels[at]
+    had = set(left_out(reading, table))
+    for (last, before), (row, after) in pairwise(rows):
+        label = cell(row, columns.label)
+        had |= held([cell(last, columns.label)]) if ladder else set()
         begun = begun or bool(PLUS.match(label))
         other = ANOTHER.match(label) or TOTAL.match(label) or PULL_REQUEST.search(label)
         if begun and (PLUS.match(label) or not other):
             onto, kind = (before, "cumulative") if ladder else (rows[0][1], "single")
             named = beyond(label, cell(last, columns.label)) if ladder else label
-            had = held(labels[:at]) if ladder else ()
-            yield from row_contrast(
-                reading, row, named, after - onto, "bpb", kind, had={*had, *left_out(reading, table)}
-            )
+            yield from row_contrast(reading, row, named, after - onto, "bpb", kind, had=had)

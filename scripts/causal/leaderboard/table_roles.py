@@ -75,7 +75,10 @@ _LEADS = re.compile(
 _ABLATED = re.compile(r"leave[- ]one|ablat|remov|without", re.IGNORECASE)
 LONGER = "train steps"  # what a run is varied in that is but trained longer
 LENGTH = re.compile(r"\W*(?:train(?:ing)? )?steps\W*$", re.IGNORECASE)
-_NO_PAIR = re.compile(r"\bseed|^\W*(?:limit|target|threshold|cap|bar|budget)\W*$|\bmean\b|\bstd|\bσ|\bmin\b|\bmax\b|\bstep|\bepoch|\bnote", re.I)
+_NO_PAIR = re.compile(
+    r"\bseed|^\W*(?:limit|target|threshold|cap|bar|budget)\W*$|\bmean\b|\bstd|\bσ|\bmin\b|\bmax\b|\bstep|\bepoch|\bnote",
+    re.I,
+)
 
 
 @lru_cache(maxsize=128)

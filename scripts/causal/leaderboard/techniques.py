@@ -48,7 +48,7 @@ def besides(text: str, variable: str) -> str:
 
 
 def _hits(text: str) -> list[tuple[int, int, str, Value | None]]:
-    """Return (start, end, id, value) of all mentions, those that begin first before, longest first."""
+    """Return (start, end, id, value) of all mentions: the first before, of these the longest."""
     words = words_of(text)
     hits = [
         (start, end, alias.variable, value)
