@@ -45,6 +45,7 @@ from scripts.causal.leaderboard.tables import (
     cell,
     columns_of,
 )
+from scripts.causal.leaderboard.told_rows import told_rows
 
 _SAME = 6e-5  # bpb: a closing row that repeats what a row above it says
 
@@ -102,6 +103,8 @@ def metric_contrasts(reading: Reading) -> Iterator[list[Ablation]]:
         if len(table.header) != 2 and (columns.bpb or columns.delta):
             continue
         role = role_of(table, columns)
+        if role in ("metrics", "none"):
+            yield list(told_rows(reading, table, columns))
         if role == "metrics":
             yield list(metric_rows(reading, table))
         elif role == "none" and not (columns.bpb or columns.delta):

@@ -148,3 +148,19 @@ def test_a_width_and_a_back_off_have_names() -> None:
     assert [name for name, _, _ in changes_in("dim=768 (41M)")] == ["model_dim"]
     assert changes_in("dim=160") == []
     assert [name for name, _, _ in changes_in("+ Standard backoff (alpha=0.05)")] == ["ngram_mix"]
+
+
+def test_a_remark_tells_of_its_row_where_no_column_does() -> None:
+    rows = (
+        "XSA on all layers | Standard is the last 4. -0.0016 BPB vs that in ablation. | free",
+        "Partial RoPE 16/64 | Untested here. A record reports -0.0023 BPB. | later",
+        "SmearGate | Gates are known from elsewhere. | free",
+        "Steps | More steps overfit (16 steps gives 0.45 BPB) | no",
+        "Quant gap | +0.0050 BPB | -",
+    )
+    assert found(table("Change | Remark | Cost in bytes", *rows, title="Key additions")) == [
+        ("xsa_layers", -0.0016),
+        ("rope_dims", -0.0023),
+        ("quant_bits", 0.005),
+    ]
+    assert found(table("Change | Remark | Source", *rows[:4], title="Expected gains")) == []
