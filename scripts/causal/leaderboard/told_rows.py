@@ -28,7 +28,8 @@ _METRIC = re.compile(  # a row of metrics, or none with words
 )
 _UNSURE = re.compile(
     r"\b(?:would|should|could|might|expect\w*|estimat\w*|predict\w*|projected|potential\w*|"
-    r"at most|target\w*|typically|usually|noise|std|threshold|within|margin)\b|±|\d ?(?:to|-) ?\d?\.\d",
+    r"at most|target\w*|typically|usually|noise|std|threshold|within|margin)\b|±|"
+    r"\d ?(?:to|-) ?\d?\.\d",
     re.IGNORECASE,
 )
 
