@@ -53,7 +53,7 @@ from scipy.stats import kendalltau
 
 from interventions.catalog import Intervention, load_catalog
 from scripts.causal.campaign.budget import Budget, OutOfTime
-from scripts.causal.campaign.contrast import build_contrast, together
+from scripts.causal.campaign.contrast import SCHEDULE, STEPS, build_contrast, together
 from scripts.causal.campaign.executor import open_executor
 from scripts.causal.campaign.full_scale import intervention_of
 from scripts.causal.campaign.ladder import (
@@ -74,7 +74,7 @@ from scripts.causal.forms import write_file
 from scripts.causal.statistical_analysis import analyse
 from scripts.causal.stats.carry import FULL_SCALE_PENALTY
 from scripts.causal.stats.transfer import effects, transfer
-from trainers.api import load_trainer
+from trainers.api import Config, Trainer, load_trainer
 
 REFERENCE = Path(__file__).with_name("fidelity_h100.toml")
 BASELINE = "baseline"
@@ -86,8 +86,8 @@ SINGLE = (
     "softcap_20",
 )
 WITH_SOFTCAP = ("activation_leaky_relu_sq", "activation_sin_sq")
-LOOKED_AT: dict[str, Value] = {"val_tokens": 2**20, "val_points": 4}
-"""At every look all of validation: its first 32,768 tokens alone ranked the eight otherwise."""
+LOOKS_ON_THE_WAY: dict[str, Value] = {"val_tokens": 2**16, "val_points": 4}
+"""The ranking is by all of validation at the end; of a run of 50 s four looks at it took 6."""
 SEED_SD = 0.00072
 """Of runs on 8×H100 with one configuration, bpb: pooled over published seeds, 50 df."""
 
@@ -99,9 +99,27 @@ def changes() -> list[Intervention]:
     return [*(known[name] for name in SINGLE), *pairs]
 
 
+def both_arms(trainer: Trainer, scale: str, tokens_per_parameter: float | None) -> Config:
+    """What replaces a scale's own fields: the looks, and the steps for another horizon.
+
+    The points of the schedule stay at the same fraction of the run.
+
+    Args:
+        tokens_per_parameter: None for the scale's own steps.
+    """
+    if tokens_per_parameter is None:
+        return LOOKS_ON_THE_WAY
+    config = trainer.resolve(scale, {})
+    batch, own = int(config["train_batch_tokens"]), int(config[STEPS])
+    steps = max(1, round(tokens_per_parameter * trainer.parameters(config) / batch))
+    in_proportion = {name: round(int(config[name]) * steps / own) for name in SCHEDULE}
+    return {**LOOKS_ON_THE_WAY, STEPS: steps, **in_proportion}
+
+
 def run_ladder(
     ladder: Mapping[str, tuple[int, ...]],
     chosen: Sequence[Intervention],
+    tokens_per_parameter: float | None,
     folder: Path,
     platform: str,
     workers: int | None,
@@ -113,6 +131,7 @@ def run_ladder(
     Args:
         ladder: seeds by scale, smallest first, as the rungs are returned.
         chosen: changes to run on each rung.
+        tokens_per_parameter: of the control on every rung; None for each scale's own.
 
     Raises:
         OutOfTime: some runs are missing; a later call goes on with them.
@@ -125,12 +144,12 @@ def run_ladder(
     try:
         for scale, seeds in reversed(ladder.items()):
             where = choose_platform(trainer, platform, scale)
-            asked = [*chosen, *([NO_OP] if scale == list(ladder)[-1] else [])]
+            # Its floor is asked for by claims alone, and they need two sizes.
+            with_floor = len(ladder) > 1 and scale == list(ladder)[-1]
+            both = both_arms(trainer, scale, tokens_per_parameter)
             contrasts = [
-                build_contrast(
-                    one, scale, trainer, matched_by="steps", control_overrides=LOOKED_AT
-                )
-                for one in asked
+                build_contrast(one, scale, trainer, matched_by="steps", control_overrides=both)
+                for one in (*chosen, *([NO_OP] if with_floor else ()))
             ]
             with (
                 open_executor(trainer, store, where.backend, workers) as executor,
@@ -233,6 +252,25 @@ def over_seeds(
     return {**whole, "tau_interval": [float(low), float(high)]}
 
 
+def split_half(differences: Mapping[str, Sequence[float]]) -> float | None:
+    """How well one half of the seeds ranks the eight as the other does; no reference is asked.
+
+    Returns:
+        Mean tau over all ways to halve them (an odd one goes to either half), None below two.
+    """
+    seeds = range(len(next(iter(differences.values()))))
+    taus = []
+    for half in itertools.combinations(seeds, len(seeds) // 2):
+        means = [
+            {name: float(np.mean([each[i] for i in part])) for name, each in differences.items()}
+            for part in (half, [i for i in seeds if i not in half])
+            if part
+        ]
+        if len(means) == 2:
+            taus.append(agreement(*means)["tau"])
+    return float(np.mean(taus)) if taus else None
+
+
 def along_the_run(
     contrasts: Mapping[str, Measured], theirs: Mapping[str, float], curve: str
 ) -> list[dict[str, Any]]:
@@ -282,6 +320,7 @@ def against_reference(
                 agreement({name: one.differences[i] for name, one in found.items()}, after)
                 for i in range(len(raw.confirm_seeds))
             ],
+            "split_half_tau": split_half({name: one.differences for name, one in found.items()}),
             "rounding_grown": agreement(
                 {name: value for name, one in found.items() if (value := grown(one)) is not None},
                 after,
@@ -341,6 +380,8 @@ def show(report: Mapping[str, Any]) -> None:
                 f"{scale}, {stage.replace('_', ' ')}: tau {found['tau']:.2f} "
                 f"[{low:.2f}, {high:.2f}], signs {found['signs_right']} of {found['of']}"
             )
+        if rung["split_half_tau"] is not None:
+            print(f"  half of the seeds against the other half: tau {rung['split_half_tau']:.2f}")
         told = rung["rounding_grown"]
         print(f"  with rounding as dear as there {told['tau']:.2f}, {told['signs_right']} signs")
     print(f"claims {len(beside['claims'])}, wrong {beside['claims_wrong']}")
@@ -353,6 +394,9 @@ def main(
     scales: Annotated[str, typer.Option(help="rungs, smallest first")] = "mini,small",
     seeds: Annotated[str, typer.Option(help="of the largest rung, at least two")] = "21,22",
     seeds_below: Annotated[str, typer.Option(help="of the others, at least two")] = "21,22",
+    tokens_per_parameter: Annotated[
+        float | None, typer.Option(help="on every rung; left out, each scale's own", min=1)
+    ] = None,
     also: Annotated[list[str] | None, typer.Option(help="more changes of the catalog")] = None,
     folder: Annotated[Path, typer.Option(help="where runs and results are kept")] = Path(
         "results/fidelity"
@@ -369,7 +413,14 @@ def main(
     chosen = [*changes(), *(intervention_of(name, load_catalog()) for name in also or ())]
     try:
         rungs, cost = run_ladder(
-            ladder, chosen, folder, platform, workers, Budget(minutes), as_json
+            ladder,
+            chosen,
+            tokens_per_parameter,
+            folder,
+            platform,
+            workers,
+            Budget(minutes),
+            as_json,
         )
     except OutOfTime as out:
         print(json.dumps({"unfinished": str(out)}))
