@@ -68,4 +68,3 @@ def test_another_horizon_keeps_the_schedule_in_proportion():
         assert half[name] / half["iterations"] == pytest.approx(
             own[name] / own["iterations"], rel=0.01
         )
-    assert "iterations" not in both_arms(trainer, "standard", None)
