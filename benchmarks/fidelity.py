@@ -121,7 +121,7 @@ def both_arms(trainer: Trainer, scale: str, tokens_per_parameter: float) -> Conf
 
     The points of the schedule stay at the same fraction of the run.
     """
-    config = trainer.resolve(scale, {})
+    config = trainer.resolve(scale, BOTH_ARMS)
     batch, own = int(config["train_batch_tokens"]), int(config[STEPS])
     steps = max(1, round(tokens_per_parameter * trainer.parameters(config) / batch))
     in_proportion = {name: round(int(config[name]) * steps / own) for name in SCHEDULE}
@@ -271,16 +271,16 @@ def split_half(differences: Mapping[str, Sequence[float]]) -> float | None:
         Mean tau over all ways to halve them (an odd one goes to either half), None below two.
     """
     seeds = range(len(next(iter(differences.values()))))
+    if len(seeds) < 2:
+        return None
     taus = []
     for half in itertools.combinations(seeds, len(seeds) // 2):
-        means = [
+        ours, theirs = (
             {name: float(np.mean([each[i] for i in part])) for name, each in differences.items()}
             for part in (half, [i for i in seeds if i not in half])
-            if part
-        ]
-        if len(means) == 2:
-            taus.append(agreement(*means)["tau"])
-    return float(np.mean(taus)) if taus else None
+        )
+        taus.append(agreement(ours, theirs)["tau"])
+    return float(np.mean(taus))
 
 
 def along_the_run(
