@@ -4,7 +4,16 @@ import tomllib
 
 import pytest
 
-from benchmarks.fidelity import BASELINE, REFERENCE, agreement, changes, over_seeds
+from benchmarks.fidelity import (
+    BASELINE,
+    REFERENCE,
+    agreement,
+    both_arms,
+    changes,
+    over_seeds,
+    split_half,
+)
+from trainers.api import load_trainer
 
 
 def test_the_reference_has_every_change_and_its_source():
@@ -40,3 +49,22 @@ def test_the_interval_over_seeds_holds_what_each_draw_of_them_would_have_shown()
     torn = over_seeds({"a": [-2.0, 1.0], "b": [3.0, 3.0]}, there)
     assert (torn["tau"], torn["signs_right"]) == (1.0, 2)
     assert torn["tau_interval"] == pytest.approx([1 / 3, 1.0], abs=0.1)
+
+
+def test_halves_of_the_seeds_are_held_against_each_other():
+    assert split_half({"a": [-1.0, -2.0], "b": [1.0, 2.0]}) == 1.0
+    assert split_half({"a": [-1.0, 2.0], "b": [1.0, -2.0]}) == -1.0
+    # Of three, one against the mean of two: 1 and 0.5 agree, 3 and -0.5 do not, nor -2 and 2.
+    assert split_half({"a": [1.0, 3.0, -2.0]}) == pytest.approx(-1 / 3)
+    assert split_half({"a": [1.0]}) is None
+
+
+def test_another_horizon_keeps_the_schedule_in_proportion():
+    trainer = load_trainer("gpt")
+    own = trainer.resolve("standard", {})
+    half = trainer.resolve("standard", both_arms(trainer, "standard", 40))
+    assert half["iterations"] * 4096 / trainer.parameters(own) == pytest.approx(40, rel=1e-3)
+    for name in ("warmdown_iters", "muon_momentum_warmup_steps"):
+        assert half[name] / half["iterations"] == pytest.approx(
+            own[name] / own["iterations"], rel=0.01
+        )
