@@ -219,6 +219,8 @@ def show_campaign(part: dict[str, Any]) -> None:
     """Runs and seconds of campaign and loop."""
     what = f"{part['interventions']} interventions × {part['seeds']} seeds, {part['steps']} steps"
     print(f"{what}, scale {part['scale']}, {part['backend']}, one core")
+    for name, reason in part["left_out"].items():
+        print(f"not among them: {name}: {reason}")
     timed = f"{part['loop_arms_timed']} arms timed"
     if part["loop_is_extrapolated"]:
         timed += ", EXTRAPOLATED to all"
