@@ -98,12 +98,14 @@ class Design:
 class Outcome:
     """One confirmed contrast: what was decided by us, and by the plain paired t with Holm.
 
-    The plain test has all the seeds planned, ours those up to the look that decided.
+    The plain test has all the seeds planned, ours those up to the look that decided. `planned` is
+    the effect on all of them.
     """
 
     truth: float
     verdict: str
     effect: float
+    planned: float
     interval: tuple[float, float] | None
     seeds: int
     plain_confirmed: bool
@@ -204,6 +206,7 @@ def outcomes(
             truth=float(effects[place]),
             verdict=result.verdict,
             effect=float(result.effect or 0.0),
+            planned=float(np.mean(fresh[:, 1 + place] - fresh[:, 0])),
             interval=None
             if result.interval is None
             else (result.interval.low, result.interval.high),

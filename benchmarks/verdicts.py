@@ -20,8 +20,10 @@ A bias is promised to be 0 in every design of every world, so these are judged t
 all (Bonferroni: 2.5 errors for four of them; two errors each would fail one run in six for
 nothing). For a smaller error every campaign is decided a second time with the noise of its fresh
 seeds turned round, and the mean of both is taken (antithetic variates, Hammersley & Morton 1956):
-its noise is as likely, so the bias is the same. Where nothing stops early the two cancel but for
+its noise is as likely, so the bias is the same. On all the seeds planned the two cancel but for
 rounding, which is a proof: what screening lets into an estimate is not turned round, and shows.
+What stopping at a look adds is another thing, and no promise: a mean that stopped for being far
+from 0 lies too far from 0 (Whitehead 1986), as every verdict says that stopped. It is measured.
 """
 
 from __future__ import annotations
@@ -201,11 +203,25 @@ def errors(
     # Screening prefers what looks good, so an estimate it flattered would be too low.
     turned = many(world, some, design, count, mirrored=True)
     both = [[*one, *other] for one, other in zip(mixed, turned, strict=True) if one]
-    bias = clustered([[(one.effect - one.truth) / mde for one in each] for each in both])
+    bias = clustered([[(one.planned - one.truth) / mde for one in each] for each in both])
     reach = NormalDist().inv_cdf(1 - ALPHA / (2 * biases))
     ledger.hold(
-        f"{name}: bias of confirmed estimates, in sd", bias, -ROUNDING, ROUNDING, errors=reach
+        f"{name}: bias that screening leaves, in sd", bias, -ROUNDING, ROUNDING, errors=reach
     )
+    early = [[one for one in each if one.seeds < seeds] for each in both]
+    if any(early):
+        further = clustered(
+            [
+                [math.copysign(1 / mde, one.effect) * (one.effect - one.planned) for one in each]
+                for each in early
+            ]
+        )
+        words = f"stopped early, {further.value:.3f} ± {further.error:.3f} sd too far from 0"
+        ledger.note(
+            f"{name}: overstatement where stopped, in sd",
+            further.as_json(),
+            f"    {name}: {further.count / sum(map(len, both)):.1%} {words}",
+        )
     used = float(np.mean([one.seeds for each in mixed for one in each]))
     ledger.note(f"{name}: seeds used", used, f"    {name}: {used:.2f} seeds a contrast, mixed")
 
