@@ -91,7 +91,7 @@ def measure_overhead(scale: str, backend: str, quick: bool) -> dict[str, Any]:
 
 def measure_scales(scale: str, backend: str, quick: bool) -> list[dict[str, Any]]:
     """Runs of three steps at every scale, whatever scale is asked for."""
-    rounds = 1 if quick else 5
+    rounds = 1 if quick else 3
     found = [by_scale(backend, rounds)]
     if "mlx-cpu-float32" in load_trainer("gpt").backends():
         found.append(by_scale("mlx-cpu-float32", rounds))
