@@ -17,7 +17,7 @@ from trainers.api import load_trainer
 from trainers.gpt.scales import SCALES
 
 STEPS = 3
-MAX_FLOPS = 1e11  # a step of the next scale up, the full baseline, is five hundred times that
+MAX_FLOPS = 1e11  # a step of the next scale up, the full baseline, is hundreds of times that
 
 
 def by_scale(backend: str, rounds: int) -> dict[str, Any]:
