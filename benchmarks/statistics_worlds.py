@@ -57,6 +57,11 @@ class World:
         c = self.covariance
         return np.asarray(np.sqrt(np.diag(c)[1:] + c[0, 0] - 2 * c[0, 1:]))
 
+    def led_by(self, place: int) -> World:
+        """The same world with this contrast, counted from 0, and those behind it put first."""
+        order = [0, *((np.arange(self.contrasts) + place) % self.contrasts + 1)]
+        return World(self.name, self.covariance[np.ix_(order, order)])
+
     def scores(self, rng: np.random.Generator, seeds: int, effects: Numbers) -> Numbers:
         """Draw (seeds, 1 + k) scores, the effects added to the treatments."""
         noise = rng.multivariate_normal(

@@ -139,15 +139,17 @@ def many(
     design: Design,
     count: int,
     *,
+    first: int = 0,
     mirrored: bool = False,
 ) -> list[list[Outcome]]:
     """So many campaigns, each with effects of its own.
 
     Args:
+        first: number of the first; campaigns of one number draw alike.
         mirrored: the same ones with the noise of their fresh seeds turned round.
     """
     found = []
-    for number in range(count):
+    for number in range(first, first + count):
         rng = np.random.default_rng([number, design.seeds, design.looks, world.contrasts])
         found.append(run_campaign(world, effects(rng), design, rng, mirrored=mirrored))
     return found
@@ -227,8 +229,12 @@ def errors(
 
 
 def promised(world: World, seeds: int, looks: int, count: int, ledger: Ledger) -> None:
-    """Power against what was promised when the screens were in: one true effect among nulls."""
-    sd = float(world.difference_sd[0])
+    """Power against what was promised when the screens were in: one true effect among nulls.
+
+    The promise is of a contrast of the campaign, whichever, by the noise of all of them, so each
+    has the effect in turn: one that is noisier than the rest has less power, a quieter one more.
+    """
+    sd = math.sqrt(float(np.mean(world.difference_sd**2)))
     counts = planned_looks(seeds, looks)
     alpha = level_at(ALPHA / FAMILY, counts, len(counts) - 1)
     own = SCREEN - 1 + seeds - 1
@@ -237,7 +243,14 @@ def promised(world: World, seeds: int, looks: int, count: int, ledger: Ledger) -
     design = Design(SCREEN, seeds, FAMILY, sd, ALPHA, looks, forced=True)
     effects = np.zeros(world.contrasts)
     effects[0] = effect
-    found = many(world, lambda rng: effects, design, count)
+    share_of = max(1, count // world.contrasts)
+    found = [
+        each
+        for place in range(world.contrasts)
+        for each in many(
+            world.led_by(place), lambda rng: effects, design, share_of, first=place * share_of
+        )
+    ]
     told = []
     for each in found:
         prior = each[0].prior
@@ -248,10 +261,10 @@ def promised(world: World, seeds: int, looks: int, count: int, ledger: Ledger) -
     gap = [float(each[0].confirmed) - one for each, one in zip(found, told, strict=True)]
     plain = share([each[0].plain_confirmed for each in found])
     real = share([each[0].confirmed for each in found])
-    error = float(np.std(gap, ddof=1) / math.sqrt(count))
+    error = float(np.std(gap, ddof=1) / math.sqrt(len(gap)))
     ledger.hold(
         f"{world.name}, {seeds} seeds: power minus promise",
-        Share(float(np.mean(gap)), error, count),
+        Share(float(np.mean(gap)), error, len(gap)),
         -0.05,
         0.05,
         f"; power {real.value:.3f}, promised {np.mean(told):.3f}, plain t {plain.value:.3f}",
