@@ -125,7 +125,7 @@ def make_plan(
     # Later cycles decide on seeds of their own: a control for each, and for a pair two runs more.
     runs += confirm * (max_cycles - 1) * (1 + 2 * max_confirm)
     runs += screen * min(own_controls, max_cycles * max_per_cycle)
-    runs += confirm * min(own_controls, max_cycles * max_confirm)
+    runs += confirm * max_cycles * min(own_controls, max_confirm)
     options: dict[str, Any] = {
         "records": str(records),
         "trainer": trainer.name,
