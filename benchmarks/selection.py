@@ -64,7 +64,7 @@ PRIOR = moderated.Prior(NOISE**2, 8.0)
 SCREEN, CONFIRM, PER_CYCLE = 2, 4, 2
 ALPHA = 0.05 / 20 / PER_CYCLE
 TRIAL = Trial(noise=NOISE, screen=SCREEN, confirm=CONFIRM, alpha=ALPHA, mde=MDE)
-TRIAL_OF_PAIR = replace(TRIAL, fresh=3.0)
+TRIAL_OF_PAIR = replace(TRIAL, fresh=2.0)  # as the pipeline prices it
 SHARE = 0.9
 CARRY = {"wrong-sign": -0.6, "biased": 0.5}
 
