@@ -1,12 +1,13 @@
 """The engine against its promises: overhead, cost of a campaign, speed of a step, parity.
 
-    python benchmarks/engine.py [--quick] [--part overhead,campaign,speed,memory,parity,faults]
+    python benchmarks/engine.py [--quick] [--part overhead,scales,campaign,speed,…]
                                 [--scale fast] [--backend torch-cpu-bfloat16] [--json]
 
 overhead   starting a run in a warm process, beside what a process of its own pays before its first
            step: the trainer's own program (nothing compiled on a CPU; MLX's compiler with its disk
            cache warm), and the plain script of `plain_gpt` under torch.compile, its disk cache
            warm; runs of three steps end to end; graphs made when hyperparameters change
+scales     the same end to end beside the trainer's own program, at every scale, for torch and MLX
 campaign   24 interventions × 2 seeds of 10 steps, beside a loop that starts every arm, and with it
            every control, as a subprocess; then the same again, and one that overlaps
 speed      a step, beside the plain eager float32 loop of the same model; what a bfloat16 matrix
@@ -34,6 +35,7 @@ from engine_campaign import campaign_cost
 from engine_memory import memory
 from engine_overhead import overhead, recompilations, setting
 from engine_parity import parity
+from engine_scales import by_scale, show_scales
 from engine_speed import PLAIN, step_speed
 
 from scripts.causal.cli import run_command
@@ -87,6 +89,15 @@ def measure_overhead(scale: str, backend: str, quick: bool) -> dict[str, Any]:
         return found | {"recompilations": recompilations()}
 
 
+def measure_scales(scale: str, backend: str, quick: bool) -> list[dict[str, Any]]:
+    """Runs of three steps at every scale, whatever scale is asked for."""
+    rounds = 1 if quick else 3
+    found = [by_scale(backend, rounds)]
+    if "mlx-cpu-float32" in load_trainer("gpt").backends():
+        found.append(by_scale("mlx-cpu-float32", rounds))
+    return found
+
+
 def measure_campaign(scale: str, backend: str, quick: bool) -> dict[str, Any]:
     """A campaign and a second one that shares two thirds of it."""
     with setting(steps=10, val_tokens=8192) as place:
@@ -96,7 +107,7 @@ def measure_campaign(scale: str, backend: str, quick: bool) -> dict[str, Any]:
             "tiny" if quick else scale,
             interventions=3 if quick else 24,
             seeds=(42, 1337),
-            sample=1 if quick else 6,
+            sample=1 if quick else 48,
         )
 
 
@@ -135,6 +146,7 @@ def _is_there(test: str) -> bool:
 
 PARTS: dict[str, Callable[[str, str, bool], Any]] = {
     "overhead": measure_overhead,
+    "scales": measure_scales,
     "campaign": measure_campaign,
     "speed": measure_speed,
     "memory": measure_memory,
@@ -167,6 +179,10 @@ def judge(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
                     least(f"{family}: three steps, times less than {name}", row["times_whole"], 7)
         for family, counts in part["recompilations"].items():
             most(f"{family}: graphs for new hyperparameters", counts["graphs_for_changes"], 0)
+    for part in found.get("scales", []):
+        best = max(part["rows"], key=lambda name: part["rows"][name]["times"])
+        name = f"{part['backend']}: three steps, times less, best at {best}"
+        least(name, part["rows"][best]["times"], 7)
     if part := found.get("campaign"):
         least("campaign: times fewer runs", part["times_fewer_runs"], 1.9)
         least("campaign: times less wall time", part["times_less_wall"], 5)
@@ -219,6 +235,8 @@ def show_campaign(part: dict[str, Any]) -> None:
     """Runs and seconds of campaign and loop."""
     what = f"{part['interventions']} interventions × {part['seeds']} seeds, {part['steps']} steps"
     print(f"{what}, scale {part['scale']}, {part['backend']}, one core")
+    for name, reason in part["left_out"].items():
+        print(f"not among them: {name}: {reason}")
     timed = f"{part['loop_arms_timed']} arms timed"
     if part["loop_is_extrapolated"]:
         timed += ", EXTRAPOLATED to all"
@@ -290,6 +308,7 @@ def show_faults(part: dict[str, list[str]]) -> None:
 
 SHOW: dict[str, Callable[[Any], None]] = {
     "overhead": show_overhead,
+    "scales": show_scales,
     "campaign": show_campaign,
     "speed": show_speed,
     "memory": show_memory,

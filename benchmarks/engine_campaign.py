@@ -18,36 +18,52 @@ from scripts.causal.campaign.ledger import Ledger, open_ledger
 from scripts.causal.campaign.schema import Contrast, Platform
 from scripts.causal.experiment_runner import run_contrasts
 from scripts.causal.files import InputError
+from trainers.api import Config
+from trainers.gpt.config import gpt_config
+from trainers.gpt.run import schedule_of
 
 
 def chosen(
     place: Setting, backend: str, scale: str, count: int
-) -> tuple[list[Contrast], Platform]:
-    """So many contrasts spread evenly over the catalog, matched by steps.
+) -> tuple[list[Contrast], dict[str, str], Platform]:
+    """So many contrasts spread evenly over the catalog, matched by steps, however slow they are.
 
     Only those that differ in training: one that begins later shares even the training run of its
-    control, and would flatter the campaign.
+    control, and would flatter the campaign. And only those whose training is another within the
+    steps there are: late training on the grid that waits for a learning rate which ten steps
+    never reach would be the control over again, or, where it collects curvature, no run at all.
     """
     platform = Platform(
         trainer="gpt", backend=backend, scale=scale, data=place.data, machine="this one"
     )
-    found = []
+    found, left_out = list[Contrast](), dict[str, str]()
     for entry in load_catalog().values():
         if entry.stage == "train":
             try:
-                found.append(_contrast(place, entry, scale))
-            except InputError:
-                continue  # changes nothing at this scale
+                contrast = _contrast(place, entry, scale)
+            except InputError as error:  # there is no such model at this scale
+                left_out[entry.id] = str(error)
+                continue
+            if _begins(contrast.treatment):
+                found.append(contrast)
+            else:
+                left_out[entry.id] = "its late training on the grid never begins"
     if len(found) < count:
         raise InputError(f"the catalog has {len(found)} contrasts at scale {scale!r}, not {count}")
     picks = np.linspace(0, len(found) - 1, count).round().astype(int)
-    return [found[pick] for pick in picks], platform
+    return [found[pick] for pick in picks], left_out, platform
 
 
 def _contrast(place: Setting, entry: Intervention, scale: str) -> Contrast:
     return build_contrast(
         entry, scale, place.trainer, matched_by="steps", control_overrides=place.overrides
     )
+
+
+def _begins(treatment: Config) -> bool:
+    """Whether late training on the grid, if it is asked for, has a step to begin at."""
+    schedule = schedule_of(gpt_config(treatment))
+    return not schedule.qat_below or len(schedule.quantized_steps()) > 0
 
 
 def campaign_cost(
@@ -68,7 +84,7 @@ def campaign_cost(
             there are.
     """
     new = max(1, interventions // 3)
-    contrasts, platform = chosen(place, backend, scale, interventions + new)
+    contrasts, left_out, platform = chosen(place, backend, scale, interventions + new)
     second = contrasts[new:]
     first = contrasts[:interventions]
     ledger = open_ledger(place.scratch / "campaign" / "ledger.sqlite")
@@ -93,6 +109,7 @@ def campaign_cost(
         "scale": scale,
         "steps": place.overrides["iterations"],
         "interventions": interventions,
+        "left_out": left_out,
         "seeds": len(seeds),
         "runs": runs,
         "seconds": ours,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -32,11 +33,15 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
 @dataclass(frozen=True)
 class Timing:
-    """One run: seconds before its first step, to its end, and of one of its steps."""
+    """One run: seconds before its first step, to its end, and of one of its steps.
+
+    `work` is what all steps and looks at the validation took, where that was watched.
+    """
 
     before: float
     whole: float
     step: float
+    work: float = math.nan
 
 
 @dataclass
@@ -107,8 +112,8 @@ class InProcess:
 
     def run(self, spec: RunSpec) -> Timing:
         """Compute a run that the ledger does not have."""
-        steps: list[tuple[float, float]] = []
-        with watched(spec.backend, steps):
+        steps, looks = list[tuple[float, float]](), list[tuple[float, float]]()
+        with watched(spec.backend, "step", steps), watched(spec.backend, "losses", looks):
             started = time.perf_counter()
             self._executor.submit(spec)
             while not self._executor.poll():
@@ -118,30 +123,31 @@ class InProcess:
         if found is None or found.failure:
             raise RuntimeError(f"the run failed: {found and found.failure}")
         taken = min(after - before for before, after in steps)
-        return Timing(steps[0][0] - started, ended - started, taken)
+        work = sum(after - before for before, after in [*steps, *looks])
+        return Timing(steps[0][0] - started, ended - started, taken, work)
 
 
 @contextmanager
-def watched(backend: str, steps: list[tuple[float, float]]) -> Iterator[None]:
-    """Note when each step of this process's engines began and ended."""
+def watched(backend: str, name: str, spans: list[tuple[float, float]]) -> Iterator[None]:
+    """Note when each call of a method of this process's engines began and ended."""
     engine: Any
     if backend.startswith("mlx"):
         from trainers.gpt.engine_mlx import MlxEngine as engine
     else:
         from trainers.gpt.engine_torch import TorchEngine as engine
-    plain = engine.step
+    plain = getattr(engine, name)
 
-    def step(self: Any, *arguments: Any) -> float:
+    def timed(self: Any, *arguments: Any) -> Any:
         before = time.perf_counter()
-        loss: float = plain(self, *arguments)
-        steps.append((before, time.perf_counter()))
-        return loss
+        found = plain(self, *arguments)
+        spans.append((before, time.perf_counter()))
+        return found
 
-    engine.step = step
+    setattr(engine, name, timed)
     try:
         yield
     finally:
-        engine.step = plain
+        setattr(engine, name, plain)
 
 
 # --------------------------------------------------------------------------------------------

@@ -5,9 +5,9 @@
 A world has some 24 variables with one to three contrasts each, their true effects, and what a
 leaderboard says of them. A rule picks two contrasts a cycle; each is screened on 2 paired seeds,
 the promising ones are confirmed on 4 fresh seeds, with the campaign's own screening rule and
-moderated t (variance prior worth 8 degrees of freedom). Counted are the treatment's runs (the
-control's six serve every contrast) until what the campaign holds is worth 90 % of what it holds
-once everything has been tried. Held is either
+moderated t (variance prior worth 8 degrees of freedom). Counted are the treatments' runs (the
+control's serve every contrast; the parts of a pair run again on its fresh seeds) until what the
+campaign holds is worth 90 % of what it holds once everything has been tried. Held is either
 
 all    the best confirmed change of each variable, taken to add up, or a combination that measured
        better than its parts; what such a stack is truly worth, interactions included
@@ -38,7 +38,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Annotated, Literal, get_args
 
@@ -64,6 +64,7 @@ PRIOR = moderated.Prior(NOISE**2, 8.0)
 SCREEN, CONFIRM, PER_CYCLE = 2, 4, 2
 ALPHA = 0.05 / 20 / PER_CYCLE
 TRIAL = Trial(noise=NOISE, screen=SCREEN, confirm=CONFIRM, alpha=ALPHA, mde=MDE)
+TRIAL_OF_PAIR = replace(TRIAL, fresh=2.0)  # as the pipeline prices it
 SHARE = 0.9
 CARRY = {"wrong-sign": -0.6, "biased": 0.5}
 
@@ -205,7 +206,8 @@ class Campaign:
         parts = tuple(name.split("+"))
         outcome = _outcome(self.world.effect(parts), name, self.world.seed)
         self.outcomes[name], self.parts[name] = outcome, parts
-        self.runs += outcome.runs
+        beside = len(parts) if len(parts) > 1 and outcome.fresh is not None else 0
+        self.runs += outcome.runs + CONFIRM * beside
 
     @property
     def adopted(self) -> dict[str, tuple[float, tuple[str, ...]]]:
@@ -308,7 +310,7 @@ def ours(
     choices = rank(
         candidates,
         believe_jointly(candidates, tested).given(tested),
-        {one.id: TRIAL for one in candidates},
+        {one.id: TRIAL_OF_PAIR if len(one.parts) > 1 else TRIAL for one in candidates},
         tried=campaign.outcomes,
         held={variable: -effect for variable, (effect, _) in campaign.adopted.items()},
         additive=measure == "all",

@@ -57,6 +57,11 @@ class World:
         c = self.covariance
         return np.asarray(np.sqrt(np.diag(c)[1:] + c[0, 0] - 2 * c[0, 1:]))
 
+    def led_by(self, place: int) -> World:
+        """The same world with this contrast, counted from 0, and those behind it put first."""
+        order = [0, *((np.arange(self.contrasts) + place) % self.contrasts + 1)]
+        return World(self.name, self.covariance[np.ix_(order, order)])
+
     def scores(self, rng: np.random.Generator, seeds: int, effects: Numbers) -> Numbers:
         """Draw (seeds, 1 + k) scores, the effects added to the treatments."""
         noise = rng.multivariate_normal(
@@ -98,12 +103,14 @@ class Design:
 class Outcome:
     """One confirmed contrast: what was decided by us, and by the plain paired t with Holm.
 
-    The plain test has all the seeds planned, ours those up to the look that decided.
+    The plain test has all the seeds planned, ours those up to the look that decided. `planned` is
+    the effect on all of them.
     """
 
     truth: float
     verdict: str
     effect: float
+    planned: float
     interval: tuple[float, float] | None
     seeds: int
     plain_confirmed: bool
@@ -204,6 +211,7 @@ def outcomes(
             truth=float(effects[place]),
             verdict=result.verdict,
             effect=float(result.effect or 0.0),
+            planned=float(np.mean(fresh[:, 1 + place] - fresh[:, 0])),
             interval=None
             if result.interval is None
             else (result.interval.low, result.interval.high),

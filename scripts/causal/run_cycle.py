@@ -13,7 +13,7 @@ from scripts.causal.campaign.executor import Executor
 from scripts.causal.campaign.factorial_screen import plan_screen
 from scripts.causal.campaign.ledger import Ledger
 from scripts.causal.campaign.plan import CampaignPlan
-from scripts.causal.campaign.planning import pair_seeds
+from scripts.causal.campaign.planning import fresh_seeds
 from scripts.causal.campaign.schema import (
     Contrast,
     ContrastRuns,
@@ -101,23 +101,18 @@ def experiment(
     )
     if not screened and not names:  # a submission is made of some run: the control's
         screened = run([control_itself(campaign)], plan.screen_seeds, "screen")
-    own_seeds = pair_seeds(plan, cycle)
+    fresh = fresh_seeds(plan, cycle)
 
     def run_fresh(names: Sequence[str], seeds: Sequence[int]) -> tuple[ContrastRuns, ...]:
-        chosen = [contrast for contrast in selection.contrasts if contrast.id in names]
-        singles = [contrast for contrast in chosen if not contrast.parts]
-        pairs = [contrast for contrast in chosen if contrast.parts]
-        own = own_seeds[: len(seeds)]
-        return (*run(singles, seeds, "confirm"), *run(pairs, own, "confirm"))
+        return run([one for one in selection.contrasts if one.id in names], seeds, "confirm")
 
     raw = RawRuns(
         cycle=cycle,
         platform=platform,
         screen_seeds=plan.screen_seeds,
-        confirm_seeds=plan.confirm_seeds,
+        confirm_seeds=fresh,
         factorial=together,
-        pair_seeds=own_seeds,
-        looks=planned_looks(len(plan.confirm_seeds), plan.looks),
+        looks=planned_looks(len(fresh), plan.looks),
         runs=screened,
     )
     raw = confirm(
@@ -130,7 +125,7 @@ def experiment(
         prior=screened_prior([*earlier, raw]),
     )
     pairs = [one for one in raw.runs if one.phase == "confirm" and one.contrast.parts]
-    seeds = own_seeds[: max((len(one.pairs) for one in pairs), default=0)]
+    seeds = fresh[: max((len(one.pairs) for one in pairs), default=0)]
     asked = alone(campaign, executor, [one.contrast for one in pairs], platform, budget)
     return raw.model_copy(update={"parts": run(asked, seeds, "confirm")})
 

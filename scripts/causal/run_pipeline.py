@@ -222,10 +222,11 @@ def describe(plan: CampaignPlan, selection: Selection) -> None:
         f"campaign {plan.name}: up to {plan.max_cycles} cycles of {plan.max_per_cycle} contrasts "
         f"at scale {plan.scale}, {plan.backend}"
     )
+    others = ", in each later cycle on others" if plan.max_cycles > 1 else ""
     console.print(
         f"screened on seeds {list(plan.screen_seeds)}, at most {plan.max_confirm} a cycle "
-        f"confirmed on fresh seeds {list(plan.confirm_seeds)}; alpha {plan.alpha:g} over the "
-        f"campaign, MDE {plan.mde:g} bpb"
+        f"confirmed on fresh seeds {list(plan.confirm_seeds)}{others}; alpha {plan.alpha:g} over "
+        f"the campaign, MDE {plan.mde:g} bpb"
     )
     console.print(f"screening design: {plan.screen_design}")
     for line in screen_costs(plan, published_noise()):

@@ -250,6 +250,7 @@ def _trial(contrast: Contrast, setting: Setting, noise: float) -> Trial:
         alpha=setting.alpha,
         mde=setting.mde,
         cost=contrast.flops_per_pair,
+        fresh=2.0 if contrast.parts else 1.0,
     )
 
 

@@ -76,7 +76,7 @@ def analyse(
         screened = [runs for runs in raw.runs if runs.phase == "screen"]
         prior = fit_prior(screened, [raw.factorial] if raw.factorial else [])
     looks = raw.looks or (max(len(raw.confirm_seeds), 1),)
-    terms = Terms(share, len(confirms), mde, prior, raw.planned_seeds, looks)
+    terms = Terms(share, len(confirms), mde, prior, raw.confirm_seeds, looks)
     p_values = family_p_values(confirms, screens, terms)
     # Without a confirmation phase in the file, what is promising is not screened out yet.
     promising = worth_confirming(screens, prior, mde, screen_threshold)

@@ -134,7 +134,7 @@ def test_a_square_is_run_and_judged_from_the_command_line(small_data, tmp_path):
     assert found.effect == pytest.approx(sum(c - a - b + ab for c, a, b, ab in expected) / 2)
 
 
-def test_a_campaign_runs_a_pairs_changes_alone_on_its_own_seeds(
+def test_a_campaign_runs_a_pairs_changes_alone_on_its_cycle_s_fresh_seeds(
     small_data, small_records, tmp_path
 ):
     trainer = load_trainer("gpt")
@@ -148,7 +148,7 @@ def test_a_campaign_runs_a_pairs_changes_alone_on_its_own_seeds(
         matched_by="flops",
         alpha=0.05,
         mde=1e-6,  # every screened contrast is promising
-        max_cycles=1,
+        max_cycles=2,
         max_per_cycle=1,
         max_confirm=1,
         screen_seeds=(1, 2),
@@ -164,10 +164,10 @@ def test_a_campaign_runs_a_pairs_changes_alone_on_its_own_seeds(
     ledger = open_ledger(tmp_path / "ledger.sqlite")
     campaign = Campaign(plan, tmp_path, trainer, catalog, ledger, quiet=True)
     with open_executor(trainer, ledger, plan.backend, 0) as executor:
-        chosen = Selection(cycle=1, contrasts=(pair,))
-        raw = experiment(campaign, executor, chosen, prepare(campaign), 1)
+        chosen = Selection(cycle=2, contrasts=(pair,))
+        raw = experiment(campaign, executor, chosen, prepare(campaign), 2)
     ledger.close()
     assert [[p.seed for p in runs.pairs] for runs in raw.runs] == [[1, 2], [0, 3]]
     assert [runs.contrast.id for runs in raw.parts] == ["activation_gelu", "softcap_20"]
-    (result,) = analyse(raw, alpha=0.05, mde=0.005).results
+    (result,) = analyse(raw, alpha=0.05, mde=0.005, cycles=2).results
     assert result.interaction.seeds == (0, 3)

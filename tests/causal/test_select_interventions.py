@@ -1,5 +1,7 @@
 """Selection: most worth per FLOP first, learning from own tests, and a reason for each."""
 
+import re
+
 import pytest
 from literal_results import literal_result
 
@@ -205,6 +207,9 @@ def test_two_confirmed_changes_are_proposed_together_as_one_contrast(setting):
     )
     assert pair.changes == {"activation": "gelu", "logit_softcap": 20.0}
     assert "lean better each by itself" in pair.reason
+    seeds, flops = re.search(r"about ([\d.]+) seeds, ([\d.]+) TFLOP", pair.reason).groups()
+    priced = 2 + 2 * (float(seeds) - 2)  # its parts run alone beside it on the fresh ones
+    assert float(flops) == pytest.approx(priced * pair.flops_per_pair / 1e12, rel=0.02)
     again = decided(setting, activation_gelu=("confirmed_better", -0.02))
     tried = again.results[0].model_copy(update={"contrast": pair, "effect": -0.03})
     then = select(

@@ -222,6 +222,39 @@ def test_what_the_script_cannot_be_told_is_passed_over_with_its_reason(make_camp
         plan_validation(only, trainer, CATALOG, seeds=SEEDS)
 
 
+def test_only_improvements_in_bpb_are_taken_and_what_is_left_is_said(make_campaign, tmp_path):
+    trainer = ScriptTrainer(str(write_script(tmp_path)))
+    campaign = make_campaign(
+        smear="confirmed_better", lower_lr="confirmed_worse", gelu="inconclusive"
+    )
+    found = parse_file(AblationResults, campaign / "ablation_results.json")
+    gap = literal_result(
+        literal_contrast("gap", outcome="generalization_gap"), "confirmed_better", -1.0
+    )
+    tried = literal_result(literal_contrast("tried"), "screened_out", 0.0, phase="screen")
+    write_file(
+        campaign / "ablation_results.json",
+        found.model_copy(update={"results": (*found.results, gap, tried)}),
+    )
+    scheme = plan_validation(campaign, trainer, CATALOG, seeds=SEEDS)
+    assert [contrast.id for contrast in scheme.contrasts] == ["smear"]
+    assert scheme.passed_over == {
+        "lower_lr": "confirmed worse in the campaign",
+        "gelu": "inconclusive in the campaign",
+        "gap": "better in its generalization gap, not in bpb",
+    }
+
+
+def test_a_seed_that_a_verdict_used_is_not_fresh(make_campaign, tmp_path):
+    trainer = ScriptTrainer(str(write_script(tmp_path)))
+    campaign = make_campaign(smear="confirmed_better")
+    found = parse_file(AblationResults, campaign / "ablation_results.json")
+    pair = found.results[0].model_copy(update={"seeds_used": (999, 3)})
+    write_file(campaign / "ablation_results.json", found.model_copy(update={"results": (pair,)}))
+    with pytest.raises(InputError, match="seed 999 took part in the campaign"):
+        plan_validation(campaign, trainer, CATALOG, seeds=SEEDS)
+
+
 @pytest.mark.parametrize(
     ("verdict", "seeds", "words"),
     [

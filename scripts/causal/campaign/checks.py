@@ -33,16 +33,15 @@ def check_runs(raw: RawRuns) -> None:
 
 def _check_looks(raw: RawRuns) -> None:
     """Refuse looks that are no plan, and a contrast that stopped between them."""
-    looks, planned = raw.looks, len(raw.confirm_seeds)
+    looks, seeds = raw.looks, raw.confirm_seeds
     if not looks:
         return
-    if sorted(set(looks)) != list(looks) or looks[0] < 2 or looks[-1] != planned:
+    if sorted(set(looks)) != list(looks) or looks[0] < 2 or looks[-1] != len(seeds):
         raise InputError(
-            f"looks must grow from 2 or more to the {planned} confirmation seeds, "
+            f"looks must grow from 2 or more to the {len(seeds)} confirmation seeds, "
             f"but got {list(looks)}"
         )
     for runs in raw.runs:
-        seeds = raw.planned_seeds(runs.contrast)
         if runs.phase == "confirm" and {pair.seed for pair in runs.pairs} not in (
             set(seeds[:count]) for count in looks
         ):

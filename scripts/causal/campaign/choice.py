@@ -71,7 +71,7 @@ def rank(
             mean, sd = float(joint.mean[place]), joint.sd(place)
             bar = _without(one, brought, judged, additive=additive)
             gain, seeds = trial.gain(mean, sd, bar), trial.seeds(mean, sd)
-            judged[name] = Choice(one, mean, sd, gain, seeds, gain / (seeds * trial.cost))
+            judged[name] = Choice(one, mean, sd, gain, seeds, gain / trial.price(mean, sd))
         best = max(judged.values(), key=lambda choice: choice.worth)
         ranked.append(best)
         del left[best.candidate.id]

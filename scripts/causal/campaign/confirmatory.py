@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from scripts.causal.campaign.measured import Measured
-from scripts.causal.campaign.schema import Contrast, VariancePrior
+from scripts.causal.campaign.schema import VariancePrior
 from scripts.causal.campaign.screened import moderated_estimate
 from scripts.causal.stats import paired
 from scripts.causal.stats.equivalence import tost_p
@@ -34,7 +34,7 @@ class Terms:
 
     Attributes:
         share: the cycle's part of alpha.
-        seeds: a contrast's fresh seeds in the order planned.
+        seeds: the cycle's fresh seeds in the order planned.
         looks: how many of them each planned look has; the last one has all.
     """
 
@@ -42,7 +42,7 @@ class Terms:
     family_size: int
     mde: float
     prior: VariancePrior | None
-    seeds: Callable[[Contrast], tuple[int, ...]]
+    seeds: tuple[int, ...]
     looks: tuple[int, ...]
 
     def taken(self, measured: Measured) -> int:
@@ -101,7 +101,7 @@ def _claims(measured: Measured, screened: Measured | None, terms: Terms) -> list
     """`claim` at each look taken; None at one whose sign the last does not bear out."""
     last = claim(measured, screened, terms.prior)
     earlier = [
-        claim(measured.among(terms.seeds(measured.contrast)[:count]), screened, terms.prior)
+        claim(measured.among(terms.seeds[:count]), screened, terms.prior)
         for count in terms.looks[: terms.taken(measured) - 1]
     ]
     return [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,12 @@ from interventions.catalog import Intervention
 from scripts.causal.campaign.contrast import build_contrast, together, unknown_name
 from scripts.causal.campaign.plan import CampaignPlan
 from scripts.causal.campaign.published import TRACK, published_prior
-from scripts.causal.campaign.schema import AblationResults, Contrast, VariancePrior
+from scripts.causal.campaign.schema import (
+    AblationResults,
+    Contrast,
+    ContrastResult,
+    VariancePrior,
+)
 from scripts.causal.files import InputError
 from scripts.causal.forms import parse_file
 from scripts.causal.leaderboard.schema import Leaderboard, load_leaderboard
@@ -33,7 +38,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Scheme:
-    """What is to be run: contrasts told to the script, and those that cannot be, with why.
+    """What is to be run: contrasts told to the script, and what else was decided, with why not.
 
     `prior` is what the leaderboard's records say of the noise of a paired difference.
     """
@@ -82,34 +87,48 @@ def plan_validation(
     results = parse_file(AblationResults, folder / "ablation_results.json")
     if len(seeds) < MIN_SEEDS:
         raise InputError(f"{MIN_SEEDS} seeds are the least, but got {len(seeds)}")
-    if used := sorted(set(seeds) & {*plan.screen_seeds, *plan.confirm_seeds}):
+    decided_on = {seed for one in results.results for seed in one.seeds_used}
+    if used := sorted(set(seeds) & {*plan.screen_seeds, *plan.confirm_seeds, *decided_on}):
         raise InputError(f"seed {used[0]} took part in the campaign", mend="give fresh seeds")
-    confirmed = [one for one in results.results if one.verdict == "confirmed_better"]
+    passed_over = left_behind(results.results)
+    better = (one for one in results.results if one.verdict == "confirmed_better")
+    confirmed = [one for one in better if one.contrast.id not in passed_over]
     if not confirmed:
         raise InputError(
             "nothing to validate: this campaign has confirmed nothing better", where=folder
         )
     contrasts: list[Contrast] = []
-    passed_over: dict[str, str] = {}
+    untold: dict[str, str] = {}
     for name in dict.fromkeys(one.contrast.id for one in confirmed):
         try:
             known = intervention_of(name, catalog)
             contrasts.append(build_contrast(known, scale, trainer, matched_by="steps"))
         except InputError as error:
-            passed_over[name] = str(error)
+            untold[name] = str(error)
     if not contrasts:
-        told = "; ".join(f"{name}: {why}" for name, why in passed_over.items())
+        told = "; ".join(f"{name}: {why}" for name, why in untold.items())
         raise InputError(f"nothing confirmed can be told to this script: {told}")
     board = load_leaderboard(folder / "interventions.json")
     return Scheme(
         campaign=plan.name,
         contrasts=tuple(contrasts),
-        passed_over=passed_over,
+        passed_over=untold | passed_over,
         seeds=seeds,
         record=record_to_beat(board, record),
         scale=scale,
         prior=published_prior(board) if scale == SCALE else None,
     )
+
+
+def left_behind(results: Sequence[ContrastResult]) -> dict[str, str]:
+    """What fresh seeds decided that is no improvement in bpb, and so is not worth H100s → why."""
+    left: dict[str, str] = {}
+    for one in results:
+        if one.verdict == "confirmed_better" and not one.contrast.of_bpb:
+            left[one.contrast.id] = f"better in its {one.contrast.outcome_words}, not in bpb"
+        elif one.phase == "confirm" and one.verdict != "confirmed_better":
+            left[one.contrast.id] = f"{one.verdict.replace('_', ' ')} in the campaign"
+    return left
 
 
 def intervention_of(name: str, catalog: Mapping[str, Intervention]) -> Intervention:

@@ -31,7 +31,7 @@ class CampaignPlan(Record):
         max_per_cycle: most contrasts screened in a cycle.
         max_confirm: most contrasts taken to fresh seeds in a cycle.
         screen_seeds: seeds every chosen contrast is screened on.
-        confirm_seeds: fresh seeds that decide.
+        confirm_seeds: fresh seeds that decide the first cycle; each later one has as many others.
         screen_design: one-at-a-time, or factorial: all changes of a cycle that go together.
         looks: at how many points of them a contrast may be decided, the last one included.
         created: day the plan was made (in UTC).

@@ -122,10 +122,10 @@ def make_plan(
     if screen_design == "factorial":
         runs = max_cycles * most_screened(max_per_cycle, screen)
         runs += confirm * (1 + max_cycles * max_confirm)
-    # Where pairs are tried, from the second cycle on: two runs more for each, a control a cycle.
+    # Later cycles decide on seeds of their own: a control for each, and for a pair two runs more.
     runs += confirm * (max_cycles - 1) * (1 + 2 * max_confirm)
     runs += screen * min(own_controls, max_cycles * max_per_cycle)
-    runs += confirm * min(own_controls, max_cycles * max_confirm)
+    runs += confirm * max_cycles * min(own_controls, max_confirm)
     options: dict[str, Any] = {
         "records": str(records),
         "trainer": trainer.name,
@@ -218,17 +218,20 @@ def screen_costs(plan: CampaignPlan, sd: float) -> list[str]:
     ]
 
 
-def pair_seeds(plan: CampaignPlan, cycle: int) -> tuple[int, ...]:
-    """Return the seeds on which a cycle's pairs are decided: as many as confirm a single change.
+def fresh_seeds(plan: CampaignPlan, cycle: int) -> tuple[int, ...]:
+    """Return the seeds that decide a cycle: the plan's in the first, as many others in each after.
 
-    A pair is chosen for what its two changes showed on the campaign's confirmation seeds. There
-    both look better than they are, and their interaction worse, so it needs seeds of its own,
-    and each cycle others.
+    A later cycle's contrasts are chosen for what earlier ones showed on their fresh seeds. A
+    control that is unlucky there flatters all of them, the kin of what looked good the most; two
+    changes that are tried together for looking good there look better than they are, and their
+    interaction worse.
     """
+    if cycle == 1:
+        return plan.confirm_seeds
     taken = {*plan.screen_seeds, *plan.confirm_seeds}
-    fresh = (seed for seed in itertools.count() if seed not in taken)
+    others = (seed for seed in itertools.count() if seed not in taken)
     size = len(plan.confirm_seeds)
-    return tuple(itertools.islice(fresh, (cycle - 1) * size, cycle * size))
+    return tuple(itertools.islice(others, (cycle - 2) * size, (cycle - 1) * size))
 
 
 def decisive(plan: CampaignPlan) -> dict[str, Any]:

@@ -175,7 +175,6 @@ class RawRuns(Record):
         parts: runs of single changes on the seeds of a pair, for what the two do to each other;
             not contrasts of the cycle.
         factorial: the screen of several changes at once, where there was one.
-        pair_seeds: fresh seeds of contrasts that have parts; empty where all share one set.
         looks: how many of its fresh seeds a contrast has at each planned look, the last one all;
             empty for a single look at the end. One that was clear at a look has no later seeds.
     """
@@ -188,12 +187,7 @@ class RawRuns(Record):
     runs: tuple[ContrastRuns, ...]
     parts: tuple[ContrastRuns, ...] = ()
     factorial: FactorialRuns | None = None
-    pair_seeds: tuple[int, ...] = ()
     looks: tuple[int, ...] = ()
-
-    def planned_seeds(self, contrast: Contrast) -> tuple[int, ...]:
-        """The fresh seeds of a contrast, in the order planned."""
-        return self.pair_seeds if contrast.parts and self.pair_seeds else self.confirm_seeds
 
 
 class Interval(Record):

@@ -31,6 +31,8 @@ class Trial:
         alpha: two-sided level at which a contrast must be confirmed.
         mde: smallest effect of interest, bpb.
         cost: of one paired seed; in FLOPs, or 1 to count seeds.
+        fresh: what a fresh seed costs beside one that screens: twice as much for a combination,
+            whose parts run alone beside it there, four arms instead of two.
     """
 
     noise: float
@@ -39,6 +41,7 @@ class Trial:
     alpha: float
     mde: float
     cost: float = 1.0
+    fresh: float = 1.0
 
     @property
     def hurdle(self) -> float:
@@ -69,6 +72,11 @@ class Trial:
         better = ndtr((margin - self.mde - mean) / spread)
         worse = ndtr((mean - self.mde - margin) / spread)
         return self.screen + self.confirm * float(better + worse)
+
+    def price(self, mean: float, sd: float) -> float:
+        """Expected cost of all its seeds, in the unit of `cost`."""
+        screen = self.screen
+        return self.cost * (screen + self.fresh * (self.seeds(mean, sd) - screen))
 
 
 def _density(z: float) -> float:

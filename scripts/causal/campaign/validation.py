@@ -97,7 +97,8 @@ class Validation(Record):
         cap_seconds: what a run may train for.
         margin_nats, alpha: of the competition's rule.
         departures: how the runs' conditions differ from the competition's.
-        passed_over: confirmed contrasts that this script cannot be told → why.
+        passed_over: contrasts that this script cannot be told, or that were not confirmed as
+            better → why.
         transfer: effect here per unit of effect in the campaign; None below three contrasts.
         prior: what the moderated t borrows: the spread of the leaderboard's records over seeds.
     """

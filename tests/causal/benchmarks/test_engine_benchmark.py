@@ -60,8 +60,12 @@ def test_promises_are_kept_or_missed():
         {"id": "b", "gap": 2e-4, "ahead": 0.1, "neutral": False},
         {"id": "c", "error": "cannot be built"},
     ]
-    told = judge({"speed": speed, "parity": rows, "faults": {"a": ["t"], "b": []}})
+    scales = [{"backend": "x", "rows": {"mini": {"times": 6.9}, "fast": {"times": 2.0}}}]
+    told = judge(
+        {"speed": speed, "scales": scales, "parity": rows, "faults": {"a": ["t"], "b": []}}
+    )
     assert {name: (row["figure"], row["kept"]) for name, row in told.items()} == {
+        "x: three steps, times less, best at mini": (6.9, False),
         "speed: times the plain loop's quickest step": (2.9, False),
         "speed: curves apart, nats": (0.001, True),
         "parity: entries not measured": (1, False),

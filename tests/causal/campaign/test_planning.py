@@ -4,8 +4,8 @@ import pytest
 
 from scripts.causal.campaign.planning import (
     decisive,
+    fresh_seeds,
     make_plan,
-    pair_seeds,
     parse_seeds,
     rescaled_schedule,
     scale_overrides,
@@ -103,10 +103,10 @@ def test_options_at_odds_are_named(gpt, tmp_path, changes, message):
         plan(gpt, tmp_path, **changes)
 
 
-def test_pairs_of_each_cycle_have_seeds_that_nothing_else_has(gpt, tmp_path):
+def test_each_cycle_is_decided_on_seeds_that_nothing_before_it_used(gpt, tmp_path):
     made = plan(gpt, tmp_path, screen_seeds=(1, 2), confirm_seeds=(0, 5, 7))
-    assert [pair_seeds(made, cycle) for cycle in (1, 2, 3)] == [
+    assert [fresh_seeds(made, cycle) for cycle in (1, 2, 3)] == [
+        (0, 5, 7),
         (3, 4, 6),
         (8, 9, 10),
-        (11, 12, 13),
     ]

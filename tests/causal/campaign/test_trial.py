@@ -1,6 +1,7 @@
 """What a trial brings and costs, against simulation."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -36,6 +37,13 @@ def test_the_seeds_are_those_of_the_screening_rule():
     }
     go_on = len(worth_confirming(estimates, mde=0.001)) / len(estimates)
     assert TRIAL.seeds(-0.001, 0.003) == pytest.approx(2 + 4 * go_on, abs=0.1)
+
+
+def test_fresh_seeds_that_cost_twice_are_paid_where_the_screen_says_so():
+    dear = replace(TRIAL, cost=3.0, fresh=2.0)
+    seeds = TRIAL.seeds(-0.001, 0.003)
+    assert TRIAL.price(-0.001, 0.003) == pytest.approx(seeds)
+    assert dear.price(-0.001, 0.003) == pytest.approx(3 * (2 + 2 * (seeds - 2)))
 
 
 def test_without_noise_and_hurdle_it_is_the_expected_improvement():
