@@ -234,11 +234,10 @@ def _narrow_memory_starts(count: int, rank: int) -> dict[str, Start]:
     }
 
 
-def _narrow_memory(p: Parameters, x: Tensor, run: Pass) -> Tensor:
-    """Linear attention with decay inside a subspace of the words."""
-    low = x @ p["down"]
+def _narrow_memory(p: Parameters, low: Tensor, run: Pass) -> Tensor:
+    """Linear attention with decay inside a subspace of the words, read by `down`, left by `up`."""
     q, k, v = (low @ torch.cat([p[name] for name in "qkv"], dim=1)).chunk(3, dim=-1)
-    return _recall(q, k, v, p["decay"]) @ p["up"]
+    return _recall(q, k, v, p["decay"])
 
 
 def _policy_memory_starts(count: int, rank: int) -> dict[str, Start]:
@@ -249,9 +248,9 @@ def _policy_memory_starts(count: int, rank: int) -> dict[str, Start]:
     }
 
 
-def _policy_memory(p: Parameters, x: Tensor, run: Pass) -> Tensor:
+def _policy_memory(p: Parameters, low: Tensor, run: Pass) -> Tensor:
     """A compressed state that fades, each of its channels at its rate."""
-    return fading_sum((x @ p["down"])[..., None].float(), fade(p["decay"]))[..., 0] @ p["up"]
+    return fading_sum(low[..., None].float(), fade(p["decay"]))[..., 0]
 
 
 def _slow_and_fast_starts(count: int, rank: int) -> dict[str, Start]:
@@ -266,7 +265,8 @@ def _slow_and_fast(p: Parameters, x: Tensor, run: Pass) -> Tensor:
     """A long average of every word beside a memory in a subspace."""
     slow = fade(p["slow"])
     columns = grouped(x.float(), x.shape[-1] // COLUMN) * (1 - slow.exp())[:, None]
-    return p["slow_read"] * fading_sum(columns, slow).flatten(2) + _narrow_memory(p, x, run)
+    fast = _narrow_memory(p, x @ p["down"], run) @ p["up"]
+    return p["slow_read"] * fading_sum(columns, slow).flatten(2) + fast
 
 
 def _timescales_starts(count: int, rank: int) -> dict[str, Start]:
@@ -324,8 +324,8 @@ ACROSS: dict[str, Part] = {
     "bound_memory": Part(_bound_memory_starts, _bound_memory),
     "similarity": Part(_similarity_starts, _similarity),
     "waves": Part(_waves_starts, _waves),
-    "narrow_memory": Part(_narrow_memory_starts, _narrow_memory),
-    "policy_memory": Part(_policy_memory_starts, _policy_memory),
+    "narrow_memory": Part(_narrow_memory_starts, _narrow_memory, reads="down", writes="up"),
+    "policy_memory": Part(_policy_memory_starts, _policy_memory, reads="down", writes="up"),
     "slow_and_fast": Part(_slow_and_fast_starts, _slow_and_fast),
     "timescales": Part(_timescales_starts, _timescales),
     "modulated": Part(_modulated_starts, _modulated),

@@ -60,11 +60,17 @@ class Part:
         starts: (words, rank) → its parameters by name.
         apply: (parameters, state, pass) → what it adds to the state.
         shared: (words, rank) → those parameters of which all steps have one set.
+        reads: the parameter (words, r) through which alone it reads the state, if there is one:
+            `apply` is given state @ that.
+        writes: the parameter (r, words) through which alone it adds to the state, if there is one:
+            what `apply` makes is to be multiplied with that.
     """
 
     starts: Starts
     apply: Callable[[Parameters, Tensor, Pass], Tensor]
     shared: Starts = lambda count, rank: {}
+    reads: str = ""
+    writes: str = ""
 
 
 def dense(rows: int, columns: int, gain: float = 1.0) -> Start:
