@@ -342,9 +342,11 @@ class PlainModel(nn.Module):
         version = VERSIONS[config.architecture]
         run = Pass(config.interaction_rank, config.gumbel_temperature, self.noise)
         inputs, targets = tokens[:, :-1], tokens[:, 1:]
+        typed = torch.autocast("cpu", self._dtype, enabled=self._dtype != torch.float32)
         state = F.one_hot(inputs, config.vocab_size).float()
         if version.embedded:
-            state = named["embedding"][inputs] @ named["unfold"]
+            with typed:
+                state = (named["embedding"][inputs] @ named["unfold"]).float()
         losses = []
         for step in range(config.num_steps):
             for kind, mix in (
@@ -356,7 +358,7 @@ class PlainModel(nn.Module):
                     for name, value in named.items()
                     if name.startswith((f"{kind}.", f"steps.{step}.{kind}."))
                 }
-                with torch.autocast("cpu", self._dtype, enabled=self._dtype != torch.float32):
+                with typed:
                     added = mix(own, F.rms_norm(state, state.shape[-1:], eps=RMS_EPS), run)
                 state = state + added
             if version.predictive or step == config.num_steps - 1:

@@ -168,9 +168,8 @@ def _bound_memory_starts(count: int, rank: int) -> dict[str, Start]:
 
 def _bound_memory(p: Parameters, x: Tensor, run: Pass) -> Tensor:
     """Associations bound by circular convolution (Plate 1995), which is a product after an FFT."""
-    parts = p["query"], p["key"], p["value"]
-    found = bound_memory(x.float(), *parts, fade(p["decay"])[0])
-    return p["read"] * found / math.sqrt(x.shape[-1])
+    read = p["read"] / math.sqrt(x.shape[-1])
+    return bound_memory(x, p["query"], p["key"], p["value"], read, fade(p["decay"])[0])
 
 
 def _similarity_starts(count: int, rank: int) -> dict[str, Start]:

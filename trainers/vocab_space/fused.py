@@ -26,98 +26,95 @@ class Flow(NamedTuple):
     Attributes:
         state: (batch, time, words), float32, with no gradient of its own. What is written goes
             into this very tensor: it stays in a cache, where a copy for every part would not.
+        rate: (batch, time, 1), one over the state's root mean square over the words.
         back: the same shape, with no numbers of its own: what comes back goes through it, in the
             type of products, which takes it anyway: half the bytes of the state's own type.
     """
 
     state: Tensor
+    rate: Tensor
     back: Tensor
 
 
 def flow(state: Tensor, dtype: torch.dtype) -> Flow:
     """The flow that starts from this state; dtype is that of products."""
-    back: Tensor = _Start.apply(state, dtype)  # type: ignore[no-untyped-call]
-    return Flow(state.detach(), back)
-
-
-class _Start(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, state: Tensor, dtype: torch.dtype) -> Tensor:
-        return state.new_zeros((), dtype=dtype).expand(state.shape)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        return grad, None
+    return Flow(state, _rate(state), state.new_zeros((), dtype=dtype).expand(state.shape))
 
 
 def added(before: Flow, more: Tensor) -> Flow:
     """What a part adds goes into the state: (batch, time, words), in any type."""
     back: Tensor = _Added.apply(*before, more)  # type: ignore[no-untyped-call]
-    return Flow(before.state, back)
+    return before._replace(back=back)
 
 
 class _Added(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, state: Tensor, back: Tensor, more: Tensor) -> Tensor:
-        state.add_(more)
+    def forward(ctx: Any, state: Tensor, rate: Tensor, back: Tensor, more: Tensor) -> Tensor:
+        _add(state, rate, more)
         return _nothing(back)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor, Tensor]:
-        return None, grad, grad
+    def backward(ctx: Any, grad: Tensor) -> tuple[None, None, Tensor, Tensor]:
+        return None, None, grad, grad
 
 
 def written(before: Flow, low: Tensor, matrix: Tensor) -> Flow:
     """As `added`, of low @ matrix: (batch, time, rank) and (rank, words)."""
     back: Tensor = _Written.apply(*before, low, matrix)  # type: ignore[no-untyped-call]
-    return Flow(before.state, back)
+    return before._replace(back=back)
 
 
 class _Written(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, state: Tensor, back: Tensor, low: Tensor, matrix: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, state: Tensor, rate: Tensor, back: Tensor, low: Tensor, matrix: Tensor
+    ) -> Tensor:
         low, matrix = low.to(back.dtype), matrix.to(back.dtype)
-        state.add_(low @ matrix)
+        _add(state, rate, low @ matrix)
         ctx.save_for_backward(low, matrix)
         return _nothing(back)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor, Tensor, Tensor]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[None, None, Tensor, Tensor, Tensor]:
         low, matrix = ctx.saved_tensors
-        return None, grad, grad @ matrix.mT, low.flatten(0, 1).mT @ grad.flatten(0, 1)
+        to_matrix = low.flatten(0, 1).mT @ grad.flatten(0, 1)
+        return None, None, grad, grad @ matrix.mT, to_matrix
 
 
 def normalized(before: Flow) -> tuple[Flow, Tensor]:
     """The state over its root mean square at every position, in the type of products."""
     back, found = _Normalized.apply(*before)  # type: ignore[no-untyped-call]
-    return Flow(before.state, back), found
+    return before._replace(back=back), found
 
 
 class _Normalized(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, state: Tensor, back: Tensor) -> tuple[Tensor, Tensor]:
-        found, rate = torch.empty_like(state, dtype=back.dtype), _rate(state)
+    def forward(
+        ctx: Any, state: Tensor, rate: Tensor, back: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        found = torch.empty_like(state, dtype=back.dtype)
         for one, by, out in _rows(state, rate, found):
             out.copy_(one * by)
-        ctx.save_for_backward(found, rate)
+        ctx.save_for_backward(found, rate.clone())
         ctx.set_materialize_grads(False)
         return _nothing(back), found
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, passed: Tensor | None, grad: Tensor | None) -> tuple[None, Tensor | None]:
+    def backward(
+        ctx: Any, passed: Tensor | None, grad: Tensor | None
+    ) -> tuple[None, None, Tensor | None]:
         found, rate = ctx.saved_tensors
         if grad is None:
-            return None, passed
+            return None, None, passed
         passed = torch.zeros_like(grad) if passed is None else passed
         into = torch.empty_like(grad)
         for whole, part, once, by, out in _rows(passed, grad, found, rate.to(grad.dtype), into):
             along = torch.linalg.vecdot(part, once)[:, None] / once.shape[-1]
             torch.addcmul(whole, torch.addcmul(part, once, along, value=-1), by, out=out)
-        return None, into
+        return None, None, into
 
 
 def projected(before: Flow, matrix: Tensor) -> tuple[Flow, Tensor]:
@@ -126,13 +123,15 @@ def projected(before: Flow, matrix: Tensor) -> tuple[Flow, Tensor]:
     Rows are scaled after the product and gradients before theirs: rank numbers for each, not words.
     """
     back, found = _Projected.apply(*before, matrix)  # type: ignore[no-untyped-call]
-    return Flow(before.state, back), found
+    return before._replace(back=back), found
 
 
 class _Projected(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, state: Tensor, back: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
-        rate, matrix = _rate(state), matrix.to(back.dtype)
+    def forward(
+        ctx: Any, state: Tensor, rate: Tensor, back: Tensor, matrix: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        rate, matrix = rate.clone(), matrix.to(back.dtype)
         x = torch.empty_like(state, dtype=back.dtype).copy_(state)
         found = ((x @ matrix) * rate).to(back.dtype)
         ctx.save_for_backward(x, rate, matrix, found)
@@ -143,26 +142,33 @@ class _Projected(torch.autograd.Function):
     @once_differentiable
     def backward(
         ctx: Any, passed: Tensor | None, grad: Tensor | None
-    ) -> tuple[None, Tensor | None, Tensor | None]:
+    ) -> tuple[None, None, Tensor | None, Tensor | None]:
         x, rate, matrix, found = ctx.saved_tensors
         if grad is None:
-            return None, passed, None
+            return None, None, passed, None
         by_row = (grad * rate).to(x.dtype).flatten(0, 1)
         to_matrix = x.flatten(0, 1).mT @ by_row
-        if not ctx.needs_input_grad[1]:
-            return None, None, to_matrix
-        across = by_row @ matrix.mT if passed is None else torch.addmm(passed.flatten(0, 1), by_row, matrix.mT)
+        if not ctx.needs_input_grad[2]:
+            return None, None, None, to_matrix
+        passed = torch.zeros_like(x) if passed is None else passed
+        into = torch.addmm(passed.flatten(0, 1), by_row, matrix.mT).view_as(x)
         # The rate falls as the state grows: rate³ · (state · what comes back) / words.
         along = (grad.float() * found).sum(-1, keepdim=True) * rate.square() / -x.shape[-1]
-        return None, across.view_as(x).addcmul_(x, along.to(x.dtype)), to_matrix
+        return None, None, into.addcmul_(x, along.to(x.dtype)), to_matrix
 
 
 def _nothing(back: Tensor) -> Tensor:
     return back.new_zeros(()).expand(back.shape)
 
 
+def _add(state: Tensor, rate: Tensor, more: Tensor) -> None:
+    for one, by, new in _rows(state, rate, more):
+        one.add_(new)
+        by.copy_(_rate(one))
+
+
 def _rate(state: Tensor) -> Tensor:
-    """One over the root mean square along the last axis, (…, words) → (…, 1)."""
+    """One over the root mean square over the words, (…, words) → (…, 1)."""
     square = torch.linalg.vector_norm(state, dim=-1, keepdim=True).square_()
     return square.div_(state.shape[-1]).add_(RMS_EPS).rsqrt_()
 
@@ -179,7 +185,7 @@ def capped_losses(last: Flow, targets: Tensor, cap: float) -> tuple[Flow, Tensor
         The flow, for what is still to be written, and (batch, time).
     """
     back, found = _CappedLosses.apply(*last, targets, cap)  # type: ignore[no-untyped-call]
-    return Flow(last.state, back), found
+    return last._replace(back=back), found
 
 
 class _CappedLosses(torch.autograd.Function):
@@ -188,10 +194,10 @@ class _CappedLosses(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, state: Tensor, back: Tensor, targets: Tensor, cap: float
+        ctx: Any, state: Tensor, rate: Tensor, back: Tensor, targets: Tensor, cap: float
     ) -> tuple[Tensor, Tensor]:
         losses = torch.empty_like(state[..., :1])
-        needed = ctx.needs_input_grad[1]
+        needed = ctx.needs_input_grad[2]
         slope = torch.empty_like(state, dtype=back.dtype) if needed else None
         kept = losses if slope is None else slope
         for one, target, loss, here in _rows(state, targets[..., None], losses, kept):
@@ -210,13 +216,13 @@ class _CappedLosses(torch.autograd.Function):
     @once_differentiable
     def backward(
         ctx: Any, passed: Tensor | None, grad: Tensor | None
-    ) -> tuple[None, Tensor | None, None, None]:
+    ) -> tuple[None, None, Tensor | None, None, None]:
         (slope,) = ctx.saved_tensors
         if grad is None:
-            return None, passed, None, None
+            return None, None, passed, None, None
         each = (4 * grad[..., None]).to(slope.dtype)
         into = slope * each if passed is None else torch.addcmul(passed, slope, each)
-        return None, into, None, None
+        return None, None, into, None, None
 
 
 def _log_total(logits: Tensor, share: Tensor) -> Tensor:
@@ -242,12 +248,13 @@ class _Entropy(torch.autograd.Function):
         found = torch.empty_like(x[..., :1], dtype=torch.float32)
         slope = torch.empty_like(x)
         for one, total, here in _rows(x, found, slope):
-            log = torch.log_softmax(one.float(), dim=-1)
-            share = log.exp()
-            torch.sum(share * log, dim=-1, keepdim=True, out=total)
-            here.copy_(share.mul_(log.sub_(total)).neg_())
+            logits = one.float()
+            share = torch.softmax(logits, dim=-1)
+            mean = torch.linalg.vecdot(share, logits)[:, None]
+            torch.sub(_log_total(logits, share), mean, out=total)
+            here.copy_(share.mul_(mean - logits))
         ctx.save_for_backward(slope)
-        return found.neg_()
+        return found
 
     @staticmethod
     @once_differentiable
@@ -261,13 +268,38 @@ def most_active(x: Tensor, count: int) -> Tensor:
     """The `count` largest along the last axis as they are, 0 for the others."""
     if count >= x.shape[-1]:
         return x
+    found: Tensor = _MostActive.apply(x, count)  # type: ignore[no-untyped-call]
+    return found
+
+
+class _MostActive(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, count: int) -> Tensor:
+        # As a number, not a bool: choosing by bools takes ten times as long.
+        active = torch.ge(x, _least(x, count), out=torch.empty_like(x))
+        ctx.save_for_backward(active)
+        return x * active
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        (active,) = ctx.saved_tensors
+        return grad * active, None
+
+
+def _least(x: Tensor, count: int) -> Tensor:
+    """The smallest of the `count` largest along the last axis, (…, words) → (…, 1)."""
     if x.is_cuda:
-        least = x.detach().topk(count, dim=-1).values[..., -1:]
-    else:
-        # Numpy selects with vector instructions: 2 ms where torch's topk took 20.
-        parted = np.partition(x.detach().float().numpy(), -count, axis=-1)
-        least = torch.from_numpy(parted[..., -count, None].copy()).to(x.dtype)
-    return x * (x >= least)
+        return x.topk(count, dim=-1).values[..., -1:]
+    # Numpy selects integers with vector instructions: 1 ms where torch's topk took 20. The bits of
+    # floats are in order once those below the sign are turned over in negative ones.
+    kind = {2: torch.int16, 4: torch.int32, 8: torch.int64}[x.element_size()]
+
+    def turned(bits: Tensor) -> Tensor:
+        return bits ^ ((bits >> (8 * x.element_size() - 1)) & torch.iinfo(kind).max)
+
+    parted = np.partition(turned(x.view(kind)).numpy(), -count, axis=-1)
+    return turned(torch.from_numpy(parted[..., -count, None].copy())).view(x.dtype)
 
 
 def filtered(x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:

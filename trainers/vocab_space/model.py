@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -151,12 +152,11 @@ class VocabModel(nn.Module):
 
     def _start(self, inputs: Tensor) -> Flow:
         parameters = self.named()
+        state = torch.zeros(*inputs.shape, self._config.vocab_size, device=inputs.device)
         if self._made_of.embedded:
-            state = parameters["embedding"][inputs] @ parameters["unfold"]
-        else:
-            state = torch.zeros(*inputs.shape, self._config.vocab_size, device=inputs.device)
-            state.scatter_(-1, inputs[..., None], 1.0)
-        return flow(state, self._dtype)
+            low = F.embedding(inputs, parameters["embedding"])
+            return written(flow(state, self._dtype), low, parameters["unfold"])
+        return flow(state.scatter_(-1, inputs[..., None], 1.0), self._dtype)
 
     def _pass(self, noise: torch.Generator | None = None) -> Pass:
         return Pass(self._config.interaction_rank, self._config.gumbel_temperature, noise)

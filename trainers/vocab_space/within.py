@@ -23,7 +23,7 @@ from trainers.vocab_space.parts import (
     waves,
     words,
 )
-from trainers.vocab_space.spectra import spectral_filter
+from trainers.vocab_space.spectra import active_spectrum
 
 COSINES = 128
 GOLF_RANK = 4
@@ -91,8 +91,7 @@ def _spectrum_starts(count: int, rank: int) -> dict[str, Start]:
 
 def _spectrum(p: Parameters, x: Tensor, run: Pass) -> Tensor:
     """A filter over the words: a product after an FFT, of what is active."""
-    active = F.gelu(p["gain"] * x.float() + p["bias"])
-    return spectral_filter(active, p["real"], p["imaginary"])
+    return active_spectrum(x, p["gain"], p["bias"], p["real"], p["imaginary"])
 
 
 def _bands_starts(count: int, rank: int) -> dict[str, Start]:
