@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from trainers.vocab_space.attention import causal_attention
-from trainers.vocab_space.fused import filtered
+from trainers.vocab_space.fused import filtered, scaled
 from trainers.vocab_space.memory import fading_attention, fading_resemblance, fading_sum
 from trainers.vocab_space.parts import (
     Parameters,
@@ -25,7 +25,6 @@ from trainers.vocab_space.parts import (
     fade,
     grouped,
     memories,
-    scaled,
     waves,
     words,
 )
@@ -104,7 +103,8 @@ def _fourier_memory_starts(count: int, rank: int) -> dict[str, Start]:
 def _fourier_memory(p: Parameters, x: Tensor, run: Pass) -> Tensor:
     """Linear attention with decay; a few cosines of the state are all that keys know."""
     low = waves(x, COSINES)
-    return scaled(_recall(low @ p["q"], low @ p["k"], x, p["decay"]), p["read"])
+    q, k = low @ (p["q"] / KEYS), low @ p["k"]
+    return scaled(_recall(q, k, x, p["decay"]), p["read"])
 
 
 def _dense_memory_starts(count: int, rank: int) -> dict[str, Start]:
@@ -118,13 +118,13 @@ def _dense_memory_starts(count: int, rank: int) -> dict[str, Start]:
 
 def _dense_memory(p: Parameters, x: Tensor, run: Pass) -> Tensor:
     """Linear attention with decay whose keys see every word."""
-    q, k = (x @ torch.cat((p["q"], p["k"]), dim=1)).chunk(2, dim=-1)
+    q, k = (x @ torch.cat((p["q"] / KEYS, p["k"]), dim=1)).chunk(2, dim=-1)
     return scaled(_recall(q, k, x, p["decay"]), p["read"])
 
 
 def _recall(q: Tensor, k: Tensor, v: Tensor, decay: Tensor) -> Tensor:
     """One memory: q, k (batch, time, keys), v (batch, time, values)."""
-    return fading_attention(q / q.shape[-1], k, v, fade(decay)[0])
+    return fading_attention(q, k, v, fade(decay)[0])
 
 
 def _golf_memory_starts(count: int, rank: int) -> dict[str, Start]:
@@ -235,7 +235,8 @@ def _narrow_memory_starts(count: int, rank: int) -> dict[str, Start]:
 
 def _narrow_memory(p: Parameters, low: Tensor, run: Pass) -> Tensor:
     """Linear attention with decay inside a subspace of the words, read by `down`, left by `up`."""
-    q, k, v = (low @ torch.cat([p[name] for name in "qkv"], dim=1)).chunk(3, dim=-1)
+    all_three = torch.cat((p["q"] / NARROW, p["k"], p["v"]), dim=1)
+    q, k, v = (low @ all_three).chunk(3, dim=-1)
     return _recall(q, k, v, p["decay"])
 
 

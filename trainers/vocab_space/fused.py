@@ -236,6 +236,36 @@ def _rows(*values: Tensor) -> Iterator[tuple[Tensor, ...]]:
     return zip(*(torch.split(value, ROWS) for value in flat), strict=True)
 
 
+def by_word(one: Tensor, other: Tensor) -> Tensor:
+    """Sum over all positions of the products: (batch, time, words) both → (words,)."""
+    exact = torch.promote_types(torch.result_type(one, other), torch.float32)
+    total = torch.zeros(one.shape[-1], dtype=exact, device=one.device)
+    for sequences in zip(one, other, strict=True):
+        for left, right in _rows(*sequences):
+            total += (left * right).sum(0, dtype=exact)
+    return total
+
+
+def scaled(values: Tensor, by: Tensor, more: Tensor | None = None) -> Tensor:
+    """values · by (+ more), in the type of `values`: a number for each word."""
+    found: Tensor = _Scaled.apply(values, by, more)  # type: ignore[no-untyped-call]
+    return found
+
+
+class _Scaled(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, by: Tensor, more: Tensor | None) -> Tensor:
+        by = by.to(values.dtype)
+        ctx.save_for_backward(values, by)
+        return by * values if more is None else torch.addcmul(more, by, values)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        values, by = ctx.saved_tensors
+        return grad * by, by_word(grad, values), grad if ctx.needs_input_grad[2] else None
+
+
 def entropy(x: Tensor) -> Tensor:
     """Entropy in nats of the softmax along the last axis, (…, words) → (…, 1)."""
     found: Tensor = _Entropy.apply(x)  # type: ignore[no-untyped-call]

@@ -96,12 +96,6 @@ def product_type(values: Tensor) -> torch.dtype:
     return values.dtype
 
 
-def scaled(values: Tensor, by: Tensor, added: Tensor | None = None) -> Tensor:
-    """values · by (+ added), in the type of `values`: a number for each word."""
-    by = by.to(values.dtype)
-    return by * values if added is None else torch.addcmul(added, by, values)
-
-
 @cache
 def cosines(words_count: int, frequencies: int) -> Tensor:
     """The first rows of the orthonormal DCT-II over the words, (frequencies, words).

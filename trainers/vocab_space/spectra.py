@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from trainers.vocab_space.fused import by_word
 from trainers.vocab_space.memory import scan
 
 
@@ -51,12 +52,12 @@ class _Bound(torch.autograd.Function):
         read: Tensor,
         log_decay: Tensor,
     ) -> Tensor:
-        asked, under, stored = (_wave(by * x) for by in (query, key, value))
-        pairs = torch.empty_like(stored)
-        pairs[:, :1] = 0.0
-        torch.mul(under[:, :-1], stored[:, 1:], out=pairs[:, 1:])
+        state = x.float()
+        past = torch.zeros_like(state)
+        torch.mul(key, state[:, :-1], out=past[:, 1:])
+        asked, under, stored = _wave(query * state), _wave(past), _wave(value * state)
         rates = log_decay.expand(under.shape[-1] * 2)
-        memory = _complex(scan(_real(pairs), rates))
+        memory = _complex(scan(_real(under * stored), rates))
         for one in (asked, under, stored):
             one.conj_physical_()
         found = _back(asked * memory, x.shape[-1])
@@ -74,18 +75,17 @@ class _Bound(torch.autograd.Function):
         to_asked = _back(waves * memory, count)
         pairs = _complex(scan(_real(waves.mul_(asked)), rates, backwards=True)).conj_physical_()
         left = by_word(_real(pairs)[:, 1:], _real(memory)[:, :-1])
-        to_stored = _back(pairs[:, 1:] * under[:, :-1], count)
-        to_under = _back(pairs[:, 1:] * stored[:, 1:], count)
-        to_x = query * to_asked
-        to_x[:, :-1].addcmul_(key, to_under)
-        to_x[:, 1:].addcmul_(value, to_stored)
+        to_stored = _back(pairs * under, count)
+        to_past = _back(pairs.mul_(stored), count)[:, 1:]
+        to_x = torch.addcmul(query * to_asked, value, to_stored)
+        to_x[:, :-1].addcmul_(key, to_past)
         return (
             to_x,
             by_word(to_asked, x),
-            by_word(to_under, x[:, :-1]),
-            by_word(to_stored, x[:, 1:]),
+            by_word(to_past, x[:, :-1]),
+            by_word(to_stored, x),
             by_word(grad, found),
-            left.view(-1, 2).sum(-1) @ _twice(waves) * rates[0].exp(),
+            left.view(-1, 2).sum(-1) @ _twice(pairs) * rates[0].exp(),
         )
 
 
@@ -111,7 +111,7 @@ class _Spectrum(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, gain: Tensor, bias: Tensor, real: Tensor, imaginary: Tensor
     ) -> Tensor:
-        bent = (gain * x).add_(bias)
+        bent = torch.addcmul(bias, gain, x.float())
         waves, turn = _wave(F.gelu(bent)), torch.complex(real, imaginary)
         ctx.save_for_backward(x, gain, bent, waves, turn)
         return _back(waves * turn, x.shape[-1])
@@ -126,11 +126,6 @@ class _Spectrum(torch.autograd.Function):
         to_bent = torch.ops.aten.gelu_backward(to_active, bent)
         to_gain, to_bias = by_word(to_bent, x), to_bent.sum((0, 1))
         return to_bent.mul_(gain), to_gain, to_bias, to_turn.real, -to_turn.imag
-
-
-def by_word(one: Tensor, other: Tensor) -> Tensor:
-    """Sum over all positions of the products, (batch, time, words) → (words,)."""
-    return (one * other).sum((0, 1))
 
 
 def _wave(values: Tensor) -> Tensor:

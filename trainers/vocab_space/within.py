@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trainers.vocab_space.fused import entropy, most_active
+from trainers.vocab_space.fused import entropy, most_active, scaled
 from trainers.vocab_space.parts import (
     Parameters,
     Part,
@@ -19,7 +19,6 @@ from trainers.vocab_space.parts import (
     dense,
     from_waves,
     grouped,
-    scaled,
     waves,
     words,
 )
