@@ -7,6 +7,7 @@ numbers: time goes into reading and writing them.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import repeat
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,80 +25,83 @@ class Flow(NamedTuple):
     """A state, and the way its gradient comes back.
 
     Attributes:
-        state: (batch, time, words), float32, with no gradient of its own. What is written goes
-            into this very tensor: it stays in a cache, where a copy for every part would not.
-        rate: (batch, time, 1), one over the state's root mean square over the words.
-        back: the same shape, with no numbers of its own: what comes back goes through it, in the
-            type of products, which takes it anyway: half the bytes of the state's own type.
+        state: (batch, time, words), float32, with no gradient of its own. Additions go into this
+            very tensor: a copy for every part would be read from memory, not from a cache.
+        more: what has been added, as long as nobody has read the sum.
+        back: shaped as the state, with no numbers of its own: what comes back goes through it, in
+            the type of products, which takes it anyway: half the bytes of the state's own type.
     """
 
     state: Tensor
-    rate: Tensor
+    more: Tensor | None
     back: Tensor
 
 
 def flow(state: Tensor, dtype: torch.dtype) -> Flow:
     """The flow that starts from this state; dtype is that of products."""
-    return Flow(state, _rate(state), state.new_zeros((), dtype=dtype).expand(state.shape))
+    return Flow(state, None, state.new_zeros((), dtype=dtype).expand(state.shape))
 
 
 def added(before: Flow, more: Tensor) -> Flow:
-    """What a part adds goes into the state: (batch, time, words), in any type."""
-    back: Tensor = _Added.apply(*before, more)  # type: ignore[no-untyped-call]
-    return before._replace(back=back)
+    """What a part adds goes into a state that has been read: (batch, time, words), in any type."""
+    back: Tensor = _Added.apply(before.back, more)  # type: ignore[no-untyped-call]
+    return Flow(before.state, more.detach(), back)
 
 
 class _Added(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, state: Tensor, rate: Tensor, back: Tensor, more: Tensor) -> Tensor:
-        _add(state, rate, more)
+    def forward(ctx: Any, back: Tensor, more: Tensor) -> Tensor:
         return _nothing(back)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[None, None, Tensor, Tensor]:
-        return None, None, grad, grad
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+        return grad, grad
 
 
 def written(before: Flow, low: Tensor, matrix: Tensor) -> Flow:
     """As `added`, of low @ matrix: (batch, time, rank) and (rank, words)."""
-    back: Tensor = _Written.apply(*before, low, matrix)  # type: ignore[no-untyped-call]
-    return before._replace(back=back)
+    back, more = _Written.apply(before.back, low, matrix)  # type: ignore[no-untyped-call]
+    return Flow(before.state, more, back)
 
 
 class _Written(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, state: Tensor, rate: Tensor, back: Tensor, low: Tensor, matrix: Tensor
-    ) -> Tensor:
+    def forward(ctx: Any, back: Tensor, low: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
         low, matrix = low.to(back.dtype), matrix.to(back.dtype)
-        _add(state, rate, low @ matrix)
+        more = low @ matrix
         ctx.save_for_backward(low, matrix)
-        return _nothing(back)
+        ctx.mark_non_differentiable(more)
+        return _nothing(back), more
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[None, None, Tensor, Tensor, Tensor]:
+    def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         low, matrix = ctx.saved_tensors
-        to_matrix = low.flatten(0, 1).mT @ grad.flatten(0, 1)
-        return None, None, grad, grad @ matrix.mT, to_matrix
+        return grad, grad @ matrix.mT, low.flatten(0, 1).mT @ grad.flatten(0, 1)
+
+
+def settled(before: Flow) -> Tensor:
+    """The state with all that has been added."""
+    return before.state if before.more is None else before.state.add_(before.more)
 
 
 def normalized(before: Flow) -> tuple[Flow, Tensor]:
     """The state over its root mean square at every position, in the type of products."""
     back, found = _Normalized.apply(*before)  # type: ignore[no-untyped-call]
-    return before._replace(back=back), found
+    return Flow(before.state, None, back), found
 
 
 class _Normalized(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, state: Tensor, rate: Tensor, back: Tensor
+        ctx: Any, state: Tensor, more: Tensor | None, back: Tensor
     ) -> tuple[Tensor, Tensor]:
-        found = torch.empty_like(state, dtype=back.dtype)
-        for one, by, out in _rows(state, rate, found):
+        found, rate = torch.empty_like(state, dtype=back.dtype), torch.empty_like(state[..., :1])
+        for one, new, by, out in _rows(state, more, rate, found):
+            by.copy_(_rate(one if new is None else one.add_(new)))
             out.copy_(one * by)
-        ctx.save_for_backward(found, rate.clone())
+        ctx.save_for_backward(found, rate)
         ctx.set_materialize_grads(False)
         return _nothing(back), found
 
@@ -123,16 +127,19 @@ def projected(before: Flow, matrix: Tensor) -> tuple[Flow, Tensor]:
     Rows are scaled after the product and gradients before theirs: rank numbers for each, not words.
     """
     back, found = _Projected.apply(*before, matrix)  # type: ignore[no-untyped-call]
-    return before._replace(back=back), found
+    return Flow(before.state, None, back), found
 
 
 class _Projected(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, state: Tensor, rate: Tensor, back: Tensor, matrix: Tensor
+        ctx: Any, state: Tensor, more: Tensor | None, back: Tensor, matrix: Tensor
     ) -> tuple[Tensor, Tensor]:
-        rate, matrix = rate.clone(), matrix.to(back.dtype)
-        x = torch.empty_like(state, dtype=back.dtype).copy_(state)
+        x, rate = torch.empty_like(state, dtype=back.dtype), torch.empty_like(state[..., :1])
+        for one, new, by, out in _rows(state, more, rate, x):
+            by.copy_(_rate(one if new is None else one.add_(new)))
+            out.copy_(one)
+        matrix = matrix.to(back.dtype)
         found = ((x @ matrix) * rate).to(back.dtype)
         ctx.save_for_backward(x, rate, matrix, found)
         ctx.set_materialize_grads(False)
@@ -146,25 +153,22 @@ class _Projected(torch.autograd.Function):
         x, rate, matrix, found = ctx.saved_tensors
         if grad is None:
             return None, None, passed, None
-        by_row = (grad * rate).to(x.dtype).flatten(0, 1)
-        to_matrix = x.flatten(0, 1).mT @ by_row
+        by_row = (grad * rate).to(x.dtype)
+        to_matrix = x.flatten(0, 1).mT @ by_row.flatten(0, 1)
         if not ctx.needs_input_grad[2]:
             return None, None, None, to_matrix
         passed = torch.zeros_like(x) if passed is None else passed
-        into = torch.addmm(passed.flatten(0, 1), by_row, matrix.mT).view_as(x)
         # The rate falls as the state grows: rate³ · (state · what comes back) / words.
         along = (grad.float() * found).sum(-1, keepdim=True) * rate.square() / -x.shape[-1]
-        return None, None, into.addcmul_(x, along.to(x.dtype)), to_matrix
+        into = torch.empty_like(x)
+        for whole, part, one, share, out in _rows(passed, by_row, x, along.to(x.dtype), into):
+            torch.addmm(whole, part, matrix.mT, out=out)
+            out.addcmul_(one, share)
+        return None, None, into, to_matrix
 
 
 def _nothing(back: Tensor) -> Tensor:
     return back.new_zeros(()).expand(back.shape)
-
-
-def _add(state: Tensor, rate: Tensor, more: Tensor) -> None:
-    for one, by, new in _rows(state, rate, more):
-        one.add_(new)
-        by.copy_(_rate(one))
 
 
 def _rate(state: Tensor) -> Tensor:
@@ -185,7 +189,7 @@ def capped_losses(last: Flow, targets: Tensor, cap: float) -> tuple[Flow, Tensor
         The flow, for what is still to be written, and (batch, time).
     """
     back, found = _CappedLosses.apply(*last, targets, cap)  # type: ignore[no-untyped-call]
-    return last._replace(back=back), found
+    return Flow(last.state, None, back), found
 
 
 class _CappedLosses(torch.autograd.Function):
@@ -194,13 +198,15 @@ class _CappedLosses(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, state: Tensor, rate: Tensor, back: Tensor, targets: Tensor, cap: float
+        ctx: Any, state: Tensor, more: Tensor | None, back: Tensor, targets: Tensor, cap: float
     ) -> tuple[Tensor, Tensor]:
         losses = torch.empty_like(state[..., :1])
         needed = ctx.needs_input_grad[2]
         slope = torch.empty_like(state, dtype=back.dtype) if needed else None
         kept = losses if slope is None else slope
-        for one, target, loss, here in _rows(state, targets[..., None], losses, kept):
+        for one, new, target, loss, here in _rows(state, more, targets[..., None], losses, kept):
+            if new is not None:
+                one.add_(new)
             bent = (one * (2 / cap)).sigmoid_()
             logits = bent * (2 * cap)
             share = torch.softmax(logits, dim=-1)
@@ -230,10 +236,13 @@ def _log_total(logits: Tensor, share: Tensor) -> Tensor:
     return logits.amax(-1, keepdim=True) - share.amax(-1, keepdim=True).log_()
 
 
-def _rows(*values: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Tensors of the same positions, `ROWS` positions at a time, not copied."""
-    flat = [value.flatten(0, -2) for value in values]
-    return zip(*(torch.split(value, ROWS) for value in flat), strict=True)
+def _rows(*values: Tensor | None) -> Iterator[tuple[Any, ...]]:
+    """Tensors of the same positions, `ROWS` positions at a time, not copied; None stays None."""
+    cut = (
+        repeat(None) if value is None else torch.split(value.flatten(0, -2), ROWS)
+        for value in values
+    )
+    return zip(*cut, strict=False)
 
 
 def by_word(one: Tensor, other: Tensor) -> Tensor:

@@ -27,6 +27,7 @@ from trainers.vocab_space.fused import (
     flow,
     normalized,
     projected,
+    settled,
     written,
 )
 from trainers.vocab_space.parts import Pass, Start, dense
@@ -118,10 +119,10 @@ class VocabModel(nn.Module):
     def states(self, inputs: Tensor) -> list[Tensor]:
         """The state at the start and after every step: (batch, time) → each (…, words)."""
         now, run = self._start(inputs), self._pass()
-        found = [now.state.clone()]
+        found = [settled(now).clone()]
         for step in range(self._config.num_steps):
-            now = self._step(now, step, run)
-            found.append(now.state.clone())
+            now = self._step(now._replace(more=None), step, run)
+            found.append(settled(now).clone())
         return found
 
     def logits(self, state: Tensor) -> Tensor:
