@@ -99,8 +99,10 @@ class _Normalized(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         found, rate = torch.empty_like(state, dtype=back.dtype), torch.empty_like(state[..., :1])
         for one, new, by, out in _rows(state, more, rate, found):
-            by.copy_(_rate(one if new is None else one.add_(new)))
-            out.copy_(one * by)
+            if new is not None:
+                one.add_(new)
+            norm = torch.linalg.vector_norm(one, dim=-1, keepdim=True)
+            out.copy_(one * by.copy_(_rate(norm, one.shape[-1])))
         ctx.save_for_backward(found, rate)
         ctx.set_materialize_grads(False)
         return _nothing(back), found
@@ -135,11 +137,13 @@ class _Projected(torch.autograd.Function):
     def forward(
         ctx: Any, state: Tensor, more: Tensor | None, back: Tensor, matrix: Tensor
     ) -> tuple[Tensor, Tensor]:
-        x, rate = torch.empty_like(state, dtype=back.dtype), torch.empty_like(state[..., :1])
-        for one, new, by, out in _rows(state, more, rate, x):
-            by.copy_(_rate(one if new is None else one.add_(new)))
+        x, norm = torch.empty_like(state, dtype=back.dtype), torch.empty_like(state[..., :1])
+        for one, new, size, out in _rows(state, more, norm, x):
+            if new is not None:
+                one.add_(new)
+            torch.linalg.vector_norm(one, dim=-1, keepdim=True, out=size)
             out.copy_(one)
-        matrix = matrix.to(back.dtype)
+        rate, matrix = _rate(norm, x.shape[-1]), matrix.to(back.dtype)
         found = ((x @ matrix) * rate).to(back.dtype)
         ctx.save_for_backward(x, rate, matrix, found)
         ctx.set_materialize_grads(False)
@@ -160,21 +164,17 @@ class _Projected(torch.autograd.Function):
         passed = torch.zeros_like(x) if passed is None else passed
         # The rate falls as the state grows: rate³ · (state · what comes back) / words.
         along = (grad.float() * found).sum(-1, keepdim=True) * rate.square() / -x.shape[-1]
-        into = torch.empty_like(x)
-        for whole, part, one, share, out in _rows(passed, by_row, x, along.to(x.dtype), into):
-            torch.addmm(whole, part, matrix.mT, out=out)
-            out.addcmul_(one, share)
-        return None, None, into, to_matrix
+        into = torch.addmm(passed.flatten(0, 1), by_row.flatten(0, 1), matrix.mT).view_as(x)
+        return None, None, into.addcmul_(x, along.to(x.dtype)), to_matrix
 
 
 def _nothing(back: Tensor) -> Tensor:
     return back.new_zeros(()).expand(back.shape)
 
 
-def _rate(state: Tensor) -> Tensor:
-    """One over the root mean square over the words, (…, words) → (…, 1)."""
-    square = torch.linalg.vector_norm(state, dim=-1, keepdim=True).square_()
-    return square.div_(state.shape[-1]).add_(RMS_EPS).rsqrt_()
+def _rate(norm: Tensor, words: int) -> Tensor:
+    """One over the root mean square of what has this norm."""
+    return torch.addcmul(norm.new_tensor(RMS_EPS), norm, norm, value=1 / words).rsqrt_()
 
 
 def capped_losses(last: Flow, targets: Tensor, cap: float) -> tuple[Flow, Tensor]:

@@ -20,7 +20,7 @@ for every slice that is taken, and keep every intermediate matrix.
 from __future__ import annotations
 
 import math
-from itertools import pairwise
+from itertools import cycle, pairwise
 from typing import Any
 
 import torch
@@ -204,11 +204,11 @@ def _carry(added: Tensor, kept: Tensor, batch: int, *, backwards: bool = False) 
     """What has been added before each chunk, faded; or, backwards, what is added after it."""
     parts = added.view(batch, -1, *added.shape[1:])
     found = torch.empty_like(parts)
-    chunks = parts.shape[1]
     state = torch.zeros_like(parts[:, 0], dtype=torch.promote_types(added.dtype, torch.float32))
-    for chunk in range(chunks)[::-1] if backwards else range(chunks):
-        found[:, chunk] = state
-        state.mul_(kept[chunk % len(kept)]).add_(parts[:, chunk])
+    each = list(zip(found.unbind(1), parts.unbind(1), cycle(kept.unbind()), strict=False))
+    for before, more, left in reversed(each) if backwards else each:
+        before.copy_(state)
+        state.mul_(left).add_(more)
     return found.view_as(added)
 
 
