@@ -126,7 +126,7 @@ class _Normalized(torch.autograd.Function):
 def projected(before: Flow, matrix: Tensor) -> tuple[Flow, Tensor]:
     """`normalized` @ matrix: (words, rank), for what reads the state through it alone.
 
-    Rows are scaled after the product and gradients before theirs: rank numbers for each, not words.
+    Rows are scaled after the product, gradients before theirs: rank numbers for each, not words.
     """
     back, found = _Projected.apply(*before, matrix)  # type: ignore[no-untyped-call]
     return Flow(before.state, None, back), found
@@ -157,15 +157,16 @@ class _Projected(torch.autograd.Function):
         x, rate, matrix, found = ctx.saved_tensors
         if grad is None:
             return None, None, passed, None
-        by_row = (grad * rate).to(x.dtype)
+        rate = rate.to(x.dtype)
+        by_row = grad * rate
         to_matrix = x.flatten(0, 1).mT @ by_row.flatten(0, 1)
         if not ctx.needs_input_grad[2]:
             return None, None, None, to_matrix
         passed = torch.zeros_like(x) if passed is None else passed
         # The rate falls as the state grows: rate³ · (state · what comes back) / words.
-        along = (grad.float() * found).sum(-1, keepdim=True) * rate.square() / -x.shape[-1]
+        along = torch.linalg.vecdot(by_row, found)[..., None] * rate / -x.shape[-1]
         into = torch.addmm(passed.flatten(0, 1), by_row.flatten(0, 1), matrix.mT).view_as(x)
-        return None, None, into.addcmul_(x, along.to(x.dtype)), to_matrix
+        return None, None, into.addcmul_(x, along), to_matrix
 
 
 def _nothing(back: Tensor) -> Tensor:
@@ -193,8 +194,8 @@ def capped_losses(last: Flow, targets: Tensor, cap: float) -> tuple[Flow, Tensor
 
 
 class _CappedLosses(torch.autograd.Function):
-    """tanh is 2 · sigmoid of the double − 1, which takes a tenth of the time; the 1 is the same for
-    all words and changes no prediction."""
+    """tanh is 2 · sigmoid of the double − 1, in a tenth of the time; what is the same for all
+    words changes no prediction."""
 
     @staticmethod
     def forward(
@@ -251,7 +252,7 @@ def by_word(one: Tensor, other: Tensor) -> Tensor:
     total = torch.zeros(one.shape[-1], dtype=exact, device=one.device)
     for sequences in zip(one, other, strict=True):
         for left, right in _rows(*sequences):
-            total += (left * right).sum(0, dtype=exact)
+            total += (left * right).sum(0)
     return total
 
 

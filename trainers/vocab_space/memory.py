@@ -208,7 +208,7 @@ def _carry(added: Tensor, kept: Tensor, batch: int, *, backwards: bool = False) 
     each = list(zip(found.unbind(1), parts.unbind(1), cycle(kept.unbind()), strict=False))
     for before, more, left in reversed(each) if backwards else each:
         before.copy_(state)
-        state.mul_(left).add_(more)
+        torch.addcmul(more, left, state, out=state)
     return found.view_as(added)
 
 
