@@ -20,8 +20,9 @@ from trainers.gpt.config import fields_with, gpt_config
 from trainers.gpt.engine_torch import TorchEngine
 from trainers.gpt.quantizing import calibration_of
 from trainers.gpt.run import validation_of
-from trainers.gpt.trainer import WEIGHTS_FILE, GptTrainer
+from trainers.gpt.trainer import GptTrainer
 from trainers.quantize.statistics import Inputs
+from trainers.workbench import WEIGHTS_FILE
 
 Weights = Mapping[str, NDArray[np.float32]]
 SEED = 42

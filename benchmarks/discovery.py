@@ -52,8 +52,9 @@ from scores import (
     outcomes,
     reliability,
 )
-from worlds import chosen_classes, draw_world
 
+from benchmarks.worlds import chosen_classes, draw_world
+from benchmarks.worlds_sample import draw_sample
 from scripts.causal.cli import run_command
 from scripts.causal.files import InputError
 from scripts.causal.graph.bootstrap import edge_frequencies
@@ -161,7 +162,7 @@ def at_most(seconds: int) -> Iterator[None]:
 def measure_world(name: str, seed: int, settings: Settings) -> dict[str, Any]:
     """Return the figures of every method in one world, and our (frequency, true) pairs."""
     world = draw_world(name, seed)
-    leaderboard = world.sample(settings.rows, seed).leaderboard
+    leaderboard = draw_sample(world, settings.rows, seed).leaderboard
     # What is computed from the lineage is no node of the world, and has no truth to be held to.
     seen = [name for name in CONTEXT if name in world.tiers]
     design = build_design(leaderboard, most_factors=len(world.factors), context=seen)

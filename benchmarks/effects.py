@@ -16,9 +16,9 @@ The error is the root mean square over all contrasts of all worlds; beside it st
 on the very same contrasts, and how many of the worlds' contrasts were answered at all. Standard
 errors are by leaving out one world at a time.
 
-Real part (effects_corpus.py): what families of submissions report of a contrast, against what the
-pipeline makes of all the others' reports and scores, beside naive. The last line is one JSON
-object.
+Real part (effects_corpus.py, effects_figures.py): what families of submissions report of a
+contrast, against what the pipeline makes of all the others' reports and scores, beside naive. The
+last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -34,12 +34,13 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import typer
-from effects_corpus import corpus_part, show_corpus
 from numpy.typing import NDArray
 from scipy.stats import t as student
 from statsmodels.regression.linear_model import OLS
-from worlds import Sample, chosen_classes, draw_world
 
+from benchmarks.effects_figures import corpus_part, show_corpus
+from benchmarks.worlds import chosen_classes, draw_world
+from benchmarks.worlds_sample import Sample, draw_sample
 from interventions.vocabulary import load_variables
 from scripts.causal.cli import run_command
 from scripts.causal.files import InputError
@@ -262,7 +263,7 @@ METHODS: tuple[Callable[[Sample, Design], Iterator[Claim]], ...] = (
 
 def measure_world(name: str, seed: int, rows: int) -> dict[str, Any]:
     """Return the errors of all claims in one world, and how many contrasts it has."""
-    sample = draw_world(name, seed).sample(rows, seed)
+    sample = draw_sample(draw_world(name, seed), rows, seed)
     design = build_design(sample.leaderboard, most_factors=len(sample.world.factors))
     errors = []
     for method in METHODS:

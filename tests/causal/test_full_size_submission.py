@@ -25,9 +25,10 @@ from trainers.gpt.config import gpt_config
 from trainers.gpt.engine_torch import TorchEngine
 from trainers.gpt.init import initial_weights
 from trainers.gpt.run import validation_of
-from trainers.gpt.trainer import WEIGHTS_FILE, GptTrainer
+from trainers.gpt.trainer import GptTrainer
 from trainers.quantize.int8 import is_quantized
 from trainers.seeds import stream
+from trainers.workbench import WEIGHTS_FILE
 
 BACKEND, MODEL = "torch-cpu-float32", "model.int6.ans"
 PROBES = ("is_causal", "trains_without_validation")

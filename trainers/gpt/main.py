@@ -22,32 +22,28 @@ import importlib
 import json
 import math
 import os
-import platform
-import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, NoReturn, TextIO
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.causal.files import InputError, atomic_path, canonical_json, read_json
+from scripts.causal.files import InputError, atomic_path, read_json
 from trainers.averaging import TRACKED
 from trainers.batches import Batches
 from trainers.data import DataSet, open_dataset
-from trainers.engine import Engine, GridEngine, StepSettings, Tokens, Weights
+from trainers.engine import Engine, GridEngine
 from trainers.evaluation import Tally, Validation, evaluate, target_count
-from trainers.gpt.config import GPTConfig, config_values, gpt_config
-from trainers.gpt.init import initial_weights, parameter_count
+from trainers.gpt.config import GPTConfig, gpt_config
+from trainers.gpt.init import initial_weights
 from trainers.gpt.quantizing import TrainedGrid, artifact_name, quantized_artifact
 from trainers.gpt.run import batches_of, final_score, schedule_of, validation_of
-from trainers.loop import Diverged, Schedule, TrainingCurve, at_rest, train, warm_up
+from trainers.gpt.run_log import LoggedEngine, RunLog, is_first_process, open_log
+from trainers.loop import Diverged, Schedule, at_rest, train, warm_up
 from trainers.quantize.artifact import read_artifact
 from trainers.quantize.int8 import ArtifactError
 
@@ -175,9 +171,9 @@ def _train_and_evaluate(job: Job, output: Path, steps: int | None, *, evaluates:
             raise InputError(f"--steps must be at least 1, but got {steps}")
         schedule = dataclasses.replace(schedule, iterations=steps)
     weights = initial_weights(config, seed=job.seed)
-    with _open_log(output, job.seed) as file:
+    with open_log(output, job.seed) as file:
         log = RunLog(file)
-        log.head(job)
+        log.head(Path(__file__), config, job.backend, job.seed, job.data)
         warm_up(engine, weights, batches, schedule)
         if cap is not None:
             steps = _steps_within(cap, engine, batches, schedule)
@@ -193,7 +189,7 @@ def _train_and_evaluate(job: Job, output: Path, steps: int | None, *, evaluates:
             averages=[average for average in TRACKED if average.name == config.averaged],
             before_step=lambda step: grid.before_step(step, engine),
         )
-        _log_curve(curve, log)
+        log.curve(curve)
         if config.averaged:
             engine.load(engine.averages()[config.averaged])
         if evaluates:
@@ -204,7 +200,7 @@ def _train_and_evaluate(job: Job, output: Path, steps: int | None, *, evaluates:
             config, engine.weights(), job.data, seed=job.seed, grids=grid.grids
         )
         log(f"artifact_bytes:{len(artifact)}")
-        if _is_first_process():
+        if is_first_process():
             with atomic_path(output / artifact_name(config)) as temporary:
                 temporary.write_bytes(artifact)
         if not evaluates:
@@ -323,141 +319,19 @@ def _evaluate_artifact(
         targets = target_count(validation_of(job.config, job.data))
         tally = EveryLoss(kept=np.full(targets, np.nan, dtype=np.float32))
     score = final_score(engine, job.config, job.data, tally=tally)
-    if tally is not None and losses is not None and _is_first_process():
+    if tally is not None and losses is not None and is_first_process():
         with atomic_path(losses) as temporary, temporary.open("wb") as file:
             np.save(file, tally.kept, allow_pickle=False)
     result = {"val_bpb": score.bpb, "val_loss": score.loss, "bytes_model": size}
     if counts_code:
         result["bytes_code"] = Path(__file__).stat().st_size
         result["bytes_total"] = size + result["bytes_code"]
-    if _is_first_process():
+    if is_first_process():
         print(json.dumps(result, allow_nan=False))
 
 
-# --------------------------------------------------------------------------------------------
-# The log
-
-
-class RunLog:
-    """Lines to the log file and to standard output, from the first process alone."""
-
-    def __init__(self, file: TextIO):
-        self._file = file
-
-    def __call__(self, line: str) -> None:
-        """Write one line at once, so that a run can be followed."""
-        if _is_first_process():
-            print(line, flush=True)
-            print(line, file=self._file, flush=True)
-
-    def head(self, job: Job) -> None:
-        """Begin the file with the source that runs, then versions, machine and run."""
-        if _is_first_process():
-            self._file.write(_running_source())
-        self("=" * 99)
-        for name, value in _facts_of(job).items():
-            self(f"{name}: {value}")
-        self("=" * 99)
-
-
-class LoggedEngine:
-    """An `Engine` that logs the loss of every step."""
-
-    def __init__(self, engine: Engine, log: RunLog):
-        self._engine, self._log, self._step = engine, log, 0
-
-    def configure(self, config: Mapping[str, bool | int | float | str]) -> None:
-        """As the engine's own."""
-        self._engine.configure(config)
-
-    def load(self, weights: Mapping[str, NDArray[np.float32]]) -> None:
-        """As the engine's own; counts steps from the start again."""
-        self._engine.load(weights)
-        self._step = 0
-
-    def step(self, tokens: Tokens, settings: StepSettings) -> float:
-        """As the engine's own."""
-        loss = self._engine.step(tokens, settings)
-        self._step += 1
-        self._log(f"step:{self._step} train_loss:{loss:.6f}")
-        return loss
-
-    def losses(self, tokens: Tokens) -> NDArray[np.float32]:
-        """As the engine's own."""
-        return self._engine.losses(tokens)
-
-    def on_grid(self) -> AbstractContextManager[None]:
-        """As the engine's own."""
-        return self._engine.on_grid()
-
-    def weights(self) -> Weights:
-        """As the engine's own."""
-        return self._engine.weights()
-
-    def gradient(self, tokens: Tokens, shares: NDArray[np.float32]) -> Weights:
-        """As the engine's own."""
-        return self._engine.gradient(tokens, shares)
-
-    def average(self, name: str, share: float) -> None:
-        """As the engine's own."""
-        self._engine.average(name, share)
-
-    def averages(self) -> dict[str, Weights]:
-        """As the engine's own."""
-        return self._engine.averages()
-
-
-def _log_curve(curve: TrainingCurve, log: RunLog) -> None:
-    for step, bpb in zip(curve.val_step, curve.val_bpb, strict=True):
-        log(f"step:{step} val_subset_bpb:{bpb:.6f}")
-    log(f"train_seconds:{curve.seconds:.3f}")
-
-
-def _open_log(output: Path, seed: int) -> TextIO:
-    path = output / f"train_seed{seed}.log" if _is_first_process() else Path(os.devnull)
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        return path.open("w", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror}", where=path) from error
-
-
-def _running_source() -> str:
-    """Text of this file and of every module of this project that it runs (none, when bundled)."""
-    ours = {
-        module.__file__
-        for name, module in sys.modules.items()
-        if name.partition(".")[0] in ("scripts", "trainers") and getattr(module, "__file__", None)
-    }
-    files = [Path(__file__), *sorted(Path(name) for name in ours - {None, __file__} if name)]
-    return "\n".join(path.read_text(encoding="utf-8") for path in files).rstrip("\n") + "\n"
-
-
-def _facts_of(job: Job) -> dict[str, str]:
-    facts = {"python": platform.python_version()}
-    for package in ("numpy", "sentencepiece", job.backend.partition("-")[0]):
-        try:
-            facts[package] = version(package)
-        except PackageNotFoundError:
-            facts[package] = "not installed"
-    facts["machine"] = f"{platform.platform()}, {os.cpu_count()} CPUs"
-    if "cuda" in job.backend and (tool := shutil.which("nvidia-smi")):
-        listed = subprocess.run([tool, "-L"], capture_output=True, text=True, check=False)
-        facts["gpus"] = "; ".join(listed.stdout.split("\n")).strip("; ")
-    facts["processes"] = os.environ.get("WORLD_SIZE", "1")
-    facts["backend"], facts["seed"] = job.backend, str(job.seed)
-    facts["parameters"] = str(parameter_count(job.config))
-    facts["config"] = canonical_json(config_values(job.config))
-    facts["data"] = job.data.fingerprint
-    return facts
-
-
-def _is_first_process() -> bool:
-    return os.environ.get("RANK", "0") == "0"
-
-
 def _fail(error: Exception, *, code: int) -> NoReturn:
-    if _is_first_process():
+    if is_first_process():
         print(f"error: {error}", file=sys.stderr)
     sys.exit(code)
 

@@ -5,12 +5,9 @@ from __future__ import annotations
 import platform
 import sys
 import time
-from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeGuard
-
-from safetensors.numpy import load_file, save_file
 
 from scripts.causal.files import InputError, atomic_path
 from trainers.api import (
@@ -24,12 +21,13 @@ from trainers.api import (
     StageResult,
 )
 from trainers.averaging import TRACKED
-from trainers.engine import GridEngine, Weights
+from trainers.engine import GridEngine
 from trainers.evaluation import evaluate, target_count
 from trainers.family import dataset, failures_recorded, fitting_dataset
 from trainers.gpt.config import GPTConfig, config_values, fields_with, gpt_config
 from trainers.gpt.cost import training_flops_per_step
 from trainers.gpt.init import initial_weights, parameter_count
+from trainers.gpt.modules import modules_of_stage, modules_of_submission
 from trainers.gpt.quantizing import TrainedGrid, artifact_name, quantized_artifact
 from trainers.gpt.run import (
     batches_of,
@@ -39,76 +37,19 @@ from trainers.gpt.run import (
     validation_of,
 )
 from trainers.gpt.scales import SCALES
+from trainers.gpt.stage_files import (
+    read_average,
+    read_grids,
+    read_weights,
+    save_averages,
+    save_grids,
+    save_weights,
+    stored_weights,
+)
 from trainers.keys import code_version, stage_key
 from trainers.loop import train, warm_up
-from trainers.quantize.artifact import read_artifact
 from trainers.quantize.int8 import ArtifactError
-from trainers.quantize.recipe import Grid
-from trainers.workbench import WEIGHTS_FILE, Workbench
-
-AVERAGES_FILE, GRID_FILE = "averages.safetensors", "grid.safetensors"
-
-_SHARED_MODULES = (
-    "scripts.causal.files",
-    "trainers.seeds",
-    "trainers.engine",
-    "trainers.shards",
-    "trainers.token_bytes",
-    "trainers.data",
-    "trainers.batches",
-    "trainers.difficulty",
-    "trainers.averaging",
-    "trainers.evaluation",
-    "trainers.fields",
-    "trainers.gpt.config",
-    "trainers.gpt.mlp_shapes",
-    "trainers.gpt.mlp_kinds",
-    "trainers.gpt.init",
-    "trainers.gpt.objectives",
-)
-_ENGINE_MODULES = {
-    "torch": (
-        "trainers.gpt.kernels_torch",
-        "trainers.gpt.attention_cpu",
-        "trainers.gpt.kernels_cpu",
-        "trainers.gpt.loss_torch",
-        "trainers.gpt.attention_torch",
-        "trainers.gpt.embedding_torch",
-        "trainers.gpt.mlp_torch",
-        "trainers.gpt.model_torch",
-        "trainers.gpt.objectives_torch",
-        "trainers.gpt.optim_torch",
-        "trainers.gpt.qat_torch",
-        "trainers.gpt.engine_torch",
-    ),
-    "mlx": (
-        "trainers.gpt.kernels_mlx",
-        "trainers.gpt.attention_mlx",
-        "trainers.gpt.embedding_mlx",
-        "trainers.gpt.mlp_mlx",
-        "trainers.gpt.model_mlx",
-        "trainers.gpt.objectives_mlx",
-        "trainers.gpt.optim_mlx",
-        "trainers.gpt.qat_mlx",
-        "trainers.gpt.engine_mlx",
-    ),
-}
-_QUANTIZE_MODULES = (
-    "trainers.quantize.int8",
-    "trainers.quantize.ans",
-    "trainers.quantize.artifact",  # the last module that an evaluation needs
-    "trainers.quantize.ans_encode",
-    "trainers.quantize.pack",
-    "trainers.quantize.statistics",
-    "trainers.quantize.gptq",
-    "trainers.quantize.grids",
-    "trainers.quantize.corrections",
-    "trainers.quantize.recipe",
-    "trainers.quantize.knob",
-    "trainers.gpt.quantizing",
-)
-_CALIBRATION_MODULE = "trainers.gpt.calibration"  # needs the torch model
-_ADAPTATION_MODULES = ("trainers.adaptation",)  # part of an evaluation that adapts, of no other
+from trainers.workbench import Workbench
 
 
 class GptTrainer:
@@ -173,18 +114,15 @@ class GptTrainer:
         config = gpt_config(spec.config)
         data = fitting_dataset(spec.data, config.vocab_size)
         packages = ("numpy", spec.backend.partition("-")[0])
-        engine = _engine_modules(spec.backend)
-        calibrating = (*_QUANTIZE_MODULES, _CALIBRATION_MODULE)
-        adapting = () if config.ttt == "none" else _ADAPTATION_MODULES
+        values = config_values(config)
         plans: list[StagePlan] = []
-        for kind, modules in (
-            (StageKind.TRAIN, (*engine, *(calibrating if config.qat_k else ()))),
-            *([(StageKind.AVERAGE, engine)] if config.averaged else []),
-            (StageKind.QUANTIZE, calibrating),
-            (StageKind.EVALUATE, (*engine, *_QUANTIZE_MODULES, *adapting)),
+        for kind in (
+            StageKind.TRAIN,
+            *([StageKind.AVERAGE] if config.averaged else []),
+            StageKind.QUANTIZE,
+            StageKind.EVALUATE,
         ):
             parent = plans[-1].key if plans else None
-            values = config_values(config)
             key = stage_key(
                 stage=kind.value,
                 trainer=self.name,
@@ -192,7 +130,7 @@ class GptTrainer:
                 fields={name: values[name] for name in fields_with(stage=kind.value)},
                 seed=spec.seed,
                 data=data.fingerprint,
-                code=code_version(modules, packages),
+                code=code_version(modules_of_stage(kind, config, spec.backend), packages),
                 parent=parent,
             )
             plans.append(StagePlan(kind=kind, key=key, parent=parent, spec=spec))
@@ -252,15 +190,12 @@ class GptTrainer:
             schedule=schedule_of(config, spec.seed),
             validation=validation_of(config, data),
             data=data,
-            stored_weights=_stored_weights,
+            stored_weights=stored_weights,
         )
 
     def source_modules(self, backend: str) -> tuple[str, ...]:
         """Names of the modules that train and evaluate on a backend, dependencies first."""
-        *engine, run = _engine_modules(backend)
-        calibration = (_CALIBRATION_MODULE,) if backend.startswith("torch") else ()
-        stored = (*_QUANTIZE_MODULES, *calibration)
-        return (*engine, *_ADAPTATION_MODULES, run, *stored, "trainers.gpt.main")
+        return modules_of_submission(backend)
 
     def _train(self, spec: RunSpec, output: Path, progress: Progress | None) -> StageResult:
         cpu_started = time.process_time()
@@ -290,11 +225,9 @@ class GptTrainer:
         # The last look is at the finished weights; at a validation this short, at all of it.
         same = target_count(looked_at) == target_count(whole)
         pre_quant_bpb = curve.val_bpb[-1] if same else evaluate(engine, whole).bpb
-        with atomic_path(output / WEIGHTS_FILE) as temporary:
-            save_file(engine.weights(), temporary)
-        with atomic_path(output / AVERAGES_FILE) as temporary:
-            save_file(_flat(engine.averages()), temporary)
-        _save_grids(grid.grids, output)
+        save_weights(engine.weights(), output)
+        save_averages(engine.averages(), output)
+        save_grids(grid.grids, output)
         steps, batch = config.iterations, config.train_batch_tokens
         return StageResult(
             metrics={
@@ -318,23 +251,16 @@ class GptTrainer:
     def _average(self, spec: RunSpec, parent: Path, output: Path) -> StageResult:
         """One of the averages that training kept becomes the weights, and is measured as such."""
         config = gpt_config(spec.config)
-        start = f"{config.averaged}/"
-        kept = load_file(parent / AVERAGES_FILE)
-        weights = {
-            name.removeprefix(start): value
-            for name, value in kept.items()
-            if name.startswith(start)
-        }
+        weights = read_average(config.averaged, parent)
         engine, _ = self._engine(config, spec.backend)
         engine.load(weights)
         pre_quant_bpb = evaluate(engine, validation_of(config, dataset(spec.data))).bpb
-        with atomic_path(output / WEIGHTS_FILE) as temporary:
-            save_file(weights, temporary)
-        _save_grids(_read_grids(config, parent), output)
+        save_weights(weights, output)
+        save_grids(read_grids(config, parent), output)
         return StageResult(metrics={"pre_quant_bpb": pre_quant_bpb})
 
     def _evaluate(self, spec: RunSpec, parent: Path, progress: Progress | None) -> StageResult:
-        config, weights = gpt_config(spec.config), _stored_weights(parent)
+        config, weights = gpt_config(spec.config), stored_weights(parent)
         engine, _ = self._engine(config, spec.backend)
         engine.load(weights)
         data, post_quant_bpb = dataset(spec.data), None
@@ -361,14 +287,6 @@ class GptTrainer:
         return self._engines[key], is_new
 
 
-def _engine_modules(backend: str) -> tuple[str, ...]:
-    """Modules whose text decides what a training run on this backend computes."""
-    family = backend.partition("-")[0]
-    if family not in _ENGINE_MODULES:
-        raise InputError(f"the gpt trainer has no backend {backend!r}")
-    return (*_SHARED_MODULES, *_ENGINE_MODULES[family], "trainers.loop", "trainers.gpt.run")
-
-
 def _make_engine(config: GPTConfig, backend: str) -> GridEngine:
     if backend.startswith("mlx"):
         from trainers.gpt.engine_mlx import MlxEngine
@@ -381,60 +299,20 @@ def _make_engine(config: GPTConfig, backend: str) -> GridEngine:
 
 
 def _quantize(spec: RunSpec, parent: Path, output: Path) -> StageResult:
-    config, weights = gpt_config(spec.config), load_file(parent / WEIGHTS_FILE)
+    config, weights = gpt_config(spec.config), read_weights(parent)
     try:
         artifact = quantized_artifact(
             config,
             weights,
             dataset(spec.data),
             seed=spec.seed,
-            grids=_read_grids(config, parent),
+            grids=read_grids(config, parent),
         )
     except ArtifactError as error:  # no grid fits under the cap, or a weight is not finite
         raise RunFailed(f"cannot be quantized: {error}") from error
     with atomic_path(output / artifact_name(config)) as temporary:
         temporary.write_bytes(artifact)
     return StageResult(metrics={"artifact_bytes": float(len(artifact))})
-
-
-def _stored_weights(folder: Path) -> Weights:
-    found = sorted(folder.glob("model.*"))
-    if len(found) != 1:
-        raise InputError(f"{len(found)} artifacts where there should be one", where=folder)
-    return read_artifact(found[0].read_bytes())
-
-
-def _flat(averages: Mapping[str, Weights]) -> Weights:
-    return {
-        f"{average}/{name}": value
-        for average, weights in averages.items()
-        for name, value in weights.items()
-    }
-
-
-def _save_grids(grids: Mapping[str, Grid], folder: Path) -> None:
-    """Beside the weights that were trained on them; nothing where none were."""
-    if not grids:
-        return
-    flat = {f"{name}/step": steps for name, (steps, _) in grids.items()}
-    flat |= {f"{name}/column": columns for name, (_, columns) in grids.items()}
-    with atomic_path(folder / GRID_FILE) as temporary:
-        save_file(flat, temporary)
-
-
-def _read_grids(config: GPTConfig, folder: Path) -> dict[str, Grid]:
-    """The grids that weights of this configuration were trained on.
-
-    Raises:
-        InputError: they are missing.
-    """
-    if not config.qat_k:
-        return {}
-    if not (folder / GRID_FILE).is_file():
-        raise InputError("the grid that the weights were trained on is missing", where=folder)
-    flat = load_file(folder / GRID_FILE)
-    names = sorted(name.removesuffix("/step") for name in flat if name.endswith("/step"))
-    return {name: (flat[f"{name}/step"], flat[f"{name}/column"]) for name in names}
 
 
 def _is_number(value: ConfigValue) -> TypeGuard[int | float]:

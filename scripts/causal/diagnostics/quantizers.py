@@ -66,9 +66,11 @@ def stored(
     spec = replace(subject.spec, config={**subject.spec.config, **changes})
     (plan,) = (plan for plan in subject.trainer.stages(spec) if plan.kind is StageKind.QUANTIZE)
     with tempfile.TemporaryDirectory() as folder:
-        exact, output = Path(folder, "exact"), Path(folder, "stored")
-        exact.mkdir()
+        exact, output = subject.path.parent, Path(folder, "stored")
         output.mkdir()
-        (exact / WEIGHTS_FILE).symlink_to(subject.path.absolute())
+        if subject.path.name != WEIGHTS_FILE:  # no stage's folder, where all lies that it left
+            exact = Path(folder, "exact")
+            exact.mkdir()
+            (exact / WEIGHTS_FILE).symlink_to(subject.path.absolute())
         result = subject.trainer.execute(plan, exact, output)
         return round(result.metrics["artifact_bytes"]), bench.stored_weights(output)

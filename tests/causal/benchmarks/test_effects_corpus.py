@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks import effects_corpus as corpus
+from benchmarks import effects_figures as figures
 from benchmarks.effects_corpus import Claim, Held
 from interventions.vocabulary import load_variables
 from scripts.causal.graph.design import build_design
@@ -138,14 +139,14 @@ def test_signs_ranks_and_sureness_are_those_of_the_contrasts_told():
         held("e", 0.02, combined=(0.02, 0.01, 0.03), naive=(-0.5, -0.6, -0.4)),
         held("f", 0.02, naive=(0.1, 0.05, 0.2)),
     ]
-    told = corpus.figures(contrasts, "combined", resamples=50, seed=0)
+    told = figures.figures(contrasts, "combined", resamples=50, seed=0)
     assert (told["covered"], told["refused"]) == (5, 1)
     assert told["sign"]["agree"] == told["sign"]["of"] == 5
     assert told["sign"]["interval"] == (pytest.approx(0.478, abs=1e-3), 1)
     assert told["sure"]["of"] == 3
     assert told["balanced"]["value"] == 1
     assert told["spearman"]["value"] == pytest.approx(1)
-    beside = corpus.duel(contrasts, "combined", "naive", resamples=50, seed=0)
+    beside = figures.duel(contrasts, "combined", "naive", resamples=50, seed=0)
     assert beside["contrasts"] == 5
     assert beside["naive"]["sign"]["share"] == 0.6
     assert beside["naive"]["balanced"]["value"] == 0.5
@@ -156,7 +157,7 @@ def test_signs_ranks_and_sureness_are_those_of_the_contrasts_told():
 
 def test_what_everybody_knows_the_sign_of_stands_apart():
     contrasts = [held("ttt", -0.01), held("smear_gate", -0.01)]
-    told = corpus.summary(contrasts, resamples=10)
+    told = figures.summary(contrasts, resamples=10)
     assert told["all"]["contrasts"] == 2
     assert told["sign not known beforehand"]["contrasts"] == 1
     json.dumps(told)
@@ -189,6 +190,6 @@ def test_two_reports_of_a_contrast_agree_in_sign_as_often_as_their_pairs_do():
     split = replace(held("swa", 0.0), reported=(-1.0, -1.0, 1.0))
     alike = replace(held("ema", 0.0), reported=(-1.0, -2.0))
     lone = held("qat", -1.0)
-    assert corpus.concord([split, alike, lone]) == {"contrasts": 2, "share": 0.667}
-    assert corpus.concord([lone]) is None
+    assert figures.concord([split, alike, lone]) == {"contrasts": 2, "share": 0.667}
+    assert figures.concord([lone]) is None
     assert split.effect == -1.0

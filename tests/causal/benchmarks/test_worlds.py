@@ -5,6 +5,7 @@ import pytest
 from statsmodels.regression.linear_model import OLS
 
 from benchmarks.worlds import CLASSES, draw_world, inherits
+from benchmarks.worlds_sample import draw_sample
 from scripts.causal.graph.design import CONTEXT, build_design
 from scripts.causal.leaderboard.schema import Leaderboard
 
@@ -40,15 +41,15 @@ def test_causes_come_before_effects_in_tiers_and_in_order():
 
 def test_the_same_seed_gives_the_same_leaderboard_and_another_another():
     world = draw_world("mixed-all", 3)
-    first = world.sample(60, 0).leaderboard
-    assert first == draw_world("mixed-all", 3).sample(60, 0).leaderboard
-    assert first != world.sample(60, 1).leaderboard
-    assert first != draw_world("mixed-all", 4).sample(60, 0).leaderboard
+    first = draw_sample(world, 60, 0).leaderboard
+    assert first == draw_sample(draw_world("mixed-all", 3), 60, 0).leaderboard
+    assert first != draw_sample(world, 60, 1).leaderboard
+    assert first != draw_sample(draw_world("mixed-all", 4), 60, 0).leaderboard
 
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_a_sample_is_a_leaderboard_like_any_other(name):
-    sample = draw_world(name, 1).sample(300, 0)
+    sample = draw_sample(draw_world(name, 1), 300, 0)
     text = json.dumps(sample.leaderboard.model_dump(mode="json"))
     assert Leaderboard.model_validate_json(text) == sample.leaderboard
     design = build_design(sample.leaderboard, most_factors=30)
@@ -58,7 +59,7 @@ def test_a_sample_is_a_leaderboard_like_any_other(name):
 
 def test_where_everything_is_stated_the_design_holds_the_truth():
     for name in ("latent", "lineage"):
-        sample = draw_world(name, 2).sample(300, 5)
+        sample = draw_sample(draw_world(name, 2), 300, 5)
         design = build_design(sample.leaderboard, most_factors=30)
         for factor in sample.world.factors:
             true = [factor.levels[code] for code in sample.rows.codes[factor.id]]
@@ -67,7 +68,7 @@ def test_where_everything_is_stated_the_design_holds_the_truth():
 
 
 def test_a_readme_with_gaps_never_says_what_is_not_so():
-    sample = draw_world("missing", 2).sample(300, 5)
+    sample = draw_sample(draw_world("missing", 2), 300, 5)
     unstated = 0
     for row, submission in enumerate(sample.leaderboard.submissions):
         for factor in sample.world.factors:
@@ -82,7 +83,7 @@ def test_a_readme_with_gaps_never_says_what_is_not_so():
 
 
 def test_departures_are_stated_more_often_than_the_baseline():
-    sample = draw_world("missing", 0).sample(1000, 0)
+    sample = draw_sample(draw_world("missing", 0), 1000, 0)
     stated = {True: [], False: []}
     for row, submission in enumerate(sample.leaderboard.submissions):
         for factor in sample.world.factors:
@@ -93,7 +94,7 @@ def test_departures_are_stated_more_often_than_the_baseline():
 
 
 def test_children_copy_their_parents_and_good_ones_have_more():
-    sample = draw_world("lineage", 0).sample(1000, 0)
+    sample = draw_sample(draw_world("lineage", 0), 1000, 0)
     rows = sample.rows
     children = np.flatnonzero(rows.parents >= 0)
     assert 0.85 < len(children) / 1000 < 0.99
@@ -119,14 +120,14 @@ def test_children_copy_their_parents_and_good_ones_have_more():
 def test_independent_rows_have_no_parents():
     for name in ("iid", "latent", "missing"):
         assert not inherits(name)
-        submissions = draw_world(name, 0).sample(60, 0).leaderboard.submissions
+        submissions = draw_sample(draw_world(name, 0), 60, 0).leaderboard.submissions
         assert not any(one.parent_prs for one in submissions)
 
 
 @pytest.mark.parametrize("name", ["iid", "latent", "lineage"])
 def test_regression_on_everything_hidden_included_finds_the_direct_effects(name):
     world = draw_world(name, 4)
-    rows = world.sample(1400, 1).rows
+    rows = draw_sample(world, 1400, 1).rows
     columns, truth = [], []
     for factor in world.factors:
         for code, level in enumerate(factor.levels[1:], 1):
@@ -154,7 +155,7 @@ def test_between_levels_of_a_number_the_effect_is_read_off_straight_lines():
 def test_reported_ablations_are_near_the_truth_and_lean_to_good_news():
     errors = []
     for seed in range(6):
-        sample = draw_world("lineage", seed).sample(1000, 0)
+        sample = draw_sample(draw_world("lineage", seed), 1000, 0)
         for row, submission in enumerate(sample.leaderboard.submissions):
             for ablation in submission.ablations:
                 factor = sample.world.by_id[ablation.variable]

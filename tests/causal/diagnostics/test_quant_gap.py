@@ -10,6 +10,8 @@ from literal_results import literal_contrast, literal_result
 from interventions.catalog import Intervention
 from scripts.causal import quant_gap_analysis
 from scripts.causal.campaign.ledger import open_ledger
+from scripts.causal.campaign.owner import this_owner
+from scripts.causal.campaign.run import run_chain
 from scripts.causal.campaign.schema import (
     AblationResults,
     Platform,
@@ -17,9 +19,12 @@ from scripts.causal.campaign.schema import (
 )
 from scripts.causal.diagnostics.quant_gap import SequenceLosses, quantizer_gap, sequence_losses
 from scripts.causal.diagnostics.quantizers import quantizers
+from scripts.causal.diagnostics.subject import find_run
 from scripts.causal.files import InputError
 from scripts.causal.forms import parse_file, write_file
 from scripts.causal.quant_gap_analysis import QuantGaps, TrainingEffect, quant_gaps
+from trainers.api import RunSpec
+from trainers.gpt.trainer import GptTrainer
 
 
 def test_a_gap_and_its_standard_error():
@@ -61,6 +66,20 @@ def test_the_runs_own_quantizer_is_what_the_run_did(subject, recorded):
     metrics = ledger.get(recorded[1]).result.metrics
     ledger.close()
     report = quant_gaps(subject, ["own"])
+    (own,) = report.quantizers
+    assert report.bpb + own.gap == pytest.approx(metrics["val_bpb"], abs=1e-9)
+
+
+def test_weights_trained_on_a_grid_are_stored_on_it(small_data, tmp_path):
+    late = {"qat": True, "qat_below": 0.9, "qat_k": 0.002, "curvature_steps": True}
+    gpt, path = GptTrainer(), str(tmp_path / "ledger.sqlite")
+    config = gpt.resolve("tiny", {"vocab_size": 300, "compressor": "ans", **late})
+    spec = RunSpec("gpt", "torch-cpu-float32", "tiny", config, 3, str(small_data))
+    ledger = open_ledger(path)
+    run = run_chain(gpt, spec, ledger, this_owner())
+    metrics = ledger.get(run.key).result.metrics
+    ledger.close()
+    report = quant_gaps(find_run(run.key, path), ["own"])
     (own,) = report.quantizers
     assert report.bpb + own.gap == pytest.approx(metrics["val_bpb"], abs=1e-9)
 

@@ -19,7 +19,8 @@ from trainers.gpt.config import gpt_config
 from trainers.gpt.init import parameter_count
 from trainers.gpt.run import batches_of
 from trainers.gpt.scales import SCALES
-from trainers.gpt.trainer import WEIGHTS_FILE, GptTrainer
+from trainers.gpt.trainer import GptTrainer
+from trainers.workbench import WEIGHTS_FILE
 
 VOCAB = 300
 

@@ -18,7 +18,8 @@ from trainers.gpt.main import main
 from trainers.gpt.qat_torch import nearest_on
 from trainers.gpt.quantizing import TrainedGrid
 from trainers.gpt.run import batches_of, schedule_of
-from trainers.gpt.trainer import GRID_FILE, GptTrainer
+from trainers.gpt.stage_files import read_grids
+from trainers.gpt.trainer import GptTrainer
 from trainers.quantize.artifact import read_artifact
 
 BACKEND = "torch-cpu-float32"
@@ -59,12 +60,6 @@ def stages(small_data, tmp_path_factory):
     return folders
 
 
-def grids_of(folder):
-    flat = load_file(folder / GRID_FILE)
-    names = [name.removesuffix("/step") for name in flat if name.endswith("/step")]
-    return {name: (flat[f"{name}/step"], flat[f"{name}/column"]) for name in names}
-
-
 def rounded(weight, grid):
     """As training has it."""
     return nearest_on(torch.from_numpy(weight), *map(torch.from_numpy, grid)).numpy()
@@ -86,10 +81,10 @@ def run(engine, config, small_data):
 def test_what_is_exported_lies_where_training_had_it(stages):
     """The average of the weights, which takes their place, on the grid that they ended on."""
     grids, weights = (
-        grids_of(stages["train"]),
+        read_grids(CONFIG, stages["train"]),
         load_file(stages["average"] / "weights.safetensors"),
     )
-    assert grids_of(stages["average"]).keys() == grids.keys()
+    assert read_grids(CONFIG, stages["average"]).keys() == grids.keys()
     assert set(grids) == {
         name for name, value in weights.items() if min(value.shape) >= 16 and value.ndim == 2
     }
