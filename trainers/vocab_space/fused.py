@@ -16,8 +16,6 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 RMS_EPS = 1e-6
-
-
 ROWS = 256  # positions taken at once: what is done to them stays in a core's cache
 
 
@@ -82,8 +80,9 @@ class _Written(torch.autograd.Function):
 
 
 def settled(before: Flow) -> Tensor:
-    """The state with all that has been added."""
-    return before.state if before.more is None else before.state.add_(before.more)
+    """The state with all that has been added; from then on, it is part of the state."""
+    _take(before.state, before.more)
+    return before.state
 
 
 def normalized(before: Flow) -> tuple[Flow, Tensor]:
@@ -99,8 +98,7 @@ class _Normalized(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         found, rate = torch.empty_like(state, dtype=back.dtype), torch.empty_like(state[..., :1])
         for one, new, by, out in _rows(state, more, rate, found):
-            if new is not None:
-                one.add_(new)
+            _take(one, new)
             norm = torch.linalg.vector_norm(one, dim=-1, keepdim=True)
             out.copy_(one * by.copy_(_rate(norm, one.shape[-1])))
         ctx.save_for_backward(found, rate)
@@ -139,8 +137,7 @@ class _Projected(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         x, norm = torch.empty_like(state, dtype=back.dtype), torch.empty_like(state[..., :1])
         for one, new, size, out in _rows(state, more, norm, x):
-            if new is not None:
-                one.add_(new)
+            _take(one, new)
             torch.linalg.vector_norm(one, dim=-1, keepdim=True, out=size)
             out.copy_(one)
         rate, matrix = _rate(norm, x.shape[-1]), matrix.to(back.dtype)
@@ -167,6 +164,11 @@ class _Projected(torch.autograd.Function):
         along = torch.linalg.vecdot(by_row, found)[..., None] * rate / -x.shape[-1]
         into = torch.addmm(passed.flatten(0, 1), by_row.flatten(0, 1), matrix.mT).view_as(x)
         return None, None, into.addcmul_(x, along), to_matrix
+
+
+def _take(state: Tensor, more: Tensor | None) -> None:
+    if more is not None:
+        state.add_(more)
 
 
 def _nothing(back: Tensor) -> Tensor:
@@ -206,8 +208,7 @@ class _CappedLosses(torch.autograd.Function):
         slope = torch.empty_like(state, dtype=back.dtype) if needed else None
         kept = losses if slope is None else slope
         for one, new, target, loss, here in _rows(state, more, targets[..., None], losses, kept):
-            if new is not None:
-                one.add_(new)
+            _take(one, new)
             bent = (one * (2 / cap)).sigmoid_()
             logits = bent * (2 * cap)
             share = torch.softmax(logits, dim=-1)
