@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from scripts.causal.leaderboard.contrasts import reading_of
 from scripts.causal.leaderboard.document import Document
@@ -24,14 +24,17 @@ _PLAIN = 5e-3  # bpb: of less, many a change is by chance
 
 
 def read_ablations(
-    document: Document, facts: Sequence[Fact] = (), final: float | None = None
+    document: Document,
+    facts: Sequence[Fact] = (),
+    final: float | None = None,
+    used: Iterable[str] = (),
 ) -> list[Ablation]:
     """Contrasts of all tables and sentences, then the stage ladder; each reported once.
 
     What one table or one block states twice differs in something; a repetition is elsewhere, and
     of the two the one with more decimals stays.
     """
-    reading = reading_of(document)
+    reading = reading_of(document, used)
     found: list[Ablation] = []
     listed = listed_tables(document)
     groups = [*table_contrasts(reading, listed), *prose_contrasts(reading, final)]

@@ -25,6 +25,7 @@ _VARIABLE = re.compile(r"\b[A-Z][A-Z0-9]*_[A-Z][A-Z0-9_]*\b")
 _MIX = re.compile(
     r"(?:(?<![A-Za-z])n|\d)-?gram\b[^|;.]{0,30}"
     r"\b(?:cache|back-?off|mix\w*|blend\w*|oracle|interpolat)|\bhedge(?: ?mixer)?\b|"
+    r"^\W*(?:add |(?:standard|entropy|hash\w*|adaptive|stupid)[ -]){0,3}back-?off\b|"
     r"^\W*(?:post[- ])?(?:cache|mixer)\b(?! (?:LM|size|order|alpha|warm|refresh))",
     re.IGNORECASE,
 )
@@ -70,6 +71,9 @@ _PLAIN_WORDS = tuple(  # what a change is called where it has no name of its own
             r"^\W*(?:no )?(?:recurrence|recursion)\b|\bno recur(?:rence|sion)\b|"
             r"\b(?:quadruple|triple|double|num) loops?\b|^\W*loops\b|\brecur \d",
         ),
+        ("rope_base", r"\bRoPE base\b"),
+        ("mlp_mult", r"\b(?:wider|larger|bigger|narrower|smaller) (?:MLP|FFN)s?\b"),
+        ("model_dim", r"^\W*(?:model )?(?:dim|width) ?[= ] ?(?:[2-9]\d\d|[1-4]\d{3})\b"),
         ("tied_embeddings", r"\bunt(?:ied?|ying)\b[^,;]{0,12}\bembed|\bembed\w* untied\b"),
     )
 )
@@ -85,7 +89,7 @@ def changes_in(text: str) -> Named:
     named = variables_in(text)
     if not named and (match := _VARIABLE.search(text)):  # NUM_LAYERS optimum
         named = [(name, None, match.start()) for name, _, _ in variables_in(f"{match.group()}=1")]
-    if not named and any(part in text for part in ("ram", "ache", "ixer", "edge")):
+    if not named and any(part in text for part in ("ram", "ache", "ixer", "edge", "off")):
         mix = _MIX.search(text)
         named = [("ngram_mix", None, mix.start())] if mix else []
     if not named and "ecur" in text and (recur := _RECUR.search(text)):

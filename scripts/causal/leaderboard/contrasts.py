@@ -28,7 +28,8 @@ GAIN = re.compile(r"gain|improve|benefit|reduction|saving|recover", re.IGNORECAS
 NOT_RUN = guarded(
     r"\bexpected|\bproject(?:ed|ion)|\bestimat|\bplanned|\bnext (?:step|up|experiment)|"
     r"\bfuture(?! (?:byte|token|hidden|latent|embedding|state))|"
-    r"\broadmap|\best\.|\bto ?do\b|\bextrapolat|\bhypothes|\b(?:we|i)(?:'d| would)\b|"
+    r"\broadmap|\best(?:\.|[_ ]bp[bp])|\bto ?do\b|\bextrapolat|\bhypothes|"
+    r"\b(?:we|i)(?:'d| would)\b|"
     r"\bwith more (?:compute|time)\b",
     re.IGNORECASE,
 )
@@ -41,14 +42,16 @@ class Reading:
 
     Attributes:
         positive_is_better: the author writes improvements as positive numbers.
+        used: the techniques of the submission itself.
     """
 
     document: Document
     positive_is_better: bool = False
+    used: frozenset[str] = frozenset()
 
 
-def reading_of(document: Document) -> Reading:
-    """Find the author's sign convention."""
+def reading_of(document: Document, used: Iterable[str] = ()) -> Reading:
+    """Find the author's sign convention; `used` are the submission's own techniques."""
     signs = [
         sign
         for table in document.tables
@@ -56,7 +59,7 @@ def reading_of(document: Document) -> Reading:
         if not (columns.delta and GAIN.search(table.header[columns.delta[-1]]))
         if (sign := author_sign(table, columns)) is not None
     ]
-    return Reading(document, bool(signs) and max(signs) < 0)
+    return Reading(document, bool(signs) and max(signs) < 0, frozenset(used))
 
 
 def author_sign(table: Table, columns: Columns) -> int | None:

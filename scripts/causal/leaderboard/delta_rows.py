@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import pairwise
 
 from interventions.vocabulary import load_variables
@@ -16,7 +18,7 @@ from scripts.causal.leaderboard.contrasts import (
 )
 from scripts.causal.leaderboard.document import Row, Table
 from scripts.causal.leaderboard.numbers import parse_number
-from scripts.causal.leaderboard.row_contrasts import beyond, closes, row_contrast
+from scripts.causal.leaderboard.row_contrasts import beyond, closes, held, left_out, row_contrast
 from scripts.causal.leaderboard.schema import Ablation
 from scripts.causal.leaderboard.stages import STAGE_CONTRASTS, stage_of
 from scripts.causal.leaderboard.sweeps import SWEPT
@@ -62,6 +64,8 @@ _REMOVED = re.compile(  # what the row is without is what it tells of: none, the
 _FULL = re.compile(r"\W{0,4}(\d\.\d{4,8})(?!\d)")
 _RANGE = re.compile(r"\d?\.\d+ ?(?:to|-) ?[+-]?~?\d?\.\d")
 _IN_NATS = re.compile(r"\W{0,4}\d?\.\d+ nats?\b(?!.*bp[bp])", re.IGNORECASE)
+_LAST_DIGIT = 6e-4  # bpb: what three decimals leave of one number
+_ROUNDED = 1.1e-3  # bpb: what three decimals leave of a difference of two scores
 _JOINED = re.compile(r"^\W*(?:both|all|combined|everything)\b", re.IGNORECASE)
 
 
@@ -78,9 +82,8 @@ def delta_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Abl
     ladder = ladder and not _restated(table, columns)
     running = _stepwise(table, columns) if ladder else {}
     column_variable = penalty_variable(title) or _between_columns(table, columns)
-    if _ONLY_GAP.match(title) and not _QUANTIZED.search(
-        " ".join((*table.header, *table.section[1:]))
-    ):
+    quantized = _QUANTIZED.search(" ".join((*table.header, *table.section[1:])))
+    if _ONLY_GAP.match(title) and (not quantized or _of_sliding(table, columns)):
         column_variable = _between_columns(table, columns)
         if column_variable is None:
             return
@@ -89,8 +92,10 @@ def delta_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Abl
     rows = table.rows
     if is_log(table, columns.label) and _between_columns(table, columns):
         rows = rows[-1:]  # two courses side by side: where they end counts
+    failed, above, last_label = left_out(reading, table), set[str](), ""
     for row in rows:
-        label = cell(row, columns.label)
+        above |= held([last_label])
+        label = last_label = cell(row, columns.label)
         delta = cell_delta(row, index)
         if delta is None or closes(label) or NOT_RUN.search(label):
             continue
@@ -139,7 +144,13 @@ def delta_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Abl
             ends = None
             if (mine := own_column(table)) is not None and len(row.cells) > mine:
                 ends = (cell(row, mine - 1)[:80], cell(row, mine)[:80])
-            yield from row_contrast(reading, row, label, delta, unit, kind, ends)
+            had = {*failed, *(above if kind == "cumulative" else ())}
+            yield from row_contrast(reading, row, label, delta, unit, kind, ends, had=had)
+
+
+def _of_sliding(table: Table, columns: Columns) -> bool:
+    """Whether a gap lies between a sliding window's score and another: not quantization's."""
+    return "sliding" in [stage_of(table.header[index]) for index in columns.bpb]
 
 
 def _of_settings(row: Row, index: int, delta: float) -> bool:
@@ -186,15 +197,39 @@ def _exact(table: Table, columns: Columns, row: Row, delta: float) -> float:
     if re.search(r"\d\.\d{4}", cell(row, columns.delta[-1])):
         return delta  # not rounded
     for index in columns.bpb[-1:]:
-        onto, score = (
-            [match for other in rows if (match := _FULL.match(cell(other, index)))]
-            for rows in ((*table.rows[max(0, at - 1) : at], table.rows[0]), (row,))
-        )
-        for other in onto if score else ():
-            exact = float(score[0].group(1)) - float(other.group(1))
+        if (score := _FULL.match(cell(row, index))) is None:
+            continue
+        control = _control(table, columns)
+        for other in (*table.rows[max(0, at - 1) : at], table.rows[0], control):
+            if other is None or other is row or (match := _FULL.match(cell(other, index))) is None:
+                continue
+            exact = float(score.group(1)) - float(match.group(1))
             if abs(exact - delta) <= 5.1e-4 and abs(delta * 1e3 - round(delta * 1e3)) < 1e-6:
                 return round(exact, 8)
     return delta
+
+
+@lru_cache(maxsize=128)  # each row of a table asks
+def _control(table: Table, columns: Columns) -> Row | None:
+    """The row that most changes count from: its score less theirs is what they state."""
+    scored = [
+        (row, score)
+        for row in table.rows
+        if (score := cell_score(row, columns.bpb[-1])) is not None
+    ]
+    deltas = [cell_delta(row, columns.delta[-1]) for row, _ in scored]
+    ends = sorted(
+        end
+        for (_, score), delta in zip(scored, deltas, strict=True)
+        if delta
+        for end in (score - delta, score + delta)
+    )
+
+    def told(control: float) -> int:
+        return bisect(ends, control + _LAST_DIGIT) - bisect(ends, control - _LAST_DIGIT)
+
+    best = max(scored, key=lambda one: told(one[1]), default=None)
+    return best[0] if best and told(best[1]) >= 2 else None
 
 
 def _between_columns(table: Table, columns: Columns) -> tuple[str, str, str] | None:
@@ -207,7 +242,7 @@ def _between_columns(table: Table, columns: Columns) -> tuple[str, str, str] | N
         delta = cell_delta(row, columns.delta[0])
         before, after = cell_score(row, first), cell_score(row, second)
         if delta is not None and before is not None and after is not None:
-            gaps.append(abs(after - before - delta) < 6e-4)
+            gaps.append(abs(after - before - delta) < _ROUNDED)
     if len(gaps) < 2 or not all(gaps):
         return None
     title = table.header[second]

@@ -62,7 +62,7 @@ def extract_submission(
     base = _a_score(base_bpb(document, facts, final, parents))
     size = artifact_bytes(document, facts, final)
     techniques = read_techniques(document, facts)
-    ablations = read_ablations(document, facts, final.value if final else None)
+    ablations = read_ablations(document, facts, final.value if final else None, techniques.used)
     unknown = stated_techniques(ablations)
     for name, found in (("val_bpb", final), ("base_bpb", base), ("artifact_bytes", size)):
         if found is not None:

@@ -25,11 +25,13 @@ from scripts.causal.leaderboard.sentences import (
     PENALTY,
     PRONOUN,
     REFERS,
+    STAGE,
     SUBJECT,
     line_of,
 )
 from scripts.causal.leaderboard.stated_deltas import (
     StatedDelta,
+    exactly,
     is_gain,
     signed_by_words,
     stated_deltas,
@@ -47,7 +49,7 @@ from scripts.causal.leaderboard.topics import (
 _SPLIT = re.compile(r"(?<=[A-Za-z)\]0-9%])[.;](?=\s|$)|\n(?=[A-Z•]|-(?![\d.]))")
 _HYPOTHETICAL = guarded(
     r"\b(?:would|should|could|might|expect\w*|estimat\w*|predict\w*|projected|potential\w*|"
-    r"if these|target\w*|aim(?:s|ing)?|typically|usually|can't|cannot)\b",
+    r"if these|at most|target\w*|aim(?:s|ing)?|typically|usually|can't|cannot)\b",
     re.IGNORECASE,
 )
 _NOT_A_CHANGE = guarded(
@@ -144,7 +146,7 @@ def _sentence(
     reading: Reading, block: Block, start: int, text: str, topic: str, lead: str
 ) -> Iterator[Ablation]:
     if pair := pair_in(text):
-        yield from arrow_contrast(reading, block, start, text, pair)
+        yield from arrow_contrast(reading, block, start, text, pair, lead)
         return
     if _HYPOTHETICAL.search(text):
         return
@@ -173,7 +175,7 @@ def _one(
     topic: str,
     lead: str,
 ) -> Ablation | None:
-    named = changes_in(_ASIDE.sub(lambda aside: " " * len(aside.group()), text))
+    named = changes_in(STAGE.sub(_blank, _ASIDE.sub(_blank, text)))
     named = [item for item in named if not of_the_model(item, text)]
     against = _COMPARES.search(text)
     if PENALTY.search(text) and not is_gain(delta, text):
@@ -235,10 +237,14 @@ def _one(
         variable=variable,
         control=None,
         treatment=value,
-        delta=change,
+        delta=exactly(change, text),
         unit="nats" if delta.unit.startswith("nat") else "bpb",
         kind="bundle" if len(named) > 2 or variable == "other:bundle" else "single",
     )
+
+
+def _blank(aside: re.Match[str]) -> str:
+    return " " * len(aside.group())
 
 
 def _several(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 
-from interventions.vocabulary import load_variables
+from interventions.vocabulary import Value, load_variables
 from scripts.causal.leaderboard.changed import Named, changes_in
 from scripts.causal.leaderboard.contrasts import (
     Reading,
@@ -20,7 +20,7 @@ from scripts.causal.leaderboard.table_roles import (
     PLUS,
 )
 from scripts.causal.leaderboard.tables import Columns, cell, cell_score
-from scripts.causal.leaderboard.techniques import variables_in
+from scripts.causal.leaderboard.techniques import besides, variables_in
 
 Ends = tuple[str | None, str | None]
 
@@ -51,6 +51,19 @@ _REPLACED = re.compile(r"(?:→|->)\s?(?!(?:Full|None|Last|Late|Only)\b)[A-Z][\w
 _WITHOUT = re.compile(r"\((?:no|without|w/o)\b[^()]*\)", re.IGNORECASE)
 _LOOPS = re.compile(r"\b(\d+) (?:passes|loops)\b", re.IGNORECASE)
 _EXPORTED = re.compile(r"\bround-?trip|\bexport|\bpost-?quant", re.IGNORECASE)
+_GENERIC = (None, "other", "full", "score_first")  # levels that a bare mention is read as
+_PLAIN = re.compile(  # says no more than that a thing is there or not
+    r"\b(?:no|not|without|w/o|with|only|on|off|enabled?|disabled?|add(?:ed|ing)?|remov(?:e|ed|ing)|"
+    r"drop(?:ped)?|all|full|the|and|of|in|at|for|to|eval\w*|layers?|legal|late|final|standard|ours?|"
+    r"this|baseline|control|default|tuned|new|old|v\d)\b",
+    re.IGNORECASE,
+)
+FAILED = re.compile(
+    r"did ?n[o']t|not (?:work|help)|negative|failed|hurt|dead end|reject|abandon|discard",
+    re.IGNORECASE,
+)
+_WORD = re.compile(r"[A-Za-z]{3}|\d")
+_ABSENT = re.compile(r"\b(?:no|non|not|without|w/o|pre|before)[- ]+\S+", re.IGNORECASE)
 _CODE_NAME = re.compile(r"\W*[A-Za-z0-9]+(?:_[A-Za-z0-9.]+)+\W*$")
 
 
@@ -90,11 +103,13 @@ def row_contrast(
     kind: str,
     ends: Ends | None = None,
     control: str = "",
+    had: Collection[str] = (),
 ) -> Iterator[Ablation]:
     """Yield the contrast that a row with this label reports; nothing where it names no change.
 
     Args:
         control: the label of the row it is set against.
+        had: techniques that this row has, besides those its label names.
     """
     if not re.search(r"[A-Za-z]", label) or re.search(r"\bpr\b.{0,4}#?\d+\s{0,4}$", label, re.I):
         return
@@ -105,6 +120,8 @@ def row_contrast(
     elif control and len(named) > 0:
         shared = {(name, v) for name, v, _ in changes_in(control) if isinstance(v, (int, float))}
         named = [item for item in named if item[:2] not in shared]
+    had = {*had, *held([control])}
+    named = [item for item in named if not (item[0] in had and _varied(label, *item[:2]))]
     if not named and (loops := _LOOPS.search(label)) and loops.group() not in control:
         named = [("depth_recurrence", loops.group(1), loops.start())]
     if TOTAL.match(label) or (len(named) > 1 and re.search(r"\s[+&]\s|\band\b", label)):
@@ -126,6 +143,32 @@ def row_contrast(
         unit=unit,
         kind=kind,
     )
+
+
+def held(labels: Iterable[str]) -> set[str]:
+    """The techniques that runs so labelled have: "no EMA" has none."""
+    return {name for label in labels for name, _, _ in changes_in(_ABSENT.sub(" ", label))}
+
+
+def left_out(reading: Reading, table: Table) -> frozenset[str]:
+    """What the control of a table of failures has: what the submission uses was not left out."""
+    return reading.used if FAILED.search(" / ".join(table.section[1:])) else frozenset()
+
+
+def _varied(label: str, name: str, value: Value | None) -> bool:
+    """Whether a row names a technique that its control has as well for a variation of it.
+
+    "TTT 2 steps" after "TTT", "QAT-export alignment" where QAT was used: the words beside it say
+    what is new.
+    """
+    kind = load_variables()[name].kind if name in load_variables() else ""
+    if kind == "numeric" and value is not None:
+        return False
+    if kind == "categorical" and (name not in ("ttt", "gptq") or value not in _GENERIC):
+        return False
+    text = _ASIDE.sub(" ", label)
+    rest = besides(text, name)
+    return rest != text and bool(_WORD.search(_PLAIN.sub(" ", rest)))
 
 
 def _differing(label: str, control: str) -> str:

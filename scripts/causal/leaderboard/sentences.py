@@ -10,6 +10,8 @@ MAX_BLOCK = 4_000  # characters; longer blocks are logs pasted without a fence
 PENALTY = re.compile(
     r"\b(?:gap|penalty|loss|degradation|cost) (?:from|of|due to|after) (?:[\w-]+ ){0,2}"
     r"quanti[sz]ation|"
+    r"\bquanti[sz]ation (?:introduc|caus|cost|add|leav|creat)\w* (?:[\w-]+ ){0,3}"
+    r"(?:gap|penalty|loss|degradation|cost)\b|"
     r"\b(?:quant\w*|gptq|int\d|export|roundtrip|RT)\W{0,3}(?:loss|penalty|gap|degradation|cost)",
     re.IGNORECASE,
 )
@@ -17,11 +19,15 @@ REFERS = re.compile(
     r"^\W*(?:this|it|that|their|they|which|these|yields?|gives?|result|effect|impact)\b", re.I
 )
 BROUGHT = re.compile(  # "Observed improvement: ~0.003 bpb" of what the heading names
-    r"\W*(?:(?:observed|measured|isolated|solo|individual|standalone|net|total|typical|the) )?"
+    r"\W*(?:(?:observed|measured|verified|isolated|solo|individual|standalone|marginal|net|total|direct|"
+    r"typical|the|pre-?quant|post-?(?:quant|GPTQ))\s){0,3}"
     r"(?:improvements?|impact|effect|gain|benefit|contribution|result|delta|"
     r"Δ ?(?:val_)?(?:bpb)?)\b"
-    r"(?! (?:vs|over|on|from|to|against)\b)[^:;.\d]{0,24}[:=]",
+    r"(?! (?:vs|over|on(?! top of)|from|to|against)\b)[^:;.\d]{0,24}\d?[:=]",
     re.IGNORECASE,
+)
+STAGE = re.compile(  # at which a change is measured: no technique of its own
+    r"\b(?:pre|post)[- ]?(?:TTT|quant(?:i[sz]\w+)?|EMA|SWA|GPTQ|SLOT)\b", re.IGNORECASE
 )
 SUBJECT = re.compile(
     r"\W*((?:the )?[A-Za-z][\w^()=.-]*(?: [\w^()=.-]+){0,3}?) (?:degrade|hurt|improve|add|give|"

@@ -11,8 +11,17 @@ from scripts.causal.leaderboard.numbers import scores
 from scripts.causal.leaderboard.schema import Source
 from scripts.causal.leaderboard.stages import NO_SCORE, Score, Stages, stage_of
 
+Line = tuple[int, str, str, str]  # number, text, kind, the last line that ended in ":"
+MAX_LINE = 200  # characters; longer lines are prose
+
 _PLANNED = guarded(r"\btarget|\bexpect|\bestimat|\bproject(?:ed|ion)", re.IGNORECASE)
 _BPB = guarded(r"bpb(?:[^\d|;,\n]{0,50}:)?\W{0,12}(\d\.\d{3,10})", re.IGNORECASE)
+_CODED = re.compile(  # final_int6_roundtrip_exact: 1.14068680
+    r"(?!.*loss)\W*([a-z][a-z0-9]*(?:_[a-z0-9]+)+)\W{1,6}([01]\.\d{4,10})\W*$"
+)
+_EXACT = re.compile(  # roundtrip exact 2.15605819, in the list of one run
+    r"(?!.*loss)\W*([A-Za-z][\w-]*(?: [\w-]+){0,4})\W{1,4}([0-4]\.\d{6,10})\W*$", re.IGNORECASE
+)
 _BARE = re.compile(
     r"\W*(?:val_loss\W{0,3}[\d.]{3,12}\W{0,4})?(?:(?:exact|final|mean) )?(?:val_?)?bpb\W*$",
     re.IGNORECASE,
@@ -25,11 +34,33 @@ _OTHER_RUN = guarded(r"\bbaseline|\bsota\b|\bprevious|\bprior\b|#\d", re.IGNOREC
 
 def stages_of_lines(document: Document) -> Stages:
     """Read `Pre-TTT bpb | 1.1208`; a bare `val_bpb: 1.1208` is of the stage its intro names."""
+    return _stages_of(document, [line for _, line in _lines(document)], _CODED)
+
+
+def runs_of_parts(document: Document) -> list[Stages]:
+    """The stages of parts below headings of their own: of as many runs, where no score is shared.
+
+    Args:
+        document: the README; what its lines tell as a whole is `stages_of_lines`.
+    """
+    parts: dict[tuple[str, ...], list[Line]] = {}
+    for section, line in _lines(document):
+        parts.setdefault((*section, line[3]), []).append(line)
+    runs = [_stages_of(document, lines, _EXACT) for lines in parts.values()]
+    return [run for run in runs if len(run) > 1]
+
+
+def _stages_of(document: Document, lines: list[Line], wording: re.Pattern[str]) -> Stages:
     stages: Stages = {}
-    for number, line, kind, intro in _lines(document):
-        if "bpb" not in line.lower() and (kind != "row" or line.count(" | ") > 1):
+    for number, line, kind, intro in lines:
+        if len(line) > MAX_LINE:
             continue
-        if len(line) > 200 or not (found := scores(line)):
+        if "bpb" not in line.lower() and (kind != "row" or line.count(" | ") > 1):
+            if kind == "item" and (named := wording.match(line)):
+                line = f"{named.group(1)} bpb: {named.group(2)}"
+            else:
+                continue
+        if not (found := scores(line)):
             continue
         for noted_stage, noted_score in _noted(document, number, line):
             stages.setdefault(noted_stage, noted_score)
@@ -85,8 +116,8 @@ def _metric(stage: str, row: str) -> bool:
     )
 
 
-def _lines(document: Document) -> Iterator[tuple[int, str, str, str]]:
-    """Yield each line's number, text, block kind and the last line that ended in a colon."""
+def _lines(document: Document) -> Iterator[tuple[tuple[str, ...], Line]]:
+    """Yield the headings above each line, its number, text and kind, the last that ends in ":"."""
     intro = ""
     for block in document.blocks:
         if block.kind == "heading":
@@ -97,7 +128,7 @@ def _lines(document: Document) -> Iterator[tuple[int, str, str, str]]:
                 intro = line
             elif block.kind == "paragraph":
                 intro = ""
-            yield block.line + number, line, block.kind, intro
+            yield block.section, (block.line + number, line, block.kind, intro)
 
 
 def _same_but_exact(known: float, value: float) -> bool:

@@ -222,8 +222,8 @@ def _last(document: Document, table: Table, index: int, known: tuple[int, str]) 
         and (other := cell_score(row, at)) is not None
     ]
     gap = fmean(gaps) if gaps else 0.0
-    if stage == "quantized" and index < at and gap > -_LEAST:
-        return "raw"
+    if stage == "quantized" and index < at and max(gaps, default=0.0) > -_LEAST:
+        return "raw"  # a window betters every run
     if gap > 0 and stage != "raw":
         return "raw" if stage == "quantized" else ORDER[max(0, ORDER.index(stage) - 1)]
     later = [

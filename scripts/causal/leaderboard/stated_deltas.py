@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -47,6 +48,7 @@ _WORSE_BY = re.compile(
     r"damage|hit)\b",
     re.IGNORECASE,
 )
+_FULL = re.compile(r"(?<![\d.,+~-])\d\.\d{4,8}(?![\d%])")
 _LOSS = re.compile(r"\bloss(?:es)?\b", re.IGNORECASE)
 _GAINED = re.compile(r"[ *`)-]{0,4}(?:[\w-]+ )?(?:improvement|gain|benefit)\b", re.IGNORECASE)
 _BETTER_BY = re.compile(
@@ -102,6 +104,19 @@ def stated_deltas(text: str) -> list[StatedDelta]:
     if len(found) == 2 and {d.unit[:3] for d in found} == {"bpb", "nat"}:
         found = [delta for delta in found if delta.unit == "bpb"]  # one change in both units
     return found[:MAX_DELTAS]
+
+
+def exactly(change: float, text: str) -> float:
+    """A rounded change, computed anew where one pair of the sentence's scores is so far apart."""
+    decimals = len(f"{change:.8f}".rstrip("0").partition(".")[2])
+    found = [] if decimals > 3 or "." not in text else [float(m) for m in _FULL.findall(text)[:6]]
+    apart = {
+        round(abs(one - other), 8)
+        for at, one in enumerate(found)
+        for other in found[at + 1 :]
+        if abs(abs(one - other) - abs(change)) <= 0.51 * 10.0 ** -max(decimals, 2)
+    }
+    return math.copysign(apart.pop(), change) if len(apart) == 1 else change
 
 
 def _may_be(delta: StatedDelta) -> bool:

@@ -11,10 +11,12 @@ from scripts.causal.leaderboard.contrasts import (
 )
 from scripts.causal.leaderboard.document import Row, Table
 from scripts.causal.leaderboard.numbers import parse_number
-from scripts.causal.leaderboard.row_contrasts import row_contrast, scored
+from scripts.causal.leaderboard.row_contrasts import held, left_out, row_contrast, scored
 from scripts.causal.leaderboard.schema import Ablation
 from scripts.causal.leaderboard.table_roles import (
     BASELINE,
+    LENGTH,
+    LONGER,
     MINUS,
     PLUS,
     PULL_REQUEST,
@@ -53,7 +55,7 @@ _CALLED = re.compile(
 )
 _BARE_CODE = re.compile(r"\W*[A-Za-z]{1,3}[-_ ]?\d{1,3}[a-z]?\W*$")  # R2, exp 12
 _MEASURED = re.compile(
-    r"time|\bsteps?\b|gpus?\b|hardware|params|\bms\b|size|memory|note|status|\bvs\b|date|delta|Δ|loss|speed|"
+    r"time|\bsteps?\b|gpus?\b|hardware|\bHBM\b|params|\bms\b|size|memory|note|status|\bvs\b|date|delta|Δ|loss|speed|"
     r"\bfits?\b|complian|legal|learning|valid|result|reason|\bwhy\b|comment|verdict|artifact|\bMB\b",
     re.IGNORECASE,
 )
@@ -61,6 +63,7 @@ _ASSIGNS = re.compile(r"\W*[A-Za-z][A-Za-z_]{2,}\s?=")
 _THIS = re.compile(r"\W*(?:this|ours?|full|final)\b", re.IGNORECASE)
 _EARLIER = re.compile(r"\((?:the |our )?(?:prev\w*|prior|first|old|earlier)\b", re.IGNORECASE)
 _STEPS = 100  # a lesser number counts the rows themselves
+_AS_LONG = 1.2  # times the steps: less is a faster machine
 _VARIANTS = re.compile(r"\bvariants?\b|\bsetting\b|\bconfig", re.IGNORECASE)
 SWEPT = re.compile(r"sweep|ablat|\bscan|tuning|\bvs\b", re.IGNORECASE)
 
@@ -104,20 +107,24 @@ def score_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Abl
         return
     if base == len(rows) - 1 > 2 and re.search(r"\bSOTA\b", labels[base]):
         return  # the leaderboard's best, for orientation
-    grid = _is_grid(bare)
+    grid = _is_grid(bare) or (_are_codes(bare) and bool(_varying(table, columns, rows)))
     ours = bool(_THIS.match(bare[base]))
     course = base == 0 and _is_course(table, [value for _, value in rows])
+    failed, above = left_out(reading, table), set[str]()
     for position, (row, value) in enumerate(rows):
+        above |= held(bare[position - 1 : position])
         label = labels[position]
         former = ours and bool(_EARLIER.search(label))
-        if position == base or _BARE_CODE.match(label):
+        if position == base or (_BARE_CODE.match(label) and not grid):
             continue
         if PULL_REQUEST.search(label) and not former:
             continue
         if grid:
             label, onto_row, one = _nearest(
-                table, columns, [row for row, _ in rows], position, base
+                table, columns, [row for row, _ in rows], position, base, course
             )
+            if not label:
+                label = _longer(table, row, rows[onto_row][0])
             if label and abs(value - rows[onto_row][1]) < 1:
                 delta = value - rows[onto_row][1]
                 kind = "single" if one else "bundle"
@@ -131,11 +138,14 @@ def score_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Abl
         kind = "cumulative" if follows and before != base else "single"
         if abs(value - onto) < 1:
             control = bare[before if follows else base]
+            had = {*failed, *(above if follows else ())}
             if former or (ours and MINUS.match(label)):
                 label = bare[base] if former else MINUS.sub("", label).strip()
                 yield from row_contrast(reading, row, label, onto - value, "bpb", kind)
                 continue
-            yield from row_contrast(reading, row, label, value - onto, "bpb", kind, None, control)
+            yield from row_contrast(
+                reading, row, label, value - onto, "bpb", kind, None, control, had
+            )
     yield from _stopped_early(reading, table, columns, rows[base][0])
 
 
@@ -192,6 +202,10 @@ def _control(table: Table, columns: Columns, rows: list[tuple[Row, float]]) -> i
         base = next((i for i, text in enumerate(texts) if BASELINE.search(text)), None)
         if base is not None:
             return base
+    alone = bool(bare) and bare.count(bare[0]) == 1 and _is_grid(bare)
+    told = _are_codes(bare) and bool(_varying(table, columns, rows))
+    if (alone or told) and _VARIED.search(" / ".join(table.section)):
+        return 0  # CE, then P2 with one gamma after the other
     coded = sum(
         bool(_CODE_NAME.match(label)) and not variables_in(_named(label, title))
         for label in bare
@@ -202,9 +216,6 @@ def _control(table: Table, columns: Columns, rows: list[tuple[Row, float]]) -> i
     if (is_log(table, columns.label) and not swept) or (coded * 2 >= len(bare) == len(set(bare))):
         return None
     title = table.header[columns.label]
-    alone = bare.count(bare[0]) == 1 and _is_grid(bare)
-    if alone and _VARIED.search(" / ".join(table.section)):
-        return 0  # CE, then P2 with one gamma after the other
     if not (valued or _VARIED.search(titles_of(table)) or _VARIANTS.search(title)):
         return None
     return next((i for i, label in enumerate(bare) if valued and parse_number(label) == 0), 0)
@@ -227,6 +238,20 @@ def _is_grid(labels: list[str]) -> bool:
     return len(set(labels)) < len(labels)
 
 
+def _are_codes(labels: list[str]) -> bool:
+    """Whether most rows are called R2, V2b or exp 12: what they are the other columns tell."""
+    return sum(bool(_BARE_CODE.match(label)) for label in labels) * 2 > len(labels)
+
+
+def _varying(table: Table, columns: Columns, rows: list[tuple[Row, float]]) -> list[int]:
+    """The columns of what was set besides the label, in which the rows differ."""
+    return [
+        index
+        for index in _settings(table, columns)
+        if index != columns.label and len({cell(row, index) for row, _ in rows}) > 1
+    ]
+
+
 def _settings(table: Table, columns: Columns) -> list[int]:
     """The columns of what was set, from the label on."""
     taken = {*columns.bpb, *columns.delta, *columns.size}
@@ -238,21 +263,41 @@ def _settings(table: Table, columns: Columns) -> list[int]:
 
 
 def _changes(table: Table, settings: list[int], row: Row, other: Row) -> str:
-    return ", ".join(
-        f"{table.header[i]} = {cell(row, i)}" for i in settings if cell(row, i) != cell(other, i)
-    )
+    changed = []
+    for i in settings:
+        mine, theirs = cell(row, i), cell(other, i)
+        parts = [part for part in mine.split(", ") if part not in theirs.split(", ")]
+        if mine == theirs:
+            continue
+        told = len(parts) < len(mine.split(", ")) and all(map(_ASSIGNS.match, parts))
+        changed.append(", ".join(parts) if told else f"{table.header[i]} = {mine}")
+    return ", ".join(changed)
+
+
+def _longer(table: Table, row: Row, other: Row) -> str:
+    """What a row changes that is set as its control is: how long it trained, if told."""
+    steps = next((i for i, title in enumerate(table.header) if LENGTH.match(title)), None)
+    if steps is None:
+        return ""
+    mine, theirs = (parse_number(cell(one, steps)) or 0.0 for one in (row, other))
+    return LONGER if max(mine, theirs) > _AS_LONG * min(mine, theirs) > 0 else ""
 
 
 def _nearest(
-    table: Table, columns: Columns, rows: list[Row], at: int, base: int
+    table: Table, columns: Columns, rows: list[Row], at: int, base: int, course: bool
 ) -> tuple[str, int, bool]:
     """Of a grid's row: what it changes, against which row, and whether that is one setting.
 
     The control where the row differs from it in one column, else the last row before that it so
     differs from, else the control.
     """
-    settings = _settings(table, columns)
-    for other in (base, *range(at - 1, -1, -1)):
+    labels = [cell(row, columns.label) for row in rows]
+    settings = [
+        i for i in _settings(table, columns) if i != columns.label or not _are_codes(labels)
+    ]
+    if course and at:
+        base = at - 1
+    for other in (base,) if course else (base, *range(at - 1, -1, -1)):
         differing = [i for i in settings if cell(rows[at], i) != cell(rows[other], i)]
         if len(differing) == 1 and other != at:
             return _changes(table, settings, rows[at], rows[other]), other, True

@@ -12,7 +12,14 @@ from scripts.causal.leaderboard.contrasts import (
 from scripts.causal.leaderboard.delta_rows import ANOTHER, delta_rows
 from scripts.causal.leaderboard.document import Table
 from scripts.causal.leaderboard.nats import in_nats, loss_columns
-from scripts.causal.leaderboard.row_contrasts import TOTAL, beyond, row_contrast, scored
+from scripts.causal.leaderboard.row_contrasts import (
+    TOTAL,
+    beyond,
+    held,
+    left_out,
+    row_contrast,
+    scored,
+)
 from scripts.causal.leaderboard.schema import Ablation
 from scripts.causal.leaderboard.stages import stage_of
 from scripts.causal.leaderboard.sweeps import of_something_else, score_rows
@@ -26,16 +33,19 @@ from scripts.causal.leaderboard.table_pairs import (
     stage_changes,
 )
 from scripts.causal.leaderboard.table_roles import (
+    LONGER,
     PLUS,
     PULL_REQUEST,
     introduced,
     role_of,
+    runs_by_length,
 )
 from scripts.causal.leaderboard.tables import (
     Columns,
     cell,
     columns_of,
 )
+from scripts.causal.leaderboard.told_rows import told_rows
 
 _SAME = 6e-5  # bpb: a closing row that repeats what a row above it says
 
@@ -63,6 +73,9 @@ def _by_role(reading: Reading, table: Table, columns: Columns) -> Iterator[Ablat
     role = role_of(table, columns)
     if columns.kind is not None and columns.delta:  # a table that says itself what its rows are
         yield from delta_rows(reading, table, columns)
+    elif runs_by_length(table, columns):
+        for (_, before), (row, after) in pairwise(scored(table, columns)):
+            yield from row_contrast(reading, row, LONGER, after - before, "bpb", "single")
     elif role == "versus":
         yield from paired_columns(reading, table)
     elif role == "stages" and len(table.header) <= 3 and not columns.bpb:
@@ -90,6 +103,8 @@ def metric_contrasts(reading: Reading) -> Iterator[list[Ablation]]:
         if len(table.header) != 2 and (columns.bpb or columns.delta):
             continue
         role = role_of(table, columns)
+        if role in ("metrics", "none"):
+            yield list(told_rows(reading, table, columns))
         if role == "metrics":
             yield list(metric_rows(reading, table))
         elif role == "none" and not (columns.bpb or columns.delta):
@@ -105,11 +120,13 @@ def _steps(reading: Reading, table: Table, columns: Columns) -> Iterator[Ablatio
     added = [(a, b) for (_, a), (row, b) in pairwise(rows) if PLUS.match(cell(row, columns.label))]
     ladder = sum(after > before for before, after in added) * 2 <= len(added)
     begun = False
+    had = set(left_out(reading, table))
     for (last, before), (row, after) in pairwise(rows):
         label = cell(row, columns.label)
+        had |= held([cell(last, columns.label)]) if ladder else set()
         begun = begun or bool(PLUS.match(label))
         other = ANOTHER.match(label) or TOTAL.match(label) or PULL_REQUEST.search(label)
         if begun and (PLUS.match(label) or not other):
             onto, kind = (before, "cumulative") if ladder else (rows[0][1], "single")
             named = beyond(label, cell(last, columns.label)) if ladder else label
-            yield from row_contrast(reading, row, named, after - onto, "bpb", kind)
+            yield from row_contrast(reading, row, named, after - onto, "bpb", kind, had=had)

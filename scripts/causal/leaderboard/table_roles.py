@@ -11,6 +11,7 @@ from typing import Literal
 
 from scripts.causal.leaderboard.contrasts import NOT_RUN
 from scripts.causal.leaderboard.document import Document, Row, Table
+from scripts.causal.leaderboard.numbers import parse_number
 from scripts.causal.leaderboard.stages import stage_of, stage_rows
 from scripts.causal.leaderboard.tables import (
     Columns,
@@ -73,7 +74,13 @@ _LEADS = re.compile(
     re.IGNORECASE,
 )
 _ABLATED = re.compile(r"leave[- ]one|ablat|remov|without", re.IGNORECASE)
-_NO_PAIR = re.compile(r"\bseed|\bmean\b|\bstd|\bσ|\bmin\b|\bmax\b|\bstep|\bepoch|\bnote", re.I)
+_LEAST_STEPS = 100  # of training: fewer are steps of something else
+LONGER = "train steps"  # what a run is varied in that is but trained longer
+LENGTH = re.compile(r"\W*(?:train(?:ing)? )?steps\W*$", re.IGNORECASE)
+_NO_PAIR = re.compile(
+    r"\bseed|^\W*(?:limit|target|threshold|cap|bar|budget)\W*$|\bmean\b|\bstd|\bσ|\bmin\b|\bmax\b|\bstep|\bepoch|\bnote",
+    re.I,
+)
 
 
 @lru_cache(maxsize=128)
@@ -127,6 +134,16 @@ def _controlled(labels: list[str]) -> bool:
         and not any(SUBMISSION.search(label) for label in labels)
         and not any(_CONTROL_ROW.match(label) for label in labels[1:])
     )
+
+
+def runs_by_length(table: Table, columns: Columns) -> bool:
+    """Whether rows numbered by steps are runs so long, each taken to its end: no course of one."""
+    if columns.seed is not None or columns.label or not LENGTH.match(table.header[0]):
+        return False
+    lengths = [parse_number(cell(row, 0)) or 0.0 for row in table.rows]
+    if not lengths or min(lengths) < _LEAST_STEPS:
+        return False
+    return len(columns.bpb) > 1 and any(stage_of(table.header[index]) for index in columns.bpb)
 
 
 def introduced(document: Document) -> Iterator[Table]:

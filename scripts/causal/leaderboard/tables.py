@@ -56,7 +56,7 @@ _VERDICT = re.compile(
 )
 _RUNS = re.compile(r"^\W*(?:variant|experiment|name|log|run|arm|trial|milestone|test)s?\W*$", re.I)
 _NAME_ONLY = re.compile(
-    r"\W*(?:[A-Za-z]{1,10} [A-Z]\d?|(?:[A-Za-z]{1,6}[-_ ]?)?\d[\w./:-]*|\w+_[\w.]+)\W*$"
+    r"\W*(?:[A-Za-z]{1,10} [A-Z]\d?|T\+\w+|(?:[A-Za-z]{1,6}[-_ ]?)?\d[\w./:-]*|\w+_[\w.]+)\W*$"
 )
 _BYTES = re.compile(r"artifact|bytes|size|total", re.IGNORECASE)
 _ARTIFACT = re.compile(r"artifact|bytes|\bMi?B\b", re.IGNORECASE)  # the first may be "Vocab size"

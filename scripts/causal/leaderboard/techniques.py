@@ -39,20 +39,33 @@ def variables_in(text: str) -> list[tuple[str, Value | None, int]]:
     return list(_variables_in(text))
 
 
-@lru_cache(maxsize=4096)  # the same few labels and stage names come again and again
-def _variables_in(text: str) -> tuple[tuple[str, Value | None, int], ...]:
-    hits: list[tuple[int, int, str, Value | None]] = []
+def besides(text: str, variable: str) -> str:
+    """Return a short text without its mentions of a technique."""
+    for start, end, name, _ in _hits(text):
+        if name == variable:
+            text = text[:start] + " " * (end - start) + text[end:]
+    return text
+
+
+def _hits(text: str) -> list[tuple[int, int, str, Value | None]]:
+    """Return (start, end, id, value) of all mentions: the first before, of these the longest."""
     words = words_of(text)
-    for alias in aliases_in(words):
-        for start, end, value, _ in mentions(alias, words):
-            hits.append((start, end, alias.variable, value))
+    hits = [
+        (start, end, alias.variable, value)
+        for alias in aliases_in(words)
+        for start, end, value, _ in mentions(alias, words)
+    ]
     for name, value, start, end in settings(text) if words.names else ():
         hits.append((start, end, name, None if value is True else value))
-    hits.sort(key=lambda hit: (hit[0], -hit[1], hit[3] is None))
+    return sorted(hits, key=lambda hit: (hit[0], -hit[1], hit[3] is None))
+
+
+@lru_cache(maxsize=4096)  # the same few labels and stage names come again and again
+def _variables_in(text: str) -> tuple[tuple[str, Value | None, int], ...]:
     chosen: list[tuple[str, Value | None, int]] = []
     seen: dict[str, int] = {}
     reached = -1
-    for start, end, name, value in hits:
+    for start, end, name, value in _hits(text):
         if name in seen:
             at = seen[name]
             if chosen[at][1] is None and value is not None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 
 from interventions.vocabulary import Value
+from scripts.causal.leaderboard.changed import changes_in
 from scripts.causal.leaderboard.contrasts import Reading
 from scripts.causal.leaderboard.document import Block
-from scripts.causal.leaderboard.sentences import BROUGHT, REFERS
+from scripts.causal.leaderboard.sentences import BROUGHT, REFERS, STAGE
 from scripts.causal.leaderboard.techniques import variables_in
 
 FOREIGN = re.compile(r"#\d|\bPR\b|baseline|SOTA|reference|record", re.IGNORECASE)
@@ -71,7 +72,7 @@ def topics_of(
         return []
     if refers or quoted or (BROUGHT.match(text) and not FOREIGN.search(text)):
         return headed
-    opens = not topic or (_BARE.match(text) and not _elsewhere(topic, headed[0][0]))
+    opens = not topic or (_BARE.match(text) and not _elsewhere(topic, block.section[-1]))
     return headed if opens and not FOREIGN.search(text) else []
 
 
@@ -110,10 +111,13 @@ def of_the_model(named: tuple[str, Value | None, int], text: str) -> bool:
 
 
 def _subject_of(title: str) -> list[tuple[str, Value | None, int]]:
-    return [one for one in variables_in(title) if not of_the_model(one, title)] if title else []
+    if not title:
+        return []
+    title = STAGE.sub("", title)
+    return [one for one in changes_in(title) if not of_the_model(one, title)]
 
 
-def _elsewhere(topic: str, variable: str) -> bool:
-    """Whether a block opens with another technique than the one in the heading above it."""
-    named = {name for name, _, _ in variables_in(topic)}
-    return bool(named) and variable not in named
+def _elsewhere(topic: str, title: str) -> bool:
+    """Whether a block opens with another technique than the heading above it names."""
+    opened, headed = ({name for name, _, _ in variables_in(text)} for text in (topic, title))
+    return bool(opened) and not opened & headed

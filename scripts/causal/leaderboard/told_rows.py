@@ -1,0 +1,72 @@
+"""Rows of tables without a score that say in words what their thing brought."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from scripts.causal.leaderboard.contrasts import NOT_RUN, Reading
+from scripts.causal.leaderboard.document import Block, Row, Table
+from scripts.causal.leaderboard.numbers import in_bits
+from scripts.causal.leaderboard.row_contrasts import closes, left_out, row_contrast
+from scripts.causal.leaderboard.schema import Ablation
+from scripts.causal.leaderboard.sentences import PENALTY
+from scripts.causal.leaderboard.stated_deltas import (
+    exactly,
+    is_gain,
+    signed_by_words,
+    stated_deltas,
+)
+from scripts.causal.leaderboard.table_roles import PULL_REQUEST, titles_of
+from scripts.causal.leaderboard.tables import Columns, cell
+
+_MOST = 0.1  # bpb: of a change without its sign
+_METRIC = re.compile(  # a row of metrics, or none with words
+    r"\bbp[bp]\b|\bgain|\bimprove|\bdelta|Δ|\bpenalty|\bgap\b|\bbenefit|\bdegradation|\bvs\.?\s|"
+    r"\bcost\b|^[^A-Za-z]*[A-Za-z]?[^A-Za-z]*$",
+    re.IGNORECASE,
+)
+_UNSURE = re.compile(
+    r"\b(?:would|should|could|might|expect\w*|estimat\w*|predict\w*|projected|potential\w*|"
+    r"at most|target\w*|typically|usually|noise|std|threshold|within|margin)\b|±|"
+    r"\d ?(?:to|-) ?\d?\.\d",
+    re.IGNORECASE,
+)
+
+
+def told_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ablation]:
+    """Yield what a row's remark states: | XSA on all layers | Free. -0.0016 BPB vs the last 4 |.
+
+    One change in one row; a table with a column of scores or of changes is read by that.
+    """
+    titles = (titles_of(table), *table.header)
+    if columns.bpb or columns.delta or any(map(NOT_RUN.search, titles)):
+        return
+    had = left_out(reading, table)
+    for row in table.rows:
+        label = cell(row, columns.label)
+        if closes(label) or PULL_REQUEST.search(label) or _METRIC.search(label):
+            continue
+        if told := _told(table, row, columns.label):
+            change, unit = told
+            yield from row_contrast(reading, row, label, change, unit, "single", had=had)
+
+
+def _told(table: Table, row: Row, label: int) -> tuple[float, str] | None:
+    """The one change that a row's other cells state, and its unit."""
+    stated = [
+        (delta, text)
+        for index, cell_text in enumerate(row.cells)
+        if index != label and "." in cell_text
+        for text in [in_bits(cell_text)]
+        for delta in stated_deltas(text)
+    ]
+    if len(stated) != 1:
+        return None
+    delta, text = stated[0]
+    if not delta.sign and delta.number > _MOST and not is_gain(delta, text):
+        return None  # a score
+    if delta.unit.startswith("nat") or _UNSURE.search(text) or PENALTY.search(text):
+        return None
+    change = signed_by_words(delta, text, Block("item", text, row.line, table.section))
+    return None if change is None else (exactly(change, text), "bpb")
