@@ -336,15 +336,20 @@ class PlainModel(nn.Module):
         self.named = {n: nn.Parameter(torch.from_numpy(w.copy())) for n, w in weights.items()}
         self._optimizer = torch.optim.Adam(self.named.values(), lr=0.0)
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """(batch, time + 1) → mean loss, with that of the inner steps where they are trained."""
+    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """(batch, time + 1) → what is to be minimized, and the mean loss of the prediction.
+
+        They differ where inner steps are trained too.
+        """
         config, named = self._config, self.named
         version = VERSIONS[config.architecture]
         run = Pass(config.interaction_rank, config.gumbel_temperature, self.noise)
         inputs, targets = tokens[:, :-1], tokens[:, 1:]
+        typed = torch.autocast("cpu", self._dtype, enabled=self._dtype != torch.float32)
         state = F.one_hot(inputs, config.vocab_size).float()
         if version.embedded:
-            state = named["embedding"][inputs] @ named["unfold"]
+            with typed:
+                state = (named["embedding"][inputs] @ named["unfold"]).float()
         losses = []
         for step in range(config.num_steps):
             for kind, mix in (
@@ -356,20 +361,21 @@ class PlainModel(nn.Module):
                     for name, value in named.items()
                     if name.startswith((f"{kind}.", f"steps.{step}.{kind}."))
                 }
-                with torch.autocast("cpu", self._dtype, enabled=self._dtype != torch.float32):
+                with typed:
                     added = mix(own, F.rms_norm(state, state.shape[-1:], eps=RMS_EPS), run)
                 state = state + added
             if version.predictive or step == config.num_steps - 1:
                 logits = config.logit_softcap * torch.tanh(state / config.logit_softcap)
                 losses.append(F.cross_entropy(logits.flatten(0, 1), targets.flatten()))
         *inner, loss = losses
-        return loss + config.aux_weight * torch.stack(inner).mean() if inner else loss
+        aim = loss + config.aux_weight * torch.stack(inner).mean() if inner else loss
+        return aim, loss.detach()
 
     def step(self, tokens: Tokens) -> float:
-        """One step of an optimizer that stays where it is; what was minimized, in nats."""
+        """One step of an optimizer that stays where it is; the mean loss in nats."""
         self._optimizer.zero_grad()
-        loss = self(torch.from_numpy(tokens))
-        loss.backward()
+        aim, loss = self(torch.from_numpy(tokens))
+        aim.backward()
         torch.nn.utils.clip_grad_norm_(self.named.values(), self._config.grad_clip)
         self._optimizer.step()
-        return float(loss.detach())
+        return float(loss)

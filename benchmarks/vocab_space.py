@@ -43,7 +43,7 @@ LINEAR = (
     1.2  # largest exponent that is called linear: short sequences leave a memory's reach unused
 )
 STILL = StepSettings(0.0, 0.0)
-AGREE = 0.02  # nats, of what is minimized: products in bfloat16 that are rounded elsewhere
+AGREE = 0.02  # nats, of the mean loss: products in bfloat16 that are rounded elsewhere
 
 
 def cpu_seconds(action: Callable[[], object]) -> float:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from trainers.vocab_space.attention import causal_attention
-from trainers.vocab_space.fused import filtered
+from trainers.vocab_space.fused import filtered, scaled
 from trainers.vocab_space.memory import fading_attention, fading_resemblance, fading_sum
 from trainers.vocab_space.parts import (
     Parameters,
@@ -25,7 +25,6 @@ from trainers.vocab_space.parts import (
     fade,
     grouped,
     memories,
-    scaled,
     waves,
     words,
 )
@@ -104,7 +103,8 @@ def _fourier_memory_starts(count: int, rank: int) -> dict[str, Start]:
 def _fourier_memory(p: Parameters, x: Tensor, run: Pass) -> Tensor:
     """Linear attention with decay; a few cosines of the state are all that keys know."""
     low = waves(x, COSINES)
-    return scaled(_recall(low @ p["q"], low @ p["k"], x, p["decay"]), p["read"])
+    q, k = low @ (p["q"] / KEYS), low @ p["k"]
+    return scaled(_recall(q, k, x, p["decay"]), p["read"])
 
 
 def _dense_memory_starts(count: int, rank: int) -> dict[str, Start]:
@@ -118,13 +118,13 @@ def _dense_memory_starts(count: int, rank: int) -> dict[str, Start]:
 
 def _dense_memory(p: Parameters, x: Tensor, run: Pass) -> Tensor:
     """Linear attention with decay whose keys see every word."""
-    q, k = (x @ torch.cat((p["q"], p["k"]), dim=1)).chunk(2, dim=-1)
+    q, k = (x @ torch.cat((p["q"] / KEYS, p["k"]), dim=1)).chunk(2, dim=-1)
     return scaled(_recall(q, k, x, p["decay"]), p["read"])
 
 
 def _recall(q: Tensor, k: Tensor, v: Tensor, decay: Tensor) -> Tensor:
     """One memory: q, k (batch, time, keys), v (batch, time, values)."""
-    return fading_attention(q / q.shape[-1], k, v, fade(decay)[0])
+    return fading_attention(q, k, v, fade(decay)[0])
 
 
 def _golf_memory_starts(count: int, rank: int) -> dict[str, Start]:
@@ -168,9 +168,8 @@ def _bound_memory_starts(count: int, rank: int) -> dict[str, Start]:
 
 def _bound_memory(p: Parameters, x: Tensor, run: Pass) -> Tensor:
     """Associations bound by circular convolution (Plate 1995), which is a product after an FFT."""
-    parts = p["query"], p["key"], p["value"]
-    found = bound_memory(x.float(), *parts, fade(p["decay"])[0])
-    return p["read"] * found / math.sqrt(x.shape[-1])
+    read = p["read"] / math.sqrt(x.shape[-1])
+    return bound_memory(x, p["query"], p["key"], p["value"], read, fade(p["decay"])[0])
 
 
 def _similarity_starts(count: int, rank: int) -> dict[str, Start]:
@@ -234,11 +233,11 @@ def _narrow_memory_starts(count: int, rank: int) -> dict[str, Start]:
     }
 
 
-def _narrow_memory(p: Parameters, x: Tensor, run: Pass) -> Tensor:
-    """Linear attention with decay inside a subspace of the words."""
-    low = x @ p["down"]
-    q, k, v = (low @ torch.cat([p[name] for name in "qkv"], dim=1)).chunk(3, dim=-1)
-    return _recall(q, k, v, p["decay"]) @ p["up"]
+def _narrow_memory(p: Parameters, low: Tensor, run: Pass) -> Tensor:
+    """Linear attention with decay inside a subspace of the words, read by `down`, left by `up`."""
+    all_three = torch.cat((p["q"] / NARROW, p["k"], p["v"]), dim=1)
+    q, k, v = (low @ all_three).chunk(3, dim=-1)
+    return _recall(q, k, v, p["decay"])
 
 
 def _policy_memory_starts(count: int, rank: int) -> dict[str, Start]:
@@ -249,9 +248,9 @@ def _policy_memory_starts(count: int, rank: int) -> dict[str, Start]:
     }
 
 
-def _policy_memory(p: Parameters, x: Tensor, run: Pass) -> Tensor:
+def _policy_memory(p: Parameters, low: Tensor, run: Pass) -> Tensor:
     """A compressed state that fades, each of its channels at its rate."""
-    return fading_sum((x @ p["down"])[..., None].float(), fade(p["decay"]))[..., 0] @ p["up"]
+    return fading_sum(low[..., None].float(), fade(p["decay"]))[..., 0]
 
 
 def _slow_and_fast_starts(count: int, rank: int) -> dict[str, Start]:
@@ -266,7 +265,8 @@ def _slow_and_fast(p: Parameters, x: Tensor, run: Pass) -> Tensor:
     """A long average of every word beside a memory in a subspace."""
     slow = fade(p["slow"])
     columns = grouped(x.float(), x.shape[-1] // COLUMN) * (1 - slow.exp())[:, None]
-    return p["slow_read"] * fading_sum(columns, slow).flatten(2) + _narrow_memory(p, x, run)
+    fast = _narrow_memory(p, x @ p["down"], run) @ p["up"]
+    return p["slow_read"] * fading_sum(columns, slow).flatten(2) + fast
 
 
 def _timescales_starts(count: int, rank: int) -> dict[str, Start]:
@@ -324,8 +324,8 @@ ACROSS: dict[str, Part] = {
     "bound_memory": Part(_bound_memory_starts, _bound_memory),
     "similarity": Part(_similarity_starts, _similarity),
     "waves": Part(_waves_starts, _waves),
-    "narrow_memory": Part(_narrow_memory_starts, _narrow_memory),
-    "policy_memory": Part(_policy_memory_starts, _policy_memory),
+    "narrow_memory": Part(_narrow_memory_starts, _narrow_memory, reads="down", writes="up"),
+    "policy_memory": Part(_policy_memory_starts, _policy_memory, reads="down", writes="up"),
     "slow_and_fast": Part(_slow_and_fast_starts, _slow_and_fast),
     "timescales": Part(_timescales_starts, _timescales),
     "modulated": Part(_modulated_starts, _modulated),

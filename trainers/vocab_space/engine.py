@@ -99,14 +99,16 @@ class VocabEngine:
     def step(self, tokens: Tokens, settings: StepSettings) -> float:
         """One optimizer step on the batch (sequences, time + 1); the mean loss in nats."""
         config = self._config
-        for parameter in self._parameters.values():
-            parameter.grad = torch.zeros_like(parameter)
+        self._optimizer.zero_grad()
         total = 0.0
         for part in torch.split(self._to_device(tokens), self._micro):
             aim, loss = self._model(part, self._noise)
             share = len(part) / len(tokens)
             (aim * share).backward()
             total += float(loss) * share
+        for parameter in self._parameters.values():
+            if parameter.grad is None:  # what halts the last step is never read
+                parameter.grad = torch.zeros_like(parameter)
         if config.grad_clip:
             torch.nn.utils.clip_grad_norm_(self._parameters.values(), config.grad_clip)
         for rate, group in zip(self._rates, self._optimizer.param_groups, strict=True):

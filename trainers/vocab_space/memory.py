@@ -20,7 +20,7 @@ for every slice that is taken, and keep every intermediate matrix.
 from __future__ import annotations
 
 import math
-from itertools import pairwise
+from itertools import cycle, pairwise
 from typing import Any
 
 import torch
@@ -31,7 +31,8 @@ from torch.autograd.function import once_differentiable
 from trainers.vocab_space.parts import product_type
 
 SPAN = 32  # positions that a sum walks through one by one, in all chunks at once
-CHUNK = 128  # rows of the time × time matrix that are formed at once
+CHUNK = 64  # positions between two states of a memory of keys and values
+BLOCK = 128  # rows of the time × time matrix that are formed at once
 
 
 def fading_sum(x: Tensor, log_decay: Tensor) -> Tensor:
@@ -203,11 +204,11 @@ def _carry(added: Tensor, kept: Tensor, batch: int, *, backwards: bool = False) 
     """What has been added before each chunk, faded; or, backwards, what is added after it."""
     parts = added.view(batch, -1, *added.shape[1:])
     found = torch.empty_like(parts)
-    chunks = parts.shape[1]
     state = torch.zeros_like(parts[:, 0], dtype=torch.promote_types(added.dtype, torch.float32))
-    for chunk in range(chunks)[::-1] if backwards else range(chunks):
-        found[:, chunk] = state
-        state.mul_(kept[chunk % len(kept)]).add_(parts[:, chunk])
+    each = list(zip(found.unbind(1), parts.unbind(1), cycle(kept.unbind()), strict=False))
+    for before, more, left in reversed(each) if backwards else each:
+        before.copy_(state)
+        torch.addcmul(more, left, state, out=state)
     return found.view_as(added)
 
 
@@ -297,16 +298,16 @@ class _Resemblance(torch.autograd.Function):
 def _blocks(time: int, reach: int) -> list[tuple[int, int, int]]:
     """Blocks of rows: the first column of each, its first row, its end."""
     return [
-        (max(0, start - reach + 1) // CHUNK * CHUNK, start, min(start + CHUNK, time))
-        for start in range(0, time, CHUNK)
+        (max(0, start - reach + 1) // BLOCK * BLOCK, start, min(start + BLOCK, time))
+        for start in range(0, time, BLOCK)
     ]
 
 
 def _band(log_decay: Tensor, reach: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Weights and ages of a block of rows that reaches back as far as any, aligned right."""
-    wide = -(-(reach - 1) // CHUNK) * CHUNK
-    row = torch.arange(CHUNK, device=log_decay.device)[:, None] + wide
-    ages = row - torch.arange(CHUNK + wide, device=log_decay.device)
+    wide = -(-(reach - 1) // BLOCK) * BLOCK
+    row = torch.arange(BLOCK, device=log_decay.device)[:, None] + wide
+    ages = row - torch.arange(BLOCK + wide, device=log_decay.device)
     faded = (log_decay.double() * ages).masked_fill(ages < 0, -math.inf)
     exact = torch.promote_types(dtype, torch.float32)
     return faded.to(exact).exp().to(dtype), ages.to(exact)
@@ -314,7 +315,7 @@ def _band(log_decay: Tensor, reach: int, dtype: torch.dtype) -> tuple[Tensor, Te
 
 def _cut_band(band: Tensor, low: int, start: int, end: int) -> Tensor:
     """The part of `_band` that the block of rows from `start`, columns from `low`, is under."""
-    skipped = band.shape[1] - CHUNK - (start - low)
+    skipped = band.shape[1] - BLOCK - (start - low)
     return band[: end - start, skipped : skipped + end - low]
 
 

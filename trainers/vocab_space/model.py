@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -19,7 +20,16 @@ from trainers.engine import Weights
 from trainers.seeds import stream
 from trainers.vocab_space.across import ACROSS
 from trainers.vocab_space.config import VocabConfig
-from trainers.vocab_space.fused import Flow, advance, capped_losses, flow, normalized
+from trainers.vocab_space.fused import (
+    Flow,
+    added,
+    capped_losses,
+    flow,
+    normalized,
+    projected,
+    settled,
+    written,
+)
 from trainers.vocab_space.parts import Pass, Start, dense
 from trainers.vocab_space.versions import VERSIONS
 from trainers.vocab_space.within import WITHIN
@@ -108,27 +118,11 @@ class VocabModel(nn.Module):
 
     def states(self, inputs: Tensor) -> list[Tensor]:
         """The state at the start and after every step: (batch, time) → each (…, words)."""
-        return [found.state for found in self._flows(inputs)]
-
-    def _flows(self, inputs: Tensor, noise: torch.Generator | None = None) -> list[Flow]:
-        parameters = self.named()
-        run = Pass(self._config.interaction_rank, self._config.gumbel_temperature, noise)
-        if self._made_of.embedded:
-            state = parameters["embedding"][inputs] @ parameters["unfold"]
-        else:
-            state = torch.zeros(*inputs.shape, self._config.vocab_size, device=inputs.device)
-            state.scatter_(-1, inputs[..., None], 1.0)
-        now = flow(state, self._dtype)
-        found, x = [now], normalized(now)
+        now, run = self._start(inputs), self._pass()
+        found = [settled(now).clone()]
         for step in range(self._config.num_steps):
-            for kind, part in (("across", self._across), ("within", self._within)):
-                own = _under(parameters, f"steps.{step}.{kind}.", f"{kind}.")
-                with torch.autocast(
-                    state.device.type, self._dtype, enabled=self._dtype != torch.float32
-                ):
-                    added = part.apply(own, x, run)
-                now, x = advance(now, added)
-            found.append(now)
+            now = self._step(now._replace(more=None), step, run)
+            found.append(settled(now).clone())
         return found
 
     def logits(self, state: Tensor) -> Tensor:
@@ -138,23 +132,50 @@ class VocabModel(nn.Module):
 
     def losses(self, tokens: Tensor) -> Tensor:
         """Loss in nats of every target: (batch, time + 1) → (batch, time)."""
-        return self._loss(self._flows(tokens[:, :-1])[-1], tokens[:, 1:])
+        now, run = self._start(tokens[:, :-1]), self._pass()
+        for step in range(self._config.num_steps):
+            now = self._step(now, step, run)
+        return self._loss(now, tokens[:, 1:])[1]
 
     def forward(
         self, tokens: Tensor, noise: torch.Generator | None = None
     ) -> tuple[Tensor, Tensor]:
         """What is to be minimized, and the mean loss of the prediction, in nats."""
-        states = self._flows(tokens[:, :-1], noise)
-        loss = self._loss(states[-1], tokens[:, 1:]).mean()
         weight = self._config.aux_weight if self._made_of.predictive else 0.0
-        if not weight:
-            return loss, loss.detach()
-        inner = [self._loss(state, tokens[:, 1:]).mean() for state in states[1:-1]]
-        aux = torch.stack(inner).mean() if inner else torch.zeros(())
-        return loss + weight * aux, loss.detach()
+        now, run, inner = self._start(tokens[:, :-1]), self._pass(noise), []
+        for step in range(self._config.num_steps):
+            if weight and step:
+                now, losses = self._loss(now, tokens[:, 1:])
+                inner.append(losses.mean())
+            now = self._step(now, step, run)
+        loss = self._loss(now, tokens[:, 1:])[1].mean()
+        return loss + weight * torch.stack(inner).mean() if inner else loss, loss.detach()
 
-    def _loss(self, state: Flow, targets: Tensor) -> Tensor:
-        return capped_losses(state, targets, self._config.logit_softcap)
+    def _start(self, inputs: Tensor) -> Flow:
+        parameters = self.named()
+        state = torch.zeros(*inputs.shape, self._config.vocab_size, device=inputs.device)
+        if self._made_of.embedded:
+            low = F.embedding(inputs, parameters["embedding"])
+            return written(flow(state, self._dtype), low, parameters["unfold"])
+        return flow(state.scatter_(-1, inputs[..., None], 1.0), self._dtype)
+
+    def _pass(self, noise: torch.Generator | None = None) -> Pass:
+        return Pass(self._config.interaction_rank, self._config.gumbel_temperature, noise)
+
+    def _step(self, now: Flow, step: int, run: Pass) -> Flow:
+        for kind, part in (("across", self._across), ("within", self._within)):
+            own = _under(self.named(), f"steps.{step}.{kind}.", f"{kind}.")
+            reads, writes = own.get(part.reads), own.get(part.writes)
+            with torch.autocast(
+                now.state.device.type, self._dtype, enabled=self._dtype != torch.float32
+            ):
+                now, x = normalized(now) if reads is None else projected(now, reads)
+                more = part.apply(own, x, run)
+            now = added(now, more) if writes is None else written(now, more, writes)
+        return now
+
+    def _loss(self, now: Flow, targets: Tensor) -> tuple[Flow, Tensor]:
+        return capped_losses(now, targets, self._config.logit_softcap)
 
 
 def _under(parameters: Mapping[str, Tensor], *starts: str) -> dict[str, Tensor]:

@@ -60,11 +60,17 @@ class Part:
         starts: (words, rank) → its parameters by name.
         apply: (parameters, state, pass) → what it adds to the state.
         shared: (words, rank) → those parameters of which all steps have one set.
+        reads: the parameter (words, r) through which alone it reads the state, if there is one:
+            `apply` is given state @ that.
+        writes: the parameter (r, words) through which alone it adds to the state, if there is one:
+            what `apply` makes is to be multiplied with that.
     """
 
     starts: Starts
     apply: Callable[[Parameters, Tensor, Pass], Tensor]
     shared: Starts = lambda count, rank: {}
+    reads: str = ""
+    writes: str = ""
 
 
 def dense(rows: int, columns: int, gain: float = 1.0) -> Start:
@@ -88,12 +94,6 @@ def product_type(values: Tensor) -> torch.dtype:
     if torch.is_autocast_enabled(kind):
         return torch.get_autocast_dtype(kind)
     return values.dtype
-
-
-def scaled(values: Tensor, by: Tensor, added: Tensor | None = None) -> Tensor:
-    """values · by (+ added), in the type of `values`: a number for each word."""
-    by = by.to(values.dtype)
-    return by * values if added is None else torch.addcmul(added, by, values)
 
 
 @cache

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trainers.vocab_space.fused import entropy, most_active
+from trainers.vocab_space.fused import entropy, most_active, scaled
 from trainers.vocab_space.parts import (
     Parameters,
     Part,
@@ -19,11 +19,10 @@ from trainers.vocab_space.parts import (
     dense,
     from_waves,
     grouped,
-    scaled,
     waves,
     words,
 )
-from trainers.vocab_space.spectra import spectral_filter
+from trainers.vocab_space.spectra import active_spectrum
 
 COSINES = 128
 GOLF_RANK = 4
@@ -91,8 +90,7 @@ def _spectrum_starts(count: int, rank: int) -> dict[str, Start]:
 
 def _spectrum(p: Parameters, x: Tensor, run: Pass) -> Tensor:
     """A filter over the words: a product after an FFT, of what is active."""
-    active = F.gelu(p["gain"] * x.float() + p["bias"])
-    return spectral_filter(active, p["real"], p["imaginary"])
+    return active_spectrum(x, p["gain"], p["bias"], p["real"], p["imaginary"])
 
 
 def _bands_starts(count: int, rank: int) -> dict[str, Start]:
@@ -149,9 +147,9 @@ def _bottleneck_starts(count: int, rank: int) -> dict[str, Start]:
     return {"into": dense(count, BOTTLENECK), "out": blank(BOTTLENECK, count)}
 
 
-def _bottleneck(p: Parameters, x: Tensor, run: Pass) -> Tensor:
-    """A dense two-layer perceptron through a bottleneck."""
-    return F.gelu(x @ p["into"]) @ p["out"]
+def _bottleneck(p: Parameters, low: Tensor, run: Pass) -> Tensor:
+    """A dense two-layer perceptron through a bottleneck: between its layers, `into` and `out`."""
+    return F.gelu(low)
 
 
 def _policy_starts(count: int, rank: int) -> dict[str, Start]:
@@ -163,12 +161,12 @@ def _policy_starts(count: int, rank: int) -> dict[str, Start]:
     }
 
 
-def _policy(p: Parameters, x: Tensor, run: Pass) -> Tensor:
+def _policy(p: Parameters, read: Tensor, run: Pass) -> Tensor:
     """The state decides what is read, which operation is applied and how much is written."""
-    first, second = (x @ p["read"]).chunk(2, dim=-1)
+    first, second = read.chunk(2, dim=-1)
     chosen = torch.softmax(first @ p["policy"], dim=-1)[..., None, :]
     results = _operated(first, second, chosen)
-    return (results * torch.sigmoid(first @ p["gate"])) @ p["write"]
+    return results * torch.sigmoid(first @ p["gate"])
 
 
 def _oscillators_starts(count: int, rank: int) -> dict[str, Start]:
@@ -224,13 +222,9 @@ def _narrow_starts(count: int, rank: int) -> dict[str, Start]:
     }
 
 
-def _narrow(p: Parameters, x: Tensor, run: Pass) -> Tensor:
-    """A two-layer perceptron inside a subspace of the words."""
-    return _in_subspace(p, x) @ p["up"]
-
-
-def _in_subspace(p: Parameters, x: Tensor) -> Tensor:
-    return F.gelu((x @ p["down"]) @ p["into"]) @ p["out"]
+def _narrow(p: Parameters, low: Tensor, run: Pass) -> Tensor:
+    """A two-layer perceptron inside a subspace of the words, read by `down`, left by `up`."""
+    return F.gelu(low @ p["into"]) @ p["out"]
 
 
 def _predictive(p: Parameters, x: Tensor, run: Pass) -> Tensor:
@@ -239,7 +233,7 @@ def _predictive(p: Parameters, x: Tensor, run: Pass) -> Tensor:
     How unsettled a position is, is the entropy of its state as a prediction, over its maximum.
     """
     unsettled = entropy(x) / math.log(x.shape[-1])
-    return (_in_subspace(p, most_active(x, SPARSE)) * unsettled) @ p["up"]
+    return _narrow(p, most_active(x, SPARSE) @ p["down"], run) * unsettled
 
 
 def _cosine_mix_starts(count: int, rank: int) -> dict[str, Start]:
@@ -287,12 +281,12 @@ WITHIN: dict[str, Part] = {
     "spectrum": Part(_spectrum_starts, _spectrum),
     "bands": Part(_bands_starts, _bands),
     "program": Part(_program_starts, _program),
-    "bottleneck": Part(_bottleneck_starts, _bottleneck),
-    "policy": Part(_policy_starts, _policy),
+    "bottleneck": Part(_bottleneck_starts, _bottleneck, reads="into", writes="out"),
+    "policy": Part(_policy_starts, _policy, reads="read", writes="write"),
     "oscillators": Part(_oscillators_starts, _oscillators),
     "teams": Part(_teams_starts, _teams),
-    "narrow": Part(_narrow_starts, _narrow),
-    "predictive": Part(_narrow_starts, _predictive),
+    "narrow": Part(_narrow_starts, _narrow, reads="down", writes="up"),
+    "predictive": Part(_narrow_starts, _predictive, writes="up"),
     "cosine_mix": Part(_cosine_mix_starts, _cosine_mix),
     "dendrites": Part(_dendrites_starts, _dendrites),
 }

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainers.vocab_space.memory import (
+    BLOCK,
     CHUNK,
     SPAN,
     fading_attention,
@@ -15,7 +16,7 @@ from trainers.vocab_space.memory import (
     fading_sum,
 )
 
-TIMES = [1, 5, CHUNK, CHUNK + 1, 3 * CHUNK - 7]
+TIMES = [1, 5, CHUNK, CHUNK + 1, BLOCK, BLOCK + 1, 3 * BLOCK - 7]
 
 
 def written_out(q, k, v, log_decay):
@@ -66,7 +67,7 @@ def test_fading_resemblance_is_its_definition(time, decay):
 
 def test_what_resemblance_leaves_out_is_below_rounding():
     draw = torch.Generator().manual_seed(1)
-    x, scale = drawn(draw, 1, 4 * CHUNK, 600).detach(), torch.ones(600, dtype=torch.float64)
+    x, scale = drawn(draw, 1, 4 * BLOCK, 600).detach(), torch.ones(600, dtype=torch.float64)
     log_decay = torch.tensor(-0.1, dtype=torch.float64)  # 111 positions back it is 2^-16
     exact = written_out(x * scale / 600, x, x, log_decay)
     found = fading_resemblance(*(one.bfloat16() for one in (x, x, scale / 600, x)), log_decay)
@@ -74,10 +75,10 @@ def test_what_resemblance_leaves_out_is_below_rounding():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("changed", [3, CHUNK + 5, 2 * CHUNK])
+@pytest.mark.parametrize("changed", [3, CHUNK + 5, 2 * BLOCK])
 def test_what_comes_later_changes_nothing_to_the_bit(dtype, changed):
     draw = torch.Generator().manual_seed(changed)
-    x = torch.randn(2, 3 * CHUNK - 7, 96, generator=draw).to(dtype)
+    x = torch.randn(2, 3 * BLOCK - 7, 96, generator=draw).to(dtype)
     other = x.clone()
     other[:, changed:] = torch.randn(other[:, changed:].shape, generator=draw).to(dtype)
     slow, by_word = torch.tensor(-0.01), torch.ones(96)
