@@ -52,9 +52,9 @@ from scores import (
     outcomes,
     reliability,
 )
+from worlds import chosen_classes, draw_world
+from worlds_sample import draw_sample
 
-from benchmarks.worlds import chosen_classes, draw_world
-from benchmarks.worlds_sample import draw_sample
 from scripts.causal.cli import run_command
 from scripts.causal.files import InputError
 from scripts.causal.graph.bootstrap import edge_frequencies

@@ -34,13 +34,13 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import typer
+from effects_figures import corpus_part, show_corpus
 from numpy.typing import NDArray
 from scipy.stats import t as student
 from statsmodels.regression.linear_model import OLS
+from worlds import chosen_classes, draw_world
+from worlds_sample import Sample, draw_sample
 
-from benchmarks.effects_figures import corpus_part, show_corpus
-from benchmarks.worlds import chosen_classes, draw_world
-from benchmarks.worlds_sample import Sample, draw_sample
 from interventions.vocabulary import load_variables
 from scripts.causal.cli import run_command
 from scripts.causal.files import InputError

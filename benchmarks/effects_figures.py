@@ -9,10 +9,10 @@ from math import isnan, nan
 from typing import Any
 
 import numpy as np
+from effects_corpus import METHODS, Held, Numbers, measure
 from numpy.typing import NDArray
 from scipy.stats import binomtest, rankdata
 
-from benchmarks.effects_corpus import METHODS, Held, Numbers, measure
 from scripts.causal.graph.lineage import lineage_clusters
 from scripts.causal.leaderboard.schema import Leaderboard
 

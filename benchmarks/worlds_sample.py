@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from worlds import Codes, Factor, Numbers, World, inherits
 
-from benchmarks.worlds import Codes, Factor, Numbers, World, inherits
 from interventions.vocabulary import Value
 from scripts.causal.leaderboard.schema import Ablation, Leaderboard, SeedResult, Source, Submission
 

@@ -3,8 +3,8 @@
 Every architecture is trained at every rate of `GRID` at the scale `SCALE`, those that claims set
 against each other (`COMPARED`, `MIXED`) on all `SEEDS`, the others on the first; its rate is the
 one with the lowest validation loss, averaged over the seeds, and of equals the larger. No claim is
-tested on these seeds. Grid and rule were set before the first run, the second seed was left out for
-those that no claim compares after the first runs at the lowest rate, to save time; the grid is not
+tested on these seeds. Grid and rule were set before the first run; to save time the second seed of
+those that no claim compares was dropped after the first runs at the lowest rate. The grid is not
 stretched where the best is at its end. `trainers.vocab_space.tune` computes the table anew. An
 architecture that has no line keeps the published rate.
 

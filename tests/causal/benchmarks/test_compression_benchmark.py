@@ -1,19 +1,9 @@
 """The compression benchmark: its promises can be missed, and its picture shows its table."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from trainers.quantize.statistics import Inputs
-
-BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
-
-
-@pytest.fixture(autouse=True)
-def importable(monkeypatch):
-    """Benchmarks import one another as programs beside each other do."""
-    monkeypatch.syspath_prepend(BENCHMARKS)
 
 
 def row(quantizer, coder, size, gap):

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from benchmarks import effects_corpus as corpus
-from benchmarks import effects_figures as figures
 from benchmarks.effects_corpus import Claim, Held
 from interventions.vocabulary import load_variables
 from scripts.causal.graph.design import build_design
@@ -20,6 +19,13 @@ from scripts.causal.leaderboard.schema import Ablation, Leaderboard, Source, Sub
 ROOT = Path(__file__).parents[3]
 SCRIPT = ROOT / "benchmarks" / "effects.py"
 EVIDENCE = ROOT / "records" / "evidence.json.xz"
+
+
+@pytest.fixture
+def figures():
+    import effects_figures  # imports what lies beside it
+
+    return effects_figures
 
 
 def submission(number, bpb, parent=None, author=None, ablations=(), **techniques):
@@ -130,7 +136,7 @@ def test_naive_takes_the_slope_where_hardly_anybody_has_the_numbers():
     assert claim.effect == pytest.approx(0.02)
 
 
-def test_signs_ranks_and_sureness_are_those_of_the_contrasts_told():
+def test_signs_ranks_and_sureness_are_those_of_the_contrasts_told(figures):
     contrasts = [
         held("a", -0.01, combined=(-0.02, -0.03, -0.01), naive=(-0.3, -0.4, -0.2)),
         held("b", -0.02, combined=(-0.03, -0.04, -0.02), naive=(-0.2, -0.3, -0.1)),
@@ -155,7 +161,7 @@ def test_signs_ranks_and_sureness_are_those_of_the_contrasts_told():
     assert beside["spearman_ahead"]["value"] > 1
 
 
-def test_what_everybody_knows_the_sign_of_stands_apart():
+def test_what_everybody_knows_the_sign_of_stands_apart(figures):
     contrasts = [held("ttt", -0.01), held("smear_gate", -0.01)]
     told = figures.summary(contrasts, resamples=10)
     assert told["all"]["contrasts"] == 2
@@ -186,7 +192,7 @@ def test_an_evidence_file_is_measured_in_one_line_of_json(tmp_path):
     assert both["combined"]["median_error"] < both["naive"]["median_error"] / 2
 
 
-def test_two_reports_of_a_contrast_agree_in_sign_as_often_as_their_pairs_do():
+def test_two_reports_of_a_contrast_agree_in_sign_as_often_as_their_pairs_do(figures):
     split = replace(held("swa", 0.0), reported=(-1.0, -1.0, 1.0))
     alike = replace(held("ema", 0.0), reported=(-1.0, -2.0))
     lone = held("qat", -1.0)

@@ -16,12 +16,6 @@ from trainers.gpt.init import initial_weights
 BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
 
 
-@pytest.fixture(autouse=True)
-def importable(monkeypatch):
-    """Benchmarks import one another as programs beside each other do."""
-    monkeypatch.syspath_prepend(BENCHMARKS)
-
-
 @pytest.mark.parametrize("layers", [2, 3])
 def test_the_plain_loop_trains_the_engines_model(layers):
     from plain_gpt import PlainLoop

@@ -1,7 +1,5 @@
 """The vocabulary-space benchmark: what its plain models compute is what ours do."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -10,14 +8,6 @@ from trainers.vocab_space.config import VocabConfig
 from trainers.vocab_space.memory import BLOCK
 from trainers.vocab_space.model import VocabModel, initial_weights
 from trainers.vocab_space.versions import VERSIONS
-
-BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
-
-
-@pytest.fixture(autouse=True)
-def importable(monkeypatch):
-    """Benchmarks import one another as programs beside each other do."""
-    monkeypatch.syspath_prepend(BENCHMARKS)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
