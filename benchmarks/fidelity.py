@@ -37,8 +37,8 @@ Seen afterwards, the design unchanged: seeds 31 to 33, in 19.5 CPU minutes, gave
 (0.55 to 1.00; 0.50, 0.79 and 0.86) and all seven; the mean of all six has 0.93 and seven. Half of
 the seeds ranks as the other by 0.45 and 0.55. Effects are a fifth of those on 8×H100, where at
 `small` with upstream's rates they were a half: noise and signal shrank together. If the truth here
-were the reference in small, three such seeds would give tau 0.77 on average (0.57 to 0.93), 0.86 or
-more in 37 of 100 tries, and six seeds in 59; what departed from it on the first three is within
+were the reference in small, three such seeds would give tau 0.77 on average (0.57 to 0.93), 0.86
+or more in 37 of 100 tries, and six seeds in 59; what departed from it on the first three is within
 noise (p 0.46). So noise is what limits this figure. At `small` it was not alone: there SiLU and
 GELU were too good by 0.006 (p 0.02).
 
