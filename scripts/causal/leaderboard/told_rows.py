@@ -47,13 +47,12 @@ def told_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Abla
         label = cell(row, columns.label)
         if closes(label) or PULL_REQUEST.search(label) or _METRIC.search(label):
             continue
-        if told := _told(table, row, columns.label):
-            change, unit = told
-            yield from row_contrast(reading, row, label, change, unit, "single", had=had)
+        if (change := _told(table, row, columns.label)) is not None:
+            yield from row_contrast(reading, row, label, change, "bpb", "single", had=had)
 
 
-def _told(table: Table, row: Row, label: int) -> tuple[float, str] | None:
-    """The one change that a row's other cells state, and its unit."""
+def _told(table: Table, row: Row, label: int) -> float | None:
+    """The one change in bpb that a row's other cells state."""
     stated = [
         (delta, text)
         for index, cell_text in enumerate(row.cells)
@@ -69,4 +68,4 @@ def _told(table: Table, row: Row, label: int) -> tuple[float, str] | None:
     if delta.unit.startswith("nat") or _UNSURE.search(text) or PENALTY.search(text):
         return None
     change = signed_by_words(delta, text, Block("item", text, row.line, table.section))
-    return None if change is None else (exactly(change, text), "bpb")
+    return None if change is None else exactly(change, text)
