@@ -22,6 +22,7 @@ from torch.overrides import TorchFunctionMode
 from trainers.engine import Tokens
 from trainers.gpt.config import GPTConfig
 from trainers.gpt.init import parameter_shapes
+from trainers.gpt.kernels_torch import Kernels
 from trainers.gpt.model_torch import GPT
 from trainers.quantize.statistics import Inputs
 from trainers.seeds import stream
@@ -41,9 +42,9 @@ def calibrate(
     Args:
         tokens: shape (sequences, time + 1), of the training split or self-generated.
     """
-    model = _model(config)
+    model = float_model(config)
     owners = _owners_of_products(model, config)
-    _load(model, weights)
+    load_weights(model, weights)
     device = next(model.parameters()).device
     generator = torch.Generator(device).manual_seed(seed)
     sums = _Sums(config, device)
@@ -114,8 +115,8 @@ def self_generated(
     seed: int,
 ) -> Tokens:
     """Text that the model writes from nothing, shape (sequences, train_seq_len + 1)."""
-    model = _model(config)
-    _load(model, weights)
+    model = float_model(config)
+    load_weights(model, weights)
     device = next(model.parameters()).device
     generator = torch.Generator(device).manual_seed(seed)
     first = stream(seed, "first tokens").integers(0, config.vocab_size, (sequences, 1))
@@ -128,15 +129,17 @@ def self_generated(
     return text.cpu().numpy()
 
 
-def _model(config: GPTConfig) -> GPT:
-    model = GPT(config, torch.float32, torch.float32)
+def float_model(config: GPTConfig, kernels: Kernels | None = None) -> GPT:
+    """The model in float32, on CUDA where there is any; its weights are still to be loaded."""
+    model = GPT(config, torch.float32, torch.float32, kernels)
     if torch.cuda.is_available():
         model = model.cuda()
     model.configure(config)
     return model
 
 
-def _load(model: GPT, weights: Mapping[str, NDArray[np.float32]]) -> None:
+def load_weights(model: GPT, weights: Mapping[str, NDArray[np.float32]]) -> None:
+    """Copy weights into the model's parameters of these names."""
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.copy_(torch.from_numpy(np.ascontiguousarray(weights[name])))
@@ -171,7 +174,7 @@ def _owners_of_products(model: GPT, config: GPTConfig) -> list[Rows]:
     """
     draw = stream(0, "recognizable weights").standard_normal
     shapes = parameter_shapes(config)
-    _load(model, {name: draw(shape, dtype=np.float32) for name, shape in shapes.items()})
+    load_weights(model, {name: draw(shape, dtype=np.float32) for name, shape in shapes.items()})
     owner = {
         row.tobytes(): (name, index)
         for name, parameter in model.named_parameters()

@@ -95,6 +95,8 @@ class GPTConfig:
             `curvature_steps` (steps, in units of the loss's curvature); 0 for the usual one.
         gptq: "lite" tries five clips, "full" compensates rounding errors by the Hessian.
         curvature_steps: steps of rows and columns as the loss allows them, codes in a byte.
+        distill_steps: of training towards the unquantized model's predictions while matrices are
+            put on their grids a part at a time (`trainers.gpt.distilling`); 0 for GPTQ at once.
         lqer_rank, lqer_count: of the low-rank correction, and of so many matrices.
         calibration, calibration_tokens: text for Hessians and curvature, never of validation.
         compressor: "ans" is our own adaptive coder; "best" tries all that need no package beyond
@@ -194,6 +196,7 @@ class GPTConfig:
     gptq: str = _field("none", SCHEDULE, stage="quantize")
     sdclip: bool = _field(False, SCHEDULE, stage="quantize")
     curvature_steps: bool = _field(False, SCHEDULE, stage="quantize")
+    distill_steps: int = _field(0, SCHEDULE, stage="quantize")
     awq: bool = _field(False, SCHEDULE, stage="quantize")
     lqer: bool = _field(False, SCHEDULE, stage="quantize")
     lqer_rank: int = _field(4, SCHEDULE, stage="quantize")
@@ -354,6 +357,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "lora_rank": (1, 1024),
     "lora_chunk_tokens": (1, 131072),
     "quant_k": (0, 1e3),
+    "distill_steps": (0, 10**6),
     "lqer_rank": (1, 256),
     "lqer_count": (1, 4096),
     "calibration_tokens": (1, 2**24),
@@ -441,6 +445,12 @@ def _check_rules(config: GPTConfig) -> None:
                 and not (config.awq or config.lqer)
             ),
             ("qat_k", "qat", "curvature_steps", "gptq", "artifact_cap", "quant_k", "awq", "lqer"),
+        ),
+        (
+            "curvature_steps and gptq = full and not lqer if distill_steps",
+            config.distill_steps == 0
+            or (config.curvature_steps and config.gptq == "full" and not config.lqer),
+            ("distill_steps", "curvature_steps", "gptq", "lqer"),
         ),
         (
             "one step per row, at its largest weight, if qat without qat_k",

@@ -60,12 +60,13 @@ _STORING = (
     "trainers.quantize.statistics",
     "trainers.quantize.gptq",
     "trainers.quantize.grids",
+    "trainers.quantize.lattice",
     "trainers.quantize.corrections",
     "trainers.quantize.recipe",
     "trainers.quantize.knob",
     "trainers.gpt.quantizing",
 )
-_CALIBRATION = "trainers.gpt.calibration"  # needs the torch model
+_TUNING = ("trainers.gpt.calibration", "trainers.gpt.distilling")  # need the torch model
 _ADAPTATION = ("trainers.adaptation",)  # part of an evaluation that adapts, of no other
 
 
@@ -75,7 +76,7 @@ def modules_of_stage(kind: StageKind, config: GPTConfig, backend: str) -> tuple[
     Raises:
         InputError: no such backend.
     """
-    calibrating = (*_STORING, _CALIBRATION)
+    calibrating = (*_STORING, *_TUNING)
     if kind is StageKind.TRAIN:
         return (*_engine(backend), *(calibrating if config.qat_k else ()))
     if kind is StageKind.QUANTIZE:
@@ -93,8 +94,7 @@ def modules_of_submission(backend: str) -> tuple[str, ...]:
         InputError: no such backend.
     """
     *engine, run = _engine(backend)
-    calibration = (_CALIBRATION,) if backend.startswith("torch") else ()
-    stored = (*_STORING, *calibration)
+    stored = (*_STORING, *(_TUNING if backend.startswith("torch") else ()))
     return (*engine, *_ADAPTATION, run, *stored, "trainers.gpt.run_log", "trainers.gpt.main")
 
 

@@ -19,8 +19,9 @@ from trainers.gpt.run import batches_of
 from trainers.loop import Schedule
 from trainers.quantize.int8 import is_quantized, quantize
 from trainers.quantize.knob import solved_knob
-from trainers.quantize.pack import pack
-from trainers.quantize.recipe import Grid, Recipe, allowed_steps, quantized
+from trainers.quantize.lattice import Grid, Lattice, lattice
+from trainers.quantize.pack import Stored, pack
+from trainers.quantize.recipe import Recipe, quantized
 from trainers.quantize.statistics import Inputs
 
 # Where the knob stands when nothing else is said: 12.85 deviations (record 2026-04-05), and steps
@@ -54,15 +55,45 @@ def quantized_artifact(
         InputError: calibration is asked for where there is no torch model.
     """
     if grids:
-        return pack(quantized(weights, Recipe(), grids=grids), config.compressor)
+        lattices = {name: Lattice.whole(*grid) for name, grid in grids.items()}
+        return pack(quantized(weights, Recipe(), lattices=lattices), config.compressor)
     recipe, inputs = recipe_of(config), dict[str, Inputs]()
     if recipe == Recipe() and config.compressor == "zlib":
         return quantize(weights)
     if recipe.needs_calibration:
         inputs = calibration_of(config, weights, data, seed=seed)
-    if config.artifact_cap:
-        recipe = recipe_under(config.artifact_cap, recipe, weights, inputs, config.compressor)
-    return pack(quantized(weights, recipe, inputs), config.compressor)
+    cap = aim = config.artifact_cap
+    while True:
+        if cap:
+            recipe = recipe_under(aim, recipe, weights, inputs, config.compressor)
+        if not config.distill_steps:
+            return pack(quantized(weights, recipe, inputs), config.compressor)
+        stored = quantized_by_training(config, weights, recipe, inputs, data, seed=seed)
+        artifact = pack(stored, config.compressor)
+        if not cap or len(artifact) <= cap:
+            return artifact
+        aim -= len(artifact) - cap  # training may add a few bytes to what GPTQ had
+
+
+def quantized_by_training(
+    config: GPTConfig,
+    weights: Mapping[str, NDArray[np.float32]],
+    recipe: Recipe,
+    inputs: Mapping[str, Inputs],
+    data: DataSet,
+    *,
+    seed: int,
+) -> list[Stored]:
+    """As `quantized`, but what rounding spoils is trained away (`trainers.gpt.distilling`)."""
+    lattices = {
+        name: lattice(weights[name], known, recipe.k)
+        for name, known in inputs.items()
+        if is_quantized(weights[name].shape)
+    }
+    distilled = _defined("trainers.gpt.distilling")["distilled"]
+    batch, steps = batches_of(config, data, seed).batch, config.distill_steps
+    tuned = distilled(config, weights, inputs, lattices, batch, steps=steps)
+    return quantized(tuned, Recipe(), lattices=lattices)
 
 
 def recipe_of(config: GPTConfig) -> Recipe:
@@ -121,7 +152,8 @@ def calibration_of(
     Raises:
         InputError: there is no torch model here.
     """
-    sequences, names = max(1, config.calibration_tokens // config.train_seq_len), _calibration()
+    sequences = max(1, config.calibration_tokens // config.train_seq_len)
+    names = _defined("trainers.gpt.calibration")
     if config.calibration == "self_generated":
         tokens = names["self_generated"](config, weights, sequences=sequences, seed=seed)
     else:
@@ -130,12 +162,12 @@ def calibration_of(
     return found
 
 
-def _calibration() -> Mapping[str, Any]:
-    """What `trainers.gpt.calibration` defines; in a submission everything is one file."""
+def _defined(module: str) -> Mapping[str, Any]:
+    """What a module that needs torch defines; in a submission everything is one file."""
     if "calibrate" in globals():
         return globals()
     try:
-        return vars(importlib.import_module("trainers.gpt.calibration"))
+        return vars(importlib.import_module(module))
     except ImportError as error:
         raise InputError("there is no torch model here to calibrate with") from error
 
@@ -162,12 +194,13 @@ class TrainedGrid:
         tokens = training_tokens(
             self.config, self.data, max(1, GRID_TOKENS // self.config.train_seq_len), self.seed
         )
-        found = _calibration()["calibrate"](self.config, weights, tokens, seed=self.seed)
-        self.grids = {
-            name: allowed_steps(weights[name], found[name], self.config.qat_k)
-            for name in sorted(found)
-            if is_quantized(weights[name].shape)
-        }
+        found = _defined("trainers.gpt.calibration")["calibrate"](
+            self.config, weights, tokens, seed=self.seed
+        )
+        for name in sorted(found):
+            if is_quantized(weights[name].shape):
+                steps = lattice(weights[name], found[name], self.config.qat_k, split=False)
+                self.grids[name] = (steps.rows, steps.columns)
         engine.set_grids(self.grids)
 
     @cached_property

@@ -11,7 +11,7 @@ from scripts.causal.files import InputError, atomic_path
 from trainers.engine import Weights
 from trainers.gpt.config import GPTConfig
 from trainers.quantize.artifact import read_artifact
-from trainers.quantize.recipe import Grid
+from trainers.quantize.lattice import Grid
 from trainers.workbench import WEIGHTS_FILE
 
 AVERAGES_FILE, GRID_FILE = "averages.safetensors", "grid.safetensors"

@@ -31,10 +31,30 @@ def compensated_codes(
     factor = inverse_factor(hessian[np.ix_(order, order)])
     rest = weight[:, order].astype(np.float64)
     grid = np.broadcast_to(steps, weight.shape)[:, order].astype(np.float64)
-    codes = np.empty(weight.shape, dtype=np.int8)
-    for first in range(0, weight.shape[1], BLOCK):
-        last = min(first + BLOCK, weight.shape[1])
-        errors = np.empty((len(weight), last - first))
+    codes = compensated(rest, grid, factor, top, weight.shape[1])
+    found = np.empty_like(codes)
+    found[:, order] = codes
+    return found
+
+
+def compensated(
+    rest: NDArray[np.float64],
+    grid: NDArray[np.float64],
+    factor: NDArray[np.float64],
+    top: int,
+    count: int,
+) -> NDArray[np.int8]:
+    """Grid points of the first `count` columns; what they spoil is put on `rest`, in place.
+
+    Args:
+        rest: weights (rows, columns) in the order they are taken.
+        grid: each weight's step.
+        factor: `inverse_factor` of the columns' Hessian.
+    """
+    codes = np.empty((len(rest), count), dtype=np.int8)
+    for first in range(0, count, BLOCK):
+        last = min(first + BLOCK, count)
+        errors = np.empty((len(rest), last - first))
         for column in range(first, last):
             code = rounded(rest[:, column] / grid[:, column], top)
             codes[:, column] = code
@@ -42,9 +62,7 @@ def compensated_codes(
             rest[:, column + 1 : last] -= np.outer(error, factor[column, column + 1 : last])
             errors[:, column - first] = error
         rest[:, last:] -= errors @ factor[first:last, last:]
-    found = np.empty_like(codes)
-    found[:, order] = codes
-    return found
+    return codes
 
 
 def rounded(values: NDArray[Any], top: int) -> NDArray[Any]:

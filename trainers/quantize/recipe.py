@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.quantize.artifact import GROUP, exponents_to_steps, restored
+from trainers.quantize.artifact import GROUP, restored
 from trainers.quantize.corrections import activation_columns, low_rank
-from trainers.quantize.gptq import compensated_codes, inverse_factor, rounded
+from trainers.quantize.gptq import compensated_codes, rounded
 from trainers.quantize.grids import (
     TOPS,
     deviation_steps,
@@ -22,15 +22,12 @@ from trainers.quantize.grids import (
     percentile_steps,
 )
 from trainers.quantize.int8 import MATRIX_MIN_SIDE, ArtifactError
-from trainers.quantize.pack import Stored, parts_of, steps_to_exponents
+from trainers.quantize.lattice import Lattice, lattice
+from trainers.quantize.pack import Stored, parts_of
 from trainers.quantize.statistics import Inputs
 
-Grid = tuple[NDArray[np.float32], NDArray[np.float32]]  # steps of rows, of columns
 CLIPS = ("largest", "percentile", "deviation", "curvature")
 PACKED_KINDS = {"int6": "p6", "int5": "p5", "int4": "p4", "ternary": "t1"}
-# A row's share of the loss is known to within noise: of its weight only the square root counts.
-ROW_POWER, ROW_FLOOR = 0.5, 1e-3
-LARGEST_CODE = 110  # of 127: exponents are rounded, and GPTQ moves weights outwards
 
 
 @dataclass(frozen=True)
@@ -87,7 +84,7 @@ def quantized(
     weights: Mapping[str, NDArray[np.float32]],
     recipe: Recipe,
     inputs: Mapping[str, Inputs] | None = None,
-    grids: Mapping[str, Grid] | None = None,
+    lattices: Mapping[str, Lattice] | None = None,
 ) -> list[Stored]:
     """Codes, steps and whole values of weights by name, ready to be packed.
 
@@ -95,8 +92,8 @@ def quantized(
     smaller is kept as float16. A matrix without statistics is rounded to the nearest.
 
     Args:
-        grids: of matrices that were trained on them, by name: these are rounded to the nearest
-            there, whatever the recipe.
+        lattices: of matrices that were trained on them, by name: these are rounded to the
+            nearest there, whatever the recipe.
 
     Raises:
         ArtifactError: a weight is not finite or too large for float16.
@@ -106,8 +103,9 @@ def quantized(
         value = np.asarray(weights[name], dtype=np.float32)
         if not np.isfinite(value).all():
             raise ArtifactError(f"weight {name!r} holds a value that is not finite")
-        if grids and name in grids:
-            stored += _on_grid(name, value, grids[name])
+        if lattices and name in lattices:
+            codes = lattices[name].nearest(value)
+            stored += lattices[name].stored(name, codes, f"code {_kind(name)}")
         elif value.ndim == 2 and min(value.shape) >= MATRIX_MIN_SIDE:
             stored += _matrix(name, value, recipe, (inputs or {}).get(name))
         else:
@@ -124,16 +122,6 @@ def quantized(
     return sorted(stored, key=lambda array: (array.stream, array.name))
 
 
-def _on_grid(name: str, weight: NDArray[np.float32], grid: Grid) -> list[Stored]:
-    rows, columns = grid
-    codes = rounded(weight / (rows[:, None] * columns), TOPS["int8"]).astype(np.int8)
-    return [
-        Stored(name, "code", "i1", codes, f"code {_kind(name)}"),
-        Stored(name, "step", "e1", rows, "step e1"),
-        Stored(name, "column", "e1", columns, "step e1"),
-    ]
-
-
 def _kind(name: str) -> str:
     """What matrices of this name have in common over layers."""
     return re.sub(r"\d+", "*", name)
@@ -142,19 +130,16 @@ def _kind(name: str) -> str:
 def _matrix(
     name: str, weight: NDArray[np.float32], recipe: Recipe, known: Inputs | None
 ) -> list[Stored]:
-    bits = recipe.bits_of(name)
-    top, step_kind = TOPS[bits], "f2"
-    steps: NDArray[Any]
-    columns: NDArray[Any] | None = None
     if recipe.clip == "curvature" and known is not None:
-        steps, columns = allowed_steps(weight, known, recipe.k)
-        step_kind = "e1"
-    else:
-        if recipe.activation_aware and known is not None:
-            columns = activation_columns(weight, known.hessian, top)
-        steps = _row_steps(weight if columns is None else weight / columns, top, recipe)
-        if not np.isfinite(steps).all():
-            raise ArtifactError(f"weight {name!r} is too large for a float16 step")
+        return _curved(name, weight, recipe, known)
+    bits = recipe.bits_of(name)
+    top = TOPS[bits]
+    columns: NDArray[Any] | None = None
+    if recipe.activation_aware and known is not None:
+        columns = activation_columns(weight, known.hessian, top)
+    steps = _row_steps(weight if columns is None else weight / columns, top, recipe)
+    if not np.isfinite(steps).all():
+        raise ArtifactError(f"weight {name!r} is too large for a float16 step")
     grid = steps.astype(np.float32)
     wide = np.repeat(grid, GROUP, 1)[:, : weight.shape[1]] if grid.ndim == 2 else grid[:, None]
     if columns is not None:
@@ -166,11 +151,21 @@ def _matrix(
     code_kind = PACKED_KINDS.get(bits, "i1") if recipe.packed else "i1"
     stored = [
         Stored(name, "code", code_kind, codes, f"code {_kind(name)}"),
-        Stored(name, "step", step_kind, steps, f"step {step_kind}"),
+        Stored(name, "step", "f2", steps, "step f2"),
     ]
     if columns is not None:
-        stored.append(Stored(name, "column", step_kind, columns, f"step {step_kind}"))
+        stored.append(Stored(name, "column", "f2", columns, "step f2"))
     return stored
+
+
+def _curved(name: str, weight: NDArray[np.float32], recipe: Recipe, known: Inputs) -> list[Stored]:
+    # A matrix has room for one correction.
+    found = lattice(weight, known, recipe.k, split=not recipe.correction_rank)
+    if recipe.compensated:
+        codes = found.compensated(weight, known.curvature())
+    else:
+        codes = found.nearest(weight)
+    return found.stored(name, codes, f"code {_kind(name)}")
 
 
 def _row_steps(weight: NDArray[np.float32], top: int, recipe: Recipe) -> NDArray[np.float16]:
@@ -184,26 +179,3 @@ def _row_steps(weight: NDArray[np.float32], top: int, recipe: Recipe) -> NDArray
     else:  # "curvature" too, where nothing is known of the matrix
         steps = largest_steps(rows, top)
     return steps.reshape(len(weight), -1) if recipe.grouped else steps
-
-
-def allowed_steps(weight: NDArray[np.float32], known: Inputs, k: float) -> Grid:
-    """Steps of rows and of columns such that the rounding of each entry costs the loss the same.
-
-    For a quadratic loss and codes under an entropy coder that is the best sharing of bits at high
-    rate (reverse water-filling), and it needs no more than one knob for the whole model. A
-    column's steps go with its conditional deviation given the columns that GPTQ rounds later,
-    which is what its rounding error still costs once they have made up for it.
-
-    Returns:
-        Steps of rows and of columns, as the artifact can hold them; an entry's is their product.
-    """
-    curvature, rows = known.curvature(), known.row_weights()
-    scale = float(np.diag(curvature).mean()) or 1.0
-    order = np.argsort(-np.diag(curvature), kind="stable")
-    remaining = np.empty(len(order))
-    remaining[order] = 1 / np.diag(inverse_factor(curvature[np.ix_(order, order)] / scale))
-    share = (rows / (rows.mean() or 1.0) + ROW_FLOOR) ** (-ROW_POWER / 2)
-    row_steps = exponents_to_steps(steps_to_exponents(k * scale**-0.5 * share))
-    # A column finer than its largest weight allows would end at the largest code.
-    finest = (np.abs(weight) / row_steps[:, None]).max(axis=0) / LARGEST_CODE
-    return row_steps, exponents_to_steps(steps_to_exponents(np.maximum(1 / remaining, finest)))

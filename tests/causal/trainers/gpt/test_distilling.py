@@ -1,0 +1,149 @@
+"""Putting a model on its grid part by part: what is learnt from, what comes out, what it gives."""
+
+import numpy as np
+import pytest
+import torch
+
+from scripts.causal.files import InputError
+from trainers.data import DataSet, open_dataset
+from trainers.gpt.calibration import calibrate, float_model, load_weights
+from trainers.gpt.config import gpt_config
+from trainers.gpt.distilling import distilled, divergence
+from trainers.gpt.init import initial_weights
+from trainers.gpt.quantizing import quantized_artifact, training_tokens
+from trainers.gpt.run import batches_of
+from trainers.quantize.artifact import read_artifact
+from trainers.quantize.lattice import lattice
+from trainers.quantize.recipe import Recipe, quantized
+
+SMALL = {
+    "num_layers": 2,
+    "model_dim": 32,
+    "num_heads": 4,
+    "num_kv_heads": 2,
+    "vocab_size": 300,
+    "train_seq_len": 16,
+    "train_batch_tokens": 512,
+    "iterations": 4,
+    "val_points": 1,
+    "calibration_tokens": 1024,
+    "curvature_steps": True,
+    "gptq": "full",
+    "compressor": "ans",
+    "quant_k": 0.02,
+}
+
+
+def config_with(**fields):
+    return gpt_config({**SMALL, **fields})
+
+
+@pytest.fixture(scope="module")
+def data(small_data):
+    return open_dataset(small_data)
+
+
+@pytest.fixture(scope="module")
+def weights():
+    draw = np.random.default_rng(1).standard_normal
+    start = initial_weights(config_with(), seed=0).items()
+    return {name: v + np.float32(0.1) * draw(v.shape, np.float32) for name, v in start}
+
+
+def model_of(weights):
+    model = float_model(config_with())
+    load_weights(model, weights)
+    return model
+
+
+def lattices_of(weights, data, k):
+    config = config_with()
+    inputs = calibrate(config, weights, training_tokens(config, data, 64, 0), seed=0)
+    return inputs, {name: lattice(weights[name], known, k) for name, known in inputs.items()}
+
+
+def test_the_divergence_is_that_of_the_predictions_and_its_gradient_true(data, weights):
+    config = config_with()
+    moved = {name: np.float32(1.05) * value for name, value in weights.items()}
+    teacher, student, plain = model_of(weights), model_of(moved), model_of(moved)
+    tokens = torch.from_numpy(batches_of(config, data, 3).batch(0)[:, :-1])
+    told = divergence(teacher, student, tokens)
+    told.backward()
+
+    def log_chances(model):
+        logits = model.hidden(tokens)[0].flatten(0, 1) @ model.output_matrix().T
+        return (config.logit_softcap * torch.tanh(logits / config.logit_softcap)).log_softmax(-1)
+
+    aim = log_chances(teacher).detach()
+    expected = (aim.exp() * (aim - log_chances(plain))).sum(-1).mean()
+    expected.backward()
+    assert float(told.detach()) == pytest.approx(float(expected.detach()), rel=1e-3)
+    for one, other in zip(student.parameters(), plain.parameters(), strict=True):
+        assert torch.allclose(one.grad, other.grad, rtol=1e-3, atol=1e-7)
+
+
+def test_matrices_end_on_their_lattices_and_come_back_as_they_were(data, weights):
+    config = config_with()
+    inputs, lattices = lattices_of(weights, data, 0.02)
+    batch = batches_of(config, data, 0).batch
+    tuned = distilled(config, weights, inputs, lattices, batch, steps=12)
+    stored = {
+        array.name: array.values
+        for array in quantized(tuned, Recipe(), lattices=lattices)
+        if array.role == "code" and array.name in lattices
+    }
+    for name, known in lattices.items():
+        on_it = known.offset() + stored[name] * known.grid
+        assert np.allclose(tuned[name], on_it, rtol=1e-5, atol=1e-7)
+    assert not np.array_equal(tuned["blocks.0.attn_scale"], weights["blocks.0.attn_scale"])
+
+
+def test_it_diverges_less_than_gptq_on_tokens_it_has_not_seen(data, weights):
+    held = torch.from_numpy(batches_of(config_with(), data, 9).batch(40)[:, :-1])
+    found = []
+    for steps in (0, 120):
+        config = config_with(distill_steps=steps)
+        stored = read_artifact(quantized_artifact(config, weights, data, seed=0))
+        found.append(float(divergence(model_of(weights), model_of(stored), held).detach()))
+    assert 0 < found[1] < 0.8 * found[0]
+
+
+def test_the_same_seed_gives_the_same_artifact_and_validation_is_never_read(
+    data, weights, monkeypatch
+):
+    def refuse(self):
+        raise AssertionError("validation was read")
+
+    monkeypatch.setattr(DataSet, "val_tokens", refuse)
+    config = config_with(distill_steps=12)
+    first = quantized_artifact(config, weights, data, seed=0)
+    assert first == quantized_artifact(config, weights, data, seed=0)
+    assert first != quantized_artifact(config, weights, data, seed=1)
+
+
+def test_no_token_is_a_target(data, weights):
+    """The last token of a sequence is nothing but a target: nothing depends on it."""
+    config = config_with()
+    inputs, lattices = lattices_of(weights, data, 0.02)
+    found = []
+    for last in (0, 7):
+
+        def batch(step, last=last):
+            tokens = batches_of(config, data, 0).batch(step)
+            tokens[:, -1] = last
+            return tokens
+
+        found.append(distilled(config, weights, inputs, lattices, batch, steps=6))
+    assert all(np.array_equal(found[0][name], found[1][name]) for name in weights)
+
+
+def test_the_cap_is_kept_in_training_too(data, weights):
+    config = config_with(distill_steps=12, artifact_cap=16_000)
+    size = len(quantized_artifact(config, weights, data, seed=0))
+    assert 0.98 * 16_000 <= size <= 16_000
+
+
+@pytest.mark.parametrize("fields", [{"gptq": "none"}, {"lqer": True}])
+def test_it_needs_the_grid_of_the_curvature_and_gptq(fields):
+    with pytest.raises(InputError, match="if distill_steps"):
+        config_with(distill_steps=5, **fields)

@@ -1,0 +1,57 @@
+"""Steps as the loss allows them, and columns that a byte does not reach."""
+
+import numpy as np
+import pytest
+
+from trainers.quantize.artifact import read_artifact
+from trainers.quantize.lattice import lattice
+from trainers.quantize.pack import pack
+from trainers.quantize.recipe import Recipe, quantized
+from trainers.quantize.statistics import Inputs
+
+
+@pytest.fixture
+def loud():
+    """A matrix one of whose inputs is twenty times as large as the others."""
+    draw = np.random.default_rng(3)
+    weight = draw.standard_normal((96, 24)).astype(np.float32)
+    scales = np.where(np.arange(24) == 5, 20.0, 1.0)
+    x = draw.standard_normal((4096, 24)) * scales
+    return weight, Inputs(x.T @ x / len(x), np.ones(96), np.zeros(96))
+
+
+def loss(weight, stored, known):
+    error = weight.astype(np.float64) - stored
+    return float(np.einsum("rc,cd,rd->", error, known.hessian, error))
+
+
+def test_a_column_beyond_a_bytes_reach_is_split_and_costs_no_more_than_the_others(loud):
+    weight, known = loud
+    whole, split = (lattice(weight, known, 0.05, split=wanted) for wanted in (False, True))
+    assert len(whole.split) == 0
+    assert split.split.tolist() == [5]
+    stored = {
+        name: found.offset() + found.compensated(weight, known.curvature()) * found.grid
+        for name, found in (("whole", whole), ("split", split))
+    }
+    assert loss(weight, stored["split"], known) < 0.1 * loss(weight, stored["whole"], known)
+
+
+def test_what_is_packed_comes_back_to_the_point(loud):
+    weight, known = loud
+    recipe = Recipe(clip="curvature", k=0.05, compensated=True)
+    found = lattice(weight, known, 0.05)
+    codes = found.compensated(weight, known.curvature())
+    artifact = pack(quantized({"w": weight}, recipe, {"w": known}), "best")
+    stored = read_artifact(artifact)["w"]
+    assert np.allclose(stored, found.offset() + codes * found.grid, rtol=1e-6, atol=1e-6)
+    assert np.array_equal(found.nearest(stored), codes)
+
+
+def test_a_low_rank_correction_takes_the_place_of_split_columns(loud):
+    weight, known = loud
+    recipe = Recipe(clip="curvature", k=0.05, compensated=True, correction_rank=2)
+    assert read_artifact(pack(quantized({"w": weight}, recipe, {"w": known})))["w"].shape == (
+        96,
+        24,
+    )

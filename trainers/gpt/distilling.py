@@ -1,0 +1,215 @@
+"""Puts a model on its grid a part at a time, while what is still free makes good what that spoils.
+
+GPTQ rounds a column and has later columns of the same matrix make up for it. Here the first
+columns of every matrix are rounded so, then everything that is free yet, in every matrix, is
+trained, and so on until nothing is left: incremental quantization (Zhou et al. 2017), with what a
+matrix spoils made good by the others as in end-to-end tuning (Malinovskii et al. 2024).
+
+The loss is the divergence of the model's predictions from its own before quantization, on tokens
+of the training split. No token is a target: nothing of the text can be learnt that the weights
+did not hold, and validation is never seen.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trainers.engine import Tokens, Weights
+from trainers.gpt.calibration import float_model, load_weights
+from trainers.gpt.config import GPTConfig
+from trainers.gpt.kernels_cpu import CpuKernels
+from trainers.gpt.model_torch import GPT
+from trainers.quantize.gptq import compensated, inverse_factor
+from trainers.quantize.grids import TOPS
+from trainers.quantize.lattice import Lattice
+from trainers.quantize.statistics import Inputs
+
+# Share of each matrix's columns that is on the grid, and share of the steps that follow: the
+# earlier a part is rounded, the more is left to make up for it, and to be trained.
+PARTS = ((0.4, 0.34), (0.65, 0.24), (0.8, 0.16), (0.9, 0.12), (0.96, 0.08), (1.0, 0.06))
+# Of full steps by K-FAC's curvature, with a tenth of its mean added: at 0.3 training diverged.
+TUNING_RATE, TUNING_MOMENTUM, TUNING_DAMPING = 0.03, 0.9, 0.1
+SMALL_RATE = 3e-4  # Adam's, for what is stored whole
+RISE, LAST_RATE = 10, 0.03  # steps to the full rate; share of it that is left at the end
+TUNING_TOKENS = 4096  # of a step
+LOSS_TOKENS = 512  # whose logits are held at once
+
+
+def distilled(
+    config: GPTConfig,
+    weights: Mapping[str, NDArray[np.float32]],
+    inputs: Mapping[str, Inputs],
+    lattices: Mapping[str, Lattice],
+    batch: Callable[[int], Tokens],
+    *,
+    steps: int,
+) -> Weights:
+    """Weights of which these matrices lie on their lattices, the rest trained along with them.
+
+    Args:
+        inputs: what calibration found, of each of these matrices.
+        batch: the tokens of a training step, (sequences, time + 1); they are taken in order.
+        steps: of training, over all parts, each on at most TUNING_TOKENS of them.
+    """
+    if not torch.cuda.is_available():
+        torch.set_num_threads(1)  # as in training: one result, whatever the machine
+    teacher, student = (_fast_model(config) for _ in range(2))
+    load_weights(teacher, weights)
+    load_weights(student, weights)
+    teacher.requires_grad_(False)
+    parameters = dict(student.named_parameters())
+    matrices = [
+        _Matrix(parameters[name], inputs[name], lattices[name]) for name in sorted(lattices)
+    ]
+    batches = _portions(batch)
+    small = [parameter for name, parameter in parameters.items() if name not in lattices]
+    for share, part in PARTS:
+        for matrix in matrices:
+            matrix.put_on_grid(share)
+        _train(teacher, student, matrices, small, batches, round(part * steps))
+    return {name: value.detach().cpu().numpy().copy() for name, value in parameters.items()}
+
+
+def _portions(batch: Callable[[int], Tokens]) -> Iterator[Tokens]:
+    for step in itertools.count():
+        tokens = batch(step)
+        predicted = tokens[:, 1:].size
+        yield from np.array_split(tokens, -(-predicted // TUNING_TOKENS))
+
+
+@dataclass
+class _Matrix:
+    """A matrix (rows, columns), some of whose columns lie on its lattice.
+
+    Attributes:
+        free: columns that are not, those of large inputs first, as GPTQ takes them.
+        pull: what multiplies a gradient by the free columns, (free, free), and by rows.
+    """
+
+    parameter: Tensor
+    known: Inputs
+    lattice: Lattice
+    free: NDArray[np.int64] = field(init=False)
+    pull: tuple[Tensor, Tensor] = field(init=False)
+    momentum: Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        slope = self.known.slope
+        # The mean of the rows' slopes is part of the rows' half of the factors alone.
+        self._hessian = self.known.curvature() / (slope.mean() or 1.0)
+        self._rows = 1 / (slope + TUNING_DAMPING * slope.mean())
+        self.free = np.argsort(-np.diag(self._hessian), kind="stable")
+
+    @torch.no_grad()
+    def put_on_grid(self, share: float) -> None:
+        """Round until this share of the columns is on the grid; the free ones make up for it."""
+        wide = self.parameter.size(1)
+        count = len(self.free) - (wide - round(share * wide))
+        offset = self.lattice.offset()
+        value = (self.parameter.cpu().numpy() - offset).astype(np.float64)
+        rest, grid = value[:, self.free], self.lattice.grid[:, self.free].astype(np.float64)
+        factor = inverse_factor(self._hessian[np.ix_(self.free, self.free)])
+        codes = compensated(rest, grid, factor, TOPS["int8"], count)
+        value[:, self.free] = rest
+        value[:, self.free[:count]] = codes * grid[:, :count]
+        self.parameter.copy_(torch.from_numpy(value + offset))
+        self.free = self.free[count:]
+        self._restart()
+
+    def _restart(self) -> None:
+        like, count = self.parameter, len(self.free)
+        part = self._hessian[np.ix_(self.free, self.free)]
+        damping = TUNING_DAMPING * float(np.diag(self._hessian).mean())
+        inverse = np.linalg.inv(part + damping * np.eye(count))
+        self.pull = (torch.from_numpy(inverse).to(like), torch.from_numpy(self._rows).to(like))
+        self.momentum = like.new_zeros((like.size(0), count))
+
+    @torch.no_grad()
+    def step(self, rate: float) -> None:
+        """Move the free columns against the gradient, by the inverse of K-FAC's curvature."""
+        if not len(self.free) or self.parameter.grad is None:
+            return
+        columns, rows = self.pull
+        move = self.parameter.grad[:, self.free] @ columns * rows[:, None]
+        self.momentum.lerp_(move, 1 - TUNING_MOMENTUM)
+        self.parameter[:, self.free] -= rate * self.momentum
+
+
+def _train(
+    teacher: GPT,
+    student: GPT,
+    matrices: list[_Matrix],
+    small: list[Tensor],
+    batches: Iterator[Tokens],
+    steps: int,
+) -> None:
+    optimizer = torch.optim.Adam(small, lr=SMALL_RATE, betas=(0.9, 0.99))
+    device = next(student.parameters()).device
+    for step in range(steps):
+        student.zero_grad(set_to_none=True)
+        tokens = torch.from_numpy(next(batches)[:, :-1]).to(device)
+        divergence(teacher, student, tokens).backward()  # type: ignore[no-untyped-call]
+        falling = max(LAST_RATE, 1 - step / steps)
+        for matrix in matrices:
+            matrix.step(TUNING_RATE * min(1.0, (step + 1) / RISE) * falling)
+        optimizer.param_groups[0]["lr"] = SMALL_RATE * falling
+        optimizer.step()
+
+
+def divergence(teacher: GPT, student: GPT, tokens: Tensor) -> Tensor:
+    """Mean divergence KL(teacher ‖ student) of predictions in nats, tokens (batch, time) → ().
+
+    Its gradient goes to the student alone.
+    """
+    with torch.no_grad():
+        known = teacher.hidden(tokens)[0].flatten(0, 1)
+    own = student.hidden(tokens)[0].flatten(0, 1)
+    told: Tensor = _Divergence.apply(  # type: ignore[no-untyped-call]
+        own, student.output_matrix(), known, teacher.output_matrix(), float(student.softcap)
+    )
+    return told
+
+
+class _Divergence(torch.autograd.Function):
+    """The gradient is taken along with the loss, while a few logits are at hand."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, own: Tensor, head: Tensor, known: Tensor, known_head: Tensor, softcap: float
+    ) -> Tensor:
+        total = torch.zeros((), dtype=torch.float64, device=own.device)
+        by_state, by_head = torch.empty_like(own), torch.zeros_like(head)
+        for first in range(0, len(own), LOSS_TOKENS):
+            here = slice(first, first + LOSS_TOKENS)
+            # c · tanh(z / c) = 2c · σ(2z / c) − c, and softmax does not see the −c.
+            gate = torch.sigmoid(own[here] @ head.t() * (2 / softcap))
+            log_own = torch.log_softmax(2 * softcap * gate, -1)
+            aim = torch.sigmoid(known[here] @ known_head.t() * (2 / softcap))
+            log_aim = torch.log_softmax(2 * softcap * aim, -1)
+            chance = log_aim.exp()
+            total += (chance * (log_aim - log_own)).sum(dtype=torch.float64)
+            slope = (log_own.exp_() - chance) * (4 * gate * (1 - gate))
+            torch.mm(slope, head, out=by_state[here])
+            by_head.addmm_(slope.t(), own[here])
+        ctx.save_for_backward(by_state, by_head)
+        ctx.count = len(own)
+        return (total / len(own)).float()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+        by_state, by_head = ctx.saved_tensors
+        factor = grads[0] / ctx.count
+        return by_state * factor, by_head * factor, None, None, None
+
+
+def _fast_model(config: GPTConfig) -> GPT:
+    cpu = None if torch.cuda.is_available() else CpuKernels(torch.float32)
+    return float_model(config, cpu)
