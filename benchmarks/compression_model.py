@@ -13,10 +13,10 @@ from safetensors.numpy import load_file
 
 from scripts.causal.files import canonical_json, digest
 from trainers.api import ConfigValue, RunSpec
-from trainers.data import open_dataset
+from trainers.data import DataSet, open_dataset
 from trainers.engine import Engine
 from trainers.evaluation import Validation, evaluate
-from trainers.gpt.config import fields_with, gpt_config
+from trainers.gpt.config import GPTConfig, fields_with, gpt_config
 from trainers.gpt.engine_torch import TorchEngine
 from trainers.gpt.quantizing import calibration_of
 from trainers.gpt.run import validation_of
@@ -48,6 +48,8 @@ class Subject:
     described: dict[str, Any]
     engine: Engine
     validation: Validation
+    config: GPTConfig
+    data: DataSet
 
     @property
     def parameters(self) -> int:
@@ -84,7 +86,7 @@ def subject(output: Path, *, backend: str, val_tokens: int, quick: bool) -> Subj
         "pre_quant_bpb": evaluate(engine, validation).bpb,
     }
     inputs = calibration_of(config, weights, opened, seed=SEED)
-    return Subject(weights, inputs, described, engine, validation)
+    return Subject(weights, inputs, described, engine, validation, config, opened)
 
 
 def trained(

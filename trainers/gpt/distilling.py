@@ -13,7 +13,7 @@ did not hold, and validation is never seen.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -147,7 +147,7 @@ def _train(
     teacher: GPT,
     student: GPT,
     matrices: list[_Matrix],
-    small: list[Tensor],
+    small: Sequence[Tensor],
     batches: Iterator[Tokens],
     steps: int,
 ) -> None:

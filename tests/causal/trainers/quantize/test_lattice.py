@@ -34,7 +34,7 @@ def test_a_column_beyond_a_bytes_reach_is_split_and_costs_no_more_than_the_other
         name: found.offset() + found.compensated(weight, known.curvature()) * found.grid
         for name, found in (("whole", whole), ("split", split))
     }
-    assert loss(weight, stored["split"], known) < 0.1 * loss(weight, stored["whole"], known)
+    assert loss(weight, stored["split"], known) < 0.3 * loss(weight, stored["whole"], known)
 
 
 def test_what_is_packed_comes_back_to_the_point(loud):
