@@ -10,7 +10,7 @@ def row(quantizer, coder, size, gap):
     return {"quantizer": quantizer, "coder": coder, "bytes": size, "bits": size / 100, "gap": gap}
 
 
-def table(ours_at_int6, ours_at_int8, fewer):
+def table(ours_at_int6, ours_at_int8, fewer, tuned=(0.0, 0.0)):
     rows = [row("int8", "zlib", 800, 0.001), row("int6", "lzma", 600, 0.01)]
     return {
         "rows": rows,
@@ -18,6 +18,7 @@ def table(ours_at_int6, ours_at_int8, fewer):
         "at_its_bytes": {"times_its_gap": ours_at_int6},
         "int8_zlib": {"gap": 0.001},
         "at_its_gap": {"gap": ours_at_int8, "fewer_bytes": fewer},
+        "tuned_at_its_gap": dict(zip(("gap", "fewer_bytes"), tuned, strict=True)),
         "at_the_records_bits": {"gap": 0.008, "record_bits": 3.53, "record_gap": 0.0087},
         "gptq_int6": {"nearest": 0.01, "gptq": 0.006},
     }
@@ -37,6 +38,8 @@ def test_a_promise_that_is_not_kept_is_said():
     too_few = {"fewer bytes than int8 + zlib at its gap"}
     assert missed({"table": table(0.3, 0.0009, 0.3)}) == too_few
     assert missed({"table": table(0.3, 0.002, 0.45)}) == too_few  # at another gap it says nothing
+    assert missed({"table": table(0.3, 0.0009, 0.3, (0.0009, 0.45))}) == set()
+    assert missed({"table": table(0.3, 0.0009, 0.3, (0.002, 0.45))}) == too_few
     assert missed({"knob": [{"left": 0.004}, {"left": -0.001}]}) == {
         "smallest share of a cap left"
     }
