@@ -4,8 +4,8 @@
                                      [--output results/compression]
 
 table   quantizer × coder: bytes, bits for a parameter, bpb gap, seconds; the Pareto front, drawn;
-        what our best makes of the bytes of int6 + lzma, of the gap of int8 + zlib, and of the bits
-        of the best merged record; and the bits below which no code of normal weights gets there
+        what our best makes of the bytes of int6 + lzma, of the gap of int8 + zlib (at once, and
+        with training as it quantizes), and of the bits of the best merged record; and the bits below which no code of normal weights gets there
 knob    how close under a cap the knob ends
 late    the same training with its last steps on the grid that is exported: bytes and gap, beside
         our best quantizing of the plain model at that gap
@@ -35,12 +35,13 @@ from compression_bound import least_bits
 from compression_faults import faults
 from compression_large import large
 from compression_late import late
-from compression_model import SEED, Subject, subject
+from compression_model import Subject, subject
 from compression_picture import draw
+from compression_tuned import tuned_at_gap
 
 from scripts.causal.cli import run_command
 from scripts.causal.files import InputError, write_json
-from trainers.gpt.quantizing import quantized_by_training, recipe_under
+from trainers.gpt.quantizing import recipe_under
 from trainers.quantize.artifact import CODERS, read_artifact, restored
 from trainers.quantize.int8 import ArtifactError, quantize
 from trainers.quantize.pack import BEST, pack, parts_of
@@ -72,8 +73,6 @@ RECIPES = {
 QUICK = ("int8 per row", "int6 per row", "int5 per row", "int5 GPTQ", "curvature 0.001")
 OURS_CODER = BEST
 RECORD_BITS, RECORD_GAP = 3.53, 0.0087  # record 2026-04-27, 35.95 M parameters
-# Training as it quantizes: steps, and how much coarser than GPTQ's the grid may be at one loss.
-TUNING_STEPS, QUICK_STEPS, COARSER = 600, 6, 1.3
 CAP_BITS = (6.0, 5.0, 4.0, 3.53, 3.0, 2.5)
 
 
@@ -114,8 +113,12 @@ def measure_table(model: Subject, quick: bool) -> dict[str, Any]:
             rows.append(_row(model, name, coder, len(packed), gap, seconds, took))
     shipped = quantize(model.weights)
     rows.append(_row(model, "int8, as shipped", "zlib", len(shipped), rows[0].gap, 0.0, 0.0))
+    compared = _compared(model, rows, quick)
+    tuned = compared["tuned_at_its_gap"]
+    figures = (tuned["bytes"], round(tuned["bits"], 4), tuned["gap"], tuned["seconds"], 0.0)
+    rows.append(Row("curvature, distilled", OURS_CODER, *figures))
     found = {"rows": [vars(row) for row in rows], "front": [vars(row) for row in _front(rows)]}
-    return found | _compared(model, rows, quick) | {"constriction_bytes": _constriction(model)}
+    return found | compared | {"constriction_bytes": _constriction(model)}
 
 
 def _row(
@@ -151,8 +154,8 @@ def _compared(model: Subject, rows: list[Row], quick: bool) -> dict[str, Any]:
     ours = _at_gap(model, int8.gap)
     told["int8_zlib"] = vars(int8)
     told["at_its_gap"] = ours | {"fewer_bytes": 1 - ours["bytes"] / int8.bytes}
-    steps = QUICK_STEPS if quick else TUNING_STEPS
-    tuned = _tuned_at_gap(model, int8.gap, COARSER * ours["k"], steps=steps)
+    recipe = replace(OURS, k=ours["k"])
+    tuned = tuned_at_gap(model, int8.gap, recipe, OURS_CODER, quick=quick)
     told["tuned_at_its_gap"] = tuned | {"fewer_bytes": 1 - tuned["bytes"] / int8.bytes}
     if min(ours["gap"], int8.gap) > 0:  # on few tokens a gap may be below nothing
         floor = _least_bits(model, ours, int8.gap)
@@ -193,34 +196,6 @@ def _at_gap(model: Subject, gap: float) -> dict[str, Any]:
             break
         k *= float(np.clip(np.sqrt(0.9 * max(gap, 1e-6) / max(told["gap"], 1e-6)), 0.2, 2.0))
     return best or told
-
-
-def _tuned_at_gap(model: Subject, gap: float, k: float, *, steps: int) -> dict[str, Any]:
-    """The same of training while quantizing: minutes each, so the knob is moved but once."""
-    tries = list[dict[str, Any]]()
-    config = replace(model.config, curvature_steps=True, gptq="full", distill_steps=steps)
-    for _ in range(2):
-        started = time.perf_counter()
-        arrays = quantized_by_training(
-            config, model.weights, replace(OURS, k=k), model.inputs, model.data, seed=SEED
-        )
-        seconds = time.perf_counter() - started
-        packed = pack(arrays, OURS_CODER)
-        tries.append(
-            {
-                "k": k,
-                "bytes": len(packed),
-                "bits": 8 * len(packed) / model.parameters,
-                "gap": model.gap(read_artifact(packed)),
-                "seconds": round(seconds, 1),
-            }
-        )
-        ratio = tries[-1]["gap"] / max(gap, 1e-6)
-        if 0.8 < ratio <= 1:
-            break
-        k *= float(np.clip(np.sqrt(0.9 / max(ratio, 1e-6)), 0.5, 1.5))
-    within = [told for told in tries if told["gap"] <= gap]
-    return min(within or tries, key=lambda told: told["bytes"])
 
 
 def _least_bits(model: Subject, ours: dict[str, Any], gap: float) -> float:

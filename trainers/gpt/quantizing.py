@@ -197,10 +197,12 @@ class TrainedGrid:
         found = _defined("trainers.gpt.calibration")["calibrate"](
             self.config, weights, tokens, seed=self.seed
         )
-        for name in sorted(found):
-            if is_quantized(weights[name].shape):
-                steps = lattice(weights[name], found[name], self.config.qat_k, split=False)
-                self.grids[name] = (steps.rows, steps.columns)
+        steps = {
+            name: lattice(weights[name], found[name], self.config.qat_k, split=False)
+            for name in sorted(found)
+            if is_quantized(weights[name].shape)
+        }
+        self.grids = {name: (known.rows, known.columns) for name, known in steps.items()}
         engine.set_grids(self.grids)
 
     @cached_property
