@@ -5,7 +5,8 @@
 
 table   quantizer × coder: bytes, bits for a parameter, bpb gap, seconds; the Pareto front, drawn;
         what our best makes of the bytes of int6 + lzma, of the gap of int8 + zlib (at once, and
-        with training as it quantizes), and of the bits of the best merged record; and the bits below which no code of normal weights gets there
+        with training as it quantizes), and of the bits of the best merged record; and the bits
+        below which no code of normal weights gets there
 knob    how close under a cap the knob ends
 late    the same training with its last steps on the grid that is exported: bytes and gap, beside
         our best quantizing of the plain model at that gap
