@@ -146,7 +146,7 @@ def _sentence(
     reading: Reading, block: Block, start: int, text: str, topic: str, lead: str
 ) -> Iterator[Ablation]:
     if pair := pair_in(text):
-        yield from arrow_contrast(reading, block, start, text, pair, lead)
+        yield from arrow_contrast(reading, block, start, text, pair, lead, topic)
         return
     if _HYPOTHETICAL.search(text):
         return

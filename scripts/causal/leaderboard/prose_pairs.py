@@ -84,6 +84,7 @@ _SIDE = re.compile(  # "At matched steps, pause tokens beat the baseline (1.3424
     r"(?:improve|better|worse|beat|help))\b",
     re.IGNORECASE,
 )
+_OPENS = 3  # characters: a sentence about what it names first
 _OF_BOTH = re.compile(r"\((?:standard|same|the same) [^()]{0,20}\)", re.IGNORECASE)
 _STANDARD = re.compile(r"\W{0,3}(?:standard|non-)", re.IGNORECASE)
 
@@ -170,8 +171,9 @@ def arrow_contrast(
     text: str,
     match: re.Match[str],
     lead: str,
+    topic: str,
 ) -> Iterator[Ablation]:
-    """A sentence that says "1.4472 -> 1.4135"."""
+    """A sentence that says "1.4472 -> 1.4135"; `topic` is what its block opens with."""
     before, after = float(match.group(1)), float(match.group(2))
     least = 0.1 if "bpb" in text.lower() else 0.3
     if not (least < before < 5 and least < after < 5) or abs(after - before) > 2:
@@ -185,6 +187,8 @@ def arrow_contrast(
     if not named and (REFERS.match(text) or BROUGHT.match(text) or _STARTS.match(text)):
         headed = changes_in(lead) or (variables_in(block.section[-1]) if block.section[1:] else [])
         named = headed if len(headed) == 1 else []
+        if not named and REFERS.match(text):
+            named = [item for item in variables_in(topic)[:1] if item[2] <= _OPENS]
     subject = SUBJECT.match(text)
     if not named and (PENALTY.search(text) or _QUANTIZES.match(text)):
         named = [(STAGE_CONTRASTS["quantized"][0], None, 0)]

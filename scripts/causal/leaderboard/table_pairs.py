@@ -50,6 +50,7 @@ _AGAINST = re.compile(
     r"\bvs\b|\bover\b|baseline|SOTA|#\d{2,5}",
     re.IGNORECASE,
 )
+_OUR_OTHER = re.compile(r"\bour (?:\w+ )?(?:PR )?#\d", re.IGNORECASE)  # an earlier submission
 _DIFFERENCE = re.compile(
     r"\W*(?:Δ|delta|difference|improvement|change|gain)\W*(?:$|vs|over|from|against)", re.I
 )
@@ -229,9 +230,10 @@ def others_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ab
     told, own = [], []
     for row in table.rows:
         score, delta = cell_score(row, columns.bpb[-1]), cell_delta(row, columns.delta[-1])
-        if score is not None and OURS.search(cell(row, columns.label)):
+        label = cell(row, columns.label)
+        if score is not None and OURS.search(label) and not _OUR_OTHER.search(label):
             own.append(score)
-        elif score is not None and delta and PULL_REQUEST.search(cell(row, columns.label)):
+        elif score is not None and delta and PULL_REQUEST.search(label):
             told.append((row, score, delta))
     for sign in (1, -1):
         ours = [score - sign * delta for _, score, delta in told]
