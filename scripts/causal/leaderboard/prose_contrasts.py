@@ -53,13 +53,19 @@ _HYPOTHETICAL = guarded(
     re.IGNORECASE,
 )
 _NOT_A_CHANGE = guarded(
-    r"\bstd\b|±|threshold|\bnoise|\bwithin|variance|\bp ?[<=]|per[- ]seed|\bspread\b|"
+    r"\bstd\b|±|threshold|\bnoise|\bwithin\b(?! the \d+ ?s)|variance|\bp ?[<=]|per[- ]seed|\bspread\b|"
     r"\bclear(?:s|ing)? the|requirement|\bmargin",
     re.IGNORECASE,
 )
 _FRACTION = re.compile(r"\.\d\d")  # in every delta and every score: most sentences have neither
 _DELTA_ONLY = re.compile(r"\W*(?:delta|improvement|gain|difference|Δ)\b", re.IGNORECASE)
 _HEADED = re.compile(r"\W*(?:\d{1,2}[.)] )?([A-Za-z][\w /-]{3,60}?)\s?(?:\(|—|–|: | - )")
+_NUMBERED = re.compile(r"\W*\d{1,2}[.):] (?=[A-Z])([\w/+² -]{3,60})")  # 6. LR Floor (0.05)
+_THIS_WORK = re.compile(
+    r"\W*(?:this|our|the) (?:submission|run|work|record|PR|model|approach|version|stack) "
+    r"(?:\w+ )?(?:improves|gains|lowers|reduces|beats)\b",
+    re.IGNORECASE,
+)
 _HEADLINE = re.compile(
     r"\W*(?:(?:\d-seed|mean|net|total|overall) ){0,2}(?:improvement|delta|Δ|gain)\b[^.]{0,40}:",
     re.IGNORECASE,
@@ -205,6 +211,8 @@ def _one(
         variable = "other:bundle" if compares else f"other:{slug(stated.group(1))}"
     elif before:
         variable = before[0] if len(set(before)) == 1 else "other:bundle"
+    elif _THIS_WORK.match(text):
+        variable = "other:bundle"
     elif subject and not PRONOUN.match(subject.group(1)) and subject.end() < delta.end:
         variable = f"other:{slug(subject.group(1))}"
     elif named and named[0][2] < delta.end + _NEAR and not _LACKS.search(text[: named[0][2]]):
@@ -223,6 +231,8 @@ def _one(
         variable = f"other:{slug(setting.group())}"
     elif against and len(headed := headed_by(block)) == 1 and not FOREIGN.search(text):
         variable, named = headed[0][0], headed
+    elif BROUGHT.match(text) and (numbered := _NUMBERED.match((block.section or ("",))[-1])):
+        variable = f"other:{slug(numbered.group(1))}"
     elif against or _DELTA_ONLY.match(text) or (REFERS.match(text) and FOREIGN.search(topic)):
         variable = "other:bundle"
     else:
