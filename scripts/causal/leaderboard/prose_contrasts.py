@@ -42,6 +42,7 @@ from scripts.causal.leaderboard.topics import (
     headed_by,
     lead_of,
     names_a_change,
+    numbered_title,
     of_the_model,
     topics_of,
 )
@@ -60,7 +61,6 @@ _NOT_A_CHANGE = guarded(
 _FRACTION = re.compile(r"\.\d\d")  # in every delta and every score: most sentences have neither
 _DELTA_ONLY = re.compile(r"\W*(?:delta|improvement|gain|difference|Δ)\b", re.IGNORECASE)
 _HEADED = re.compile(r"\W*(?:\d{1,2}[.)] )?([A-Za-z][\w /-]{3,60}?)\s?(?:\(|—|–|: | - )")
-_NUMBERED = re.compile(r"\W*\d{1,2}[.):] (?=[A-Z])([\w/+² -]{3,60})")  # 6. LR Floor (0.05)
 _THIS_WORK = re.compile(
     r"\W*(?:this|our|the) (?:submission|run|work|record|PR|model|approach|version|stack) "
     r"(?:\w+ )?(?:improves|gains|lowers|reduces|beats)\b",
@@ -157,7 +157,7 @@ def _sentence(
     if _HYPOTHETICAL.search(text):
         return
     if pair := against_in(text):
-        against = against_contrast(reading, block, start, text, pair)
+        against = against_contrast(reading, block, start, text, pair, lead)
         if against is not None or min(float(pair.group(1)), float(pair.group(2))) < 0.3:
             yield from [against] if against is not None else []
             return
@@ -231,8 +231,8 @@ def _one(
         variable = f"other:{slug(setting.group())}"
     elif against and len(headed := headed_by(block)) == 1 and not FOREIGN.search(text):
         variable, named = headed[0][0], headed
-    elif BROUGHT.match(text) and (numbered := _NUMBERED.match((block.section or ("",))[-1])):
-        variable = f"other:{slug(numbered.group(1))}"
+    elif BROUGHT.match(text) and (title := numbered_title(block)):
+        variable = f"other:{slug(title)}"
     elif against or _DELTA_ONLY.match(text) or (REFERS.match(text) and FOREIGN.search(topic)):
         variable = "other:bundle"
     else:

@@ -22,7 +22,7 @@ from scripts.causal.leaderboard.sentences import (
 )
 from scripts.causal.leaderboard.stages import STAGE_CONTRASTS, stage_of
 from scripts.causal.leaderboard.techniques import variables_in
-from scripts.causal.leaderboard.topics import of_the_model
+from scripts.causal.leaderboard.topics import names_a_change, numbered_title, of_the_model
 
 _TO = guarded(
     r"(?<![\w.])(\d\.\d{3,8})\s?(?:bpb\s?)?(?:\([^()\n]{0,30}\)\s?)?(?:->|→)\s?(\d\.\d{3,8})(?![\d%])",
@@ -119,9 +119,12 @@ def _from_to(text: str) -> re.Match[str] | None:
 
 
 def against_contrast(
-    reading: Reading, block: Block, start: int, text: str, match: re.Match[str]
+    reading: Reading, block: Block, start: int, text: str, match: re.Match[str], lead: str
 ) -> Ablation | None:
-    """A sentence that says "X hurts (1.1466 vs 1.1374)": this against that."""
+    """A sentence that says "X hurts (1.1466 vs 1.1374)": this against that.
+
+    Where it does not say what X is, the words in bold before it do, or a numbered heading.
+    """
     mine, theirs = float(match.group(1)), float(match.group(2))
     named = [
         item[0]
@@ -134,6 +137,8 @@ def against_contrast(
     subject = _SIDE.match(text[: match.start()]) if not named else None
     if subject and not PRONOUN.match(subject.group(1)):
         named = [f"other:{slug(subject.group(1))}"]
+    if not named and (title := lead if names_a_change(lead) else numbered_title(block)):
+        named = [f"other:{slug(title)}"]
     if not named:
         return None
     return at_line(
