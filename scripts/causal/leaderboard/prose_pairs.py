@@ -57,6 +57,11 @@ _AGAINST = guarded(
     r"\(\s?(\d\.\d{3,8})(?: bpb)? (?:vs\.?|versus|against|compared to) (\d\.\d{3,8})(?![\d%])",
     re.IGNORECASE,
 )
+_VERSUS = guarded(  # "JEPA is still worse: 1.6132 vs 1.5861"
+    r"\b(?:better|worse|improv\w*|degrad\w*|hurts?|helps?|regress\w*|beats?)\b[^.;\d]{0,40}?[:,(]"
+    r"[^.;\d(]{0,12}?(\d\.\d{3,8})(?: bpb)? \(?(?:vs\.?|versus) (\d\.\d{3,8})(?![\d%])",
+    re.IGNORECASE,
+)
 _WITHOUT = guarded(
     r"\b(?:without|w/o|minus|removing|disabling)\s([^.;:,\n]{2,40}?)\s"
     r"(?:gives|gets|scores|scored|reaches|reached|achieves|yields|lands at|is|was|costs?|got)\s"
@@ -100,7 +105,7 @@ def pair_in(text: str) -> re.Match[str] | None:
 
 def against_in(text: str) -> re.Match[str] | None:
     """Return where a sentence says "(1.1466 vs 1.1374)"."""
-    match = _AGAINST.search(text)
+    match = _AGAINST.search(text) or _VERSUS.search(text)
     return None if match and _OF_A_SETTING.search(text[: match.start()]) else match
 
 
