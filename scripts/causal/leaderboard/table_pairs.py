@@ -50,6 +50,7 @@ _AGAINST = re.compile(
     r"\bvs\b|\bover\b|baseline|SOTA|#\d{2,5}",
     re.IGNORECASE,
 )
+_CHANGE = re.compile(r"\W{0,4}[+-]?0?\.\d{3,8}(?![\d%])(?!\s?(?:s\b|ms|MB|nats|\())")
 _OUR_OTHER = re.compile(r"\bour (?:\w+ )?(?:PR )?#\d", re.IGNORECASE)  # an earlier submission
 _DIFFERENCE = re.compile(
     r"\W*(?:Δ|delta|difference|improvement|change|gain)\W*(?:$|vs|over|from|against)", re.I
@@ -195,7 +196,8 @@ def gain_rows(reading: Reading, table: Table) -> Iterator[Ablation]:
         column = penalty_variable(cell(row, 0))
         for index in range(1, len(table.header) if column else 0):
             delta, text = cell_delta(row, index), cell(row, index)
-            if column is None or delta is None or "bpb" not in f"{row.cells[0]} {text}".lower():
+            told = "bpb" in f"{row.cells[0]} {text}".lower() or _CHANGE.match(text)
+            if column is None or delta is None or not told:
                 continue
             variable, control, treatment = column
             stage = (variable, control, f"{treatment} ({table.header[index][:40]})")
