@@ -51,6 +51,7 @@ _AGAINST = re.compile(
     re.IGNORECASE,
 )
 _CHANGE = re.compile(r"\W{0,4}[+-]?0?\.\d{3,8}(?![\d%])(?!\s?(?:s\b|ms|MB|nats|\())")
+_SLIDING_GAIN = re.compile(r"\W*sliding(?: window)? (?:gain|benefit|improvement)\b", re.I)
 _OUR_OTHER = re.compile(r"\bour (?:\w+ )?(?:PR )?#\d", re.IGNORECASE)  # an earlier submission
 _DIFFERENCE = re.compile(
     r"\W*(?:Δ|delta|difference|improvement|change|gain)\W*(?:$|vs|over|from|against)", re.I
@@ -194,6 +195,8 @@ def gain_rows(reading: Reading, table: Table) -> Iterator[Ablation]:
     """Rows such as "| TTT gain | -0.041 BPB | -0.0025 BPB |" in tables of settings: each run's."""
     for row in table.rows:
         column = penalty_variable(cell(row, 0))
+        slid = _SLIDING_GAIN.match(cell(row, 0))
+        column = STAGE_CONTRASTS["sliding"] if slid else column
         for index in range(1, len(table.header) if column else 0):
             delta, text = cell_delta(row, index), cell(row, index)
             told = "bpb" in f"{row.cells[0]} {text}".lower() or _CHANGE.match(text)
@@ -201,6 +204,7 @@ def gain_rows(reading: Reading, table: Table) -> Iterator[Ablation]:
                 continue
             variable, control, treatment = column
             stage = (variable, control, f"{treatment} ({table.header[index][:40]})")
+            delta = -abs(delta) if slid else delta
             yield gap_contrast(reading, row, stage, delta, text, reading.positive_is_better)
 
 

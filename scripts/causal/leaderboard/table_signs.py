@@ -55,10 +55,9 @@ def signed(delta: float, text: str, title: str, flipped: bool) -> float:
 
 def gap_sign(variable: str, delta: float, text: str, flipped: bool) -> float:
     """Turn a stage's gain or gap, as its column writes it, into treatment minus control."""
-    gains = variable in ("ttt", _ALWAYS_BETTER)
-    if gains and not re.search(r"[+-]\s?\d", text):
+    if variable == "ttt" and not re.search(r"[+-]\s?\d", text):
         return -abs(delta)
-    if gains and delta > 0 and re.match(r"\W{0,3}\+", text):
+    if variable == "ttt" and delta > 0 and re.match(r"\W{0,3}\+", text):
         return -delta  # a gain written as a gain
     return -delta if flipped and variable != "quant_bits" else delta
 
@@ -96,6 +95,4 @@ def penalty_variable(title: str) -> tuple[str, str, str] | None:
         return "quant_bits", "before quantization", "quantized"
     if re.search(r"\bTTT\W{0,3}(?:gain|delta|benefit|effect|improvement|recovery)", title, re.I):
         return "ttt", "none", "test-time trained"
-    if re.search(r"\bslid\w*(?: window)?\W{0,3}(?:gain|benefit|improvement)\b", title, re.I):
-        return "sliding_window_eval", "non-overlapping", "sliding window"
     return None
