@@ -12,6 +12,7 @@ from scripts.causal.leaderboard.row_contrasts import closes, left_out, row_contr
 from scripts.causal.leaderboard.schema import Ablation
 from scripts.causal.leaderboard.sentences import PENALTY
 from scripts.causal.leaderboard.stated_deltas import (
+    StatedDelta,
     exactly,
     is_gain,
     signed_by_words,
@@ -30,6 +31,11 @@ _UNSURE = re.compile(
     r"\b(?:would|should|could|might|expect\w*|estimat\w*|predict\w*|projected|potential\w*|"
     r"at most|target\w*|typically|usually|noise|std|threshold|within|margin)\b|±|"
     r"\d ?(?:to|-) ?\d?\.\d",
+    re.IGNORECASE,
+)
+_VERDICT = re.compile(
+    r"\W*(?:[A-Za-z][\w -]{0,30}?)?[ :(~]{0,3}([+-])(0?\.\d{3,5})"
+    r"(?=\W*$|[,;)]| \(| (?:pre|post)-?quant)",
     re.IGNORECASE,
 )
 
@@ -58,7 +64,7 @@ def _told(table: Table, row: Row, label: int) -> float | None:
         for index, cell_text in enumerate(row.cells)
         if index != label and "." in cell_text
         for text in [in_bits(cell_text)]
-        for delta in stated_deltas(text)
+        for delta in stated_deltas(text) or _verdict(text)
     ]
     if len(stated) != 1:
         return None
@@ -69,3 +75,11 @@ def _told(table: Table, row: Row, label: int) -> float | None:
         return None
     change = signed_by_words(delta, text, Block("item", text, row.line, table.section))
     return None if change is None else exactly(change, text)
+
+
+def _verdict(text: str) -> list[StatedDelta]:
+    """The change that a verdict gives without its unit: "DEAD: +0.013 pre-quant"."""
+    match = _VERDICT.match(text)
+    if match is None:
+        return []
+    return [StatedDelta(match.start(1), match.end(), match.group(1), float(match.group(2)), "bpb")]
