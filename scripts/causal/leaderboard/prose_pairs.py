@@ -149,7 +149,7 @@ def against_contrast(
     return at_line(
         reading,
         line_of(block, start + match.start()),
-        variable=named[0],
+        variable="other:bundle" if len(set(named)) > 2 else named[0],
         control=match.group(2),
         treatment=match.group(1),
         delta=mine - theirs,
@@ -202,7 +202,7 @@ def arrow_contrast(
     subject = SUBJECT.match(text)
     if not named and (PENALTY.search(text) or _QUANTIZES.match(text)):
         named = [(STAGE_CONTRASTS["quantized"][0], None, 0)]
-    total = bool(TOTAL.match(text)) or not named
+    total = bool(TOTAL.match(text)) or not named or len({item[0] for item in named}) > 2
     variable = "other:bundle" if total else named[0][0]
     if not named and subject and not PRONOUN.match(subject.group(1)):
         total, variable = False, f"other:{slug(subject.group(1))}"
