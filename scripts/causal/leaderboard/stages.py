@@ -80,14 +80,14 @@ def stage_of(label: str) -> str | None:
     if _says(r"\bslid|\bstride|\bs64\b|\bsw\b", text):
         return None if _says(r"pre[ -]?quant|float|fp32", text) else "sliding"
     if _says(r"\bpost[ -]?ema|\bema\b|\bswa\b", text) and not _says(
-        r"int\d|quantized|round", text
+        r"int\d|quantized|round|\bpre[ -]?ema", text
     ):
         return "averaged"
     if _says(
         r"\bpre[ -]?(?:quant|q\b|gptq|export|round-?trip)|\bstep[ :]{0,2}\d+|"
         r"\b(?:final|last) step|\btrain-time|"
         r"\bstop[ -]time|^\W*\d+/\d+ |\bbefore (?:export|quant)|\bpre[ -]?ema|"
-        r"\b(?:live|raw) (?:model|weights)|bpb \((?:train|live)\)|\bin[- ]run\b|"
+        r"\b(?:live|raw) (?:model|weights)|\braw (?:val )?bpb|bpb \((?:train|live)\)|\bin[- ]run\b|"
         r"\bunquantized|\b(?:at|wallclock)[ -]stop|\bfull precision|\bfp32|\bfloat",
         text,
     ):
