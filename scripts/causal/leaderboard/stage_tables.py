@@ -10,7 +10,7 @@ from statistics import fmean
 from scripts.causal.leaderboard.changed import changes_in
 from scripts.causal.leaderboard.contrasts import contrast, slug
 from scripts.causal.leaderboard.document import Document, Row, Table
-from scripts.causal.leaderboard.numbers import parse_number, scores
+from scripts.causal.leaderboard.numbers import parse_number
 from scripts.causal.leaderboard.schema import Ablation, Source
 from scripts.causal.leaderboard.stages import (
     NO_SCORE,
@@ -31,7 +31,6 @@ from scripts.causal.leaderboard.tables import (
 )
 from scripts.causal.leaderboard.techniques import variables_in
 
-_BOTH = re.compile(r"\bloss ?/ ?(?:val_)?bpb", re.IGNORECASE)  # 2.1580 / 1.2781
 _START = re.compile(
     r"\b(?:base|static|raw|bf16|training|checkpoint|last|live|neural|standard|non-overlap\w*|"
     r"full eval)\b|\bpre-(?:oracle|cache|mix\w*|hedge|n-?gram|ppm)\b",
@@ -103,8 +102,6 @@ def _ladder(document: Document, cells: Iterable[tuple[str, Row, int, str]]) -> S
     stages: Stages = {}
     for stage, row, index, label in cells:
         value = cell_score(row, index)
-        if value is not None and _BOTH.search(label):
-            value = scores(cell(row, index))[-1]
         if value is not None and not _RANGE.search(cell(row, index)) and not _guessed(row):
             earlier = stage in stages and re.search("step", stages[stage].label, re.IGNORECASE)
             if stage not in stages or (earlier and stage == "raw"):

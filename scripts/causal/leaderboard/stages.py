@@ -52,6 +52,8 @@ Stages = dict[str, Score]
 def stage_of(label: str) -> str | None:
     """Return the stage a column title, metric name or log line reports, or None."""
     text = label.lower().replace("_", " ")
+    if "loss /" in text:
+        return None  # "val_loss / val_bpb" has two numbers
     if (
         NO_SCORE.search(text.replace("val loss", "").replace("val loss:", ""))
         and "bpb" not in text
