@@ -89,6 +89,7 @@ _SIDE = re.compile(  # "At matched steps, pause tokens beat the baseline (1.3424
     r"(?:improve|better|worse|beat|help))\b",
     re.IGNORECASE,
 )
+_LEAST = 0.3  # bits per byte: less is a gap or a rate
 _OPENS = 3  # characters: a sentence about what it names first
 _OF_BOTH = re.compile(r"\((?:standard|same|the same) [^()]{0,20}\)", re.IGNORECASE)
 _STANDARD = re.compile(r"\W{0,3}(?:standard|non-)", re.IGNORECASE)
@@ -105,7 +106,9 @@ def pair_in(text: str) -> re.Match[str] | None:
 
 def against_in(text: str) -> re.Match[str] | None:
     """Return where a sentence says "(1.1466 vs 1.1374)"."""
-    match = _AGAINST.search(text) or _VERSUS.search(text)
+    found = [*_AGAINST.finditer(text)]
+    match = next((m for m in found if float(m.group(1)) > _LEAST), None)
+    match = match or _VERSUS.search(text) or next(iter(found), None)
     return None if match and _OF_A_SETTING.search(text[: match.start()]) else match
 
 

@@ -49,6 +49,7 @@ _GROWS = re.compile(
 )
 _BARE = re.compile(  # "Provides -0.003 BPB on top", "Solo improvement: ...", "-0.006 BPB"
     r"\W*(?:(?:provid|contribut|deliver|giv|sav|cost|yield|recover|add|improv)\w*|[+-]\d|~?\d?\.\d|"
+    r"(?:zero|no)[- ](?:additional |extra )?(?:bytes?|param\w*|cost)|"
     r"(?:a |an |the )?(?:consistent|solo|total|net|small|measured|free|observed|typical)\b|"
     r"(?:contribution|improvement|impact|effect|gain|benefit|delta|penalty)\b)",
     re.IGNORECASE,
