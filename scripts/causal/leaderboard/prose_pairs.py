@@ -49,6 +49,9 @@ _MOVES = re.compile(
     r"\b(?:improv|drop|reduc|lower|degrad|hurt|rais|increas|worsen|takes?\b|mov|bring|cut)[^.;]{0,60}$",
     re.IGNORECASE,
 )
+_MOVES_IT = re.compile(  # "Drops val_bpb from 1.023 to 1.014", of what the words in bold name
+    r"\W*(?:improv|drop|reduc|lower|degrad|hurt|rais|increas|tak|mov|bring|cut)\w+ ", re.IGNORECASE
+)
 _TO_BRIEFLY = guarded(
     r"(?<![a-z])bpb\b[^.;\n|]{0,40}?(?<![\w.])(\d\.\d\d)\s?(?:->|→)\s?(\d\.\d\d)(?![\d%])",
     re.IGNORECASE,
@@ -95,9 +98,12 @@ _OF_BOTH = re.compile(r"\((?:standard|same|the same) [^()]{0,20}\)", re.IGNORECA
 _STANDARD = re.compile(r"\W{0,3}(?:standard|non-)", re.IGNORECASE)
 
 
-def pair_in(text: str) -> re.Match[str] | None:
-    """Return where a sentence says "1.4472 -> 1.4135", unless these are two stages of one run."""
-    match = _TO.search(text) or _from_to(text) or _TO_BRIEFLY.search(text)
+def pair_in(text: str, title: str = "") -> re.Match[str] | None:
+    """Return where a sentence says "1.4472 -> 1.4135", unless these are two stages of one run.
+
+    Where it moves a score "from 1.4472 to 1.4135" it, or the `title` above it, names the change.
+    """
+    match = _TO.search(text) or _from_to(text, bool(title)) or _TO_BRIEFLY.search(text)
     if match is None or _OF_A_SETTING.search(text[: match.start()]):
         return None
     told = text[match.start() : match.end() + 30]
@@ -112,7 +118,7 @@ def against_in(text: str) -> re.Match[str] | None:
     return None if match and _OF_A_SETTING.search(text[: match.start()]) else match
 
 
-def _from_to(text: str) -> re.Match[str] | None:
+def _from_to(text: str, titled: bool) -> re.Match[str] | None:
     """ "X improves BPB from 1.1923 to 1.1837", of one technique, not of a whole history."""
     match = _FROM_TO.search(text)
     if match is None or PENALTY.search(text) or float(match.group(1)) < 0.3:
@@ -123,7 +129,7 @@ def _from_to(text: str) -> re.Match[str] | None:
     if not _MOVES.search(text[: match.start()]) or "#" in text[: match.start()]:
         return None
     named = {name for name, _, at in variables_in(text) if at < match.start()}
-    return match if len(named) == 1 else None
+    return match if len(named) == 1 or (titled and not named) else None
 
 
 def against_contrast(
@@ -202,6 +208,8 @@ def arrow_contrast(
         named = headed if len(headed) == 1 else []
         if not named and REFERS.match(text):
             named = [item for item in variables_in(topic)[:1] if item[2] <= _OPENS]
+    if not named and _MOVES_IT.match(text) and names_a_change(lead):
+        named = changes_in(lead)[:1] or [(f"other:{slug(lead)}", None, 0)]
     subject = SUBJECT.match(text)
     if not named and (PENALTY.search(text) or _QUANTIZES.match(text)):
         named = [(STAGE_CONTRASTS["quantized"][0], None, 0)]
