@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from interventions.keywords import guarded
 from scripts.causal.leaderboard.changed import changes_in, setting_told
 from scripts.causal.leaderboard.compared import Against, set_against
 from scripts.causal.leaderboard.contrasts import NOT_RUN, Reading, at_line, slug
@@ -21,7 +20,9 @@ from scripts.causal.leaderboard.prose_pairs import (
 from scripts.causal.leaderboard.schema import Ablation
 from scripts.causal.leaderboard.sentences import (
     BROUGHT,
+    HYPOTHETICAL,
     MAX_BLOCK,
+    NOT_A_CHANGE,
     PENALTY,
     PRONOUN,
     REFERS,
@@ -48,16 +49,6 @@ from scripts.causal.leaderboard.topics import (
 )
 
 _SPLIT = re.compile(r"(?<=[A-Za-z)\]0-9%])[.;](?=\s|$)|\n(?=[A-Z•]|-(?![\d.]))")
-_HYPOTHETICAL = guarded(
-    r"\b(?:would|should|could|might|expect\w*|estimat\w*|predict\w*|projected|potential\w*|"
-    r"if these|at most|target\w*|aim(?:s|ing)?|typically|usually|can't|cannot)\b",
-    re.IGNORECASE,
-)
-_NOT_A_CHANGE = guarded(
-    r"\bstd\b|±|threshold|\bnoise|\bwithin\b(?! the \d+ ?s)|variance|\bp ?[<=]|per[- ]seed|\bspread\b|"
-    r"\bclear(?:s|ing)? the|requirement|\bmargin",
-    re.IGNORECASE,
-)
 _FRACTION = re.compile(r"\.\d\d")  # in every delta and every score: most sentences have neither
 _DELTA_ONLY = re.compile(r"\W*(?:delta|improvement|gain|difference|Δ)\b", re.IGNORECASE)
 _HEADED = re.compile(r"\W*(?:\d{1,2}[.)] )?([A-Za-z][\w /-]{3,60}?)\s?(?:\(|—|–|: | - )")
@@ -154,7 +145,7 @@ def _sentence(
     if pair := pair_in(text, lead if names_a_change(lead) else numbered_title(block)):
         yield from arrow_contrast(reading, block, start, text, pair, lead, topic)
         return
-    if _HYPOTHETICAL.search(text):
+    if HYPOTHETICAL.search(text):
         return
     if pair := against_in(text):
         against = against_contrast(reading, block, start, text, pair, lead)
@@ -162,7 +153,7 @@ def _sentence(
             yield from [against] if against is not None else []
             return
     deltas = stated_deltas(text)
-    if not deltas or (_NOT_A_CHANGE.search(text) and not _HEADLINE.match(text)):
+    if not deltas or (NOT_A_CHANGE.search(text) and not _HEADLINE.match(text)):
         return
     if len(deltas) == 1:
         found = _one(reading, block, start, text, deltas[0], topic, lead)

@@ -89,7 +89,8 @@ def stage_of(label: str) -> str | None:
         r"\bpre[ -]?(?:quant|q\b|gptq|export|round-?trip)|\bstep[ :]{0,2}\d+|"
         r"\b(?:final|last) step|\btrain-time|"
         r"\bstop[ -]time|^\W*\d+/\d+ |\bbefore (?:export|quant)|\bpre[ -]?ema|"
-        r"\b(?:live|raw) (?:model|weights)|\braw (?:val )?bpb|bpb \((?:train|live)\)|\bin[- ]run\b|"
+        r"\b(?:live|raw) (?:model|weights)|\braw (?:val )?bpb|"
+        r"bpb \((?:train|live)\)|\bin[- ]run\b|"
         r"\bunquantized|\b(?:at|wallclock)[ -]stop|\bfull precision|\bfp32|\bfloat",
         text,
     ):
