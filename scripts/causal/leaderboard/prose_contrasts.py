@@ -79,7 +79,8 @@ _ASIDE = re.compile(  # describes what is compared with, not what was changed
 )
 _GENERIC = re.compile(
     r"\W*(?:(?:our|the|this|final|mean|best)\b.{0,20}\b(?:score|result|run|submission|mean|bpb)|"
-    r"result|note|net|impact|effect|status|score|finding|summary|outcome|change|cost)s?\W*$",
+    r"result|note|net|impact|effect|status|score|finding|summary|outcome|change|cost|"
+    r"gain|improvement)s?\W*$",
     re.IGNORECASE,
 )
 _COMPARED = re.compile(

@@ -32,7 +32,8 @@ _STAGE_WORD = guarded(
     re.IGNORECASE,
 )
 NO_SCORE = guarded(
-    r"loss|\bstd|gap|gain|improve|delta|Δ|(?<!stop-)(?<!stop )times?\b|bytes|size|penalty|degrad",
+    r"loss|\bstd|gap|gain|improve|delta|Δ|(?<!stop-)(?<!stop )(?<!eval-)(?<!test-)times?\b|"
+    r"bytes|size|penalty|degrad",
     re.IGNORECASE,
 )
 
