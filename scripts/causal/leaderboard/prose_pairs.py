@@ -88,12 +88,13 @@ _QUANTIZES = re.compile(  # "Quantization roundtrip causes 0.047 degradation (1.
 _SIDE = re.compile(  # "At matched steps, pause tokens beat the baseline (1.3424 vs 1.3465)"
     r"(?:[^,]{0,60}, )?\W*((?:the )?[A-Za-z][\w^()=.-]*(?: [\w^()=.-]+){0,3}?) "
     r"(?:beats?|overfits?|hurts?|helps?|wins?|loses?|improves?|degrades?|"
-    r"(?:is|was|did|does|scored) (?:not |slightly |much |clearly |no |only )?"
+    r"(?:is|was|did|does|scored) (?:not |slightly |much |clearly |no |only |still )?"
     r"(?:improve|better|worse|beat|help))\b",
     re.IGNORECASE,
 )
 _LEAST = 0.3  # bits per byte: less is a gap or a rate
 _OPENS = 3  # characters: a sentence about what it names first
+_NO_CHANGE = re.compile(r"\bseeds?\b|\bSOTA\b|#\d", re.IGNORECASE)  # whole runs are compared
 _OF_BOTH = re.compile(r"\((?:standard|same|the same) [^()]{0,20}\)", re.IGNORECASE)
 _STANDARD = re.compile(r"\W{0,3}(?:standard|non-)", re.IGNORECASE)
 
@@ -143,12 +144,14 @@ def against_contrast(
     named = [
         item[0]
         for item in variables_in(text)
-        if item[2] < match.start() and not of_the_model(item, text)
+        if item[2] < match.start(1) and not of_the_model(item, text)
     ]
     alike = re.search(r"\b(?:identical|same|similar|matching)\b", text, re.IGNORECASE)
     if alike or mine == theirs or not (0.3 < mine < 5 and abs(mine - theirs) <= 0.5):
         return None
-    subject = _SIDE.match(text[: match.start()]) if not named else None
+    if not named and _NO_CHANGE.search(text):
+        return None
+    subject = _SIDE.match(text[: match.start(1)]) if not named else None
     if subject and not PRONOUN.match(subject.group(1)):
         named = [f"other:{slug(subject.group(1))}"]
     if not named and (title := lead if names_a_change(lead) else numbered_title(block)):
@@ -157,7 +160,7 @@ def against_contrast(
         return None
     return at_line(
         reading,
-        line_of(block, start + match.start()),
+        line_of(block, start + match.start(1)),
         variable="other:bundle" if len(set(named)) > 2 else named[0],
         control=match.group(2),
         treatment=match.group(1),
