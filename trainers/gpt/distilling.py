@@ -102,10 +102,9 @@ class _Matrix:
     momentum: Tensor = field(init=False)
 
     def __post_init__(self) -> None:
-        slope = self.known.slope
-        # The mean of the rows' slopes is part of the rows' half of the factors alone.
-        self._hessian = self.known.curvature() / (slope.mean() or 1.0)
-        self._rows = 1 / (slope + TUNING_DAMPING * slope.mean())
+        rows = self.known.row_weights()
+        self._hessian = self.known.curvature()
+        self._rows = 1 / (rows / (rows.mean() or 1.0) + TUNING_DAMPING)
         self.free = np.argsort(-np.diag(self._hessian), kind="stable")
 
     @torch.no_grad()
@@ -127,7 +126,7 @@ class _Matrix:
     def _restart(self) -> None:
         like, count = self.parameter, len(self.free)
         part = self._hessian[np.ix_(self.free, self.free)]
-        damping = TUNING_DAMPING * float(np.diag(self._hessian).mean())
+        damping = TUNING_DAMPING * (float(np.diag(self._hessian).mean()) or 1.0)
         inverse = np.linalg.inv(part + damping * np.eye(count))
         self.pull = (torch.from_numpy(inverse).to(like), torch.from_numpy(self._rows).to(like))
         self.momentum = like.new_zeros((like.size(0), count))

@@ -121,6 +121,14 @@ def test_the_same_seed_gives_the_same_artifact_and_validation_is_never_read(
     assert first != quantized_artifact(config, weights, data, seed=1)
 
 
+def test_a_table_that_is_only_looked_up_is_tuned_too(data):
+    config = config_with(distill_steps=8, bigram_hash=64, bigram_dim=16)
+    start = initial_weights(config, seed=0)
+    stored = read_artifact(quantized_artifact(config, start, data, seed=0))
+    assert stored.keys() == start.keys()
+    assert all(np.isfinite(value).all() for value in stored.values())
+
+
 def test_no_token_is_a_target(data, weights):
     """The last token of a sequence is nothing but a target: nothing depends on it."""
     config = config_with()
