@@ -47,7 +47,8 @@ import typer
 from numpy.typing import NDArray
 
 from scripts.causal.campaign.choice import rank
-from scripts.causal.campaign.joint import Candidate, Measurement, believe_jointly
+from scripts.causal.campaign.hierarchy import believe_jointly
+from scripts.causal.campaign.joint import Candidate, Measurement
 from scripts.causal.campaign.pairs import Synergy, propose_pairs
 from scripts.causal.campaign.trial import Trial
 from scripts.causal.cli import run_command
@@ -305,11 +306,11 @@ def ours(
         for bundle in campaign.world.bundles.values()
         if bundle.said
     }
-    pairs = propose_pairs(singles, believe_jointly(singles, tested).given(tested), tested, known)
+    pairs = propose_pairs(singles, believe_jointly(singles, tested), tested, known)
     candidates = [*singles, *(pair.candidate for pair in pairs)]
     choices = rank(
         candidates,
-        believe_jointly(candidates, tested).given(tested),
+        believe_jointly(candidates, tested),
         {one.id: TRIAL_OF_PAIR if len(one.parts) > 1 else TRIAL for one in candidates},
         tried=campaign.outcomes,
         held={variable: -effect for variable, (effect, _) in campaign.adopted.items()},
@@ -327,7 +328,13 @@ def candidates_of(world: Truth) -> list[Candidate]:
         mean = sum(effect / se**2 for effect, se in change.said) / precision
         found.append(
             Candidate(
-                change.id, (change.id,), (change.variable,), change.step, mean, precision**-0.5
+                change.id,
+                (change.id,),
+                (change.variable,),
+                change.step,
+                mean,
+                precision**-0.5,
+                TYPICAL,
             )
         )
     for bundle in world.bundles.values():
@@ -341,6 +348,7 @@ def candidates_of(world: Truth) -> list[Candidate]:
                 0.0,
                 said / se**2 / precision,
                 precision**-0.5,
+                TYPICAL,
             )
         )
     return found

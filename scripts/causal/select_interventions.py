@@ -17,7 +17,8 @@ import typer
 from interventions.catalog import Intervention, catalog_of, load_catalog
 from scripts.causal.campaign.choice import Choice, rank
 from scripts.causal.campaign.contrast import build_contrast, together
-from scripts.causal.campaign.joint import Candidate, Joint, Measurement, believe_jointly
+from scripts.causal.campaign.hierarchy import believe_jointly
+from scripts.causal.campaign.joint import Candidate, Joint, Measurement
 from scripts.causal.campaign.pairs import Synergy, propose_pairs
 from scripts.causal.campaign.published import published_prior
 from scripts.causal.campaign.schema import (
@@ -88,7 +89,7 @@ def select(
 
     Expected is what survives screening and confirmation (`scripts.causal.campaign.trial`) under
     the belief about all contrasts together, after what was tested
-    (`scripts.causal.campaign.joint`). What nobody can tell has the widest belief and is explored
+    (`scripts.causal.campaign.hierarchy`). What nobody can tell has the widest belief and is explored
     for it; a tested contrast changes what its kin are worth, and what evidence as a whole is worth
     here; pairs are proposed where something speaks for them (`scripts.causal.campaign.pairs`).
 
@@ -113,7 +114,7 @@ def select(
     passed_over: dict[str, str] = {}
     options = _singles(dag, report, catalog, setting, passed_over)
     candidates = [option.candidate for option in options.values()]
-    joint = believe_jointly(candidates, tested).given(tested)
+    joint = believe_jointly(candidates, tested)
     for proposal in propose_pairs(candidates, joint, tested, synergies):
         one, other = (catalog[part] for part in proposal.candidate.parts)
         try:
@@ -125,7 +126,7 @@ def select(
     candidates = [option.candidate for option in options.values()]
     ranked = rank(
         candidates,
-        believe_jointly(candidates, tested).given(tested),
+        believe_jointly(candidates, tested),
         {name: _trial(option.contrast, setting, noise) for name, option in options.items()},
         tried=results,
         held=_held(results.values()),
@@ -232,11 +233,8 @@ def _measured(result: ContrastResult, noise: float) -> Measurement | None:
 def _held(results: Iterable[ContrastResult]) -> dict[str, float]:
     held: dict[str, float] = {}
     for item in results:
-        if (
-            item.verdict == "confirmed_better"
-            and item.effect is not None
-            and (item.contrast.of_bpb)
-        ):
+        better = item.verdict == "confirmed_better" and item.contrast.of_bpb
+        if better and item.effect is not None:
             variable = item.contrast.variable
             held[variable] = max(held.get(variable, 0.0), -item.effect)
     return held
@@ -304,6 +302,7 @@ def _candidate(contrast: Contrast, belief: Belief) -> Candidate:
         after - before,
         belief.mean,
         belief.sd,
+        belief.prior,
     )
 
 

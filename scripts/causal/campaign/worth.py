@@ -17,11 +17,16 @@ NOTHING = "nothing is reported or observed: the leaderboard cannot tell"
 
 @dataclass(frozen=True)
 class Belief:
-    """A normal belief about an effect in bpb (negative = better), and its basis in words."""
+    """A normal belief about an effect in bpb (negative = better), and its basis in words.
+
+    Attributes:
+        prior: standard deviation in bpb, about zero, of the belief before the evidence.
+    """
 
     mean: float
     sd: float
     basis: str
+    prior: float
 
 
 def typical_effect(dag: CausalDag) -> float:
@@ -48,18 +53,19 @@ def believe(contrast: Contrast, dag: CausalDag) -> Belief:
     before = contrast.control.get(contrast.variable)
     after = contrast.treatment.get(contrast.variable)
     if before is None or after is None:
-        return Belief(0.0, typical, NOTHING)
+        return Belief(0.0, typical, NOTHING, typical)
     told = (_untested(one) for one in dag.effects if one.variable == contrast.variable)
     known = [estimate for estimate in told if estimate is not None]
     found = evidence_about(known, before, after, typical)
     if not found:
-        return Belief(0.0, typical, NOTHING)
+        return Belief(0.0, typical, NOTHING, typical)
     spreads = SourceSpreads(typical, between={"reported": 0.0})  # it is in the estimate already
     belief = combine_evidence(contrast.variable, before, after, found, spreads)
     basis = found[0].estimate.detail + (
         ", carried over from another value" if found[0].extra else ""
     )
-    return Belief(belief.mean, belief.sd, basis)
+    prior = next(part.between for part in belief.weights if part.source == "prior")
+    return Belief(belief.mean, belief.sd, basis, prior)
 
 
 def _untested(effect: CombinedEffect) -> Estimate | None:
