@@ -108,6 +108,6 @@ def _without(
         brought.get(variable, 0.0) + (gain if len(candidate.parts) > 1 else 0.0)
         for variable, gain in zip(candidate.variables, expected, strict=True)
     ]
-    if additive or len(each) == 1:
+    if additive:
         return sum(each)
-    return max(*each, *brought.values())
+    return max((*each, *brought.values()))
