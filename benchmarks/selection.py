@@ -38,7 +38,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Annotated, Literal, get_args
 
@@ -65,7 +65,6 @@ PRIOR = moderated.Prior(NOISE**2, 8.0)
 SCREEN, CONFIRM, PER_CYCLE = 2, 4, 2
 ALPHA = 0.05 / 20 / PER_CYCLE
 TRIAL = Trial(noise=NOISE, screen=SCREEN, confirm=CONFIRM, alpha=ALPHA, mde=MDE)
-TRIAL_OF_PAIR = replace(TRIAL, fresh=2.0)  # as the pipeline prices it
 SHARE = 0.9
 CARRY = {"wrong-sign": -0.6, "biased": 0.5}
 
@@ -311,7 +310,7 @@ def ours(
     choices = rank(
         candidates,
         believe_jointly(candidates, tested),
-        {one.id: TRIAL_OF_PAIR if len(one.parts) > 1 else TRIAL for one in candidates},
+        {one.id: TRIAL.of_pair() if len(one.parts) > 1 else TRIAL for one in candidates},
         tried=campaign.outcomes,
         held={variable: -effect for variable, (effect, _) in campaign.adopted.items()},
         additive=measure == "all",

@@ -241,15 +241,15 @@ def _held(results: Iterable[ContrastResult]) -> dict[str, float]:
 
 
 def _trial(contrast: Contrast, setting: Setting, noise: float) -> Trial:
-    return Trial(
+    single = Trial(
         noise=noise,
         screen=setting.screen,
         confirm=setting.confirm,
         alpha=setting.alpha,
         mde=setting.mde,
         cost=contrast.flops_per_pair,
-        fresh=2.0 if contrast.parts else 1.0,
     )
+    return single.of_pair() if contrast.parts else single
 
 
 def _build(intervention: Intervention, setting: Setting) -> Contrast:
@@ -316,10 +316,16 @@ def _worth(choice: Choice, place: int) -> str:
     belief = f"Believed effect {choice.mean:+.4f} ± {choice.sd:.4f} bpb{so_far}"
     if choice.worth <= 0:
         return f"{belief}: no improvement that could be confirmed is expected, nor of any other."
-    return (
+    words = (
         f"{belief}; trying it should bring {choice.gain:.4f} bpb that can be confirmed, for about "
-        f"{choice.seeds:.1f} seeds, {choice.gain / choice.worth / 1e12:.2f} TFLOP in all."
+        f"{choice.seeds:.1f} seeds, {choice.gain / choice.worth / 1e12:.2f} TFLOP in all"
     )
+    if choice.stacked:
+        words += (
+            ", with the trial of both together, should it be confirmed: by itself it is not "
+            "expected to beat the best that is confirmed, on top of it it may count"
+        )
+    return f"{words}."
 
 
 def _learnt(choice: Choice, before: Joint, tested: Mapping[str, Measurement]) -> str:
