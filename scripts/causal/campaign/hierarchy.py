@@ -35,12 +35,14 @@ from scipy.special import logsumexp
 from scripts.causal.campaign.joint import Candidate, Joint, Measurement, Numbers
 
 KIN = 0.5
-CARRY_SD = 1.0
+CARRY_SD = 0.7
 CARRIES = np.arange(-1.0, 2.25, 0.5)
-STRAYS = np.array([0.0, 1.0])  # of typical; equally probable
+STRAYS = np.array([0.0, 1.0])  # of typical
+STRAY_SHARES = np.array([0.75, 0.25])  # their probabilities
 SIZES = 2.0 ** np.arange(-3, 4)  # of typical
-MEDIANS = np.array([0.5, 1.0, 2.0])  # of typical; log-normal about it, SIZE_SD
 SIZE_SD = 1.0  # of the natural logarithm, of sizes about their median and of the median
+CENTRE = 0.5  # of the medians, of typical: the few large sizes lift the root mean square to it
+MEDIANS = CENTRE * np.array([0.5, 1.0, 2.0])
 UNTOLD = 1e-6  # evidence that takes less than this share of the prior's precision is none
 
 
@@ -99,21 +101,22 @@ def _singles(
     # Axes: variable, carry, stray, median, size.
     shape = -0.5 * (np.log(SIZES / MEDIANS[:, None]) / SIZE_SD) ** 2
     shape -= logsumexp(shape, axis=1, keepdims=True)
-    fit = np.stack([one.fit for one in each])[:, :, :, None, :] + shape
+    fit = np.stack([variable.fit for variable in each])[:, :, :, None, :] + shape
     evidence = logsumexp(fit, axis=-1)
     common = (
         evidence.sum(axis=0)
         - 0.5 * ((CARRIES - 1) / CARRY_SD)[:, None, None] ** 2
-        - 0.5 * (np.log(MEDIANS) / SIZE_SD) ** 2
+        + np.log(STRAY_SHARES)[:, None]
+        - 0.5 * (np.log(MEDIANS / CENTRE) / SIZE_SD) ** 2
     )
     weight = np.exp(common - logsumexp(common)).ravel()
     sizes = np.exp(fit - evidence[..., None])
     given = np.zeros((weight.size, len(singles)))  # the mean for each common setting
-    for numbers, one, share in zip(members.values(), each, sizes, strict=True):
-        first = np.einsum("cbmz,cbzk->cbmk", share, one.mean).reshape(weight.size, -1)
-        second = np.einsum("cbmz,cbzkl->cbmkl", share, one.square).reshape(
-            weight.size, len(numbers), len(numbers)
-        )
+    for numbers, variable, share in zip(members.values(), each, sizes, strict=True):
+        first = np.einsum("ctmz,ctzk->ctmk", share, variable.mean)
+        second = np.einsum("ctmz,ctzkl->ctmkl", share, variable.square)
+        first = first.reshape(weight.size, len(numbers))
+        second = second.reshape(weight.size, len(numbers), len(numbers))
         given[:, numbers] = first
         covariance[np.ix_(numbers, numbers)] = np.tensordot(
             weight, second - first[:, :, None] * first[:, None, :], axes=1

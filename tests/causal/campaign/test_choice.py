@@ -3,23 +3,24 @@
 import pytest
 
 from scripts.causal.campaign.choice import rank
-from scripts.causal.campaign.joint import Candidate, Measurement, believe_jointly
+from scripts.causal.campaign.hierarchy import believe_jointly
+from scripts.causal.campaign.joint import Candidate, Measurement
 from scripts.causal.campaign.trial import Trial
 
 TRIAL = Trial(noise=0.001, screen=2, confirm=4, alpha=0.01, mde=0.001)
 
 
 def single(name, variable=None, mean=0.0, sd=0.004):
-    return Candidate(name, (name,), (variable or name,), 0.0, mean, sd)
+    return Candidate(name, (name,), (variable or name,), 0.0, mean, sd, 0.004)
 
 
 def together(one, other, mean, sd):
     parts = one.parts + other.parts
-    return Candidate("+".join(parts), parts, one.variables + other.variables, 0.0, mean, sd)
+    return Candidate("+".join(parts), parts, one.variables + other.variables, 0.0, mean, sd, sd)
 
 
 def order(candidates, tested=None, costs=None, **options):
-    joint = believe_jointly(candidates).given(tested or {})
+    joint = believe_jointly(candidates, tested)
     trials = {
         one.id: Trial(0.001, 2, 4, 0.01, 0.001, (costs or {}).get(one.id, 1.0))
         for one in candidates

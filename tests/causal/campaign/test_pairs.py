@@ -1,16 +1,17 @@
 """Pairs are proposed where something speaks for them, and nowhere else."""
 
-from scripts.causal.campaign.joint import Candidate, Measurement, believe_jointly
+from scripts.causal.campaign.hierarchy import believe_jointly
+from scripts.causal.campaign.joint import Candidate, Measurement
 from scripts.causal.campaign.pairs import Synergy, propose_pairs
 
 
 def single(name, variable=None, mean=0.0):
-    return Candidate(name, (name,), (variable or name,), 0.0, mean, 0.004)
+    return Candidate(name, (name,), (variable or name,), 0.0, mean, 0.004 if mean == 0 else 0.003, 0.004)
 
 
 def proposals(singles, effects, synergies=None):
     tested = {name: Measurement(effect, 0.001) for name, effect in effects.items()}
-    joint = believe_jointly(singles).given(tested)
+    joint = believe_jointly(singles, tested)
     return {one.candidate.id: one for one in propose_pairs(singles, joint, tested, synergies)}
 
 

@@ -5,32 +5,43 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.causal.campaign.joint import CARRY_SD, KIN, Candidate, Measurement, believe_jointly
+from scripts.causal.campaign.hierarchy import KIN, believe_jointly
+from scripts.causal.campaign.joint import Candidate, Measurement
+
+PRIOR = 0.004
 
 
-def single(name, variable=None, mean=0.0, sd=0.004, step=0.0):
-    return Candidate(name, (name,), (variable or name,), step, mean, sd)
+def single(name, variable=None, mean=0.0, sd=PRIOR, step=0.0):
+    return Candidate(name, (name,), (variable or name,), step, mean, sd, PRIOR)
 
 
 def pair(one, other, mean=0.0, sd=0.0):
     parts = one.parts + other.parts
-    return Candidate("+".join(parts), parts, one.variables + other.variables, 0.0, mean, sd)
+    return Candidate("+".join(parts), parts, one.variables + other.variables, 0.0, mean, sd, sd)
 
 
 def means(joint):
     return dict(zip(joint.ids, joint.mean, strict=True))
 
 
-def test_one_contrast_alone_is_the_textbook_update():
-    joint = believe_jointly([single("a", sd=0.004)]).given({"a": Measurement(-0.01, 0.002)})
-    share = 0.004**2 / (0.004**2 + 0.002**2)
-    assert joint.mean[0] == pytest.approx(-0.01 * share)
-    assert joint.sd(0) ** 2 == pytest.approx(0.004**2 * (1 - share))
+def test_what_nobody_tells_of_is_as_wide_as_a_typical_effect_or_wider():
+    joint = believe_jointly([single("a"), single("b")])
+    assert list(joint.mean) == [0.0, 0.0]
+    assert 1 < joint.sd(0) / PRIOR < 2.5  # sizes are log-normal: more in the tails
+    assert joint.covariance[0, 1] == 0.0
+
+
+def test_a_measured_effect_is_shrunk_less_the_larger_it_is():
+    kept = [
+        means(believe_jointly([single("a")], {"a": Measurement(effect, 0.004)}))["a"] / effect
+        for effect in (-0.002, -0.01, -0.03)
+    ]
+    assert 0.2 < kept[0] < kept[1] < kept[2] < 1
 
 
 def test_a_test_moves_its_kin_and_nobody_else():
     candidates = [single("gelu", "activation"), single("silu", "activation"), single("ema")]
-    after = means(believe_jointly(candidates).given({"gelu": Measurement(-0.01, 1e-6)}))
+    after = means(believe_jointly(candidates, {"gelu": Measurement(-0.01, 1e-6)}))
     assert after["silu"] == pytest.approx(KIN * -0.01)
     assert after["ema"] == 0.0
 
@@ -41,7 +52,7 @@ def test_a_number_moved_the_other_way_is_expected_to_do_the_opposite():
         single("more", "softcap", step=20.0),
         single("much_more", "softcap", step=40.0),
     ]
-    after = means(believe_jointly(candidates).given({"more": Measurement(-0.01, 1e-6)}))
+    after = means(believe_jointly(candidates, {"more": Measurement(-0.01, 1e-6)}))
     assert after["much_more"] == pytest.approx(-after["less"]) == pytest.approx(KIN * -0.01)
 
 
@@ -50,7 +61,7 @@ def test_evidence_that_misleads_is_read_the_other_way_round():
     unheard = single("unheard", sd=0.004)
     joint = believe_jointly([*told, unheard])
     assert means(joint)["c5"] == -0.006
-    after = joint.given({f"c{k}": Measurement(+0.006, 0.0005) for k in range(5)})
+    after = believe_jointly(told, {f"c{k}": Measurement(+0.006, 0.0005) for k in range(5)})
     assert means(after)["c5"] > 0.003
     assert means(after)["unheard"] == 0.0
 
@@ -58,7 +69,7 @@ def test_evidence_that_misleads_is_read_the_other_way_round():
 def test_evidence_that_holds_is_trusted_more():
     told = [single(f"c{k}", mean=-0.006, sd=0.002) for k in range(6)]
     joint = believe_jointly(told)
-    after = joint.given({f"c{k}": Measurement(-0.006, 0.0005) for k in range(5)})
+    after = believe_jointly(told, {f"c{k}": Measurement(-0.006, 0.0005) for k in range(5)})
     assert means(after)["c5"] == pytest.approx(-0.006)
     assert after.sd(5) < joint.sd(5)
     assert joint.sd(5) > CARRY_SD * 0.006
@@ -87,7 +98,7 @@ def test_a_combination_is_its_parts_and_their_interaction():
 def test_a_combination_that_adds_up_exactly_can_be_tested_beside_its_parts():
     a, b = single("a"), single("b")
     joint = believe_jointly([a, b, pair(a, b)])
-    after = joint.given({name: Measurement(-0.004, 0.0) for name in ("a", "b", "a+b")})
+    after = believe_jointly(told, {name: Measurement(-0.004, 0.0) for name in ("a", "b", "a+b")})
     assert np.isfinite(after.mean).all()
 
 
@@ -116,7 +127,7 @@ def test_no_test_ever_widens_a_belief(rows, data):
     joint = believe_jointly(candidates)
     assert np.linalg.eigvalsh(joint.covariance).min() > -1e-12
     names = data.draw(st.lists(st.sampled_from(joint.ids), unique=True))
-    after = joint.given({name: Measurement(data.draw(numbers), 0.001) for name in names})
+    after = believe_jointly(told, {name: Measurement(data.draw(numbers), 0.001) for name in names})
     assert np.linalg.eigvalsh(after.covariance).min() > -1e-10
     for place in range(len(candidates)):
         assert after.sd(place) <= joint.sd(place) + 1e-12
