@@ -27,7 +27,7 @@ def means(joint):
 def test_what_nobody_tells_of_is_as_wide_as_a_typical_effect_or_wider():
     joint = believe_jointly([single("a"), single("b")])
     assert list(joint.mean) == [0.0, 0.0]
-    assert 1 < joint.sd(0) / PRIOR < 2.5  # sizes are log-normal: more in the tails
+    assert joint.sd(0) == pytest.approx(PRIOR * 1.6, rel=0.1)  # most are smaller, a few larger
     assert joint.covariance[0, 1] == 0.0
 
 
@@ -56,12 +56,19 @@ def test_a_number_moved_the_other_way_is_expected_to_do_the_opposite():
     assert after["much_more"] == pytest.approx(-after["less"]) == pytest.approx(KIN * -0.01)
 
 
+def test_what_showed_nothing_is_hardly_worth_a_second_contrast():
+    candidates = [single("gelu", "activation"), single("silu", "activation"), single("ema")]
+    nothing = believe_jointly(candidates, {"gelu": Measurement(-0.0001, 0.0005)})
+    much = believe_jointly(candidates, {"gelu": Measurement(-0.02, 0.0005)})
+    assert nothing.sd(1) < 0.5 * nothing.sd(2)
+    assert much.sd(1) > much.sd(2)
+
+
 def test_evidence_that_misleads_is_read_the_other_way_round():
     told = [single(f"c{k}", mean=-0.006, sd=0.002) for k in range(6)]
-    unheard = single("unheard", sd=0.004)
-    joint = believe_jointly([*told, unheard])
-    assert means(joint)["c5"] == -0.006
-    after = believe_jointly(told, {f"c{k}": Measurement(+0.006, 0.0005) for k in range(5)})
+    candidates = [*told, single("unheard")]
+    assert means(believe_jointly(candidates))["c5"] < -0.002
+    after = believe_jointly(candidates, {f"c{k}": Measurement(+0.006, 0.0005) for k in range(5)})
     assert means(after)["c5"] > 0.003
     assert means(after)["unheard"] == 0.0
 
@@ -70,36 +77,43 @@ def test_evidence_that_holds_is_trusted_more():
     told = [single(f"c{k}", mean=-0.006, sd=0.002) for k in range(6)]
     joint = believe_jointly(told)
     after = believe_jointly(told, {f"c{k}": Measurement(-0.006, 0.0005) for k in range(5)})
-    assert means(after)["c5"] == pytest.approx(-0.006)
-    assert after.sd(5) < joint.sd(5)
-    assert joint.sd(5) > CARRY_SD * 0.006
+    assert means(after)["c5"] == pytest.approx(-0.006, rel=0.1)
+    assert after.sd(5) < 0.7 * joint.sd(5)
 
 
-def test_effects_far_larger_than_believed_widen_every_belief():
-    candidates = [single(f"c{k}", sd=0.001) for k in range(5)]
-    large = {f"c{k}": Measurement((-1) ** k * 0.008, 0.001) for k in range(4)}
-    small = {f"c{k}": Measurement((-1) ** k * 0.0001, 0.0001) for k in range(4)}
-    assert believe_jointly(candidates, large).sd(4) > 0.004
-    assert believe_jointly(candidates, small).sd(4) == pytest.approx(0.0005)  # no less
-    one = believe_jointly(candidates, {"c0": Measurement(0.001, 0.0001)})
-    assert one.sd(4) == pytest.approx(0.001)
+def test_a_few_that_are_praised_in_vain_do_not_speak_against_every_report():
+    told = [single(f"c{k}", mean=-0.006, sd=0.002) for k in range(6)]
+    tests = {f"c{k}": Measurement(-0.006, 0.0005) for k in range(3)}
+    vain = {f"c{k}": Measurement(+0.0005, 0.0005) for k in range(3, 5)}
+    assert means(believe_jointly(told, tests | vain))["c5"] < -0.002
+
+
+def test_the_sizes_of_what_was_tested_move_what_is_expected_of_the_rest():
+    candidates = [single(f"c{k}") for k in range(5)]
+    large = {f"c{k}": Measurement((-1) ** k * 0.03, 0.001) for k in range(4)}
+    small = {f"c{k}": Measurement((-1) ** k * 0.0001, 0.001) for k in range(4)}
+    before = believe_jointly(candidates).sd(4)
+    assert believe_jointly(candidates, large).sd(4) > 1.2 * before
+    # Where most changes do nothing, the few that matter are not ruled out.
+    assert 0.5 * before < believe_jointly(candidates, small).sd(4) < 0.8 * before
 
 
 def test_a_combination_is_its_parts_and_their_interaction():
-    a, b = single("a", mean=-0.002), single("b", mean=0.001)
-    joint = believe_jointly([a, b, pair(a, b, mean=-0.003, sd=0.002)])
-    assert joint.mean[2] == pytest.approx(-0.004)
+    a, b = single("a"), single("b")
+    candidates = [a, b, pair(a, b, mean=-0.003, sd=0.002)]
+    assert believe_jointly(candidates).mean[2] == pytest.approx(-0.003)
     exact = {"a": Measurement(-0.005, 1e-6), "b": Measurement(-0.001, 1e-6)}
-    after = joint.given(exact)
+    after = believe_jointly(candidates, exact)
     assert after.mean[2] == pytest.approx(-0.009, abs=1e-6)
     assert after.sd(2) == pytest.approx(0.002, rel=1e-3)
+    together = believe_jointly(candidates, exact | {"a+b": Measurement(-0.02, 1e-6)})
+    assert together.mean[2] == pytest.approx(-0.02, abs=1e-6)
 
 
 def test_a_combination_that_adds_up_exactly_can_be_tested_beside_its_parts():
     a, b = single("a"), single("b")
-    joint = believe_jointly([a, b, pair(a, b)])
-    after = believe_jointly(told, {name: Measurement(-0.004, 0.0) for name in ("a", "b", "a+b")})
-    assert np.isfinite(after.mean).all()
+    tested = {name: Measurement(-0.004, 0.0) for name in ("a", "b", "a+b")}
+    assert np.isfinite(believe_jointly([a, b, pair(a, b)], tested).mean).all()
 
 
 def test_a_combination_of_what_cannot_be_run_is_refused():
@@ -107,8 +121,12 @@ def test_a_combination_of_what_cannot_be_run_is_refused():
         believe_jointly([pair(single("a"), single("b"))])
 
 
+def test_no_candidates_are_no_belief():
+    assert believe_jointly([]).mean.shape == (0,)
+
+
 numbers = st.floats(-0.02, 0.02)
-widths = st.floats(0.0005, 0.02)
+widths = st.floats(0.0005, PRIOR)
 
 
 @given(
@@ -119,15 +137,16 @@ widths = st.floats(0.0005, 0.02)
     ),
     st.data(),
 )
-def test_no_test_ever_widens_a_belief(rows, data):
+def test_whatever_was_said_and_measured_the_belief_is_one(rows, data):
     candidates = [
         single(f"c{place}", variable, mean, sd, step)
         for place, (variable, mean, sd, step) in enumerate(rows)
     ]
-    joint = believe_jointly(candidates)
-    assert np.linalg.eigvalsh(joint.covariance).min() > -1e-12
-    names = data.draw(st.lists(st.sampled_from(joint.ids), unique=True))
-    after = believe_jointly(told, {name: Measurement(data.draw(numbers), 0.001) for name in names})
+    names = data.draw(st.lists(st.sampled_from([one.id for one in candidates]), unique=True))
+    tested = {name: Measurement(data.draw(numbers), 0.001) for name in names}
+    after = believe_jointly(candidates, tested)
+    assert np.isfinite(after.mean).all()
     assert np.linalg.eigvalsh(after.covariance).min() > -1e-10
-    for place in range(len(candidates)):
-        assert after.sd(place) <= joint.sd(place) + 1e-12
+    for place, one in enumerate(candidates):
+        if one.id in tested:
+            assert after.sd(place) <= 0.001 + 1e-9
