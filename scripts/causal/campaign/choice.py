@@ -67,6 +67,7 @@ def rank(
     for name in tried:
         left.pop(name, None)
     brought = dict(held or {})
+    best_held = max(brought.values(), default=0.0)
     ranked: list[Choice] = []
     while left and (limit is None or len(ranked) < limit):
         judged: dict[str, Choice] = {}
@@ -75,7 +76,6 @@ def rank(
             mean, sd = float(joint.mean[place]), joint.sd(place)
             bar = _without(one, brought, judged, additive=additive)
             judged[name] = _judge(one, trial, mean, sd, bar)
-            best_held = max(brought.values(), default=0.0)
             if len(one.parts) == 1 and not additive and best_held > bar:
                 alone = _judge(one, trial, mean, sd, best_held)
                 after = trial.chance(mean, sd, bar) * trial.of_pair().most

