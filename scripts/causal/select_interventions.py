@@ -89,7 +89,7 @@ def select(
 
     Expected is what survives screening and confirmation (`scripts.causal.campaign.trial`) under
     the belief about all contrasts together, after what was tested
-    (`scripts.causal.campaign.hierarchy`). What nobody can tell has the widest belief and is explored
+    (`scripts.causal.campaign.hierarchy`). What nobody can tell has a wide belief and is explored
     for it; a tested contrast changes what its kin are worth, and what evidence as a whole is worth
     here; pairs are proposed where something speaks for them (`scripts.causal.campaign.pairs`).
 

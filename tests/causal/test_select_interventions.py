@@ -127,7 +127,7 @@ def test_believed_harm_comes_last_and_says_so(setting):
     assert others[-1] == "softcap_20"
     chosen = select(dag, REPORT, CATALOG, setting, limit=1)
     assert "worth less per FLOP than those chosen" in chosen.passed_over["softcap_20"]
-    assert "believed effect +0.01" in chosen.passed_over["softcap_20"]
+    assert "believed effect +0.00" in chosen.passed_over["softcap_20"]
 
 
 def test_what_nobody_can_tell_goes_before_what_is_known_to_do_little(setting):

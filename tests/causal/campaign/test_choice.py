@@ -11,6 +11,7 @@ TRIAL = Trial(noise=0.001, screen=2, confirm=4, alpha=0.01, mde=0.001)
 
 
 def single(name, variable=None, mean=0.0, sd=0.004):
+    """Nothing is told of it where the spread is the prior's."""
     return Candidate(name, (name,), (variable or name,), 0.0, mean, sd, 0.004)
 
 
@@ -42,7 +43,7 @@ def test_believed_improvement_first_then_the_unknown_then_believed_harm():
 
 
 def test_twice_the_cost_is_half_the_worth():
-    candidates = [single("a"), single("b", sd=0.005)]
+    candidates = [single("a"), single("b", mean=-0.003, sd=0.002)]
     assert names(order(candidates)) == ["b", "a"]
     ranked = order(candidates, costs={"b": 2.0})
     assert names(ranked) == ["a", "b"]
@@ -55,7 +56,7 @@ def test_equals_come_by_id_whatever_their_order():
 
 
 def test_a_second_contrast_of_a_variable_waits_for_the_first():
-    candidates = [single("a1", "a"), single("a2", "a"), single("b", sd=0.0037)]
+    candidates = [single("a1", "a"), single("a2", "a"), single("b")]
     assert names(order(candidates)) == ["a1", "b", "a2"]
 
 
@@ -71,6 +72,23 @@ def test_what_is_held_of_a_variable_must_be_beaten():
     candidates = [single("a1", "a"), single("a2", "a"), single("b")]
     tested = {"a1": Measurement(-0.004, 0.0004)}
     assert names(order(candidates, tested, held={"a": 0.004})) == ["b", "a2"]
+
+
+def test_a_small_gain_counts_on_top_of_the_best_at_the_price_of_the_pair():
+    candidates = [single("a"), single("b", mean=-0.004, sd=0.001), single("c")]
+    tested = {"a": Measurement(-0.02, 0.0004)}
+    free, last = (order(candidates, tested, held=held) for held in ({}, {"a": 0.02}))
+    assert names(free) == names(last) == ["b", "c"]
+    assert not free[0].stacked and last[0].stacked
+    assert last[0].gain == free[0].gain
+    assert last[0].worth < 0.7 * free[0].worth
+
+
+def test_what_may_beat_the_best_that_is_held_is_judged_by_that():
+    candidates = [single("a"), single("b", mean=-0.012, sd=0.003)]
+    choice = order(candidates, {"a": Measurement(-0.0025, 0.0004)}, held={"a": 0.0025})[0]
+    assert choice.candidate.id == "b"
+    assert not choice.stacked
 
 
 def test_two_confirmed_changes_are_worth_trying_together():

@@ -24,10 +24,10 @@ def means(joint):
     return dict(zip(joint.ids, joint.mean, strict=True))
 
 
-def test_what_nobody_tells_of_is_as_wide_as_a_typical_effect_or_wider():
+def test_what_nobody_tells_of_is_as_wide_as_a_typical_effect():
     joint = believe_jointly([single("a"), single("b")])
     assert list(joint.mean) == [0.0, 0.0]
-    assert joint.sd(0) == pytest.approx(PRIOR * 1.6, rel=0.1)  # most are smaller, a few larger
+    assert joint.sd(0) == pytest.approx(PRIOR, rel=0.1)
     assert joint.covariance[0, 1] == 0.0
 
 
@@ -60,7 +60,7 @@ def test_what_showed_nothing_is_hardly_worth_a_second_contrast():
     candidates = [single("gelu", "activation"), single("silu", "activation"), single("ema")]
     nothing = believe_jointly(candidates, {"gelu": Measurement(-0.0001, 0.0005)})
     much = believe_jointly(candidates, {"gelu": Measurement(-0.02, 0.0005)})
-    assert nothing.sd(1) < 0.5 * nothing.sd(2)
+    assert nothing.sd(1) < 0.6 * nothing.sd(2)
     assert much.sd(1) > much.sd(2)
 
 

@@ -6,7 +6,9 @@ from scripts.causal.campaign.pairs import Synergy, propose_pairs
 
 
 def single(name, variable=None, mean=0.0):
-    return Candidate(name, (name,), (variable or name,), 0.0, mean, 0.004 if mean == 0 else 0.003, 0.004)
+    return Candidate(
+        name, (name,), (variable or name,), 0.0, mean, 0.004 if mean == 0 else 0.003, 0.004
+    )
 
 
 def proposals(singles, effects, synergies=None):
