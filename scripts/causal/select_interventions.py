@@ -322,8 +322,8 @@ def _worth(choice: Choice, place: int) -> str:
     )
     if choice.stacked:
         words += (
-            ", with the trial of both together, should it be confirmed: by itself it is not "
-            "expected to beat the best that is confirmed, on top of it it may count"
+            ", with the trial of both together, should it be confirmed: on top of the best that "
+            "is confirmed it promises more for its cost than in its place"
         )
     return f"{words}."
 

@@ -224,6 +224,16 @@ def test_two_confirmed_changes_are_proposed_together_as_one_contrast(setting):
     assert then.passed_over[pair.id].startswith("already tested")
 
 
+def test_a_small_gain_says_that_it_counts_on_top_of_what_is_confirmed(setting):
+    results = decided(setting, softcap_20=("confirmed_better", -0.04))
+    dag = graph(activation=("relu_sq", "gelu", -0.02))
+    (chosen,) = select(dag, REPORT, CATALOG, setting, limit=1, decided=[results]).contrasts
+    assert chosen.id == "activation_gelu"
+    assert "on top of the best that is confirmed" in chosen.reason
+    (first,) = select(dag, REPORT, CATALOG, setting, limit=1).contrasts
+    assert "on top of" not in first.reason
+
+
 def test_a_pair_reported_as_more_than_its_sum_is_proposed_untested(setting):
     told = {frozenset(("mlp_3x", "softcap_20")): Synergy(-0.03, 0.005, "PR 7: more than the sum")}
     chosen = select(graph(), REPORT, CATALOG, setting, limit=1, synergies=told).contrasts[0]

