@@ -44,9 +44,9 @@ def believe(contrast: Contrast, dag: CausalDag) -> Belief:
 
     Own tests enter by `scripts.causal.campaign.hierarchy`, with what they say of other contrasts.
     Here they count only in how much an association is taken to be worth that lies far from them,
-    and in the spreads of sources, which the graph has learnt with them. A contrast that the graph holds no effect of is read off its variable's others, by the rules and
-    at the cost of `scripts.causal.graph.carry.evidence_about`; without any it is
-    Normal(0, typical²).
+    and in the spreads of sources, which the graph has learnt with them. A contrast that the graph
+    holds no effect of is read off its variable's others, by the rules and at the cost of
+    `scripts.causal.graph.carry.evidence_about`; without any it is Normal(0, typical²).
     """
     typical = typical_effect(dag)
     before = contrast.control.get(contrast.variable)
