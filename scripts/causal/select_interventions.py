@@ -17,7 +17,8 @@ import typer
 from interventions.catalog import Intervention, catalog_of, load_catalog
 from scripts.causal.campaign.choice import Choice, rank
 from scripts.causal.campaign.contrast import build_contrast, together
-from scripts.causal.campaign.joint import Candidate, Joint, Measurement, believe_jointly
+from scripts.causal.campaign.hierarchy import believe_jointly
+from scripts.causal.campaign.joint import Candidate, Joint, Measurement
 from scripts.causal.campaign.pairs import Synergy, propose_pairs
 from scripts.causal.campaign.published import published_prior
 from scripts.causal.campaign.schema import (
@@ -88,7 +89,7 @@ def select(
 
     Expected is what survives screening and confirmation (`scripts.causal.campaign.trial`) under
     the belief about all contrasts together, after what was tested
-    (`scripts.causal.campaign.joint`). What nobody can tell has the widest belief and is explored
+    (`scripts.causal.campaign.hierarchy`). What nobody can tell has a wide belief and is explored
     for it; a tested contrast changes what its kin are worth, and what evidence as a whole is worth
     here; pairs are proposed where something speaks for them (`scripts.causal.campaign.pairs`).
 
@@ -113,7 +114,7 @@ def select(
     passed_over: dict[str, str] = {}
     options = _singles(dag, report, catalog, setting, passed_over)
     candidates = [option.candidate for option in options.values()]
-    joint = believe_jointly(candidates, tested).given(tested)
+    joint = believe_jointly(candidates, tested)
     for proposal in propose_pairs(candidates, joint, tested, synergies):
         one, other = (catalog[part] for part in proposal.candidate.parts)
         try:
@@ -125,7 +126,7 @@ def select(
     candidates = [option.candidate for option in options.values()]
     ranked = rank(
         candidates,
-        believe_jointly(candidates, tested).given(tested),
+        believe_jointly(candidates, tested),
         {name: _trial(option.contrast, setting, noise) for name, option in options.items()},
         tried=results,
         held=_held(results.values()),
@@ -232,26 +233,23 @@ def _measured(result: ContrastResult, noise: float) -> Measurement | None:
 def _held(results: Iterable[ContrastResult]) -> dict[str, float]:
     held: dict[str, float] = {}
     for item in results:
-        if (
-            item.verdict == "confirmed_better"
-            and item.effect is not None
-            and (item.contrast.of_bpb)
-        ):
+        better = item.verdict == "confirmed_better" and item.contrast.of_bpb
+        if better and item.effect is not None:
             variable = item.contrast.variable
             held[variable] = max(held.get(variable, 0.0), -item.effect)
     return held
 
 
 def _trial(contrast: Contrast, setting: Setting, noise: float) -> Trial:
-    return Trial(
+    single = Trial(
         noise=noise,
         screen=setting.screen,
         confirm=setting.confirm,
         alpha=setting.alpha,
         mde=setting.mde,
         cost=contrast.flops_per_pair,
-        fresh=2.0 if contrast.parts else 1.0,
     )
+    return single.of_pair() if contrast.parts else single
 
 
 def _build(intervention: Intervention, setting: Setting) -> Contrast:
@@ -304,6 +302,7 @@ def _candidate(contrast: Contrast, belief: Belief) -> Candidate:
         after - before,
         belief.mean,
         belief.sd,
+        belief.prior,
     )
 
 
@@ -317,10 +316,16 @@ def _worth(choice: Choice, place: int) -> str:
     belief = f"Believed effect {choice.mean:+.4f} ± {choice.sd:.4f} bpb{so_far}"
     if choice.worth <= 0:
         return f"{belief}: no improvement that could be confirmed is expected, nor of any other."
-    return (
+    words = (
         f"{belief}; trying it should bring {choice.gain:.4f} bpb that can be confirmed, for about "
-        f"{choice.seeds:.1f} seeds, {choice.gain / choice.worth / 1e12:.2f} TFLOP in all."
+        f"{choice.seeds:.1f} seeds, {choice.gain / choice.worth / 1e12:.2f} TFLOP in all"
     )
+    if choice.stacked:
+        words += (
+            ", with the trial of both together, should it be confirmed: on top of the best that "
+            "is confirmed it promises more for its cost than in its place"
+        )
+    return f"{words}."
 
 
 def _learnt(choice: Choice, before: Joint, tested: Mapping[str, Measurement]) -> str:

@@ -127,7 +127,7 @@ def test_believed_harm_comes_last_and_says_so(setting):
     assert others[-1] == "softcap_20"
     chosen = select(dag, REPORT, CATALOG, setting, limit=1)
     assert "worth less per FLOP than those chosen" in chosen.passed_over["softcap_20"]
-    assert "believed effect +0.01" in chosen.passed_over["softcap_20"]
+    assert "believed effect +0.00" in chosen.passed_over["softcap_20"]
 
 
 def test_what_nobody_can_tell_goes_before_what_is_known_to_do_little(setting):
@@ -222,6 +222,16 @@ def test_two_confirmed_changes_are_proposed_together_as_one_contrast(setting):
     )
     assert pair.id not in names(then)
     assert then.passed_over[pair.id].startswith("already tested")
+
+
+def test_a_small_gain_says_that_it_counts_on_top_of_what_is_confirmed(setting):
+    results = decided(setting, softcap_20=("confirmed_better", -0.04))
+    dag = graph(activation=("relu_sq", "gelu", -0.02))
+    (chosen,) = select(dag, REPORT, CATALOG, setting, limit=1, decided=[results]).contrasts
+    assert chosen.id == "activation_gelu"
+    assert "on top of the best that is confirmed" in chosen.reason
+    (first,) = select(dag, REPORT, CATALOG, setting, limit=1).contrasts
+    assert "on top of" not in first.reason
 
 
 def test_a_pair_reported_as_more_than_its_sum_is_proposed_untested(setting):

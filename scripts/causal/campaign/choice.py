@@ -18,6 +18,8 @@ class Choice:
         gain: expected improvement that may be adopted, bpb.
         seeds: expected number of paired seeds.
         worth: gain per cost.
+        stacked: the gain is on top of the best that is held of other variables, and the cost
+            holds the trial of both together, should this one be confirmed.
     """
 
     candidate: Candidate
@@ -26,6 +28,7 @@ class Choice:
     gain: float
     seeds: float
     worth: float
+    stacked: bool = False
 
 
 def rank(
@@ -50,8 +53,9 @@ def rank(
         held: variable → improvement in bpb that is confirmed of it already; ``v+w`` → that of
             a combination.
         additive: confirmed improvements of different variables count together without having
-            been tried together, so that a combination is worth its interaction alone; otherwise
-            it is worth what it brings beyond the best that is held.
+            been tried together, so that a combination is worth its interaction alone. Otherwise
+            it is worth what it brings beyond the best that is held, and a single change either
+            that or, tried together with that best later, what it brings by itself.
         tried: ids that are not to be ranked.
         limit: how many; all by default.
 
@@ -63,6 +67,7 @@ def rank(
     for name in tried:
         left.pop(name, None)
     brought = dict(held or {})
+    best_held = max(brought.values(), default=0.0)
     ranked: list[Choice] = []
     while left and (limit is None or len(ranked) < limit):
         judged: dict[str, Choice] = {}
@@ -70,8 +75,12 @@ def rank(
             one, place, trial = left[name], places[name], trials[name]
             mean, sd = float(joint.mean[place]), joint.sd(place)
             bar = _without(one, brought, judged, additive=additive)
-            gain, seeds = trial.gain(mean, sd, bar), trial.seeds(mean, sd)
-            judged[name] = Choice(one, mean, sd, gain, seeds, gain / trial.price(mean, sd))
+            judged[name] = _judge(one, trial, mean, sd, bar)
+            if len(one.parts) == 1 and not additive and best_held > bar:
+                alone = _judge(one, trial, mean, sd, best_held)
+                after = trial.chance(mean, sd, bar) * trial.of_pair().most
+                stacked = _judge(one, trial, mean, sd, bar, after)
+                judged[name] = max(alone, stacked, key=lambda choice: choice.worth)
         best = max(judged.values(), key=lambda choice: choice.worth)
         ranked.append(best)
         del left[best.candidate.id]
@@ -89,6 +98,14 @@ def rank(
                 if len(one.parts) == 1 or taken.isdisjoint(one.variables)
             }
     return ranked
+
+
+def _judge(
+    candidate: Candidate, trial: Trial, mean: float, sd: float, bar: float, after: float = 0.0
+) -> Choice:
+    """Return what a trial brings beyond `bar`, where `after` is the cost of what it leads to."""
+    gain, price = trial.gain(mean, sd, bar), trial.price(mean, sd) + after
+    return Choice(candidate, mean, sd, gain, trial.seeds(mean, sd), gain / price, after > 0)
 
 
 def _without(

@@ -15,8 +15,9 @@ from scipy.special import ndtr
 
 from scripts.causal.campaign.joint import Candidate, Joint
 
-LEANS = 0.8
-"""Probability of being better from which a tested change counts as leaning better."""
+LEANS = 0.95
+"""Probability of being better from which a tested change counts as leaning better: two that both
+are make a pair at least nine times of ten."""
 INTERACTION = 0.25
 """Sd of an unknown interaction as a share of the smaller effect: adding up is the rule (a
 hierarchy that factorial experiments lean on: Wu & Hamada 2009, Experiments, section 4.6)."""
@@ -79,7 +80,7 @@ def propose_pairs(
             reasons.append(reported.words)
         if reasons:
             candidate = Candidate(
-                JOIN.join((one.id, other.id)), (one.id, other.id), variables, 0.0, mean, sd
+                JOIN.join((one.id, other.id)), (one.id, other.id), variables, 0.0, mean, sd, sd
             )
             found.append(Proposal(candidate, "; ".join(reasons)))
     return found

@@ -14,7 +14,7 @@ may stop a change before them is counted in what a trial costs, not in what it b
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scipy.special import ndtr, ndtri
 
@@ -31,8 +31,7 @@ class Trial:
         alpha: two-sided level at which a contrast must be confirmed.
         mde: smallest effect of interest, bpb.
         cost: of one paired seed; in FLOPs, or 1 to count seeds.
-        fresh: what a fresh seed costs beside one that screens: twice as much for a combination,
-            whose parts run alone beside it there, four arms instead of two.
+        fresh: what a fresh seed costs beside one that screens; more for a combination (`of_pair`).
     """
 
     noise: float
@@ -42,6 +41,18 @@ class Trial:
     mde: float
     cost: float = 1.0
     fresh: float = 1.0
+
+    def of_pair(self) -> Trial:
+        """Return how a combination of two is tried, at this cost of a seed.
+
+        Its parts run alone beside it on the fresh seeds: four arms instead of two.
+        """
+        return replace(self, fresh=2.0)
+
+    @property
+    def most(self) -> float:
+        """Cost of all seeds, where the screen lets it go on."""
+        return self.cost * (self.screen + self.fresh * self.confirm)
 
     @property
     def hurdle(self) -> float:
@@ -59,6 +70,11 @@ class Trial:
         spread = math.hypot(sd, self.noise / math.sqrt(self.confirm))
         a = -(least + mean) / spread
         return max(0.0, float(-(mean + held) * ndtr(a) + sd**2 / spread * _density(a)))
+
+    def chance(self, mean: float, sd: float, held: float = 0.0) -> float:
+        """Probability that the trial confirms more than what is `held`."""
+        spread = math.hypot(sd, self.noise / math.sqrt(self.confirm))
+        return float(ndtr(-(max(self.hurdle, held) + mean) / spread))
 
     def seeds(self, mean: float, sd: float) -> float:
         """Expected number of paired seeds: the screen's, and the others if it says so.

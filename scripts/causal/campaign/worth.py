@@ -17,11 +17,16 @@ NOTHING = "nothing is reported or observed: the leaderboard cannot tell"
 
 @dataclass(frozen=True)
 class Belief:
-    """A normal belief about an effect in bpb (negative = better), and its basis in words."""
+    """A normal belief about an effect in bpb (negative = better), and its basis in words.
+
+    Attributes:
+        prior: standard deviation in bpb, about zero, of the belief before the evidence.
+    """
 
     mean: float
     sd: float
     basis: str
+    prior: float
 
 
 def typical_effect(dag: CausalDag) -> float:
@@ -37,29 +42,29 @@ def typical_effect(dag: CausalDag) -> float:
 def believe(contrast: Contrast, dag: CausalDag) -> Belief:
     """Return what reports and observations say of a contrast; own tests are left out.
 
-    Own tests enter by `scripts.causal.campaign.joint`, with what they say of other contrasts. Here
-    they count only in how much an association is taken to be worth that lies far from them, and in
-    the spreads of sources, which the graph has learnt with them. A
-    contrast that the graph holds no effect of is read off its variable's others, by the rules and
-    at the cost of `scripts.causal.graph.carry.evidence_about`; without any it is
-    Normal(0, typical²).
+    Own tests enter by `scripts.causal.campaign.hierarchy`, with what they say of other contrasts.
+    Here they count only in how much an association is taken to be worth that lies far from them,
+    and in the spreads of sources, which the graph has learnt with them. A contrast that the graph
+    holds no effect of is read off its variable's others, by the rules and at the cost of
+    `scripts.causal.graph.carry.evidence_about`; without any it is Normal(0, typical²).
     """
     typical = typical_effect(dag)
     before = contrast.control.get(contrast.variable)
     after = contrast.treatment.get(contrast.variable)
     if before is None or after is None:
-        return Belief(0.0, typical, NOTHING)
+        return Belief(0.0, typical, NOTHING, typical)
     told = (_untested(one) for one in dag.effects if one.variable == contrast.variable)
     known = [estimate for estimate in told if estimate is not None]
     found = evidence_about(known, before, after, typical)
     if not found:
-        return Belief(0.0, typical, NOTHING)
+        return Belief(0.0, typical, NOTHING, typical)
     spreads = SourceSpreads(typical, between={"reported": 0.0})  # it is in the estimate already
     belief = combine_evidence(contrast.variable, before, after, found, spreads)
     basis = found[0].estimate.detail + (
         ", carried over from another value" if found[0].extra else ""
     )
-    return Belief(belief.mean, belief.sd, basis)
+    prior = next(part.between for part in belief.weights if part.source == "prior")
+    return Belief(belief.mean, belief.sd, basis, prior)
 
 
 def _untested(effect: CombinedEffect) -> Estimate | None:

@@ -5,21 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks.selection import (
-    CLASSES,
-    RULES,
-    Campaign,
-    Change,
-    Truth,
-    compare,
-    draw_world,
-    main,
-    ours,
-    runs_needed,
-    summarise,
-    truth,
-    uniform,
-)
+from benchmarks.selection_worlds import CLASSES, Change, Truth, draw_world
 
 
 def world(**effects):
@@ -31,6 +17,8 @@ def world(**effects):
 
 
 def tried(world, *names):
+    from selection_campaign import Campaign
+
     campaign = Campaign(world)
     for name in names:
         campaign.try_(name)
@@ -100,6 +88,9 @@ def test_a_pair_replaces_its_parts_where_it_measured_better_than_their_sum():
 
 
 def test_the_truth_needs_only_what_improves():
+    from selection import runs_needed
+    from selection_rules import ours, truth, uniform
+
     easy = world(a=-0.02, b=-0.02, c=0.02, d=0.02, e=0.0)
     rng = np.random.default_rng(0)
     assert runs_needed(easy, truth, "all", rng) == 12
@@ -109,6 +100,8 @@ def test_the_truth_needs_only_what_improves():
 
 @pytest.mark.parametrize("name", ["informative", "interacting"])
 def test_our_rule_is_ahead_of_chance(name):
+    from selection import RULES, compare
+
     needed = compare(name, "all", 6, seed=1)
     assert set(needed) == set(RULES)
     assert np.mean(needed["ours"]) < 0.75 * np.mean(needed["uniform"])
@@ -118,6 +111,8 @@ def test_our_rule_is_ahead_of_chance(name):
 
 
 def test_the_summary_is_paired():
+    from selection import RULES, summarise
+
     needed = {rule: [10, 20, 30] for rule in RULES} | {"uniform": [20, 40, 60]}
     summary = summarise(needed)
     assert summary["uniform"]["ratio"] == 0.5
@@ -127,6 +122,8 @@ def test_the_summary_is_paired():
 
 
 def test_the_last_line_is_json_with_every_class(capsys):
+    from selection import RULES, main
+
     main(campaigns=2, seed=0, json_only=True)
     found = json.loads(capsys.readouterr().out)
     for measure in ("all", "best"):

@@ -1,21 +1,24 @@
 """Pairs are proposed where something speaks for them, and nowhere else."""
 
-from scripts.causal.campaign.joint import Candidate, Measurement, believe_jointly
+from scripts.causal.campaign.hierarchy import believe_jointly
+from scripts.causal.campaign.joint import Candidate, Measurement
 from scripts.causal.campaign.pairs import Synergy, propose_pairs
 
 
 def single(name, variable=None, mean=0.0):
-    return Candidate(name, (name,), (variable or name,), 0.0, mean, 0.004)
+    return Candidate(
+        name, (name,), (variable or name,), 0.0, mean, 0.004 if mean == 0 else 0.003, 0.004
+    )
 
 
 def proposals(singles, effects, synergies=None):
     tested = {name: Measurement(effect, 0.001) for name, effect in effects.items()}
-    joint = believe_jointly(singles).given(tested)
+    joint = believe_jointly(singles, tested)
     return {one.candidate.id: one for one in propose_pairs(singles, joint, tested, synergies)}
 
 
 def test_two_that_lean_better_each_are_proposed_with_the_reason():
-    found = proposals([single("b"), single("a"), single("c")], {"a": -0.004, "b": -0.002})
+    found = proposals([single("b"), single("a"), single("c")], {"a": -0.004, "b": -0.003})
     assert list(found) == ["a+b"]
     pair = found["a+b"].candidate
     assert (pair.parts, pair.variables, pair.mean) == (("a", "b"), ("a", "b"), 0.0)

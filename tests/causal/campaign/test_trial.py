@@ -40,10 +40,24 @@ def test_the_seeds_are_those_of_the_screening_rule():
 
 
 def test_fresh_seeds_that_cost_twice_are_paid_where_the_screen_says_so():
-    dear = replace(TRIAL, cost=3.0, fresh=2.0)
+    dear = replace(TRIAL, cost=3.0).of_pair()
     seeds = TRIAL.seeds(-0.001, 0.003)
     assert TRIAL.price(-0.001, 0.003) == pytest.approx(seeds)
     assert dear.price(-0.001, 0.003) == pytest.approx(3 * (2 + 2 * (seeds - 2)))
+
+
+def test_the_chance_is_that_of_measuring_beyond_hurdle_and_what_is_held():
+    rng = np.random.default_rng(2)
+    measured = rng.normal(-0.002, 0.004, DRAWS) + rng.normal(0, 0.002 / 2, DRAWS)
+    for held in (0.0, 0.005):
+        bar = max(norm.isf(0.005) * 0.002 / 2, held)
+        share = float((measured <= -bar).mean())
+        assert TRIAL.chance(-0.002, 0.004, held) == pytest.approx(share, abs=0.005)
+
+
+def test_a_trial_costs_at_most_all_of_its_seeds():
+    assert TRIAL.most == 2 + 4
+    assert TRIAL.of_pair().most == 2 + 2 * 4
 
 
 def test_without_noise_and_hurdle_it_is_the_expected_improvement():
