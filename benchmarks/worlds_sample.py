@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from worlds import Codes, Factor, Numbers, World, inherits
@@ -58,26 +57,6 @@ def draw_sample(world: World, n: int, seed: int) -> Sample:
     return Sample(world, rows, _written(world, rows, rng))
 
 
-def _pull(
-    factor: Factor,
-    world: World,
-    codes: Mapping[str, Codes],
-    context: Mapping[str, Numbers],
-    hidden: Mapping[str, Numbers],
-    rows: Any,
-) -> Numbers:
-    """Return the summed pull of a factor's causes on the chosen rows."""
-    total = np.zeros(len(context["date"][rows]))
-    for cause, weight in factor.parents:
-        if cause in context:
-            total += weight * context[cause][rows]
-        else:
-            total += weight * np.array(world.by_id[cause].scores)[codes[cause][rows]]
-    for cause, weight in factor.loads:
-        total += weight * hidden[cause][rows]
-    return total
-
-
 def _context(date: Codes, track: Codes) -> dict[str, Numbers]:
     """Return the context as factors see it: centred, on about unit scale."""
     days = np.asarray(date, dtype=np.float64)
@@ -87,36 +66,54 @@ def _context(date: Codes, track: Codes) -> dict[str, Numbers]:
     }
 
 
-def _expected(
-    world: World,
-    codes: Mapping[str, Codes],
-    context: Mapping[str, Numbers],
-    hidden: Mapping[str, Numbers],
-    rows: Any,
-) -> Numbers:
-    """Return bpb without noise on the chosen rows."""
-    bpb = BASE_BPB + world.date_effect * context["date"][rows]
-    bpb = bpb + world.track_effect * (context["track"][rows] > 0)
-    for factor in world.factors:
-        bpb = bpb + np.array(factor.effects)[codes[factor.id][rows]]
-    for name, effect in world.hidden.items():
-        bpb = bpb + effect * hidden[name][rows]
-    return np.asarray(bpb)
+@dataclass(frozen=True)
+class _Causes:
+    """What has been drawn so far of everything that acts on factors and bpb, a value per row.
+
+    Attributes:
+        context: as factors see it (`_context`).
+    """
+
+    world: World
+    codes: Mapping[str, Codes]
+    context: Mapping[str, Numbers]
+    hidden: Mapping[str, Numbers]
+
+    def pull(self, factor: Factor, rows: slice) -> Numbers:
+        """Return the summed pull of a factor's causes on the chosen rows."""
+        total = np.zeros(len(self.context["date"][rows]))
+        for cause, weight in factor.parents:
+            if cause in self.context:
+                total += weight * self.context[cause][rows]
+            else:
+                scores = np.array(self.world.by_id[cause].scores)
+                total += weight * scores[self.codes[cause][rows]]
+        for cause, weight in factor.loads:
+            total += weight * self.hidden[cause][rows]
+        return total
+
+    def bpb(self, rows: slice) -> Numbers:
+        """Return bpb without noise on the chosen rows."""
+        world = self.world
+        bpb = BASE_BPB + world.date_effect * self.context["date"][rows]
+        bpb = bpb + world.track_effect * (self.context["track"][rows] > 0)
+        for factor in world.factors:
+            bpb = bpb + np.array(factor.effects)[self.codes[factor.id][rows]]
+        for name, effect in world.hidden.items():
+            bpb = bpb + effect * self.hidden[name][rows]
+        return np.asarray(bpb)
 
 
 def _independent(world: World, n: int, rng: np.random.Generator) -> Rows:
     """Return rows that know nothing of each other, in order of date."""
     date = np.sort(rng.integers(DAYS, size=n))
     track = (rng.random(n) < 0.35).astype(np.int64)
-    context = _context(date, track)
     hidden = {name: rng.standard_normal(n) for name in world.hidden}
     codes: dict[str, Codes] = {}
-    everything = slice(None)
+    causes, everything = _Causes(world, codes, _context(date, track), hidden), slice(None)
     for factor in world.factors:
-        pull = _pull(factor, world, codes, context, hidden, everything)
-        codes[factor.id] = factor.draw(pull, rng)
-    bpb = _expected(world, codes, context, hidden, everything)
-    bpb = bpb + world.noise * rng.standard_normal(n)
+        codes[factor.id] = factor.draw(causes.pull(factor, everything), rng)
+    bpb = causes.bpb(everything) + world.noise * rng.standard_normal(n)
     alone = np.full(n, -1)
     return Rows(codes, date, track, hidden, bpb, alone, np.arange(n))
 
@@ -153,14 +150,12 @@ def _by_lineage(world: World, n: int, rng: np.random.Generator) -> Rows:
         else:
             track[row] = rng.random() < 0.35
         here = slice(row, row + 1)
-        context = _context(date, track)
+        causes = _Causes(world, codes, _context(date, track), hidden)
         count = min(1 + rng.poisson(1.5), len(world.factors))
         for place in sorted(rng.choice(len(world.factors), size=count, replace=False)):
             factor = world.factors[place]
-            pull = _pull(factor, world, codes, context, hidden, here)
-            codes[factor.id][row] = factor.draw(pull, rng)[0]
-        clean = _expected(world, codes, context, hidden, here)[0]
-        bpb[row] = clean + world.noise * rng.standard_normal()
+            codes[factor.id][row] = factor.draw(causes.pull(factor, here), rng)[0]
+        bpb[row] = causes.bpb(here)[0] + world.noise * rng.standard_normal()
     return Rows(codes, date, track, hidden, bpb, parents, authors)
 
 

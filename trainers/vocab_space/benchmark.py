@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from scripts.causal.campaign.executor import open_executor
-from scripts.causal.campaign.ledger import Ledger, open_ledger
+from scripts.causal.campaign.ledger import Ledger
 from scripts.causal.campaign.schema import ArmRun
 from scripts.causal.cli import progress_bar, run_command
 from scripts.causal.files import InputError, atomic_path, write_json
@@ -35,9 +35,16 @@ from trainers.api import Config, RunSpec
 from trainers.batches import Batches
 from trainers.data import open_dataset
 from trainers.engine import StepSettings
+from trainers.vocab_space.command import (
+    DEFAULT_LEDGER,
+    DataOption,
+    LedgerOption,
+    WorkersOption,
+    opened,
+)
 from trainers.vocab_space.config import from_environment, vocab_config
 from trainers.vocab_space.model import initial_weights
-from trainers.vocab_space.train import DEFAULT_LEDGER, ended, run, spec_of
+from trainers.vocab_space.train import ended, run, spec_of
 from trainers.vocab_space.trainer import VocabSpaceTrainer
 from trainers.vocab_space.versions import VERSIONS
 
@@ -161,14 +168,12 @@ def main(
     iterations: Annotated[int | None, typer.Option(help="steps of every run", min=1)] = None,
     seeds: Annotated[str, typer.Option(help="comma-separated")] = "42",
     scale: Annotated[str, typer.Option(help="reduction to run at")] = "fast",
-    data: Annotated[Path | None, typer.Option(help="folder of a tokenized data set")] = None,
+    data: DataOption = None,
     output: Annotated[Path, typer.Option(help="folder for table and plot")] = Path(
         "results/vocab_space"
     ),
-    ledger: Annotated[str, typer.Option(help="path or database URL")] = DEFAULT_LEDGER,
-    workers: Annotated[
-        int | None, typer.Option(help="runs at once (default: one a core)", min=0)
-    ] = None,
+    ledger: LedgerOption = DEFAULT_LEDGER,
+    workers: WorkersOption = None,
     quiet: Annotated[bool, typer.Option(help="show no progress and no table")] = False,
     json: Annotated[bool, typer.Option(help="print the table as JSON")] = False,
 ) -> None:
@@ -184,10 +189,7 @@ def main(
         numbers = [int(seed) for seed in seeds.split(",")]
     except ValueError as error:
         raise InputError(f"seeds are whole numbers, got {seeds!r}", where="--seeds") from error
-    with progress_bar("data", quiet=quiet) as show:
-        folder = VocabSpaceTrainer().default_data(show) if data is None else str(data)
-    store = open_ledger(ledger)
-    try:
+    with opened(data, ledger, quiet) as (folder, store):
         arms = compare(
             chosen,
             numbers,
@@ -200,8 +202,6 @@ def main(
             quiet=quiet,
             workers=workers,
         )
-    finally:
-        store.close()
     rows = sorted(
         (row_of(version, runs) for version, runs in arms.items()),
         key=lambda row: row.get("val_bpb", math.inf),

@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 from safetensors.numpy import load_file
 
-from scripts.causal.campaign.ledger import Ledger, open_ledger
+from scripts.causal.campaign.ledger import Ledger
 from scripts.causal.campaign.owner import this_owner
 from scripts.causal.campaign.run import run_chain
 from scripts.causal.campaign.schema import ArmRun
@@ -26,13 +26,12 @@ from scripts.causal.cli import progress_bar, run_command
 from scripts.causal.files import InputError, write_text
 from trainers.api import Config, RunSpec
 from trainers.data import open_dataset
+from trainers.vocab_space.command import DEFAULT_LEDGER, DataOption, LedgerOption, opened
 from trainers.vocab_space.config import from_environment, vocab_config
 from trainers.vocab_space.registers import Reading, as_page, as_text, read_states, tokens_of
 from trainers.vocab_space.status import Status, status_of
 from trainers.vocab_space.trainer import VocabSpaceTrainer
 from trainers.workbench import WEIGHTS_FILE
-
-DEFAULT_LEDGER = "results/causal/ledger.sqlite"
 
 
 def run(
@@ -83,19 +82,16 @@ def main(
     position: Annotated[int, typer.Option(help="of the text's tokens, -1 for the last")] = -1,
     top: Annotated[int, typer.Option(help="words shown", min=1, max=100)] = 5,
     page: Annotated[Path | None, typer.Option(help="where to write the reading as HTML")] = None,
-    data: Annotated[Path | None, typer.Option(help="folder of a tokenized data set")] = None,
-    ledger: Annotated[str, typer.Option(help="path or database URL")] = DEFAULT_LEDGER,
+    data: DataOption = None,
+    ledger: LedgerOption = DEFAULT_LEDGER,
     quiet: Annotated[bool, typer.Option(help="show no progress")] = False,
     json: Annotated[bool, typer.Option(help="print the run as JSON")] = False,
 ) -> None:
     """Train one model (fields from the environment), then show what its registers hold."""
     trainer = VocabSpaceTrainer()
     changes = from_environment(os.environ)
-    with progress_bar("data", quiet=quiet) as show:
-        folder = trainer.default_data(show) if data is None else str(data)
-    spec = spec_of(trainer, scale, changes, seed, folder, trainer.backends()[0])
-    store = open_ledger(ledger)
-    try:
+    with opened(data, ledger, quiet) as (folder, store):
+        spec = spec_of(trainer, scale, changes, seed, folder, trainer.backends()[0])
         arm = run(trainer, spec, store, str(spec.config["architecture"]), quiet)
         if arm.failure is not None:
             raise InputError(f"the run failed: {arm.failure}")
@@ -108,8 +104,6 @@ def main(
             print(as_text(reading, position))
             if page is not None:
                 write_text(page, as_page(reading, f"{spec.config['architecture']}: {inspect}"))
-    finally:
-        store.close()
 
 
 def _line(told: dict[str, Any]) -> str:

@@ -18,16 +18,21 @@ from typing import Annotated
 
 import typer
 
-from scripts.causal.campaign.ledger import Ledger, open_ledger
+from scripts.causal.campaign.ledger import Ledger
 from scripts.causal.campaign.schema import ArmRun
-from scripts.causal.cli import progress_bar, run_command
+from scripts.causal.cli import run_command
 from scripts.causal.files import write_text
 from trainers.api import Config
 from trainers.vocab_space.benchmark import compare
+from trainers.vocab_space.command import (
+    DEFAULT_LEDGER,
+    DataOption,
+    LedgerOption,
+    WorkersOption,
+    opened,
+)
 from trainers.vocab_space.config import OWN
 from trainers.vocab_space.rates import COMPARED, GRID, MIXED, SCALE, SEEDS, best_rate, name_of
-from trainers.vocab_space.train import DEFAULT_LEDGER
-from trainers.vocab_space.trainer import VocabSpaceTrainer
 from trainers.vocab_space.versions import VERSIONS
 
 
@@ -86,24 +91,17 @@ def _loss(arm: ArmRun) -> float:
 
 
 def main(
-    data: Annotated[Path | None, typer.Option(help="folder of a tokenized data set")] = None,
+    data: DataOption = None,
     output: Annotated[Path, typer.Option(help="where the table goes")] = Path(
         "results/vocab_space/rates.toml"
     ),
-    ledger: Annotated[str, typer.Option(help="path or database URL")] = DEFAULT_LEDGER,
-    workers: Annotated[
-        int | None, typer.Option(help="runs at once (default: one a core)", min=0)
-    ] = None,
+    ledger: LedgerOption = DEFAULT_LEDGER,
+    workers: WorkersOption = None,
     quiet: Annotated[bool, typer.Option(help="show no progress and no table")] = False,
 ) -> None:
     """Measure the learning rate of every architecture and write the table."""
-    with progress_bar("data", quiet=quiet) as show:
-        folder = VocabSpaceTrainer().default_data(show) if data is None else str(data)
-    store = open_ledger(ledger)
-    try:
+    with opened(data, ledger, quiet) as (folder, store):
         losses = losses_on_grid(folder, store, quiet, workers)
-    finally:
-        store.close()
     table = as_toml(losses, date.today())
     write_text(output, table)
     if not quiet:

@@ -35,6 +35,7 @@ _NUMBER = r"(?:[+-]\s?)?(\d?\.\d{3,8})(?:\s?(bp[bp]|nats?)\b)?"
 _STATES = re.compile(
     r"(?:\b(?:delta|improvement|gain|gap|difference)\b|Δ)\W{0,3}(?:[a-z]{2,12} ){0,3}?"
     rf"(?:of |is |= |: |~)*{_NUMBER}|\bby (?:~|about |roughly )?{_NUMBER}|"
+    rf"\ban? {_NUMBER} (?:improvement|gain|reduction)\b|"
     rf"[\d)]\s?=\s?{_NUMBER}|(?<![\w.])(?=[+-]){_NUMBER}",
     re.IGNORECASE,
 )

@@ -11,7 +11,7 @@ from statistics import fmean
 from interventions.keywords import guarded
 from scripts.causal.leaderboard.document import Document, Table
 from scripts.causal.leaderboard.schema import Ablation, Source
-from scripts.causal.leaderboard.tables import Columns, cell_delta, cell_score, columns_of
+from scripts.causal.leaderboard.tables import Columns, cell, cell_delta, cell_score, columns_of
 
 WORSE = re.compile(
     r"\bwors|\bhurts?\b|\bdegrad|\bregress|\bcosts?\b|\bpenalt|\bharm|\blos[est]|\bhigher\b|"
@@ -33,6 +33,7 @@ NOT_RUN = guarded(
     r"\bwith more (?:compute|time)\b",
     re.IGNORECASE,
 )
+_ANOTHER = re.compile(r"#\d{2,5}|\bSOTA\b|\bbaseline\b", re.IGNORECASE)
 _VALUE = re.compile(r"\s?=\s?[~+-]?\d(?:[\w.%-]|,\d{3})*|\s\d[\d.,]*(?:e-?\d+)?[km%x]?\s*$")
 
 
@@ -57,9 +58,20 @@ def reading_of(document: Document, used: Iterable[str] = ()) -> Reading:
         for table in document.tables
         for columns in [columns_of(table)]
         if not (columns.delta and GAIN.search(table.header[columns.delta[-1]]))
+        if not _of_others(table, columns)
         if (sign := author_sign(table, columns)) is not None
     ]
     return Reading(document, bool(signs) and max(signs) < 0, frozenset(used))
+
+
+def _of_others(table: Table, columns: Columns) -> bool:
+    """Whether each row with a change is another submission: how far this one is from it."""
+    labels = [
+        cell(row, columns.label)
+        for row in table.rows
+        if columns.delta and cell_delta(row, columns.delta[-1]) is not None
+    ]
+    return bool(labels) and all(map(_ANOTHER.search, labels))
 
 
 def author_sign(table: Table, columns: Columns) -> int | None:

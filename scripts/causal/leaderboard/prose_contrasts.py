@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from interventions.keywords import guarded
 from scripts.causal.leaderboard.changed import changes_in, setting_told
 from scripts.causal.leaderboard.compared import Against, set_against
 from scripts.causal.leaderboard.contrasts import NOT_RUN, Reading, at_line, slug
@@ -21,7 +20,9 @@ from scripts.causal.leaderboard.prose_pairs import (
 from scripts.causal.leaderboard.schema import Ablation
 from scripts.causal.leaderboard.sentences import (
     BROUGHT,
+    HYPOTHETICAL,
     MAX_BLOCK,
+    NOT_A_CHANGE,
     PENALTY,
     PRONOUN,
     REFERS,
@@ -42,24 +43,20 @@ from scripts.causal.leaderboard.topics import (
     headed_by,
     lead_of,
     names_a_change,
+    numbered_title,
     of_the_model,
     topics_of,
 )
 
 _SPLIT = re.compile(r"(?<=[A-Za-z)\]0-9%])[.;](?=\s|$)|\n(?=[A-Z•]|-(?![\d.]))")
-_HYPOTHETICAL = guarded(
-    r"\b(?:would|should|could|might|expect\w*|estimat\w*|predict\w*|projected|potential\w*|"
-    r"if these|at most|target\w*|aim(?:s|ing)?|typically|usually|can't|cannot)\b",
-    re.IGNORECASE,
-)
-_NOT_A_CHANGE = guarded(
-    r"\bstd\b|±|threshold|\bnoise|\bwithin|variance|\bp ?[<=]|per[- ]seed|\bspread\b|"
-    r"\bclear(?:s|ing)? the|requirement|\bmargin",
-    re.IGNORECASE,
-)
 _FRACTION = re.compile(r"\.\d\d")  # in every delta and every score: most sentences have neither
 _DELTA_ONLY = re.compile(r"\W*(?:delta|improvement|gain|difference|Δ)\b", re.IGNORECASE)
 _HEADED = re.compile(r"\W*(?:\d{1,2}[.)] )?([A-Za-z][\w /-]{3,60}?)\s?(?:\(|—|–|: | - )")
+_THIS_WORK = re.compile(
+    r"\W*(?:this|our|the) (?:submission|run|work|record|PR|model|approach|version|stack) "
+    r"(?:\w+ )?(?:improves|gains|lowers|reduces|beats)\b",
+    re.IGNORECASE,
+)
 _HEADLINE = re.compile(
     r"\W*(?:(?:\d-seed|mean|net|total|overall) ){0,2}(?:improvement|delta|Δ|gain)\b[^.]{0,40}:",
     re.IGNORECASE,
@@ -82,7 +79,8 @@ _ASIDE = re.compile(  # describes what is compared with, not what was changed
 )
 _GENERIC = re.compile(
     r"\W*(?:(?:our|the|this|final|mean|best)\b.{0,20}\b(?:score|result|run|submission|mean|bpb)|"
-    r"result|note|net|impact|effect|status|score|finding|summary|outcome|change|cost)s?\W*$",
+    r"result|note|net|impact|effect|status|score|finding|summary|outcome|change|cost|"
+    r"gain|improvement)s?\W*$",
     re.IGNORECASE,
 )
 _COMPARED = re.compile(
@@ -145,18 +143,18 @@ def _as_a_whole(reading: Reading, block: Block, start: int, found: Against) -> A
 def _sentence(
     reading: Reading, block: Block, start: int, text: str, topic: str, lead: str
 ) -> Iterator[Ablation]:
-    if pair := pair_in(text):
-        yield from arrow_contrast(reading, block, start, text, pair, lead)
+    if pair := pair_in(text, lead if names_a_change(lead) else numbered_title(block)):
+        yield from arrow_contrast(reading, block, start, text, pair, lead, topic)
         return
-    if _HYPOTHETICAL.search(text):
+    if HYPOTHETICAL.search(text):
         return
     if pair := against_in(text):
-        against = against_contrast(reading, block, start, text, pair)
+        against = against_contrast(reading, block, start, text, pair, lead)
         if against is not None or min(float(pair.group(1)), float(pair.group(2))) < 0.3:
             yield from [against] if against is not None else []
             return
     deltas = stated_deltas(text)
-    if not deltas or (_NOT_A_CHANGE.search(text) and not _HEADLINE.match(text)):
+    if not deltas or (NOT_A_CHANGE.search(text) and not _HEADLINE.match(text)):
         return
     if len(deltas) == 1:
         found = _one(reading, block, start, text, deltas[0], topic, lead)
@@ -205,6 +203,8 @@ def _one(
         variable = "other:bundle" if compares else f"other:{slug(stated.group(1))}"
     elif before:
         variable = before[0] if len(set(before)) == 1 else "other:bundle"
+    elif _THIS_WORK.match(text):
+        variable = "other:bundle"
     elif subject and not PRONOUN.match(subject.group(1)) and subject.end() < delta.end:
         variable = f"other:{slug(subject.group(1))}"
     elif named and named[0][2] < delta.end + _NEAR and not _LACKS.search(text[: named[0][2]]):
@@ -223,6 +223,8 @@ def _one(
         variable = f"other:{slug(setting.group())}"
     elif against and len(headed := headed_by(block)) == 1 and not FOREIGN.search(text):
         variable, named = headed[0][0], headed
+    elif BROUGHT.match(text) and (title := numbered_title(block)):
+        variable = f"other:{slug(title)}"
     elif against or _DELTA_ONLY.match(text) or (REFERS.match(text) and FOREIGN.search(topic)):
         variable = "other:bundle"
     else:

@@ -22,7 +22,7 @@ from scripts.causal.leaderboard.sentences import (
 )
 from scripts.causal.leaderboard.stages import STAGE_CONTRASTS, stage_of
 from scripts.causal.leaderboard.techniques import variables_in
-from scripts.causal.leaderboard.topics import of_the_model
+from scripts.causal.leaderboard.topics import names_a_change, numbered_title, of_the_model
 
 _TO = guarded(
     r"(?<![\w.])(\d\.\d{3,8})\s?(?:bpb\s?)?(?:\([^()\n]{0,30}\)\s?)?(?:->|→)\s?(\d\.\d{3,8})(?![\d%])",
@@ -49,12 +49,20 @@ _MOVES = re.compile(
     r"\b(?:improv|drop|reduc|lower|degrad|hurt|rais|increas|worsen|takes?\b|mov|bring|cut)[^.;]{0,60}$",
     re.IGNORECASE,
 )
+_MOVES_IT = re.compile(  # "Drops val_bpb from 1.023 to 1.014", of what the words in bold name
+    r"\W*(?:improv|drop|reduc|lower|degrad|hurt|rais|increas|tak|mov|bring|cut)\w+ ", re.IGNORECASE
+)
 _TO_BRIEFLY = guarded(
     r"(?<![a-z])bpb\b[^.;\n|]{0,40}?(?<![\w.])(\d\.\d\d)\s?(?:->|→)\s?(\d\.\d\d)(?![\d%])",
     re.IGNORECASE,
 )
 _AGAINST = guarded(
     r"\(\s?(\d\.\d{3,8})(?: bpb)? (?:vs\.?|versus|against|compared to) (\d\.\d{3,8})(?![\d%])",
+    re.IGNORECASE,
+)
+_VERSUS = guarded(  # "JEPA is still worse: 1.6132 vs 1.5861"
+    r"\b(?:better|worse|improv\w*|degrad\w*|hurts?|helps?|regress\w*|beats?)\b[^.;\d]{0,40}?[:,(]"
+    r"[^.;\d(]{0,12}?(\d\.\d{3,8})(?: bpb)? \(?(?:vs\.?|versus) (\d\.\d{3,8})(?![\d%])",
     re.IGNORECASE,
 )
 _WITHOUT = guarded(
@@ -80,17 +88,23 @@ _QUANTIZES = re.compile(  # "Quantization roundtrip causes 0.047 degradation (1.
 _SIDE = re.compile(  # "At matched steps, pause tokens beat the baseline (1.3424 vs 1.3465)"
     r"(?:[^,]{0,60}, )?\W*((?:the )?[A-Za-z][\w^()=.-]*(?: [\w^()=.-]+){0,3}?) "
     r"(?:beats?|overfits?|hurts?|helps?|wins?|loses?|improves?|degrades?|"
-    r"(?:is|was|did|does|scored) (?:not |slightly |much |clearly |no |only )?"
+    r"(?:is|was|did|does|scored) (?:not |slightly |much |clearly |no |only |still )?"
     r"(?:improve|better|worse|beat|help))\b",
     re.IGNORECASE,
 )
+_LEAST = 0.3  # bits per byte: less is a gap or a rate
+_OPENS = 3  # characters: a sentence about what it names first
+_NO_CHANGE = re.compile(r"\bseeds?\b|\bSOTA\b|#\d", re.IGNORECASE)  # whole runs are compared
 _OF_BOTH = re.compile(r"\((?:standard|same|the same) [^()]{0,20}\)", re.IGNORECASE)
 _STANDARD = re.compile(r"\W{0,3}(?:standard|non-)", re.IGNORECASE)
 
 
-def pair_in(text: str) -> re.Match[str] | None:
-    """Return where a sentence says "1.4472 -> 1.4135", unless these are two stages of one run."""
-    match = _TO.search(text) or _from_to(text) or _TO_BRIEFLY.search(text)
+def pair_in(text: str, title: str = "") -> re.Match[str] | None:
+    """Return where a sentence says "1.4472 -> 1.4135", unless these are two stages of one run.
+
+    Where it moves a score "from 1.4472 to 1.4135" it, or the `title` above it, names the change.
+    """
+    match = _TO.search(text) or _from_to(text, bool(title)) or _TO_BRIEFLY.search(text)
     if match is None or _OF_A_SETTING.search(text[: match.start()]):
         return None
     told = text[match.start() : match.end() + 30]
@@ -99,11 +113,13 @@ def pair_in(text: str) -> re.Match[str] | None:
 
 def against_in(text: str) -> re.Match[str] | None:
     """Return where a sentence says "(1.1466 vs 1.1374)"."""
-    match = _AGAINST.search(text)
+    found = [*_AGAINST.finditer(text)]
+    match = next((m for m in found if float(m.group(1)) > _LEAST), None)
+    match = match or _VERSUS.search(text) or next(iter(found), None)
     return None if match and _OF_A_SETTING.search(text[: match.start()]) else match
 
 
-def _from_to(text: str) -> re.Match[str] | None:
+def _from_to(text: str, titled: bool) -> re.Match[str] | None:
     """ "X improves BPB from 1.1923 to 1.1837", of one technique, not of a whole history."""
     match = _FROM_TO.search(text)
     if match is None or PENALTY.search(text) or float(match.group(1)) < 0.3:
@@ -114,31 +130,38 @@ def _from_to(text: str) -> re.Match[str] | None:
     if not _MOVES.search(text[: match.start()]) or "#" in text[: match.start()]:
         return None
     named = {name for name, _, at in variables_in(text) if at < match.start()}
-    return match if len(named) == 1 else None
+    return match if len(named) == 1 or (titled and not named) else None
 
 
 def against_contrast(
-    reading: Reading, block: Block, start: int, text: str, match: re.Match[str]
+    reading: Reading, block: Block, start: int, text: str, match: re.Match[str], lead: str
 ) -> Ablation | None:
-    """A sentence that says "X hurts (1.1466 vs 1.1374)": this against that."""
+    """A sentence that says "X hurts (1.1466 vs 1.1374)": this against that.
+
+    Where it does not say what X is, the words in bold before it do, or a numbered heading.
+    """
     mine, theirs = float(match.group(1)), float(match.group(2))
     named = [
         item[0]
         for item in variables_in(text)
-        if item[2] < match.start() and not of_the_model(item, text)
+        if item[2] < match.start(1) and not of_the_model(item, text)
     ]
     alike = re.search(r"\b(?:identical|same|similar|matching)\b", text, re.IGNORECASE)
     if alike or mine == theirs or not (0.3 < mine < 5 and abs(mine - theirs) <= 0.5):
         return None
-    subject = _SIDE.match(text[: match.start()]) if not named else None
+    if not named and _NO_CHANGE.search(text):
+        return None
+    subject = _SIDE.match(text[: match.start(1)]) if not named else None
     if subject and not PRONOUN.match(subject.group(1)):
         named = [f"other:{slug(subject.group(1))}"]
+    if not named and (title := lead if names_a_change(lead) else numbered_title(block)):
+        named = [f"other:{slug(title)}"]
     if not named:
         return None
     return at_line(
         reading,
-        line_of(block, start + match.start()),
-        variable=named[0],
+        line_of(block, start + match.start(1)),
+        variable="other:bundle" if len(set(named)) > 2 else named[0],
         control=match.group(2),
         treatment=match.group(1),
         delta=mine - theirs,
@@ -170,8 +193,9 @@ def arrow_contrast(
     text: str,
     match: re.Match[str],
     lead: str,
+    topic: str,
 ) -> Iterator[Ablation]:
-    """A sentence that says "1.4472 -> 1.4135"."""
+    """A sentence that says "1.4472 -> 1.4135"; `topic` is what its block opens with."""
     before, after = float(match.group(1)), float(match.group(2))
     least = 0.1 if "bpb" in text.lower() else 0.3
     if not (least < before < 5 and least < after < 5) or abs(after - before) > 2:
@@ -185,10 +209,14 @@ def arrow_contrast(
     if not named and (REFERS.match(text) or BROUGHT.match(text) or _STARTS.match(text)):
         headed = changes_in(lead) or (variables_in(block.section[-1]) if block.section[1:] else [])
         named = headed if len(headed) == 1 else []
+        if not named and REFERS.match(text):
+            named = [item for item in variables_in(topic)[:1] if item[2] <= _OPENS]
+    if not named and _MOVES_IT.match(text) and names_a_change(lead):
+        named = changes_in(lead)[:1] or [(f"other:{slug(lead)}", None, 0)]
     subject = SUBJECT.match(text)
     if not named and (PENALTY.search(text) or _QUANTIZES.match(text)):
         named = [(STAGE_CONTRASTS["quantized"][0], None, 0)]
-    total = bool(TOTAL.match(text)) or not named
+    total = bool(TOTAL.match(text)) or not named or len({item[0] for item in named}) > 2
     variable = "other:bundle" if total else named[0][0]
     if not named and subject and not PRONOUN.match(subject.group(1)):
         total, variable = False, f"other:{slug(subject.group(1))}"

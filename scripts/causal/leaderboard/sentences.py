@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from interventions.keywords import guarded
 from scripts.causal.leaderboard.document import Block
 
 MAX_BLOCK = 4_000  # characters; longer blocks are logs pasted without a fence
@@ -13,6 +14,16 @@ PENALTY = re.compile(
     r"\bquanti[sz]ation (?:introduc|caus|cost|add|leav|creat)\w* (?:[\w-]+ ){0,3}"
     r"(?:gap|penalty|loss|degradation|cost)\b|"
     r"\b(?:quant\w*|gptq|int\d|export|roundtrip|RT)\W{0,3}(?:loss|penalty|gap|degradation|cost)",
+    re.IGNORECASE,
+)
+HYPOTHETICAL = guarded(
+    r"\b(?:would|should|could|might|expect\w*|estimat\w*|predict\w*|projected|potential\w*|"
+    r"if these|at most|target\w*|aim(?:s|ing)?|typically|usually|can't|cannot)\b",
+    re.IGNORECASE,
+)
+NOT_A_CHANGE = guarded(
+    r"\bstd\b|±|threshold|\bnoise|\bwithin\b(?! the \d+ ?s)|variance|\bp ?[<=]|per[- ]seed|"
+    r"\bspread\b|\bclear(?:s|ing)? the|requirement|\bmargin",
     re.IGNORECASE,
 )
 REFERS = re.compile(

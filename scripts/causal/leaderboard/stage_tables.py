@@ -71,7 +71,8 @@ def table_ladders(document: Document, table: Table) -> list[Stages]:
     titles = _staged(document, table, columns, guessed=False)
     if len(set(titles.values())) > 1 and not is_log(table, columns.label):
         rows = table.rows if mean is None else (table.rows[mean],)
-        rows = tuple(row for row in rows if not _NO_RUN.search(cell(row, columns.label)))
+        called = {0, columns.label}
+        rows = tuple(row for row in rows if not any(_NO_RUN.search(cell(row, i)) for i in called))
         return [
             _ladder(document, [(s, row, i, table.header[i]) for i, s in titles.items()])
             for row in rows

@@ -32,7 +32,8 @@ _STAGE_WORD = guarded(
     re.IGNORECASE,
 )
 NO_SCORE = guarded(
-    r"loss|\bstd|gap|gain|improve|delta|Δ|(?<!stop-)(?<!stop )times?\b|bytes|size|penalty|degrad",
+    r"loss|\bstd|gap|gain|improve|delta|Δ|(?<!stop-)(?<!stop )(?<!eval-)(?<!test-)times?\b|"
+    r"bytes|size|penalty|degrad",
     re.IGNORECASE,
 )
 
@@ -52,6 +53,8 @@ Stages = dict[str, Score]
 def stage_of(label: str) -> str | None:
     """Return the stage a column title, metric name or log line reports, or None."""
     text = label.lower().replace("_", " ")
+    if "loss /" in text:
+        return None  # "val_loss / val_bpb" has two numbers
     if (
         NO_SCORE.search(text.replace("val loss", "").replace("val loss:", ""))
         and "bpb" not in text
@@ -80,14 +83,15 @@ def stage_of(label: str) -> str | None:
     if _says(r"\bslid|\bstride|\bs64\b|\bsw\b", text):
         return None if _says(r"pre[ -]?quant|float|fp32", text) else "sliding"
     if _says(r"\bpost[ -]?ema|\bema\b|\bswa\b", text) and not _says(
-        r"int\d|quantized|round", text
+        r"int\d|quantized|round|\bpre[ -]?ema", text
     ):
         return "averaged"
     if _says(
         r"\bpre[ -]?(?:quant|q\b|gptq|export|round-?trip)|\bstep[ :]{0,2}\d+|"
         r"\b(?:final|last) step|\btrain-time|"
         r"\bstop[ -]time|^\W*\d+/\d+ |\bbefore (?:export|quant)|\bpre[ -]?ema|"
-        r"\b(?:live|raw) (?:model|weights)|bpb \((?:train|live)\)|\bin[- ]run\b|"
+        r"\b(?:live|raw) (?:model|weights)|\braw (?:val )?bpb|"
+        r"bpb \((?:train|live)\)|\bin[- ]run\b|"
         r"\bunquantized|\b(?:at|wallclock)[ -]stop|\bfull precision|\bfp32|\bfloat",
         text,
     ):

@@ -41,6 +41,7 @@ _SCORE_OF = re.compile(r"(?:#\d{2,5}|\bSOTA|\bbaseline|\brecord)\s?\(\s?$", re.I
 _GOOD_SECTION = re.compile(
     r"what (?:worked|helped|stacked)|impact|improvement|contribut|gains?\b", re.I
 )
+_IMPACT = re.compile(r"\W*(?:(?:measured|net|bpb) )?(?:impact|contribution)\b", re.IGNORECASE)
 _BAD_SECTION = re.compile(r"did ?n[o']t|not work|negative|failed|hurt|dead end", re.IGNORECASE)
 _WORSE_BY = re.compile(
     r"\W*(?:(?!improv|gain|better|(?:at|an?|the|with|for|but|and|to|no|zero|in|of)\b)[\w-]+ ){0,2}"
@@ -160,6 +161,6 @@ def signed_by_words(delta: StatedDelta, text: str, block: Block) -> float | None
     titles = block.section[-1] if block.section else ""
     if _BAD_SECTION.search(titles):
         return delta.number
-    if _GOOD_SECTION.search(titles):
+    if _GOOD_SECTION.search(titles) or (not delta.sign and _IMPACT.match(text)):
         return -delta.number
     return None

@@ -163,9 +163,13 @@ def _stopped_early(
     reading: Reading, table: Table, columns: Columns, control: Row
 ) -> Iterator[Ablation]:
     """Rows without the last score, against the control at the last stage they were scored at."""
+    called = (row for row in table.rows if _CALLED.match(cell(row, columns.label)))
+    control = next(called, control)  # it may have been stopped early itself
     for row in table.rows:
         label = cell(row, columns.label)
         if cell_score(row, columns.bpb[-1]) is not None or not re.search("[A-Za-z]{3}", label):
+            continue
+        if row is control:
             continue
         for index in reversed(columns.bpb[:-1]):
             before, after = cell_score(control, index), cell_score(row, index)

@@ -107,7 +107,7 @@ def metric_contrasts(reading: Reading) -> Iterator[list[Ablation]]:
             yield list(told_rows(reading, table, columns))
         if role == "metrics":
             yield list(metric_rows(reading, table))
-        elif role == "none" and not (columns.bpb or columns.delta):
+        elif role in ("none", "versus") and not (columns.bpb or columns.delta):
             yield list(gain_rows(reading, table))
 
 

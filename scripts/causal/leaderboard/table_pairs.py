@@ -50,6 +50,9 @@ _AGAINST = re.compile(
     r"\bvs\b|\bover\b|baseline|SOTA|#\d{2,5}",
     re.IGNORECASE,
 )
+_CHANGE = re.compile(r"\W{0,4}[+-]?0?\.\d{3,8}(?![\d%])(?!\s?(?:s\b|ms|MB|nats|\())")
+_SLIDING_GAIN = re.compile(r"\W*sliding(?: window)? (?:gain|benefit|improvement)\b", re.I)
+_OUR_OTHER = re.compile(r"\bour (?:\w+ )?(?:PR )?#\d", re.IGNORECASE)  # an earlier submission
 _DIFFERENCE = re.compile(
     r"\W*(?:Δ|delta|difference|improvement|change|gain)\W*(?:$|vs|over|from|against)", re.I
 )
@@ -192,12 +195,16 @@ def gain_rows(reading: Reading, table: Table) -> Iterator[Ablation]:
     """Rows such as "| TTT gain | -0.041 BPB | -0.0025 BPB |" in tables of settings: each run's."""
     for row in table.rows:
         column = penalty_variable(cell(row, 0))
+        slid = _SLIDING_GAIN.match(cell(row, 0))
+        column = STAGE_CONTRASTS["sliding"] if slid else column
         for index in range(1, len(table.header) if column else 0):
             delta, text = cell_delta(row, index), cell(row, index)
-            if column is None or delta is None or "bpb" not in f"{row.cells[0]} {text}".lower():
+            told = "bpb" in f"{row.cells[0]} {text}".lower() or _CHANGE.match(text)
+            if column is None or delta is None or not told:
                 continue
             variable, control, treatment = column
             stage = (variable, control, f"{treatment} ({table.header[index][:40]})")
+            delta = -abs(delta) if slid else delta
             yield gap_contrast(reading, row, stage, delta, text, reading.positive_is_better)
 
 
@@ -229,9 +236,10 @@ def others_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ab
     told, own = [], []
     for row in table.rows:
         score, delta = cell_score(row, columns.bpb[-1]), cell_delta(row, columns.delta[-1])
-        if score is not None and OURS.search(cell(row, columns.label)):
+        label = cell(row, columns.label)
+        if score is not None and OURS.search(label) and not _OUR_OTHER.search(label):
             own.append(score)
-        elif score is not None and delta and PULL_REQUEST.search(cell(row, columns.label)):
+        elif score is not None and delta and PULL_REQUEST.search(label):
             told.append((row, score, delta))
     for sign in (1, -1):
         ours = [score - sign * delta for _, score, delta in told]

@@ -66,7 +66,8 @@ _ONE_RUN_VARIED = re.compile(
 )
 _CONTROL_ROW = re.compile(
     r"\W*(?:(?:naive|the|our|plain|dense|uniform)\s)?(?:baseline|control|default|vanilla)\b|"
-    r"\W*(?:no|without|w/o)\s[A-Za-z]|\W*(?:neural|NN|model|LM|base model)[ -](?:only|alone)\b",
+    r"\W*none\W*$|\W*(?:no|without|w/o)\s[A-Za-z]|"
+    r"\W*(?:neural|NN|model|LM|base model)[ -](?:only|alone)\b",
     re.IGNORECASE,
 )
 _LEADS = re.compile(

@@ -10,8 +10,9 @@ from scripts.causal.leaderboard.document import Block, Row, Table
 from scripts.causal.leaderboard.numbers import in_bits
 from scripts.causal.leaderboard.row_contrasts import closes, left_out, row_contrast
 from scripts.causal.leaderboard.schema import Ablation
-from scripts.causal.leaderboard.sentences import PENALTY
+from scripts.causal.leaderboard.sentences import HYPOTHETICAL, NOT_A_CHANGE, PENALTY
 from scripts.causal.leaderboard.stated_deltas import (
+    StatedDelta,
     exactly,
     is_gain,
     signed_by_words,
@@ -26,10 +27,10 @@ _METRIC = re.compile(  # a row of metrics, or none with words
     r"\bcost\b|^[^A-Za-z]*[A-Za-z]?[^A-Za-z]*$",
     re.IGNORECASE,
 )
-_UNSURE = re.compile(
-    r"\b(?:would|should|could|might|expect\w*|estimat\w*|predict\w*|projected|potential\w*|"
-    r"at most|target\w*|typically|usually|noise|std|threshold|within|margin)\b|±|"
-    r"\d ?(?:to|-) ?\d?\.\d",
+_RANGE = re.compile(r"\d ?(?:to|-) ?\d?\.\d")
+_VERDICT = re.compile(
+    r"\W*(?:[A-Za-z][\w -]{0,30}?)?[ :(~]{0,3}([+-])(0?\.\d{3,5})"
+    r"(?=\W*$|[,;)]| \(| (?:pre|post)-?quant)",
     re.IGNORECASE,
 )
 
@@ -58,14 +59,27 @@ def _told(table: Table, row: Row, label: int) -> float | None:
         for index, cell_text in enumerate(row.cells)
         if index != label and "." in cell_text
         for text in [in_bits(cell_text)]
-        for delta in stated_deltas(text)
+        for delta in stated_deltas(text) or _verdict(text)
     ]
     if len(stated) != 1:
         return None
     delta, text = stated[0]
     if not delta.sign and delta.number > _MOST and not is_gain(delta, text):
         return None  # a score
-    if delta.unit.startswith("nat") or _UNSURE.search(text) or PENALTY.search(text):
+    if delta.unit.startswith("nat") or _unsure(text) or PENALTY.search(text):
         return None
     change = signed_by_words(delta, text, Block("item", text, row.line, table.section))
     return None if change is None else exactly(change, text)
+
+
+def _unsure(text: str) -> bool:
+    """Whether a remark says what may be, or how sure a number is, and no change."""
+    return any(words.search(text) for words in (HYPOTHETICAL, NOT_A_CHANGE, _RANGE))
+
+
+def _verdict(text: str) -> list[StatedDelta]:
+    """The change that a verdict gives without its unit: "DEAD: +0.013 pre-quant"."""
+    match = _VERDICT.match(text)
+    if match is None:
+        return []
+    return [StatedDelta(match.start(1), match.end(), match.group(1), float(match.group(2)), "bpb")]

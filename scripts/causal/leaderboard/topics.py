@@ -13,6 +13,7 @@ from scripts.causal.leaderboard.techniques import variables_in
 
 FOREIGN = re.compile(r"#\d|\bPR\b|baseline|SOTA|reference|record", re.IGNORECASE)
 _ITEM_TITLE = re.compile(r"\W*([A-Za-z][^—:\n]{2,60}?)(?:\s?—|:| - )")
+_NUMBERED = re.compile(r"\W*\d{1,2}[.):] (?=[A-Z])([\w/+² -]{3,60})")
 _BOLD = re.compile(r"\W{0,8}(?:\d{1,2}[.)]\s{1,3})?\*\*([^*\n]{3,80})\*\*")
 _NAMES = re.compile(r"[A-Za-z0-9][\w:./=²^-]*(?: [\w()./=²^%-]+){0,4}\W*$")
 _REMARK = re.compile(  # a title in bold that says something, or announces a remark
@@ -48,6 +49,7 @@ _GROWS = re.compile(
 )
 _BARE = re.compile(  # "Provides -0.003 BPB on top", "Solo improvement: ...", "-0.006 BPB"
     r"\W*(?:(?:provid|contribut|deliver|giv|sav|cost|yield|recover|add|improv)\w*|[+-]\d|~?\d?\.\d|"
+    r"(?:zero|no)[- ](?:additional |extra )?(?:bytes?|param\w*|cost)|"
     r"(?:a |an |the )?(?:consistent|solo|total|net|small|measured|free|observed|typical)\b|"
     r"(?:contribution|improvement|impact|effect|gain|benefit|delta|penalty)\b)",
     re.IGNORECASE,
@@ -79,6 +81,12 @@ def topics_of(
 def headed_by(block: Block) -> list[tuple[str, Value | None, int]]:
     """The techniques in the heading above a block, below the README's own title."""
     return _subject_of(block.section[-1]) if block.section[1:] else []
+
+
+def numbered_title(block: Block) -> str:
+    """What a heading "6. LR Floor (0.05)" above a block names: the sixth change of several."""
+    match = _NUMBERED.match(block.section[-1]) if block.section[1:] else None
+    return match.group(1) if match else ""
 
 
 def lead_of(reading: Reading, block: Block) -> str:
