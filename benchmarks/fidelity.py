@@ -23,7 +23,7 @@ easy), the noise what no arm or seed explains, both in bpb (sd), after int8:
 | 1 × 64, 94 K, 36                          | 4096 × 128   | 1/2   | 0.0043 | 0.0015| 23          |
 | 2 × 64, 123 K, 30: chosen, with 28        | 8192 × 64    | 3/4   | 0.0041 | 0.0012| 31          |
 
-- Four, six, two and three seeds. 28 tokens per parameter leave room for five within 21 CPU minutes.
+- Four, six, two and three seeds. At 28 tokens per parameter 21 CPU minutes have room for five.
 - One layer is as sure, but of another thing: SiLU and GELU are better than relu² by 0.008 and
   0.005 in it, and not in two layers of either batch. That GELU is worse on 8×H100 was known.
 - Three initial weights crossed with three orders of data (2 × 32): a quarter into the run relu²
