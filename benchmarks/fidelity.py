@@ -1,7 +1,7 @@
 """How far small runs may be trusted: seven changes here, beside the same on 8×H100.
 
-    python benchmarks/fidelity.py [--scales standard] [--tokens-per-parameter 36]
-                                  [--seeds 31,32,33] [--seeds-below 31,32]
+    python benchmarks/fidelity.py [--scales standard] [--tokens-per-parameter 28]
+                                  [--seeds 51,52,53,54,55] [--seeds-below 51,52]
                                   [--also num_layers_plus_1 …] [--folder FOLDER] [--platform cpu]
                                   [--workers 2] [--minutes 30] [--json]
 
@@ -12,35 +12,34 @@ split by stage, the verdict at the largest scale, and whether the tool claims it
 needs two sizes, `--scales small,standard`; beside the larger a change of no consequence is run
 then. Changes named by --also are run and decided on beside them; the reference has none of them.
 
-The design was settled by noise and cost, on other seeds (101 to 103), before its outcome was seen:
+The design was settled by noise and cost, on other seeds (101 to 103), before its outcome was seen.
+The signal is the spread of five arms' means (relu², LeakyReLU², SiLU, GELU, softcap 20: sin² is
+easy), the noise what no arm or seed explains, both in bpb (sd), after int8:
 
-- Neither the initial weights nor the order of data is the noise. Three of the one crossed with
-  three of the other at `small` (40 tokens per parameter): a quarter into the run relu² and SiLU
-  correlate by 0.8, at its end not at all (-0.2), and all that is left is what no row or column
-  explains, 0.006 bpb (sd) a run for either. A run ends in one of many places, which its pair at
-  the same seed does not share: sharing more between arms cannot help, only more or other runs.
-- Nor is it the last steps: averages of late weights (EMA 0.95 or 0.99, a mean of checkpoints)
-  scatter as the weights do (arm by seed 0.0060 to 0.0061 against 0.0062, eight arms, four seeds).
-- Upstream's learning rates are for batches 128 times as large. At 123 K parameters and 20 tokens
-  per parameter the control with half of them was better by 0.03 bpb (2.007 against 2.035) and
-  scattered by half as much from seed to seed (0.008 against 0.014); arm by seed by 0.004 against
-  0.006. The runs with half had two heads and sequences of 128, which saves 13 % of a step too.
-  With a quarter the control was worse again (2.041 against 2.003, two seeds), and so with rates
-  that fall from the first step on (2.024).
-- 21 CPU minutes buy 24 runs of 50 s: three seeds at 36 tokens per parameter. Four at 27 would
-  narrow a mean by 13 %; the longer horizon was preferred, since too short a one misleads all
-  seeds alike. The rung at 20 K parameters, which told nothing, is left out; so are looks on the
-  way at all of validation, 6 s a run.
+| model, parameters                         | batch × time | rates | signal | noise | CPU s a run |
+|-------------------------------------------|--------------|-------|--------|-------|-------------|
+| 2 × 32, 47 K, 80 tokens per parameter     | 4096 × 128   | 1     | 0.0007 | 0.0061| 27          |
+| 2 × 64, 123 K, 36                         | 4096 × 128   | 1/2   | 0.0014 | 0.0035| 47          |
+| 1 × 64, 94 K, 36                          | 4096 × 128   | 1/2   | 0.0043 | 0.0015| 23          |
+| 2 × 64, 123 K, 30: chosen, with 28        | 8192 × 64    | 3/4   | 0.0041 | 0.0012| 31          |
 
-Seen afterwards, the design unchanged: seeds 31 to 33, in 19.5 CPU minutes, gave tau 0.71 (0.47 to
-0.93 over seeds; 0.86, 0.50 and 0.43 one by one) and six signs, seeds 41 to 43, in 18.1, tau 1.00
-(0.55 to 1.00; 0.50, 0.79 and 0.86) and all seven; the mean of all six has 0.93 and seven. Half of
-the seeds ranks as the other by 0.45 and 0.55. Effects are a fifth of those on 8×H100, where at
-`small` with upstream's rates they were a half: noise and signal shrank together. If the truth here
-were the reference in small, three such seeds would give tau 0.77 on average (0.57 to 0.93), 0.86
-or more in 37 of 100 tries, and six seeds in 59; what departed from it on the first three is within
-noise (p 0.46). So noise is what limits this figure. At `small` it was not alone: there SiLU and
-GELU were too good by 0.006 (p 0.02).
+- Four, six, two and three seeds. At 28 tokens per parameter 21 CPU minutes have room for five.
+- One layer is as sure, but of another thing: SiLU and GELU are better than relu² by 0.008 and
+  0.005 in it, and not in two layers of either batch. That GELU is worse on 8×H100 was known.
+- Three initial weights crossed with three orders of data (2 × 32): a quarter into the run relu²
+  and SiLU correlate by 0.8, at its end not at all, and what is left is what no row or column
+  explains. Averages of late weights scatter as the weights do.
+
+Seen afterwards, the design unchanged: seeds 51 to 55, in 18.8 CPU minutes, gave tau 0.71 (0.43 to
+0.86 over seeds) and six signs (SiLU wrong); 61 to 63, in 11.8, 0.86 and six (softcap with
+LeakyReLU² wrong); all eight 0.79 and six. The three seeds that the design was chosen by were quiet
+by luck: on these eight the signal is 0.0024 and the noise 0.0027, at 28 s a run, so 2.1 within 21
+minutes. That is three times what the design before it had, whose two draws of three seeds gave
+0.71 and 1.00. The noise is an activation's with a seed: what a seed does to relu², LeakyReLU² or
+sin² it does with softcap 20 too (residuals correlate by 0.7 to 0.9), so that softcap alone is told
+to 0.0007, and its pairs tell nothing new of activations. Effects are a quarter of those on 8×H100.
+If the truth here were the reference in small, five such seeds would give tau 0.84 on average, 0.86
+or more in 67 of 100 tries, and all signs besides in 31; twenty in 95 and 67.
 
 Then the reference, `fidelity_h100.toml`: agreement of the ranking of the eight (Kendall's tau) and
 of the seven signs, for each rung, with an interval over seeds, seed by seed and along the run, and
@@ -103,18 +102,8 @@ SINGLE = (
     "softcap_20",
 )
 WITH_SOFTCAP = ("activation_leaky_relu_sq", "activation_sin_sq")
-BOTH_ARMS: dict[str, Value] = {
-    "train_seq_len": 128,
-    "num_heads": 2,
-    "num_kv_heads": 1,
-    "matrix_lr": 0.02,
-    "tied_embed_lr": 0.025,
-    "scalar_lr": 0.02,
-    "val_tokens": 2**16,
-    "val_points": 4,
-}
-"""On every rung alike: the lower rungs' sequences and heads, half of upstream's learning rates,
-and looks on the way at a part of validation. The ranking is by all of it, at the end."""
+BOTH_ARMS: dict[str, Value] = {"val_tokens": 2**16, "val_points": 4}
+"""Looks on the way at a part of validation, the same on every rung; the ranking is by all of it."""
 SEED_SD = 0.00072
 """Of runs on 8×H100 with one configuration, bpb: pooled over published seeds, 50 df."""
 
@@ -413,12 +402,14 @@ def show(report: Mapping[str, Any]) -> None:
 
 
 def main(
-    scales: Annotated[str, typer.Option(help="rungs, smallest first")] = "standard",
-    seeds: Annotated[str, typer.Option(help="of the largest rung, at least two")] = "31,32,33",
-    seeds_below: Annotated[str, typer.Option(help="of the others, at least two")] = "31,32",
+    scales: Annotated[str, typer.Option(help="rungs, smallest first")] = "deep",
+    seeds: Annotated[str, typer.Option(help="of the largest rung, at least two")] = (
+        "71,72,73,74"
+    ),
+    seeds_below: Annotated[str, typer.Option(help="of the others, at least two")] = "71,72",
     tokens_per_parameter: Annotated[
         float, typer.Option(help="that the control sees, on every rung", min=1)
-    ] = 36.0,
+    ] = 28.0,
     also: Annotated[list[str] | None, typer.Option(help="more changes of the catalog")] = None,
     folder: Annotated[Path, typer.Option(help="where runs and results are kept")] = Path(
         "results/fidelity"

@@ -80,6 +80,26 @@ SCALES: dict[str, dict[str, ConfigValue]] = {
         "val_tokens": 65536,
         "val_points": 16,
     },
+    # Deep and narrow, for ranking changes of the model: 114,536 parameters seeing 28 tokens each.
+    # Here, in large batches of short sequences at three quarters of upstream's learning rates,
+    # activations and softcaps differ as they do at full size; in two layers SiLU and GELU do as
+    # well as relu² (benchmarks/fidelity.py).
+    "deep": {
+        "num_layers": 4,
+        "model_dim": 48,
+        "num_heads": 2,
+        "num_kv_heads": 1,
+        "train_seq_len": 64,
+        "train_batch_tokens": 8192,
+        "iterations": 391,
+        "warmdown_iters": 130,
+        "muon_momentum_warmup_steps": 24,
+        "matrix_lr": 0.03,
+        "tied_embed_lr": 0.0375,
+        "scalar_lr": 0.03,
+        "val_tokens": 65536,
+        "val_points": 16,
+    },
     # For tests: a run in a quarter of a second. Its results mean nothing.
     "tiny": {
         "num_layers": 2,

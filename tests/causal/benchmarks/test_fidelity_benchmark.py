@@ -63,7 +63,8 @@ def test_another_horizon_keeps_the_schedule_in_proportion():
     trainer = load_trainer("gpt")
     own = trainer.resolve("standard", {})
     half = trainer.resolve("standard", both_arms(trainer, "standard", 40))
-    assert half["iterations"] * 4096 / trainer.parameters(own) == pytest.approx(40, rel=1e-3)
+    batch = half["train_batch_tokens"]
+    assert half["iterations"] * batch / trainer.parameters(own) == pytest.approx(40, rel=1e-3)
     for name in ("warmdown_iters", "muon_momentum_warmup_steps"):
         assert half[name] / half["iterations"] == pytest.approx(
             own[name] / own["iterations"], rel=0.01
