@@ -10,7 +10,8 @@ on one scale or a ladder of them, matched by steps. For each change: its effect 
 split by stage, the verdict at the largest scale, and whether the tool claims its sign of 8×H100
 (rules in `scripts.causal.stats.carry`), which it decides before the reference is opened. A claim
 needs two sizes, `--scales small,standard`; beside the larger a change of no consequence is run
-then. Changes named by --also are run and decided on beside them; the reference has none of them.
+then. Changes named by --also are run and decided on beside them; the reference has none of them,
+so their effects are held against what the catalog says was published.
 
 The design was settled by noise and cost, on other seeds (101 to 103), before its outcome was seen.
 The signal is the spread of five arms' means (relu², LeakyReLU², SiLU, GELU, softcap 20: sin² is
@@ -65,6 +66,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
+from fidelity_published import beside_published, show_published
 from scipy.stats import kendalltau
 
 from interventions.catalog import Intervention, load_catalog
@@ -103,7 +105,7 @@ SINGLE = (
 )
 WITH_SOFTCAP = ("activation_leaky_relu_sq", "activation_sin_sq")
 BOTH_ARMS: dict[str, Value] = {"val_tokens": 2**16, "val_points": 4}
-"""Looks on the way at a part of validation, the same on every rung; the ranking is by all of it."""
+"""Looks on the way at a part of validation, alike on every rung; the ranking is by all of it."""
 SEED_SD = 0.00072
 """Of runs on 8×H100 with one configuration, bpb: pooled over published seeds, 50 df."""
 
@@ -399,6 +401,8 @@ def show(report: Mapping[str, Any]) -> None:
     for carried in (*report["transfers"], beside["transfer"]):
         if carried is not None:
             print(carried["words"])
+    if report["published"] is not None:
+        show_published(report["published"])
 
 
 def main(
@@ -450,6 +454,7 @@ def main(
         ),
         "transfers": [one.model_dump() for one in results.transfers],
         "beside_8xh100": against_reference(rungs, results, reference),
+        "published": beside_published(results.results, load_catalog()) if also else None,
     }
     if not as_json:
         show(report)

@@ -2,7 +2,6 @@
 
 from literal_results import literal_contrast, literal_result
 
-from benchmarks.fidelity_published import beside_published
 from interventions.catalog import Claim, Intervention
 from scripts.causal.campaign.schema import Interval
 
@@ -23,6 +22,8 @@ def result(name, effect, low, high):
 
 
 def test_signs_are_counted_by_stage_and_apart_where_they_are_clear():
+    from fidelity_published import beside_published
+
     found = beside_published(
         [
             result("a", 0.002, -0.001, 0.005),
@@ -41,4 +42,6 @@ def test_signs_are_counted_by_stage_and_apart_where_they_are_clear():
 
 
 def test_nothing_is_said_where_nothing_was_published():
+    from fidelity_published import beside_published
+
     assert beside_published([result("d", -0.01, -0.02, -0.005)], CATALOG) is None
