@@ -4,19 +4,6 @@ from __future__ import annotations
 
 from trainers.api import ConfigValue
 
-_DEEP: dict[str, ConfigValue] = {
-    "num_layers": 4,
-    "num_heads": 2,
-    "num_kv_heads": 1,
-    "train_seq_len": 64,
-    "train_batch_tokens": 8192,
-    "matrix_lr": 0.03,
-    "tied_embed_lr": 0.0375,
-    "scalar_lr": 0.03,
-    "val_tokens": 65536,
-    "val_points": 16,
-}
-
 SCALES: dict[str, dict[str, ConfigValue]] = {
     "baseline": {},
     # For minutes on a laptop: 81,844 parameters seeing 20 tokens each. That ratio, not size, is
@@ -96,20 +83,22 @@ SCALES: dict[str, dict[str, ConfigValue]] = {
     # Deep and narrow, for ranking changes of the model: 114,536 parameters seeing 28 tokens each.
     # Here, in large batches of short sequences at three quarters of upstream's learning rates,
     # activations and softcaps differ as they do at full size; in two layers SiLU and GELU do as
-    # well as relu² (benchmarks/fidelity.py). Below it a rung of 62,024.
-    "deep_small": {
-        **_DEEP,
-        "model_dim": 32,
-        "iterations": 212,
-        "warmdown_iters": 71,
-        "muon_momentum_warmup_steps": 13,
-    },
+    # well as relu² (benchmarks/fidelity.py).
     "deep": {
-        **_DEEP,
+        "num_layers": 4,
         "model_dim": 48,
+        "num_heads": 2,
+        "num_kv_heads": 1,
+        "train_seq_len": 64,
+        "train_batch_tokens": 8192,
         "iterations": 391,
         "warmdown_iters": 130,
         "muon_momentum_warmup_steps": 24,
+        "matrix_lr": 0.03,
+        "tied_embed_lr": 0.0375,
+        "scalar_lr": 0.03,
+        "val_tokens": 65536,
+        "val_points": 16,
     },
     # For tests: a run in a quarter of a second. Its results mean nothing.
     "tiny": {
