@@ -29,15 +29,15 @@ Larger batches of shorter sequences are quieter; depth makes activations differ.
 the fourth had met the reference before the fifth was tried (tau 0.71 on seeds 51 to 55, 0.86 on 61
 to 63, six signs: SiLU and GELU did as well as relu² there, and in one layer better), and that they
 are worse on 8×H100 was known. The second had given 0.71 and 1.00 on two draws of three seeds.
-Three initial weights crossed with three orders of data (2 × 32) left the noise with neither: it is an
-activation's with a seed, so what a seed does to relu², LeakyReLU² or sin² it does with softcap 20
-too. Averages of late weights scatter as the weights do.
+Three initial weights crossed with three orders of data (2 × 32) left the noise with neither: it is
+an activation's with a seed, so what a seed does to relu², LeakyReLU² or sin² it does with softcap
+20 too. Averages of late weights scatter as the weights do.
 
 Seen afterwards, the design unchanged: seeds 71 to 74, in 18.3 CPU minutes, gave tau 0.93 (0.71 to
 0.93 over seeds) and all seven signs, 81 to 84, in 17.7, 1.00 (0.71 to 1.00) and all seven; all
 eight 0.93 and seven. Of all draws of four from the eight, 86 in 100 reach 0.86, 64 with every sign
-right. On these eight the signal is 0.0046 and the noise 0.0032: the three seeds that the design was
-chosen by were quiet by luck. Effects are a third of those on 8×H100. With a rung below, 4 × 32
+right. On these eight the signal is 0.0046 and the noise 0.0032: the three seeds that the design
+was chosen by were quiet by luck. Effects are a third of those on 8×H100. With a rung below, 4 × 32
 on seeds 71 to 74 (8.0 CPU minutes more, and 2.1 for the change of no consequence), the tool claims
 nothing: that rung ranks by 0.29, and what it tells of the larger one does not exclude 0.
 
