@@ -143,7 +143,7 @@ def _as_a_whole(reading: Reading, block: Block, start: int, found: Against) -> A
 def _sentence(
     reading: Reading, block: Block, start: int, text: str, topic: str, lead: str
 ) -> Iterator[Ablation]:
-    if pair := pair_in(text, lead if names_a_change(lead) else numbered_title(block)):
+    if pair := pair_in(text, block, lead):
         yield from arrow_contrast(reading, block, start, text, pair, lead, topic)
         return
     if HYPOTHETICAL.search(text):

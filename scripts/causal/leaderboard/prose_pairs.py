@@ -22,7 +22,7 @@ from scripts.causal.leaderboard.sentences import (
 )
 from scripts.causal.leaderboard.stages import STAGE_CONTRASTS, stage_of
 from scripts.causal.leaderboard.techniques import variables_in
-from scripts.causal.leaderboard.topics import names_a_change, numbered_title, of_the_model
+from scripts.causal.leaderboard.topics import names_a_change, of_the_model, title_above
 
 _TO = guarded(
     r"(?<![\w.])(\d\.\d{3,8})\s?(?:bpb\s?)?(?:\([^()\n]{0,30}\)\s?)?(?:->|→)\s?(\d\.\d{3,8})(?![\d%])",
@@ -99,12 +99,12 @@ _OF_BOTH = re.compile(r"\((?:standard|same|the same) [^()]{0,20}\)", re.IGNORECA
 _STANDARD = re.compile(r"\W{0,3}(?:standard|non-)", re.IGNORECASE)
 
 
-def pair_in(text: str, title: str = "") -> re.Match[str] | None:
+def pair_in(text: str, block: Block, lead: str) -> re.Match[str] | None:
     """Return where a sentence says "1.4472 -> 1.4135", unless these are two stages of one run.
 
-    Where it moves a score "from 1.4472 to 1.4135" it, or the `title` above it, names the change.
+    Where it moves a score "from 1.4472 to 1.4135" it, or the title above it, names the change.
     """
-    match = _TO.search(text) or _from_to(text, bool(title)) or _TO_BRIEFLY.search(text)
+    match = _TO.search(text) or _from_to(text, block, lead) or _TO_BRIEFLY.search(text)
     if match is None or _OF_A_SETTING.search(text[: match.start()]):
         return None
     told = text[match.start() : match.end() + 30]
@@ -119,7 +119,7 @@ def against_in(text: str) -> re.Match[str] | None:
     return None if match and _OF_A_SETTING.search(text[: match.start()]) else match
 
 
-def _from_to(text: str, titled: bool) -> re.Match[str] | None:
+def _from_to(text: str, block: Block, lead: str) -> re.Match[str] | None:
     """ "X improves BPB from 1.1923 to 1.1837", of one technique, not of a whole history."""
     match = _FROM_TO.search(text)
     if match is None or PENALTY.search(text) or float(match.group(1)) < 0.3:
@@ -130,7 +130,7 @@ def _from_to(text: str, titled: bool) -> re.Match[str] | None:
     if not _MOVES.search(text[: match.start()]) or "#" in text[: match.start()]:
         return None
     named = {name for name, _, at in variables_in(text) if at < match.start()}
-    return match if len(named) == 1 or (titled and not named) else None
+    return match if len(named) == 1 or (not named and title_above(block, lead)) else None
 
 
 def against_contrast(
@@ -154,7 +154,7 @@ def against_contrast(
     subject = _SIDE.match(text[: match.start(1)]) if not named else None
     if subject and not PRONOUN.match(subject.group(1)):
         named = [f"other:{slug(subject.group(1))}"]
-    if not named and (title := lead if names_a_change(lead) else numbered_title(block)):
+    if not named and (title := title_above(block, lead)):
         named = [f"other:{slug(title)}"]
     if not named:
         return None

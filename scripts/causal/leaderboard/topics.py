@@ -101,6 +101,11 @@ def names_a_change(lead: str) -> bool:
     return bool(_NAMES.match(lead)) and not _REMARK.search(lead)
 
 
+def title_above(block: Block, lead: str) -> str:
+    """The change that the words in bold before a sentence name, else a numbered heading."""
+    return lead if names_a_change(lead) else numbered_title(block)
+
+
 def of_the_model(named: tuple[str, Value | None, int], text: str) -> bool:
     """Whether a size says of which model a change is: "on all 11 layers", "at 10L 3x MLP".
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from small_gpt import SMALL, weights_of
 
 from scripts.causal.files import InputError
 from trainers.data import DataSet, open_dataset
@@ -16,16 +17,9 @@ from trainers.quantize.artifact import read_artifact
 from trainers.quantize.lattice import lattice
 from trainers.quantize.recipe import Recipe, quantized
 
-SMALL = {
-    "num_layers": 2,
-    "model_dim": 32,
-    "num_heads": 4,
-    "num_kv_heads": 2,
-    "vocab_size": 300,
-    "train_seq_len": 16,
+TUNED = {
+    **SMALL,
     "train_batch_tokens": 256,
-    "iterations": 4,
-    "val_points": 1,
     "calibration_tokens": 1024,
     "curvature_steps": True,
     "gptq": "full",
@@ -35,7 +29,7 @@ SMALL = {
 
 
 def config_with(**fields):
-    return gpt_config({**SMALL, **fields})
+    return gpt_config({**TUNED, **fields})
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +39,7 @@ def data(small_data):
 
 @pytest.fixture(scope="module")
 def weights():
-    draw = np.random.default_rng(1).standard_normal
-    start = initial_weights(config_with(), seed=0).items()
-    return {name: v + np.float32(0.1) * draw(v.shape, np.float32) for name, v in start}
+    return weights_of(config_with())
 
 
 def model_of(weights):

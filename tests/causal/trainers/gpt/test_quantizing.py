@@ -4,40 +4,22 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from small_gpt import SMALL, weights_of
 
 from scripts.causal.files import InputError
 from trainers.data import DataSet, open_dataset
 from trainers.gpt.calibration import calibrate, self_generated
 from trainers.gpt.config import gpt_config
 from trainers.gpt.engine_torch import TorchEngine
-from trainers.gpt.init import initial_weights
 from trainers.gpt.quantizing import quantized_artifact, recipe_of, training_tokens
 from trainers.quantize.artifact import read_artifact
 from trainers.quantize.int8 import quantize
 
-SMALL = {
-    "num_layers": 2,
-    "model_dim": 32,
-    "num_heads": 4,
-    "num_kv_heads": 2,
-    "vocab_size": 300,
-    "train_seq_len": 16,
-    "train_batch_tokens": 64,
-    "iterations": 4,
-    "val_points": 1,
-    "calibration_tokens": 256,
-}
 CURVED = {"curvature_steps": True, "gptq": "full", "compressor": "ans"}
 
 
 def config_with(**fields):
     return gpt_config({**SMALL, **fields})
-
-
-def weights_of(config):
-    draw = np.random.default_rng(1).standard_normal
-    start = initial_weights(config, seed=0).items()
-    return {name: v + np.float32(0.1) * draw(v.shape, np.float32) for name, v in start}
 
 
 @pytest.fixture(scope="module")
