@@ -428,7 +428,8 @@ def main(
     *below, top = scales.split(",")
     fewer = parse_seeds(seeds_below, "--seeds-below")
     ladder = {**dict.fromkeys(below, fewer), top: parse_seeds(seeds, "--seeds")}
-    chosen = [*changes(), *(intervention_of(name, load_catalog()) for name in also or ())]
+    catalog, others = load_catalog(), also or []
+    chosen = [*changes(), *(intervention_of(name, catalog) for name in others)]
     try:
         rungs, cost = run_ladder(
             ladder,
@@ -455,7 +456,9 @@ def main(
         ),
         "transfers": [one.model_dump() for one in results.transfers],
         "beside_8xh100": against_reference(rungs, results, reference),
-        "published": beside_published(results.results, load_catalog()) if also else None,
+        "published": beside_published(
+            [one for one in results.results if one.contrast.id in others], catalog
+        ),
     }
     if not as_json:
         show(report)
