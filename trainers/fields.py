@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import fields
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import field, fields
+from typing import Any, NamedTuple, TypeVar
 
 from scripts.causal.files import InputError
+
+ARCHITECTURE, HYPERPARAMETER, SCHEDULE = "architecture", "hyperparameter", "schedule"
 
 _Config = TypeVar("_Config")
 _WORDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}
@@ -32,43 +34,69 @@ def config_from(kind: type[_Config], values: Mapping[str, Any], family: str) -> 
     return kind(**{name: _in_type(value, kinds[name]) for name, value in values.items()})
 
 
-def check_types(config: Any) -> None:
-    """Refuse fields of another type than declared, and numbers that are not finite.
+def setting(
+    default: bool | int | float | str,
+    role: str,
+    *,
+    stage: str = "train",
+    env: str = "",
+    within: tuple[float, float] | None = None,
+    among: Sequence[float | str] | None = None,
+) -> Any:
+    """A field of a configuration, with what its metadata says of it.
+
+    Args:
+        role: what a change of it costs: ARCHITECTURE changes the compiled step, HYPERPARAMETER
+            reaches the compiled step as a tensor, SCHEDULE is read by the loop alone.
+        stage: which stage reads it first (train, average, quantize, evaluate).
+        env: the environment variable that sets it; empty for its name in capitals.
+        within: its least and its largest value. Bounds are wide: they keep a stranger's file from
+            asking for a model no machine can hold.
+        among: its levels, where there is no range but a choice.
+    """
+    known = {"role": role, "stage": stage, "env": env, "within": within, "among": among}
+    return field(default=default, metadata=known)
+
+
+class Rule(NamedTuple):
+    """What must hold between fields."""
+
+    says: str
+    names: tuple[str, ...]
+    holds: Callable[[Any], bool]
+
+
+def check(config: Any, rules: Iterable[Rule]) -> None:
+    """Refuse fields of another type than declared, out of their range or levels, or at odds.
 
     Raises:
-        InputError: names the field and what it got.
+        InputError: states the rule and the values of the fields that break it.
     """
     for item in fields(config):
-        value, kind = getattr(config, item.name), str(item.type)
-        if not isinstance(value, _TYPES[kind]) or (isinstance(value, bool) and kind != "bool"):
-            raise InputError(
-                f"`{item.name}` must be {_WORDS[kind]}, but got {item.name}={value!r}"
-            )
-        if isinstance(value, float) and not math.isfinite(value):
-            raise InputError(f"`{item.name}` must be finite, but got {item.name}={value!r}")
+        _check_type(item.name, getattr(config, item.name), str(item.type))
+    for item in fields(config):
+        name, value = item.name, getattr(config, item.name)
+        if bounds := item.metadata["within"]:
+            low, high = bounds
+            _require(low <= value <= high, f"{low:g} <= {name} <= {high:g}", config, name)
+        if levels := item.metadata["among"]:
+            said = f"{name} in {{{', '.join(map(str, levels))}}}"
+            _require(value in levels, said, config, name)
+    for rule in rules:
+        _require(rule.holds(config), rule.says, config, *rule.names)
 
 
-def check_ranges(config: Any, ranges: Mapping[str, tuple[float, float]]) -> None:
-    """Refuse numbers outside their range, both ends included.
-
-    Raises:
-        InputError: names the field, its range and what it got.
-    """
-    for name, (low, high) in ranges.items():
-        require(
-            low <= getattr(config, name) <= high, f"{low:g} <= {name} <= {high:g}", config, name
-        )
+def _check_type(name: str, value: object, kind: str) -> None:
+    if not isinstance(value, _TYPES[kind]) or (isinstance(value, bool) and kind != "bool"):
+        raise InputError(f"`{name}` must be {_WORDS[kind]}, but got {name}={value!r}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InputError(f"`{name}` must be finite, but got {name}={value!r}")
 
 
-def require(holds: bool, rule: str, config: Any, *names: str) -> None:
-    """Refuse a configuration that breaks a rule.
-
-    Raises:
-        InputError: states the rule and the values of these fields.
-    """
+def _require(holds: bool, says: str, config: Any, *names: str) -> None:
     if not holds:
         got = ", ".join(f"{name}={getattr(config, name)!r}" for name in names)
-        raise InputError(f"`{rule}` must hold, but got {got}")
+        raise InputError(f"`{says}` must hold, but got {got}")
 
 
 def _in_type(value: Any, kind: str) -> Any:

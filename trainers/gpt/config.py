@@ -5,13 +5,13 @@ The defaults are the upstream naive baseline: 9 layers of 512 channels, 17,059,9
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from trainers.averaging import EMA_DECAYS, SWA, ema
-from trainers.fields import check_ranges, check_types, config_from, require
+from trainers.fields import ARCHITECTURE, HYPERPARAMETER, SCHEDULE, check, config_from, setting
+from trainers.gpt.config_rules import RULES
 
 ACTIVATIONS = ("relu_sq", "leaky_relu_sq", "gelu", "silu", "sin", "sin_sq")
 # Levels of `activation` that are MLPs of their own shape: `trainers.gpt.mlp_shapes`.
@@ -32,20 +32,11 @@ QAT_BITS = ("int8", "int6", "int5")
 GPTQ = ("none", "lite", "full")
 CALIBRATION = ("training", "self_generated")
 COMPRESSORS = ("zlib", "zstd", "lzma", "brotli", "ans", "best")
-ARCHITECTURE, HYPERPARAMETER, SCHEDULE = "architecture", "hyperparameter", "schedule"
-
-
-def _field(default: Any, role: str, stage: str = "train") -> Any:
-    return field(default=default, metadata={"role": role, "stage": stage})
 
 
 @dataclass(frozen=True)
 class GPTConfig:
     """One run of the parameter-golf GPT, complete.
-
-    Each field's metadata says which stage reads it first (``stage``: train, average, quantize,
-    evaluate) and what a change of it costs (``role``): "architecture" changes the compiled step,
-    "hyperparameter" reaches the compiled step as a tensor, "schedule" is read by the loop alone.
 
     Attributes:
         tied_embeddings: the embedding is the output layer too, and learns at `tied_embed_lr`;
@@ -108,115 +99,114 @@ class GPTConfig:
     """
 
     # Architecture (equal architectures share one engine and its compiled step).
-    num_layers: int = _field(9, ARCHITECTURE)
-    model_dim: int = _field(512, ARCHITECTURE)
-    mlp_mult: float = _field(2.0, ARCHITECTURE)
-    num_heads: int = _field(8, ARCHITECTURE)
-    num_kv_heads: int = _field(4, ARCHITECTURE)
-    vocab_size: int = _field(1024, ARCHITECTURE)
-    train_seq_len: int = _field(1024, ARCHITECTURE)
-    train_batch_tokens: int = _field(524288, ARCHITECTURE)
-    activation: str = _field("relu_sq", ARCHITECTURE)
-    bigram_hash: int = _field(0, ARCHITECTURE)
-    bigram_dim: int = _field(112, ARCHITECTURE)
-    smear_gate: bool = _field(False, ARCHITECTURE)
-    xsa_layers: int = _field(0, ARCHITECTURE)
-    value_residual: bool = _field(False, ARCHITECTURE)
-    value_embedding: bool = _field(False, ARCHITECTURE)
-    value_embedding_dim: int = _field(128, ARCHITECTURE)
-    value_embedding_layers: int = _field(2, ARCHITECTURE)
-    gated_attention: bool = _field(False, ARCHITECTURE)
-    ln_scale: bool = _field(False, ARCHITECTURE)
-    parallel_residuals: bool = _field(False, ARCHITECTURE)
-    parallel_layers: int = _field(4, ARCHITECTURE)
-    depth_recurrence: bool = _field(False, ARCHITECTURE)
-    recurrence_layers: int = _field(3, ARCHITECTURE)
-    recurrence_passes: int = _field(2, ARCHITECTURE)
-    unet_skips: bool = _field(True, ARCHITECTURE)
-    tied_embeddings: bool = _field(True, ARCHITECTURE)
-    optimizer: str = _field("muon", ARCHITECTURE)
-    qat_bits: str = _field("int8", ARCHITECTURE)
-    selective_loss: bool = _field(False, ARCHITECTURE)
-    mtp: bool = _field(False, ARCHITECTURE)
-    embedding_mask: bool = _field(False, ARCHITECTURE)
-    muon_ns_steps: int = _field(5, ARCHITECTURE)
+    num_layers: int = setting(9, ARCHITECTURE, within=(1, 256))
+    model_dim: int = setting(512, ARCHITECTURE, within=(2, 16384))
+    mlp_mult: float = setting(2.0, ARCHITECTURE, within=(0.125, 64))
+    num_heads: int = setting(8, ARCHITECTURE, within=(1, 256))
+    num_kv_heads: int = setting(4, ARCHITECTURE, within=(1, 256))
+    vocab_size: int = setting(1024, ARCHITECTURE, within=(2, 65536))
+    train_seq_len: int = setting(1024, ARCHITECTURE, within=(1, 131072))
+    train_batch_tokens: int = setting(524288, ARCHITECTURE, within=(1, 2**26))
+    activation: str = setting("relu_sq", ARCHITECTURE, among=(*ACTIVATIONS, *MLP_KINDS))
+    bigram_hash: int = setting(0, ARCHITECTURE, within=(0, 2**22))
+    bigram_dim: int = setting(112, ARCHITECTURE, within=(1, 16384))
+    smear_gate: bool = setting(False, ARCHITECTURE)
+    xsa_layers: int = setting(0, ARCHITECTURE, within=(0, 256))
+    value_residual: bool = setting(False, ARCHITECTURE)
+    value_embedding: bool = setting(False, ARCHITECTURE)
+    value_embedding_dim: int = setting(128, ARCHITECTURE, within=(1, 16384))
+    value_embedding_layers: int = setting(2, ARCHITECTURE, within=(1, 256))
+    gated_attention: bool = setting(False, ARCHITECTURE)
+    ln_scale: bool = setting(False, ARCHITECTURE)
+    parallel_residuals: bool = setting(False, ARCHITECTURE)
+    parallel_layers: int = setting(4, ARCHITECTURE, within=(1, 256))
+    depth_recurrence: bool = setting(False, ARCHITECTURE)
+    recurrence_layers: int = setting(3, ARCHITECTURE, within=(1, 256))
+    recurrence_passes: int = setting(2, ARCHITECTURE, within=(2, 16))
+    unet_skips: bool = setting(True, ARCHITECTURE)
+    tied_embeddings: bool = setting(True, ARCHITECTURE)
+    optimizer: str = setting("muon", ARCHITECTURE, among=OPTIMIZERS)
+    qat_bits: str = setting("int8", ARCHITECTURE, among=QAT_BITS)
+    selective_loss: bool = setting(False, ARCHITECTURE)
+    mtp: bool = setting(False, ARCHITECTURE)
+    embedding_mask: bool = setting(False, ARCHITECTURE)
+    muon_ns_steps: int = setting(5, ARCHITECTURE, within=(1, 20))
 
     # Hyperparameters of the model and the optimizer.
-    rope_base: float = _field(10000.0, HYPERPARAMETER)
-    rope_dims: str = _field("full", HYPERPARAMETER)
-    barlow_weight: float = _field(0.01, HYPERPARAMETER)
-    logit_softcap: float = _field(30.0, HYPERPARAMETER)
-    qk_gain: float = _field(1.5, HYPERPARAMETER)
-    embed_init_std: float = _field(0.005, HYPERPARAMETER)
-    matrix_lr: float = _field(0.04, HYPERPARAMETER)
-    tied_embed_lr: float = _field(0.05, HYPERPARAMETER)
-    embed_lr: float = _field(0.6, HYPERPARAMETER)
-    head_lr: float = _field(0.008, HYPERPARAMETER)
-    scalar_lr: float = _field(0.04, HYPERPARAMETER)
-    muon_momentum: float = _field(0.95, HYPERPARAMETER)
-    beta1: float = _field(0.9, HYPERPARAMETER)
-    beta2: float = _field(0.95, HYPERPARAMETER)
-    adam_eps: float = _field(1e-8, HYPERPARAMETER)
-    weight_decay: float = _field(0.0, HYPERPARAMETER)
-    grad_clip: float = _field(0.0, HYPERPARAMETER)
-    selective_margin: float = _field(2.0, HYPERPARAMETER)
-    mtp_margin: float = _field(2.0, HYPERPARAMETER)
-    embedding_mask_margin: float = _field(2.0, HYPERPARAMETER)
+    rope_base: float = setting(10000.0, HYPERPARAMETER, within=(1, 1e9))
+    rope_dims: str = setting("full", HYPERPARAMETER, among=ROPE_DIMS)
+    barlow_weight: float = setting(0.01, HYPERPARAMETER, within=(0, 1e3))
+    logit_softcap: float = setting(30.0, HYPERPARAMETER, within=(1e-3, 1e3))
+    qk_gain: float = setting(1.5, HYPERPARAMETER, within=(0, 1e3))
+    embed_init_std: float = setting(0.005, HYPERPARAMETER, within=(0, 10))
+    matrix_lr: float = setting(0.04, HYPERPARAMETER, within=(0, 10))
+    tied_embed_lr: float = setting(0.05, HYPERPARAMETER, within=(0, 10))
+    embed_lr: float = setting(0.6, HYPERPARAMETER, within=(0, 10))
+    head_lr: float = setting(0.008, HYPERPARAMETER, within=(0, 10))
+    scalar_lr: float = setting(0.04, HYPERPARAMETER, within=(0, 10))
+    muon_momentum: float = setting(0.95, HYPERPARAMETER, within=(0, 0.9999))
+    beta1: float = setting(0.9, HYPERPARAMETER, within=(0, 0.9999))
+    beta2: float = setting(0.95, HYPERPARAMETER, within=(0, 0.99999))
+    adam_eps: float = setting(1e-8, HYPERPARAMETER, within=(1e-20, 1))
+    weight_decay: float = setting(0.0, HYPERPARAMETER, within=(0, 10))
+    grad_clip: float = setting(0.0, HYPERPARAMETER, within=(0, 1e6))
+    selective_margin: float = setting(2.0, HYPERPARAMETER, within=(0, 1e3))
+    mtp_margin: float = setting(2.0, HYPERPARAMETER, within=(0, 1e3))
+    embedding_mask_margin: float = setting(2.0, HYPERPARAMETER, within=(0, 1e3))
 
     # Schedule.
-    iterations: int = _field(20000, SCHEDULE)
-    warmup_iters: int = _field(0, SCHEDULE)
-    warmdown_iters: int = _field(1200, SCHEDULE)
-    warmdown_frac: float = _field(0.0, SCHEDULE)
-    muon_momentum_warmup_start: float = _field(0.85, SCHEDULE)
-    muon_momentum_warmup_steps: int = _field(500, SCHEDULE)
-    recurrence_start: float = _field(0.35, SCHEDULE)
-    qat: bool = _field(False, SCHEDULE)
-    qat_below: float = _field(0.15, SCHEDULE)
-    qat_k: float = _field(0.0, SCHEDULE)
-    curriculum: bool = _field(False, SCHEDULE)
-    curriculum_scores: str = _field("", SCHEDULE)
-    train_data_tokens: int = _field(0, SCHEDULE)
-    token_dropout: float = _field(0.0, SCHEDULE)
-    token_dropout_graduated: bool = _field(False, SCHEDULE)
-    corrupted_context: float = _field(0.0, SCHEDULE)
-    corrupted_context_graduated: bool = _field(False, SCHEDULE)
-    position_loss: float = _field(0.0, SCHEDULE)
-    mtp_weight: float = _field(0.5, SCHEDULE)
-    mtp_start: float = _field(0.2, SCHEDULE)
-    val_tokens: int = _field(1048576, SCHEDULE)
-    val_points: int = _field(20, SCHEDULE)
+    iterations: int = setting(20000, SCHEDULE, within=(1, 10**8))
+    warmup_iters: int = setting(0, SCHEDULE, within=(0, 10**8))
+    warmdown_iters: int = setting(1200, SCHEDULE, within=(0, 10**8))
+    warmdown_frac: float = setting(0.0, SCHEDULE, within=(0, 1))
+    muon_momentum_warmup_start: float = setting(0.85, SCHEDULE, within=(0, 0.9999))
+    muon_momentum_warmup_steps: int = setting(500, SCHEDULE, within=(0, 10**8))
+    recurrence_start: float = setting(0.35, SCHEDULE, within=(0, 0.9))
+    qat: bool = setting(False, SCHEDULE)
+    qat_below: float = setting(0.15, SCHEDULE, within=(0, 1))
+    qat_k: float = setting(0.0, SCHEDULE, within=(0, 1e3))
+    curriculum: bool = setting(False, SCHEDULE)
+    curriculum_scores: str = setting("", SCHEDULE)
+    train_data_tokens: int = setting(0, SCHEDULE, within=(0, 2**40))
+    token_dropout: float = setting(0.0, SCHEDULE, within=(0, 0.9))
+    token_dropout_graduated: bool = setting(False, SCHEDULE)
+    corrupted_context: float = setting(0.0, SCHEDULE, within=(0, 1))
+    corrupted_context_graduated: bool = setting(False, SCHEDULE)
+    position_loss: float = setting(0.0, SCHEDULE, within=(-1, 1))
+    mtp_weight: float = setting(0.5, SCHEDULE, within=(0, 10))
+    mtp_start: float = setting(0.2, SCHEDULE, within=(0, 1))
+    val_tokens: int = setting(1048576, SCHEDULE, within=(1, 2**34))
+    val_points: int = setting(20, SCHEDULE, within=(1, 10000))
 
     # What happens to the trained weights.
-    ema: float = _field(0.0, SCHEDULE, stage="average")
-    swa: bool = _field(False, SCHEDULE, stage="average")
-    quant_bits: str = _field("int8", SCHEDULE, stage="quantize")
-    quant_group: int = _field(0, SCHEDULE, stage="quantize")
-    quant_k: float = _field(0.0, SCHEDULE, stage="quantize")
-    gptq: str = _field("none", SCHEDULE, stage="quantize")
-    sdclip: bool = _field(False, SCHEDULE, stage="quantize")
-    curvature_steps: bool = _field(False, SCHEDULE, stage="quantize")
-    distill_steps: int = _field(0, SCHEDULE, stage="quantize")
-    awq: bool = _field(False, SCHEDULE, stage="quantize")
-    lqer: bool = _field(False, SCHEDULE, stage="quantize")
-    lqer_rank: int = _field(4, SCHEDULE, stage="quantize")
-    lqer_count: int = _field(3, SCHEDULE, stage="quantize")
-    calibration: str = _field("training", SCHEDULE, stage="quantize")
-    calibration_tokens: int = _field(65536, SCHEDULE, stage="quantize")
-    compressor: str = _field("zlib", SCHEDULE, stage="quantize")
-    artifact_cap: int = _field(0, SCHEDULE, stage="quantize")
-    sliding_window_eval: int = _field(0, SCHEDULE, stage="evaluate")
-    ttt: str = _field("none", SCHEDULE, stage="evaluate")
-    ttt_lr: float = _field(0.002, SCHEDULE, stage="evaluate")
-    ttt_epochs: int = _field(3, SCHEDULE, stage="evaluate")
-    ttt_chunk_tokens: int = _field(32768, SCHEDULE, stage="evaluate")
-    lora_lr: float = _field(0.04, SCHEDULE, stage="evaluate")
-    lora_rank: int = _field(8, SCHEDULE, stage="evaluate")
-    lora_chunk_tokens: int = _field(256, SCHEDULE, stage="evaluate")
+    ema: float = setting(0.0, SCHEDULE, stage="average", among=(0.0, *EMA_DECAYS))
+    swa: bool = setting(False, SCHEDULE, stage="average")
+    quant_bits: str = setting("int8", SCHEDULE, stage="quantize", among=QUANT_BITS)
+    quant_group: int = setting(0, SCHEDULE, stage="quantize", among=(0, 64))
+    quant_k: float = setting(0.0, SCHEDULE, stage="quantize", within=(0, 1e3))
+    gptq: str = setting("none", SCHEDULE, stage="quantize", among=GPTQ)
+    sdclip: bool = setting(False, SCHEDULE, stage="quantize")
+    curvature_steps: bool = setting(False, SCHEDULE, stage="quantize")
+    distill_steps: int = setting(0, SCHEDULE, stage="quantize", within=(0, 10**6))
+    awq: bool = setting(False, SCHEDULE, stage="quantize")
+    lqer: bool = setting(False, SCHEDULE, stage="quantize")
+    lqer_rank: int = setting(4, SCHEDULE, stage="quantize", within=(1, 256))
+    lqer_count: int = setting(3, SCHEDULE, stage="quantize", within=(1, 4096))
+    calibration: str = setting("training", SCHEDULE, stage="quantize", among=CALIBRATION)
+    calibration_tokens: int = setting(65536, SCHEDULE, stage="quantize", within=(1, 2**24))
+    compressor: str = setting("zlib", SCHEDULE, stage="quantize", among=COMPRESSORS)
+    artifact_cap: int = setting(0, SCHEDULE, stage="quantize", within=(0, 2**30))
+    sliding_window_eval: int = setting(0, SCHEDULE, stage="evaluate", within=(0, 131072))
+    ttt: str = setting("none", SCHEDULE, stage="evaluate", among=TTT)
+    ttt_lr: float = setting(0.002, SCHEDULE, stage="evaluate", within=(0, 10))
+    ttt_epochs: int = setting(3, SCHEDULE, stage="evaluate", within=(1, 100))
+    ttt_chunk_tokens: int = setting(32768, SCHEDULE, stage="evaluate", within=(1, 2**34))
+    lora_lr: float = setting(0.04, SCHEDULE, stage="evaluate", within=(0, 10))
+    lora_rank: int = setting(8, SCHEDULE, stage="evaluate", within=(1, 1024))
+    lora_chunk_tokens: int = setting(256, SCHEDULE, stage="evaluate", within=(1, 131072))
 
     def __post_init__(self) -> None:
-        check_types(self)
-        _check_rules(self)
+        check(self, RULES)
 
     @property
     def head_dim(self) -> int:
@@ -292,202 +282,3 @@ def fields_with(*, role: str | None = None, stage: str | None = None) -> tuple[s
         for item in fields(GPTConfig)
         if role in (None, item.metadata["role"]) and stage in (None, item.metadata["stage"])
     )
-
-
-# Bounds are wide: they keep a stranger's file from asking for a model no machine can hold.
-_RANGES: dict[str, tuple[float, float]] = {
-    "num_layers": (1, 256),
-    "model_dim": (2, 16384),
-    "mlp_mult": (0.125, 64),
-    "num_heads": (1, 256),
-    "num_kv_heads": (1, 256),
-    "vocab_size": (2, 65536),
-    "bigram_hash": (0, 2**22),
-    "bigram_dim": (1, 16384),
-    "xsa_layers": (0, 256),
-    "value_embedding_dim": (1, 16384),
-    "value_embedding_layers": (1, 256),
-    "parallel_layers": (1, 256),
-    "recurrence_layers": (1, 256),
-    "recurrence_passes": (2, 16),
-    "recurrence_start": (0, 0.9),
-    "barlow_weight": (0, 1e3),
-    "train_seq_len": (1, 131072),
-    "train_batch_tokens": (1, 2**26),
-    "muon_ns_steps": (1, 20),
-    "rope_base": (1, 1e9),
-    "logit_softcap": (1e-3, 1e3),
-    "qk_gain": (0, 1e3),
-    "embed_init_std": (0, 10),
-    "matrix_lr": (0, 10),
-    "tied_embed_lr": (0, 10),
-    "embed_lr": (0, 10),
-    "head_lr": (0, 10),
-    "scalar_lr": (0, 10),
-    "muon_momentum": (0, 0.9999),
-    "muon_momentum_warmup_start": (0, 0.9999),
-    "beta1": (0, 0.9999),
-    "beta2": (0, 0.99999),
-    "adam_eps": (1e-20, 1),
-    "weight_decay": (0, 10),
-    "grad_clip": (0, 1e6),
-    "iterations": (1, 10**8),
-    "warmup_iters": (0, 10**8),
-    "warmdown_iters": (0, 10**8),
-    "muon_momentum_warmup_steps": (0, 10**8),
-    "val_tokens": (1, 2**34),
-    "val_points": (1, 10000),
-    "qat_below": (0, 1),
-    "qat_k": (0, 1e3),
-    "selective_margin": (0, 1e3),
-    "mtp_margin": (0, 1e3),
-    "embedding_mask_margin": (0, 1e3),
-    "warmdown_frac": (0, 1),
-    "train_data_tokens": (0, 2**40),
-    "mtp_weight": (0, 10),
-    "mtp_start": (0, 1),
-    "token_dropout": (0, 0.9),
-    "corrupted_context": (0, 1),
-    "position_loss": (-1, 1),
-    "sliding_window_eval": (0, 131072),
-    "ttt_lr": (0, 10),
-    "ttt_epochs": (1, 100),
-    "ttt_chunk_tokens": (1, 2**34),
-    "lora_lr": (0, 10),
-    "lora_rank": (1, 1024),
-    "lora_chunk_tokens": (1, 131072),
-    "quant_k": (0, 1e3),
-    "distill_steps": (0, 10**6),
-    "lqer_rank": (1, 256),
-    "lqer_count": (1, 4096),
-    "calibration_tokens": (1, 2**24),
-    "artifact_cap": (0, 2**30),
-}
-
-
-def _check_rules(config: GPTConfig) -> None:
-    check_ranges(config, _RANGES)
-    for name, levels in (
-        ("activation", (*ACTIVATIONS, *MLP_KINDS)),
-        ("rope_dims", ROPE_DIMS),
-        ("quant_bits", QUANT_BITS),
-        ("qat_bits", QAT_BITS),
-        ("quant_group", (0, 64)),
-        ("gptq", GPTQ),
-        ("calibration", CALIBRATION),
-        ("compressor", COMPRESSORS),
-        ("ema", (0.0, *EMA_DECAYS)),
-        ("optimizer", OPTIMIZERS),
-        ("ttt", TTT),
-    ):
-        known = f"{name} in {{{', '.join(map(str, levels))}}}"
-        require(getattr(config, name) in levels, known, config, name)
-    for rule, holds, names in (
-        (
-            "model_dim % (2 * num_heads) == 0",  # whole heads, each halved by the rotation
-            config.model_dim % (2 * config.num_heads) == 0,
-            ("model_dim", "num_heads"),
-        ),
-        (
-            "num_heads % num_kv_heads == 0",
-            config.num_heads % config.num_kv_heads == 0,
-            ("num_heads", "num_kv_heads"),
-        ),
-        (
-            "train_batch_tokens % train_seq_len == 0",
-            config.train_batch_tokens % config.train_seq_len == 0,
-            ("train_batch_tokens", "train_seq_len"),
-        ),
-        (
-            "xsa_layers <= num_layers",
-            config.xsa_layers <= config.num_layers,
-            ("xsa_layers", "num_layers"),
-        ),
-        (
-            "bigram_hash != 1",  # one bucket is for the first position alone
-            config.bigram_hash != 1,
-            ("bigram_hash",),
-        ),
-        (
-            "val_points <= iterations",
-            config.val_points <= config.iterations,
-            ("val_points", "iterations"),
-        ),
-        (
-            "at most one of gptq = lite, sdclip, curvature_steps",  # each is a rule for the steps
-            (config.gptq == "lite") + config.sdclip + config.curvature_steps <= 1,
-            ("gptq", "sdclip", "curvature_steps"),
-        ),
-        (
-            "artifact_cap == 0 or sdclip or curvature_steps",  # else there is no knob to turn
-            config.artifact_cap == 0 or config.sdclip or config.curvature_steps,
-            ("artifact_cap", "sdclip", "curvature_steps"),
-        ),
-        (
-            "quant_group == 0 or not curvature_steps",
-            config.quant_group == 0 or not config.curvature_steps,
-            ("quant_group", "curvature_steps"),
-        ),
-        (
-            "qat_bits == quant_bits if qat",  # it trains on the grid that is exported
-            not config.qat or config.qat_bits == config.quant_bits,
-            ("qat", "qat_bits", "quant_bits"),
-        ),
-        (
-            "qat and curvature_steps if qat_k, and nothing else that moves codes or steps",
-            config.qat_k == 0  # the grid that was trained on is the grid that is stored
-            or (
-                config.qat
-                and config.curvature_steps
-                and config.gptq == "none"
-                and config.artifact_cap == 0
-                and config.quant_k == 0
-                and not (config.awq or config.lqer)
-            ),
-            ("qat_k", "qat", "curvature_steps", "gptq", "artifact_cap", "quant_k", "awq", "lqer"),
-        ),
-        (
-            "curvature_steps and gptq = full and not lqer if distill_steps",
-            config.distill_steps == 0
-            or (config.curvature_steps and config.gptq == "full" and not config.lqer),
-            ("distill_steps", "curvature_steps", "gptq", "lqer"),
-        ),
-        (
-            "one step per row, at its largest weight, if qat without qat_k",
-            not config.qat
-            or config.qat_k > 0
-            or (
-                config.quant_group == 0
-                and config.gptq != "lite"
-                and not (config.sdclip or config.curvature_steps or config.awq or config.lqer)
-            ),
-            ("quant_group", "gptq", "sdclip", "curvature_steps", "awq", "lqer"),
-        ),
-        (
-            "curriculum_scores is 32 hex digits or empty",  # it becomes a file's name
-            re.fullmatch(r"([0-9a-f]{32})?", config.curriculum_scores) is not None,
-            ("curriculum_scores",),
-        ),
-        (
-            "curriculum or not curriculum_scores",
-            config.curriculum or not config.curriculum_scores,
-            ("curriculum", "curriculum_scores"),
-        ),
-        ("ema == 0 or not swa", config.ema == 0 or not config.swa, ("ema", "swa")),
-        (
-            "ttt != lora or not sliding_window_eval",  # its windows follow the documents
-            config.ttt != "lora" or not config.sliding_window_eval,
-            ("ttt", "sliding_window_eval"),
-        ),
-        (
-            "train_data_tokens == 0 or train_data_tokens > train_seq_len",
-            config.train_data_tokens == 0 or config.train_data_tokens > config.train_seq_len,
-            ("train_data_tokens", "train_seq_len"),
-        ),
-        (
-            "sliding_window_eval <= train_seq_len",
-            config.sliding_window_eval <= config.train_seq_len,
-            ("sliding_window_eval", "train_seq_len"),
-        ),
-    ):
-        require(holds, rule, config, *names)

@@ -18,6 +18,7 @@ _SHARED = (
     "trainers.averaging",
     "trainers.evaluation",
     "trainers.fields",
+    "trainers.gpt.config_rules",
     "trainers.gpt.config",
     "trainers.gpt.mlp_shapes",
     "trainers.gpt.mlp_kinds",

@@ -3,22 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from scripts.causal.files import InputError
-from trainers.fields import check_ranges, check_types, config_from, require
+from trainers.fields import (
+    ARCHITECTURE,
+    HYPERPARAMETER,
+    SCHEDULE,
+    Rule,
+    check,
+    config_from,
+    setting,
+)
 from trainers.vocab_space.rates import PUBLISHED, own_rate
 from trainers.vocab_space.versions import VERSIONS
 
 OWN = "own"
 OWN_RATE = 0.0
 MIXINGS = {OWN, *(version.across for version in VERSIONS.values())}
-ARCHITECTURE, HYPERPARAMETER, SCHEDULE = "architecture", "hyperparameter", "schedule"
 
-
-def _field(default: Any, role: str, env: str = "") -> Any:
-    return field(default=default, metadata={"role": role, "env": env})
+RULES = (
+    Rule("vocab_size % 64 == 0", ("vocab_size",), lambda config: config.vocab_size % 64 == 0),
+    Rule(
+        "train_batch_tokens % train_seq_len == 0",
+        ("train_batch_tokens", "train_seq_len"),
+        lambda config: config.train_batch_tokens % config.train_seq_len == 0,
+    ),
+    Rule(
+        "val_points <= iterations",
+        ("val_points", "iterations"),
+        lambda config: config.val_points <= config.iterations,
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -45,53 +62,34 @@ class VocabConfig:
         final_tokens: of validation, for the final scores; 0 for all of them.
     """
 
-    architecture: str = _field("v8_graph", ARCHITECTURE, "MODEL_VERSION")
-    mixing: str = _field(OWN, ARCHITECTURE)
-    vocab_size: int = _field(1024, ARCHITECTURE)
-    num_steps: int = _field(8, ARCHITECTURE)
-    interaction_rank: int = _field(8, ARCHITECTURE)
-    train_seq_len: int = _field(1024, ARCHITECTURE)
-    train_batch_tokens: int = _field(491520, ARCHITECTURE)
-    train_data_tokens: int = _field(0, SCHEDULE)
-    logit_softcap: float = _field(30.0, HYPERPARAMETER)
-    aux_weight: float = _field(0.1, HYPERPARAMETER)
-    gumbel_temperature: float = _field(1.0, HYPERPARAMETER)
-    learning_rate: float = _field(PUBLISHED, HYPERPARAMETER)
-    weight_decay: float = _field(0.0, HYPERPARAMETER)
-    beta1: float = _field(0.9, HYPERPARAMETER)
-    beta2: float = _field(0.95, HYPERPARAMETER)
-    grad_clip: float = _field(1.0, HYPERPARAMETER)
-    iterations: int = _field(2000, SCHEDULE)
-    warmup_iters: int = _field(20, SCHEDULE)
-    warmdown_frac: float = _field(0.3, SCHEDULE)
-    val_tokens: int = _field(65536, SCHEDULE)
-    val_points: int = _field(10, SCHEDULE)
-    final_tokens: int = _field(0, SCHEDULE)
+    architecture: str = setting(
+        "v8_graph", ARCHITECTURE, env="MODEL_VERSION", among=tuple(VERSIONS)
+    )
+    mixing: str = setting(OWN, ARCHITECTURE, among=sorted(MIXINGS))
+    vocab_size: int = setting(1024, ARCHITECTURE, within=(64, 65536))
+    num_steps: int = setting(8, ARCHITECTURE, within=(1, 64))
+    interaction_rank: int = setting(8, ARCHITECTURE, within=(1, 4096))
+    train_seq_len: int = setting(1024, ARCHITECTURE, within=(1, 65536))
+    train_batch_tokens: int = setting(491520, ARCHITECTURE, within=(1, 2**24))
+    train_data_tokens: int = setting(0, SCHEDULE, within=(0, 2**40))
+    logit_softcap: float = setting(30.0, HYPERPARAMETER, within=(1e-3, 1e3))
+    aux_weight: float = setting(0.1, HYPERPARAMETER, within=(0, 10))
+    gumbel_temperature: float = setting(1.0, HYPERPARAMETER, within=(1e-2, 100))
+    learning_rate: float = setting(PUBLISHED, HYPERPARAMETER, within=(0, 10))
+    weight_decay: float = setting(0.0, HYPERPARAMETER, within=(0, 10))
+    beta1: float = setting(0.9, HYPERPARAMETER, within=(0, 0.9999))
+    beta2: float = setting(0.95, HYPERPARAMETER, within=(0, 0.99999))
+    grad_clip: float = setting(1.0, HYPERPARAMETER, within=(0, 1e6))
+    iterations: int = setting(2000, SCHEDULE, within=(1, 10**8))
+    warmup_iters: int = setting(20, SCHEDULE, within=(0, 10**8))
+    warmdown_frac: float = setting(0.3, SCHEDULE, within=(0, 1))
+    val_tokens: int = setting(65536, SCHEDULE, within=(1, 2**34))
+    val_points: int = setting(10, SCHEDULE, within=(1, 10000))
+    final_tokens: int = setting(0, SCHEDULE, within=(0, 2**34))
 
     def __post_init__(self) -> None:
         """Raise InputError where a value has the wrong type, is out of range, or does not fit."""
-        check_types(self)
-        check_ranges(self, _RANGES)
-        for rule, holds, names in (
-            (
-                f"architecture in {{{', '.join(VERSIONS)}}}",
-                self.architecture in VERSIONS,
-                ("architecture",),
-            ),
-            (f"mixing in {{{', '.join(sorted(MIXINGS))}}}", self.mixing in MIXINGS, ("mixing",)),
-            ("vocab_size % 64 == 0", self.vocab_size % 64 == 0, ("vocab_size",)),
-            (
-                "train_batch_tokens % train_seq_len == 0",
-                self.train_batch_tokens % self.train_seq_len == 0,
-                ("train_batch_tokens", "train_seq_len"),
-            ),
-            (
-                "val_points <= iterations",
-                self.val_points <= self.iterations,
-                ("val_points", "iterations"),
-            ),
-        ):
-            require(holds, rule, self, *names)
+        check(self, RULES)
 
     @property
     def across(self) -> str:
@@ -109,30 +107,6 @@ class VocabConfig:
     def batch_sequences(self) -> int:
         """Sequences in one optimizer step."""
         return self.train_batch_tokens // self.train_seq_len
-
-
-_RANGES: dict[str, tuple[float, float]] = {
-    "vocab_size": (64, 65536),
-    "num_steps": (1, 64),
-    "interaction_rank": (1, 4096),
-    "train_seq_len": (1, 65536),
-    "train_batch_tokens": (1, 2**24),
-    "train_data_tokens": (0, 2**40),
-    "logit_softcap": (1e-3, 1e3),
-    "aux_weight": (0, 10),
-    "gumbel_temperature": (1e-2, 100),
-    "learning_rate": (0, 10),
-    "weight_decay": (0, 10),
-    "beta1": (0, 0.9999),
-    "beta2": (0, 0.99999),
-    "grad_clip": (0, 1e6),
-    "iterations": (1, 10**8),
-    "warmup_iters": (0, 10**8),
-    "warmdown_frac": (0, 1),
-    "val_tokens": (1, 2**34),
-    "val_points": (1, 10000),
-    "final_tokens": (0, 2**34),
-}
 
 
 def vocab_config(values: Mapping[str, Any]) -> VocabConfig:
