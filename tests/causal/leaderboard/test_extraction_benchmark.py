@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from interventions.vocabulary import load_variables
 from scripts.causal.leaderboard.schema import Leaderboard, Submission
 
 SCRIPT = Path(__file__).parents[3] / "benchmarks" / "extraction.py"
+BLIND = SCRIPT.with_name("blind_labels.json")
 SHARED = Path(__file__).parents[4] / "shared"
 LABELS = SHARED / "extraction" / "labels_dev.json"
 
@@ -62,6 +64,43 @@ def test_scores_follow_the_rules_of_the_labels():
     assert scores["ablations"] == 0.5  # any other: for any other:, but the sign must agree
     assert scores["ablation_deltas"] == 1
     assert scores["ablation_sign"] == 0.5
+
+
+def test_what_a_label_leaves_out_is_not_scored():
+    read = Submission.model_validate(
+        {"id": "track/one", "val_bpb": 1.1, "ablations": (contrast("swa", -0.01),)}
+    )
+    label = {"id": "7/track/one", "ablations": LABEL["ablations"][:1]}
+    scores = benchmark().score(Leaderboard(source="x", submissions=(read,)), [label])
+    assert scores["ablations"] == scores["ablation_sign"] == 1
+    assert not {"val_bpb", "base_bpb", "parent_prs", "seeds", "techniques"} & set(scores)
+
+
+def test_only_the_named_draws_of_labels_are_scored(tmp_path):
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "README.md").write_text("# One\n")
+    (tmp_path / "one" / "submission.json").write_text("{}")
+    labels = [{"draw": draw, "id": name, "ablations": []} for draw, name in ((1, "one"), (2, "x"))]
+    (tmp_path / "labels.json").write_text(json.dumps(labels))
+    command = [sys.executable, str(SCRIPT), "--input", str(tmp_path), "--draws", "1"]
+    done = subprocess.run(
+        [*command, "--labels", str(tmp_path / "labels.json")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert (told["labels"], told["found"]) == (1, 1)
+
+
+def test_blind_labels_name_known_variables_and_finite_deltas():
+    labels = json.loads(BLIND.read_text())
+    assert len({label["id"] for label in labels}) == len(labels)
+    variables = load_variables()
+    for label in labels:
+        for row in label["ablations"]:
+            assert row["variable"].startswith("other:") or row["variable"] in variables
+            assert abs(row["delta"]) < 10
 
 
 @pytest.mark.corpus
