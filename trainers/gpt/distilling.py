@@ -27,7 +27,7 @@ from trainers.gpt.calibration import float_model, load_weights
 from trainers.gpt.config import GPTConfig
 from trainers.gpt.kernels_cpu import CpuKernels
 from trainers.gpt.model_torch import GPT
-from trainers.quantize.gptq import compensated, inverse_factor
+from trainers.quantize.gptq import Rows, compensated, inverse_factor
 from trainers.quantize.grids import TOPS
 from trainers.quantize.lattice import Lattice
 from trainers.quantize.statistics import Inputs
@@ -105,6 +105,7 @@ class _Matrix:
         rows = self.known.row_weights()
         self._hessian = self.known.curvature()
         self._rows = 1 / (rows / (rows.mean() or 1.0) + TUNING_DAMPING)
+        self._together = Rows.of(self.known.outputs) if self.known.outputs.size else None
         self.free = np.argsort(-np.diag(self._hessian), kind="stable")
 
     @torch.no_grad()
@@ -116,7 +117,7 @@ class _Matrix:
         value = (self.parameter.cpu().numpy() - offset).astype(np.float64)
         rest, grid = value[:, self.free], self.lattice.grid[:, self.free].astype(np.float64)
         factor = inverse_factor(self._hessian[np.ix_(self.free, self.free)])
-        codes = compensated(rest, grid, factor, TOPS["int8"], count)
+        codes = compensated(rest, grid, factor, TOPS["int8"], count, self._together)
         value[:, self.free] = rest
         value[:, self.free[:count]] = codes * grid[:, :count]
         self.parameter.copy_(torch.from_numpy(value + offset))
