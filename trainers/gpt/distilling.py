@@ -27,7 +27,7 @@ from trainers.gpt.calibration import float_model, load_weights
 from trainers.gpt.config import GPTConfig
 from trainers.gpt.kernels_cpu import CpuKernels
 from trainers.gpt.model_torch import GPT
-from trainers.quantize.gptq import Rows, compensated, inverse_factor
+from trainers.quantize.gptq import JoinedRows, compensated, inverse_factor
 from trainers.quantize.grids import TOPS
 from trainers.quantize.lattice import Lattice
 from trainers.quantize.statistics import Inputs
@@ -105,7 +105,7 @@ class _Matrix:
         rows = self.known.row_weights()
         self._hessian = self.known.curvature()
         self._rows = 1 / (rows / (rows.mean() or 1.0) + TUNING_DAMPING)
-        self._together = Rows.of(self.known.outputs) if self.known.outputs.size else None
+        self._together = JoinedRows.of(self.known.outputs) if self.known.outputs.size else None
         self.free = np.argsort(-np.diag(self._hessian), kind="stable")
 
     @torch.no_grad()

@@ -40,7 +40,7 @@ def compensated_codes(
 
 
 @dataclass(frozen=True)
-class Rows:
+class JoinedRows:
     """How the rows of a matrix share the loss's curvature, to round those of a column together.
 
     With rows' curvature G and columns' H the loss of an error E is tr(G E H Eᵀ), and what
@@ -56,7 +56,7 @@ class Rows:
     shares: NDArray[np.float64]
 
     @classmethod
-    def of(cls, curvature: NDArray[np.float64]) -> Rows:
+    def of(cls, curvature: NDArray[np.float64]) -> JoinedRows:
         """From the mean of g gᵀ over the gradients g at the outputs, (rows, rows)."""
         order = np.argsort(-np.diag(curvature), kind="stable")
         factor = inverse_factor(curvature[np.ix_(order, order)], ROW_DAMPING)
@@ -81,7 +81,7 @@ def compensated(
     factor: NDArray[np.float64],
     top: int,
     count: int,
-    rows: Rows | None = None,
+    rows: JoinedRows | None = None,
 ) -> NDArray[np.int8]:
     """Grid points of the first `count` columns; what they spoil is put on `rest`, in place.
 
