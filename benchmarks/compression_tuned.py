@@ -15,8 +15,10 @@ from trainers.quantize.pack import pack
 from trainers.quantize.recipe import Recipe
 
 STEPS, QUICK_STEPS = 600, 6
-COARSER = 1.3  # than GPTQ's the grid may about be at the same gap
-TRIES = 2  # of some minutes each
+COARSER = 1.5  # than GPTQ's the grid may about be at the same gap
+TRIES, ENOUGH = 3, 0.95  # of some minutes each; share of the gap at which no more are made
+AIM = 0.98  # share of the gap that a try is to have: it must not be above
+USUAL_POWER, POWERS = 2.0, (1.2, 4.0)  # of the knob, with which the gap goes; those believed
 
 
 def tuned_at_gap(
@@ -40,12 +42,24 @@ def tuned_at_gap(
         packed = pack(arrays, coder)
         found = model.gap(read_artifact(packed))
         bits = 8 * len(packed) / model.parameters
-        tries.append(
-            {"k": k, "bytes": len(packed), "bits": bits, "gap": found, "seconds": seconds}
-        )
-        if 0.8 * gap < found <= gap:
+        told = {"k": k, "bytes": len(packed), "bits": bits, "gap": found, "seconds": seconds}
+        tries.append(told | {"seconds_a_step": round(seconds / steps, 3)})
+        if ENOUGH * gap < found <= gap:
             break
-        # The gap goes as the knob squared.
-        k *= float(np.clip(np.sqrt(0.9 * max(gap, 1e-6) / max(found, 1e-6)), 0.5, 1.5))
+        k = next_knob([(told["k"], told["gap"]) for told in tries], AIM * gap)
     within = [told for told in tries if told["gap"] <= gap]
     return min(within or tries, key=lambda told: told["bytes"])
+
+
+def next_knob(tries: list[tuple[float, float]], gap: float) -> float:
+    """A knob for this gap, of which gaps are a power; from the two tries that are nearest to it.
+
+    Args:
+        tries: knobs and the gaps that they gave.
+    """
+    logs = [(np.log(k), np.log(max(found, 1e-6) / max(gap, 1e-6))) for k, found in tries]
+    logs.sort(key=lambda entry: abs(entry[1]))
+    (at, over), power = logs[0], USUAL_POWER
+    if len(logs) > 1 and logs[1][0] != at:
+        power = float(np.clip((logs[1][1] - over) / (logs[1][0] - at), *POWERS))
+    return float(np.exp(at + np.clip(-over / power, np.log(0.5), np.log(1.5))))

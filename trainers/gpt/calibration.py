@@ -28,6 +28,7 @@ from trainers.quantize.statistics import Inputs
 from trainers.seeds import stream
 
 SEQUENCES_AT_ONCE = 16
+MAX_OUTPUTS = 2048  # of a matrix, all pairs of which are kept: 32 MiB
 Rows = dict[str, tuple[Tensor, Tensor]]  # parameter → rows of a product's matrix, rows of its own
 
 
@@ -74,10 +75,12 @@ class _Sums:
         self._moments: dict[str, Tensor] = {}
         self._slopes: dict[str, Tensor] = {}
         self._lookups: dict[str, Tensor] = {}
+        self._outputs: dict[str, Tensor] = {}
 
     def add(self, x: Tensor, grad: Tensor, rows: Rows) -> None:
         """One product x Wᵀ, or one lookup of rows x, and the gradient at what came out."""
-        squares = grad.flatten(0, -2).double().square()
+        slopes = grad.flatten(0, -2).double()
+        squares = slopes.square()
         if not x.is_floating_point():
             (name,) = rows
             mine = self._zeros(self._lookups, name)
@@ -88,10 +91,15 @@ class _Sums:
         for name, (there, own) in rows.items():
             self._moments[name] = self._moments.get(name, 0) + moment
             self._zeros(self._slopes, name)[own] += slope[there]
+            looked_up = name in self._lookups  # then a row's curvature is mostly its own
+            if len(own) == self._shapes[name][0] <= MAX_OUTPUTS and not looked_up:
+                mine = torch.empty(len(own), len(own), dtype=torch.float64, device=self._device)
+                mine[own[:, None], own] = slopes[:, there].T @ slopes[:, there]
+                self._outputs[name] = self._outputs.get(name, 0) + mine
 
     def means(self, count: int) -> dict[str, Inputs]:
         """Per token."""
-        found = {}
+        found, nothing = {}, torch.zeros(0, 0, dtype=torch.float64)
         for name in sorted({*self._moments, *self._lookups}):
             wide = self._shapes[name][1]
             moment = self._moments.get(name, torch.zeros(wide, wide))
@@ -99,6 +107,7 @@ class _Sums:
                 hessian=(moment / count).cpu().numpy().astype(np.float64),
                 slope=(self._zeros(self._slopes, name) / count).cpu().numpy(),
                 lookup=(self._zeros(self._lookups, name) / count).cpu().numpy(),
+                outputs=(self._outputs.get(name, nothing) / count).cpu().numpy(),
             )
         return found
 

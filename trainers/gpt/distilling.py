@@ -27,8 +27,9 @@ from trainers.gpt.calibration import float_model, load_weights
 from trainers.gpt.config import GPTConfig
 from trainers.gpt.kernels_cpu import CpuKernels
 from trainers.gpt.model_torch import GPT
-from trainers.quantize.gptq import compensated, inverse_factor
+from trainers.quantize.gptq import JoinedRows, compensated, inverse_factor
 from trainers.quantize.grids import TOPS
+from trainers.quantize.int8 import ArtifactError
 from trainers.quantize.lattice import Lattice
 from trainers.quantize.statistics import Inputs
 
@@ -58,6 +59,9 @@ def distilled(
         inputs: what calibration found, of each of these matrices.
         batch: the tokens of a training step, (sequences, time + 1); they are taken in order.
         steps: of training, over all parts, each on at most TUNING_TOKENS of them.
+
+    Raises:
+        ArtifactError: training diverged.
     """
     if not torch.cuda.is_available():
         torch.set_num_threads(1)  # as in training: one result, whatever the machine
@@ -105,6 +109,7 @@ class _Matrix:
         rows = self.known.row_weights()
         self._hessian = self.known.curvature()
         self._rows = 1 / (rows / (rows.mean() or 1.0) + TUNING_DAMPING)
+        self._together = JoinedRows.of(self.known.outputs) if self.known.outputs.size else None
         self.free = np.argsort(-np.diag(self._hessian), kind="stable")
 
     @torch.no_grad()
@@ -114,9 +119,11 @@ class _Matrix:
         count = len(self.free) - (wide - round(share * wide))
         offset = self.lattice.offset()
         value = (self.parameter.cpu().numpy() - offset).astype(np.float64)
+        if not np.isfinite(value).all():
+            raise ArtifactError("training while quantizing diverged: use a finer grid")
         rest, grid = value[:, self.free], self.lattice.grid[:, self.free].astype(np.float64)
         factor = inverse_factor(self._hessian[np.ix_(self.free, self.free)])
-        codes = compensated(rest, grid, factor, TOPS["int8"], count)
+        codes = compensated(rest, grid, factor, TOPS["int8"], count, self._together)
         value[:, self.free] = rest
         value[:, self.free[:count]] = codes * grid[:, :count]
         self.parameter.copy_(torch.from_numpy(value + offset))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +17,14 @@ class Inputs:
         slope: mean square of the loss's gradient at each output, (rows,).
         lookup: the same at each channel of a looked-up row, 0 for tokens that look up another,
             (rows,); 0 where nothing is looked up.
+        outputs: mean of g gᵀ over the gradients g at its outputs, (rows, rows); empty where rows
+            are looked up or too many.
     """
 
     hessian: NDArray[np.float64]
     slope: NDArray[np.float64]
     lookup: NDArray[np.float64]
+    outputs: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
 
     def curvature(self) -> NDArray[np.float64]:
         """The loss's curvature by a row of the matrix, of the rows' common shape."""

@@ -77,3 +77,13 @@ def test_normal_weights_of_one_variance_need_half_a_bit_for_each_halving_of_the_
     bits = [least_bits(weights, known, stored, measured=0.01, gap=gap) for gap in (0.01, 0.0025)]
     assert bits[0] == pytest.approx(3.0, abs=0.03)  # log2 of 1 / 0.125
     assert bits[1] - bits[0] == pytest.approx(1.0, abs=1e-3)
+
+
+def test_the_next_knob_follows_the_power_that_two_tries_have_shown():
+    from compression_tuned import next_knob
+
+    assert next_knob([(0.01, 0.4)], 0.1) == pytest.approx(0.005)  # the square, to begin with
+    assert next_knob([(0.01, 0.8), (0.005, 0.1)], 0.0125 * 4) == pytest.approx(
+        0.005 / 2 ** (1 / 3)
+    )
+    assert next_knob([(0.01, 1e-9), (0.01, 1e-9)], 0.1) == pytest.approx(0.015)  # no leaps

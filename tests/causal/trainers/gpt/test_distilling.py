@@ -14,6 +14,7 @@ from trainers.gpt.init import initial_weights
 from trainers.gpt.quantizing import quantized_artifact, training_tokens
 from trainers.gpt.run import batches_of
 from trainers.quantize.artifact import read_artifact
+from trainers.quantize.int8 import ArtifactError
 from trainers.quantize.lattice import lattice
 from trainers.quantize.recipe import Recipe, quantized
 
@@ -94,7 +95,8 @@ def test_it_diverges_less_than_gptq_on_tokens_it_has_not_seen(data, weights):
     held = torch.from_numpy(batches_of(config_with(), data, 9).batch(40)[:, :-1])
     found = []
     for steps in (0, 50):
-        config = config_with(distill_steps=steps)
+        # So fine that the curvature tells the loss.
+        config = config_with(distill_steps=steps, quant_k=0.01)
         stored = read_artifact(quantized_artifact(config, weights, data, seed=0))
         found.append(float(divergence(model_of(weights), model_of(stored), held).detach()))
     assert 0 < found[1] < 0.9 * found[0]
@@ -141,6 +143,12 @@ def test_the_cap_is_kept_in_training_too(data, weights):
     config = config_with(distill_steps=6, artifact_cap=16_000)
     size = len(quantized_artifact(config, weights, data, seed=0))
     assert 0.98 * 16_000 <= size <= 16_000
+
+
+def test_training_that_diverges_is_told(data, weights, monkeypatch):
+    monkeypatch.setattr("trainers.gpt.distilling.TUNING_RATE", 1e30)
+    with pytest.raises(ArtifactError, match="diverged"):
+        quantized_artifact(config_with(distill_steps=12), weights, data, seed=0)
 
 
 @pytest.mark.parametrize("fields", [{"gptq": "none"}, {"lqer": True}])

@@ -107,6 +107,9 @@ def test_calibration_sees_the_inputs_and_gradients_of_each_matrix(data):
     assert not found["bigram.table"].hessian.any() and found["bigram.table"].lookup.any()
     q, k = found["blocks.0.attn.q"], found["blocks.0.attn.k"]
     assert np.array_equal(q.hessian, k.hessian) and (q.slope > 0).all()
+    assert np.allclose(np.diag(q.outputs), q.slope, rtol=1e-9)
+    assert np.allclose(q.outputs, q.outputs.T) and np.abs(q.outputs[0, 1:]).max() > 0
+    assert found["embed"].outputs.size == found["bigram.table"].outputs.size == 0
 
 
 def test_a_matrix_used_twice_is_counted_twice(data):
