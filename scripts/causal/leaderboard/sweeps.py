@@ -10,6 +10,7 @@ from scripts.causal.leaderboard.contrasts import (
     Reading,
 )
 from scripts.causal.leaderboard.document import Row, Table
+from scripts.causal.leaderboard.nearest_run import nearest_before
 from scripts.causal.leaderboard.numbers import parse_number
 from scripts.causal.leaderboard.row_contrasts import held, left_out, row_contrast, scored
 from scripts.causal.leaderboard.schema import Ablation
@@ -134,10 +135,12 @@ def score_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Abl
         before = position - 1
         while course and before > base and _DISCARDED.search(" ".join(rows[before][0].cells)):
             before -= 1
-        onto = rows[before][1] if follows else rows[base][1]
+        if not follows:
+            before = nearest_before(bare, position, base)
+        onto = rows[before][1]
         kind = "cumulative" if follows and before != base else "single"
         if abs(value - onto) < 1:
-            control = bare[before if follows else base]
+            control = bare[before]
             had = {*failed, *(above if follows else ())}
             if former or (ours and MINUS.match(label)):
                 label = bare[base] if former else MINUS.sub("", label).strip()

@@ -21,6 +21,7 @@ from scripts.causal.leaderboard.row_contrasts import (
     scored,
 )
 from scripts.causal.leaderboard.schema import Ablation
+from scripts.causal.leaderboard.seed_tables import over_seeds
 from scripts.causal.leaderboard.stages import stage_of
 from scripts.causal.leaderboard.sweeps import of_something_else, score_rows
 from scripts.causal.leaderboard.table_pairs import (
@@ -52,7 +53,7 @@ _SAME = 6e-5  # bpb: a closing row that repeats what a row above it says
 
 def table_contrasts(reading: Reading, listed: Sequence[Table] = ()) -> Iterator[list[Ablation]]:
     """Yield the contrasts of each table, and of each list that stands for one."""
-    for table in (*introduced(reading.document), *listed):
+    for table in (*map(over_seeds, introduced(reading.document)), *listed):
         columns = columns_of(table)
         if not (columns.bpb or columns.delta) and (losses := loss_columns(table)):
             columns = replace(columns, bpb=losses)
