@@ -77,6 +77,14 @@ def _several(label: str) -> bool:
     return False
 
 
+def _after_another(label: str) -> bool:
+    """Whether what a row names first is not known, only what it is with: "Z-loss + no late QAT"."""
+    parts = re.split(r"\s[+&]\s", _ASIDE.sub(" ", PLUS.sub("", label)))
+    if len(parts) != 2 or not all(re.search("[A-Za-z]{3}", part) for part in parts):
+        return False
+    return not changes_in(parts[0]) and bool(changes_in(parts[1]))
+
+
 def closes(label: str) -> bool:
     """Whether a row sums the others up: their mean, their spread, their difference."""
     return bool(_CLOSING.match(label))
@@ -126,7 +134,12 @@ def row_contrast(
         named = [("depth_recurrence", loops.group(1), loops.start())]
     if TOTAL.match(label) or (len(named) > 1 and re.search(r"\s[+&]\s|\band\b", label)):
         kind = "bundle"
-    if TOTAL.match(label) or len(named) > 2 or (len(named) > 1 and _several(label)):
+    if (
+        TOTAL.match(label)
+        or len(named) > 2
+        or (len(named) > 1 and _several(label))
+        or (named and _after_another(label))
+    ):
         variable, kind = "other:bundle", "bundle"
     else:
         variable = named[0][0] if named else f"other:{slug(PLUS.sub('', label))}"
