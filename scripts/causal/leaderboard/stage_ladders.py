@@ -29,6 +29,7 @@ _TOLD_TWICE = (("quantized", "sliding"), ("quantized", "ttt"))
 _NEAR = 80  # lines: further on a README tells of other runs
 _SWA = re.compile(r"\bswa\b(?!.*\bema\b)", re.IGNORECASE)
 _STEP = re.compile(r"\bstep[ :]{0,2}\d", re.IGNORECASE)
+_SLID = re.compile(r"slid|stride|\bs64\b", re.IGNORECASE)
 _BETTER = 5e-3  # bpb: more than averaging or quantization gains
 _GAP = re.compile(r"\bquant\w* (?:gap|penalty)[^\d\n]{0,30}(0?\.\d{2,8})", re.IGNORECASE)
 _APART = 0.1  # bpb: more than quantization and evaluation make of one run
@@ -135,7 +136,8 @@ def _contrasts(document: Document, stages: Stages) -> list[Ablation]:
                 continue
             following = "sliding" if _windowed(document, delta) else following
             variable, control, treatment = STAGE_CONTRASTS[following]
-        if following == "sliding" and delta > 0 and stage in ("raw", "averaged"):
+        skipped_to = following == "sliding" and stage in ("raw", "averaged")
+        if skipped_to and delta > 0 and not _SLID.search(label):
             variable, control, treatment = STAGE_CONTRASTS["quantized"]  # "Pre-TTT" of int6
         if following == "averaged" and _SWA.search(label.replace("_", " ")):
             variable = "swa"
