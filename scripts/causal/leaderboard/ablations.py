@@ -89,7 +89,7 @@ def _same(one: Ablation, other: Ablation) -> bool:
         whole = "other:bundle" in unknown and all(name.startswith("other:") for name in unknown)
         if precise and whole and len(unknown) == 2 and abs(one.delta - other.delta) <= 6e-5:
             return True
-        if _rounded_whole(one, other) or _rounded_whole(other, one) or _one_loss(one, other):
+        if _rounded_whole(one, other) or _rounded_whole(other, one):
             return True
         return exact and _one_named_shorter(one.variable, other.variable)
     gap = abs(one.delta - other.delta)
@@ -133,12 +133,6 @@ def _rounded_whole(one: Ablation, other: Ablation) -> bool:
     rounded = one.variable == "other:bundle" and _decimals(one) <= 3 and abs(one.delta) >= _LARGE
     gap = abs(one.delta - other.delta)
     return rounded and other.variable.startswith("other:") and gap <= 2 * _ROUNDED
-
-
-def _one_loss(one: Ablation, other: Ablation) -> bool:
-    """Whether "the quantization gap is 0.25" is what a sliding window did not win back."""
-    lost = {one.variable, other.variable} == {"quant_bits", "sliding_window_eval"}
-    return lost and min(one.delta, other.delta) > 0 and abs(one.delta - other.delta) <= 2 * _ROUNDED
 
 
 def _backwards(one: Ablation, other: Ablation) -> bool:

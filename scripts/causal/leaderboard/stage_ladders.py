@@ -68,7 +68,7 @@ def stage_contrasts(
     stages = [one for _, one in found]
     gaps: list[Ablation] = []
     for gap in stated_gaps(document):
-        known = any(_same(gap, o, _ABOUT) for o in stages)
+        known = any(_same(gap, o, _ABOUT) or _lost(gap, o) for o in stages)
         if not known and not any(_same(gap, o, _EXACT) for o in gaps):
             gaps.append(gap)
     beyond = [one for table in document.tables for one in last_column(document, table)]
@@ -108,6 +108,11 @@ def _equal(one: Score, other: Score) -> bool:
 def _same(one: Ablation, other: Ablation, room: float) -> bool:
     """Whether two runs' contrasts are one but for the seeds that they are of."""
     return one.variable == other.variable and abs(abs(one.delta) - abs(other.delta)) < room
+
+
+def _lost(gap: Ablation, stage: Ablation) -> bool:
+    """Whether a stated gap is what quantization left of a run that a window then scored."""
+    return stage.variable == "sliding_window_eval" and abs(stage.delta - gap.delta) < _ABOUT
 
 
 def _windowed(document: Document, delta: float) -> bool:
