@@ -20,6 +20,7 @@ from scripts.causal.leaderboard.stage_tables import (
     table_ladders,
 )
 from scripts.causal.leaderboard.stages import ORDER, STAGE_CONTRASTS, Score, Stages
+from scripts.causal.leaderboard.tables import columns_of
 
 _EXACT = 6e-5  # bpb: what rounding leaves of one score
 _SEEDS = 5.5e-4  # of one contrast, told of other seeds elsewhere
@@ -61,10 +62,18 @@ def stage_contrasts(
         if 5e-6 < got.value - final < _APART and not windowed:
             runs[0][1]["raw"] = Score(final, got.source, "")  # the claim is of the raw weights
     found: list[tuple[int, Ablation]] = []
+    means = {at for at, table in enumerate(tables) if columns_of(table).seed is not None}
     for place, run in runs:
         for one in _contrasts(document, run):
-            if not any(_same(one, o, _SEEDS if place != at else _EXACT) for at, o in found):
+            known = (
+                i
+                for i, (at, o) in enumerate(found)
+                if _same(one, o, _SEEDS if place != at else _EXACT)
+            )
+            if (twin := next(known, None)) is None:
                 found.append((place, one))
+            elif place in means and found[twin][0] not in means:
+                found[twin] = (place, one)  # of all seeds, not of one
     stages = [one for _, one in found]
     gaps: list[Ablation] = []
     for gap in stated_gaps(document):
