@@ -51,6 +51,7 @@ _REPLACED = re.compile(r"(?:→|->)\s?(?!(?:Full|None|Last|Late|Only)\b)[A-Z][\w
 _WITHOUT = re.compile(r"\((?:no|without|w/o)\b[^()]*\)", re.IGNORECASE)
 _LOOPS = re.compile(r"\b(\d+) (?:passes|loops)\b", re.IGNORECASE)
 _EXPORTED = re.compile(r"\bround-?trip|\bexport|\bpost-?quant", re.IGNORECASE)
+_FLOAT = re.compile(r"\b(?:float|fp|bf)(?:16|32)?\b|\bunquantized\b", re.IGNORECASE)
 _GENERIC = (None, "other", "full", "score_first")  # levels that a bare mention is read as
 _PLAIN = re.compile(  # says no more than that a thing is there or not
     r"\b(?:no|not|without|w/o|with|only|on|off|enabled?|disabled?|add(?:ed|ing)?|remov(?:e|ed|ing)|"
@@ -143,7 +144,8 @@ def row_contrast(
         variable, kind = "other:bundle", "bundle"
     else:
         variable = named[0][0] if named else f"other:{slug(PLUS.sub('', label))}"
-    if variable == "gptq" and delta > 0 and _EXPORTED.search(label):
+    whole = _EXPORTED.search(label) or _FLOAT.search(control)
+    if variable == "gptq" and delta > 0 and whole:
         variable = "quant_bits"
     before, after = ends or _ends(label, named)
     yield at_line(

@@ -222,6 +222,6 @@ def comparable(labels: list[str], base: int, titles: str) -> bool:
         return True
     if not whole and _CONTROL_ROW.match(labels[base]):
         return True
-    if len(others) > 1 and not whole and not SUBMISSION.search(labels[base]):
+    if not whole and not SUBMISSION.search(labels[base]):
         return True
     return sum(bool(variables_in(label)) for label in others) * 2 >= len(others)
