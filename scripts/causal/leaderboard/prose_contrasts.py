@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from scripts.causal.leaderboard.changed import changes_in, setting_told
-from scripts.causal.leaderboard.compared import Against, set_against
+from scripts.causal.leaderboard.compared import Against, all_beaten, set_against
 from scripts.causal.leaderboard.contrasts import NOT_RUN, Reading, at_line, slug
 from scripts.causal.leaderboard.document import Block
 from scripts.causal.leaderboard.numbers import in_bits
@@ -15,6 +15,7 @@ from scripts.causal.leaderboard.prose_pairs import (
     against_in,
     arrow_contrast,
     left_out,
+    moves_what_is_titled,
     pair_in,
 )
 from scripts.causal.leaderboard.schema import Ablation
@@ -116,8 +117,13 @@ def prose_contrasts(reading: Reading, final: float | None = None) -> Iterator[li
             if not _FRACTION.search(text):
                 start, topic, told = stop, topic or text, False
                 continue
-            whole = set_against(text, block.text[stop : stop + 60], final) if final else None
-            if whole is not None:
+            whole = set_against(text, block.text[stop : stop + 60], final or None)
+            beaten = all_beaten(text, final) if final else []
+            if whole is not None and moves_what_is_titled(text, lead or above):
+                whole = None
+            if beaten:
+                yield [_as_a_whole(reading, block, start, one) for one in beaten]
+            elif whole is not None:
                 yield [_as_a_whole(reading, block, start, whole)]
             elif not (told and _DELTA_ONLY.match(text)):
                 yield list(_sentence(reading, block, start, text, topic, lead or above))

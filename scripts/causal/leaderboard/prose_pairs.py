@@ -57,7 +57,8 @@ _TO_BRIEFLY = guarded(
     re.IGNORECASE,
 )
 _AGAINST = guarded(
-    r"\(\s?(\d\.\d{3,8})(?: bpb)? (?:vs\.?|versus|against|compared to) (\d\.\d{3,8})(?![\d%])",
+    r"\(\s?(\d\.\d{3,8})(?: bpb)? (?:vs\.?|versus|against|compared to) "
+    r"(?:[A-Za-z\d]{1,12}(?:'s)? )?(\d\.\d{3,8})(?![\d%])",
     re.IGNORECASE,
 )
 _VERSUS = guarded(  # "JEPA is still worse: 1.6132 vs 1.5861"
@@ -97,6 +98,13 @@ _OPENS = 3  # characters: a sentence about what it names first
 _NO_CHANGE = re.compile(r"\bseeds?\b|\bSOTA\b|#\d", re.IGNORECASE)  # whole runs are compared
 _OF_BOTH = re.compile(r"\((?:standard|same|the same) [^()]{0,20}\)", re.IGNORECASE)
 _STANDARD = re.compile(r"\W{0,3}(?:standard|non-)", re.IGNORECASE)
+
+
+def moves_what_is_titled(text: str, title: str) -> bool:
+    """Whether "Improves from 1.0740 to 1.0707" stands below a title that names one technique."""
+    if not (_MOVES_IT.match(text) and _FROM_TO.search(text)):
+        return False
+    return len({name for name, _, _ in changes_in(title)}) == 1
 
 
 def pair_in(text: str, block: Block, lead: str) -> re.Match[str] | None:
