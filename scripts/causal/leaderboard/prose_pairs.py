@@ -29,15 +29,18 @@ _TO = guarded(
     re.IGNORECASE,
 )
 _FROM_TO = guarded(
-    r"\bfrom \W{0,2}(\d\.\d{3,8})\W{0,2}\s?(?:bpb\s?)?(?:\([^()\n]{0,60}\)\s?)?"
+    r"\bfrom (?:(?:the |our )?(?:previous|prior|old|baseline|earlier)[\w -]{0,24}? )?"
+    r"\W{0,2}(\d\.\d{3,8})\W{0,2}\s?(?:bpb\s?)?(?:baseline )?(?:\([^()\n]{0,60}\)\s?)?"
     r"to \W{0,2}(\d\.\d{3,8})(?![\d%])",
     re.IGNORECASE,
 )
 _ASIDE = re.compile(  # what is compared with, and the stage that both scores are of
     r"\b(?:over|vs\.?|versus|than|compared (?:to|with)|relative to|against)\s[^.;:(]{0,60}|"
+    r"\bfrom (?:the |our )?(?:previous|prior|old|earlier)\s[\w -]{0,30}|"
     r"\b(?:pre|post)[- ]?(?:TTT|quant(?:i[sz]\w+)?|EMA|SWA|GPTQ|SLOT)\b",
     re.IGNORECASE,
 )
+_METRIC = re.compile(r"\bsliding(?:[- ]window)? (?:val_)?bpb\b", re.IGNORECASE)  # a name for it
 _STARTS = re.compile(r"\W{0,4}\d?\.\d")  # "-0.037 BPB improvement (1.1408 → 1.1046)"
 _OF_A_SETTING = re.compile(
     r"(?<![a-z])(?:decay|momentum|betas?|lr|rate|threshold|slope|alpha|clip\w*|dropout|wd)\W{0,4}"
@@ -151,7 +154,7 @@ def against_contrast(
     mine, theirs = float(match.group(1)), float(match.group(2))
     named = [
         item[0]
-        for item in variables_in(text)
+        for item in variables_in(_METRIC.sub(lambda name: " " * len(name.group()), text))
         if item[2] < match.start(1) and not of_the_model(item, text)
     ]
     alike = re.search(r"\b(?:identical|same|similar|matching)\b", text, re.IGNORECASE)
