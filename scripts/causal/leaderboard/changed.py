@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from interventions.vocabulary import Value
+from scripts.causal.leaderboard.numbers import parse_number
 from scripts.causal.leaderboard.techniques import variables_in
 
 Named = list[tuple[str, Value | None, int]]
@@ -79,6 +80,7 @@ _PLAIN_WORDS = tuple(  # what a change is called where it has no name of its own
         ),
         ("num_layers", r"\b(?:additional|extra|\d\dth|one more) (?:transformer )?layers?\b"),
         ("num_kv_heads", r"\b(?:MQA|GQA)\b"),
+        ("vocab_size", r"\bSP(\d{1,2}k)\b"),
         ("activation", r"\b(?:star|abs|cubed?)[ -]?ReLU|\b(?:GE|Re)GLU\b"),
         ("pruning", r"\b\d:\d (?:structured )?sparsity\b|\b(?:structured|magnitude) sparsity\b"),
         ("rope_dims", r"\b(?:no|removed?|without|drop(?:ped)?) (?:RoPE|rotary)\b|\bNoPE\b"),
@@ -133,7 +135,7 @@ def _plainly(text: str) -> Named:
         if named:
             return named
     return [
-        (variable, None, match.start())
+        (variable, parse_number(match.group(1)) if words.groups else None, match.start())
         for variable, words in _PLAIN_WORDS
         if (match := words.search(text_apart))
     ]

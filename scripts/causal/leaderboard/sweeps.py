@@ -46,7 +46,7 @@ _CHANGES = re.compile(
     r"\W*(?:changes?|variants?|modification|variation|difference|what changed)\b", re.IGNORECASE
 )
 _CONTROL = re.compile(
-    r"\bbaseline|\bcontrol\b(?!-|\s?\+)|\breference\b|\bdefaults?\b", re.IGNORECASE
+    r"\bbaseline|\bcontrol\b(?!-|\s?\+)|\breference\b|\bdefaults?\b|\bchosen\)", re.IGNORECASE
 )
 _CALLED = re.compile(
     r"\W*(?:naive |the )?(?:baseline|control|default|none|"
@@ -61,6 +61,7 @@ _MEASURED = re.compile(
     re.IGNORECASE,
 )
 _ASSIGNS = re.compile(r"\W*[A-Za-z][A-Za-z_]{2,}\s?=")
+_ALL_OF_THEM = re.compile(r"\(all\b|\ball (?:above|below|combined)\b|\beverything\b", re.IGNORECASE)
 _THIS = re.compile(r"\W*(?:this|ours?|full|final)\b", re.IGNORECASE)
 _EARLIER = re.compile(r"\((?:the |our )?(?:prev\w*|prior|first|old|earlier)\b", re.IGNORECASE)
 _STEPS = 100  # a lesser number counts the rows themselves
@@ -223,6 +224,8 @@ def _control(table: Table, columns: Columns, rows: list[tuple[Row, float]]) -> i
     if (is_log(table, columns.label) and not swept) or (coded * 2 >= len(bare) == len(set(bare))):
         return None
     title = table.header[columns.label]
+    if bare and _ALL_OF_THEM.search(bare[0]):
+        return None  # of single changes below it, from what is not told
     if len(bare) == 2 and not any(map(_THIS.match, bare)) and not valued:
         return 0  # two runs: the new one is told last
     if not (valued or _VARIED.search(titles_of(table)) or _VARIANTS.search(title)):
