@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean
 
@@ -24,11 +25,12 @@ _SCORE = re.compile(r"\W{0,4}\d\.\d{3,8}\W*$")
 _SPREAD = re.compile(r"\W*(?:std|stdev|σ|s\.?d)\b", re.IGNORECASE)
 
 
-def over_seeds(table: Table) -> Table:
+def over_seeds(table: Table, tables: Sequence[Table] = ()) -> Table:
     """A table with one row for each run, its scores the means over the seeds, where it tells runs.
 
     Three kinds are told apart: one column for each seed, a column that says which row is of which
-    seed, and one column for each run with a row for each seed. All else is returned as it is.
+    seed, and one column for each run with a row for each seed. All else is returned as it is, also
+    the seeds of runs that another of the README's `tables` sums up.
     """
     columns = columns_of(table)
     seeds = [i for i in columns.bpb if _SEED_COLUMN.match(table.header[i])]
@@ -37,7 +39,9 @@ def over_seeds(table: Table) -> Table:
     if columns.seed is None:
         return table
     if columns.label != columns.seed:
-        return _runs_of(table, columns, columns.seed)
+        told = {cell(row, 0) for other in tables if other is not table for row in other.rows}
+        runs = {cell(row, columns.label) for row in table.rows}
+        return table if len(runs & told) > 1 else _runs_of(table, columns, columns.seed)
     return _turned(table, columns, columns.seed)
 
 

@@ -62,6 +62,7 @@ _MEASURED = re.compile(
 )
 _ASSIGNS = re.compile(r"\W*[A-Za-z][A-Za-z_]{2,}\s?=")
 _ALL_OF_THEM = re.compile(r"\(all\b|\ball (?:above|below|combined)\b|\beverything\b", re.IGNORECASE)
+_BASELINE_RUN = re.compile(r"\bbaselines?\W*(?:\([^()]*\)\W*)?$", re.IGNORECASE)
 _THIS = re.compile(r"\W*(?:this|ours?|full|final)\b", re.IGNORECASE)
 _EARLIER = re.compile(r"\((?:the |our )?(?:prev\w*|prior|first|old|earlier)\b", re.IGNORECASE)
 _STEPS = 100  # a lesser number counts the rows themselves
@@ -107,6 +108,8 @@ def score_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Abl
     varies = all(map(_VALUE.match, bare)) or _CHANGES.match(table.header[columns.label])
     if base is None or not (varies or comparable(labels, base, titles)):
         return
+    if _is_ranking(table, bare, [value for _, value in rows]):
+        return
     if base == len(rows) - 1 > 2 and re.search(r"\bSOTA\b", labels[base]):
         return  # the leaderboard's best, for orientation
     grid = _is_grid(bare) or (_are_codes(bare) and bool(_varying(table, columns, rows)))
@@ -119,7 +122,7 @@ def score_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Abl
         former = ours and bool(_EARLIER.search(label))
         if position == base or (_BARE_CODE.match(label) and not grid):
             continue
-        if PULL_REQUEST.search(label) and not former:
+        if (PULL_REQUEST.search(label) and not former) or _is_another_control(label, bare[base]):
             continue
         if grid:
             label, onto_row, one = _nearest(
@@ -151,6 +154,18 @@ def score_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Abl
                 reading, row, label, value - onto, "bpb", kind, None, control, had
             )
     yield from _stopped_early(reading, table, columns, rows[base][0])
+
+
+def _is_ranking(table: Table, labels: list[str], scores: list[float]) -> bool:
+    """Whether runs with code names are listed by their rank, the best first."""
+    coded = sum(bool(_CODE_NAME.match(label)) for label in labels)
+    ranked = re.match(r"\W*(?:rank|#|place)\W*$", table.header[0], re.IGNORECASE)
+    return bool(ranked) and coded * 2 >= len(labels) and scores == sorted(scores)
+
+
+def _is_another_control(label: str, control: str) -> bool:
+    """Whether a row is one more run to compare with: "4-hour baseline" below "naive baseline"."""
+    return bool(_BASELINE_RUN.search(label) and _BASELINE_RUN.search(control))
 
 
 def _is_course(table: Table, scores: list[float]) -> bool:

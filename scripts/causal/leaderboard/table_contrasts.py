@@ -53,7 +53,8 @@ _SAME = 6e-5  # bpb: a closing row that repeats what a row above it says
 
 def table_contrasts(reading: Reading, listed: Sequence[Table] = ()) -> Iterator[list[Ablation]]:
     """Yield the contrasts of each table, and of each list that stands for one."""
-    for table in (*map(over_seeds, introduced(reading.document)), *listed):
+    tables = [*introduced(reading.document)]
+    for table in (*(over_seeds(table, tables) for table in tables), *listed):
         columns = columns_of(table)
         if not (columns.bpb or columns.delta) and (losses := loss_columns(table)):
             columns = replace(columns, bpb=losses)
