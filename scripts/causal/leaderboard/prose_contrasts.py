@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from scripts.causal.leaderboard.changed import changes_in, setting_told
+from scripts.causal.leaderboard.changed import Named, changes_in, setting_told
 from scripts.causal.leaderboard.compared import Against, set_against
 from scripts.causal.leaderboard.contrasts import NOT_RUN, Reading, at_line, slug
 from scripts.causal.leaderboard.document import Block
 from scripts.causal.leaderboard.numbers import in_bits
+from scripts.causal.leaderboard.prose_owner import bracketed, brought_by, subject_of
 from scripts.causal.leaderboard.prose_pairs import (
     against_contrast,
     against_in,
@@ -92,6 +93,7 @@ _ENV = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
 _LACKS = re.compile(r"\b(?:no|without)\s\W?$", re.IGNORECASE)
 _BELOW = re.compile(r"\b(?:gap|penalty|degradation):? -\d?\.\d", re.IGNORECASE)
 _NEAR = 30  # characters: what stands further behind a change is not what made it
+_FROM = re.compile(r"\bfrom \W{0,3}$", re.IGNORECASE)
 _CLAUSE = re.compile(r"[,;:(]|\band\b|\bwhile\b|\bbut\b", re.IGNORECASE)
 
 
@@ -161,7 +163,7 @@ def _sentence(
         if found is not None:
             yield found
         return
-    yield from _several(reading, block, start, text, deltas)
+    yield from _several(reading, block, start, text, deltas, topic, lead)
 
 
 def _one(
@@ -192,10 +194,16 @@ def _one(
     if change is None:
         return None
     before = [name for name, _, at in named if at < delta.start]
+    source = brought_by(text, delta)
+    host = {name for name, _, _ in bracketed(text, delta)} if len(set(before)) > 1 else set()
+    if len(host) == 1:
+        before = list(host)
     subject = SUBJECT.match(text)
     brought = topics_of(block, topic, text, lead) if BROUGHT.match(text) else []
     if _TOGETHER.search(text[: delta.end]):
         variable = "other:bundle"
+    elif source:
+        variable = source
     elif len(brought) == 1 and not before:
         variable, named = brought[0][0], brought
     elif stated and not variables_in(stated.group(1)):
@@ -250,16 +258,21 @@ def _blank(aside: re.Match[str]) -> str:
 
 
 def _several(
-    reading: Reading, block: Block, start: int, text: str, deltas: list[StatedDelta]
+    reading: Reading,
+    block: Block,
+    start: int,
+    text: str,
+    deltas: list[StatedDelta],
+    topic: str,
+    lead: str,
 ) -> Iterator[Ablation]:
     """ "SmearGate -0.003 bpb, EMA -0.001 bpb": each number belongs to its own clause."""
     edge = 0
     for delta in deltas:
-        clause = text[edge : delta.end]
         tail = _CLAUSE.search(text, delta.end)
         around = text[edge : tail.start() if tail else len(text)]
+        named = _of_clause(block, text, delta, edge, topic, lead)
         edge = delta.end
-        named = variables_in(clause)
         change = signed_by_words(delta, around, block)
         if len(named) != 1 or change is None or PENALTY.search(around):
             continue
@@ -273,3 +286,24 @@ def _several(
             delta=change,
             unit="nats" if delta.unit.startswith("nat") else "bpb",
         )
+
+
+def _of_clause(
+    block: Block, text: str, delta: StatedDelta, edge: int, topic: str, lead: str
+) -> Named:
+    """What the clause that a number closes names, else its subject, else what the block is of."""
+    if source := brought_by(text, delta):
+        return [(source, None, delta.end)]
+    if _FROM.search(text[: delta.start]):
+        return []  # "from 0.009 to 0.002 bpb"
+    clause = STAGE.sub(_blank, text[edge : delta.end])
+    named = [one for one in changes_in(clause) if not of_the_model(one, clause)]
+    if len({name for name, _, _ in named}) > 1:
+        host = bracketed(text, delta)
+        return host if len({name for name, _, _ in host}) == 1 else named
+    if named:
+        return named[:1]
+    if subject := subject_of(clause):
+        return [(subject, None, edge)]
+    topics = topics_of(block, topic, text, lead) if not edge else []
+    return [one for one in topics if one[2] <= _NEAR]

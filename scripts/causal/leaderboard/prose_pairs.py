@@ -56,6 +56,11 @@ _TO_BRIEFLY = guarded(
     r"(?<![a-z])bpb\b[^.;\n|]{0,40}?(?<![\w.])(\d\.\d\d)\s?(?:->|→)\s?(\d\.\d\d)(?![\d%])",
     re.IGNORECASE,
 )
+_CHAIN = guarded(  # "live 1.0822 -> EMA 1.0494": each step's name before its score
+    r"(?<![\w.])(\d\.\d{3,8})(?: bpb)?(?: \([^()\n]{0,30}\))?\s?(?:->|→)\s"
+    r"(?=([A-Za-z][\w /-]{1,28}?)(?: (?:at|of|bpb))?:? (\d\.\d{3,8})(?![\d%]))",
+    re.IGNORECASE,
+)
 _AGAINST = guarded(
     r"\(\s?(\d\.\d{3,8})(?: bpb)? (?:vs\.?|versus|against|compared to) (\d\.\d{3,8})(?![\d%])",
     re.IGNORECASE,
@@ -239,12 +244,7 @@ def stage_arrows(reading: Reading) -> list[Ablation]:
             continue
         if "->" not in block.text and "→" not in block.text:
             continue
-        for match in _TO.finditer(block.text):
-            said = _SAID_OF_IT.match(block.text, match.end(2))
-            stage = stage_of(said.group()) if said else None
-            before, after = float(match.group(1)), float(match.group(2))
-            if _STANDARD.match(block.text, match.end(2)):
-                continue  # of which both are
+        for match, before, after, stage in _arrows(block.text):
             least = min(before, after)
             if stage in STAGE_CONTRASTS and 0 < abs(after - before) < 0.5 and least > 0.05:
                 variable, control, treatment = STAGE_CONTRASTS[stage]
@@ -259,3 +259,14 @@ def stage_arrows(reading: Reading) -> list[Ablation]:
                     )
                 )
     return found
+
+
+def _arrows(text: str) -> Iterator[tuple[re.Match[str], float, float, str | None]]:
+    """Yield each arrow between two scores with them and the stage that the second is named as."""
+    for match in _TO.finditer(text):
+        said = _SAID_OF_IT.match(text, match.end(2))
+        if not _STANDARD.match(text, match.end(2)):  # of which both are
+            stage = stage_of(said.group()) if said else None
+            yield match, float(match.group(1)), float(match.group(2)), stage
+    for match in _CHAIN.finditer(text):
+        yield match, float(match.group(1)), float(match.group(3)), stage_of(match.group(2))
