@@ -10,7 +10,7 @@ from scripts.causal.leaderboard.compared import Against, set_against
 from scripts.causal.leaderboard.contrasts import NOT_RUN, Reading, at_line, slug
 from scripts.causal.leaderboard.document import Block
 from scripts.causal.leaderboard.numbers import in_bits
-from scripts.causal.leaderboard.prose_owner import bracketed, brought_by, subject_of
+from scripts.causal.leaderboard.prose_owner import bracketed, brought_by, named_by, subject_of
 from scripts.causal.leaderboard.prose_pairs import (
     against_contrast,
     against_in,
@@ -46,6 +46,7 @@ from scripts.causal.leaderboard.topics import (
     names_a_change,
     numbered_title,
     of_the_model,
+    subject_in,
     topics_of,
 )
 
@@ -93,6 +94,8 @@ _ENV = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
 _LACKS = re.compile(r"\b(?:no|without)\s\W?$", re.IGNORECASE)
 _BELOW = re.compile(r"\b(?:gap|penalty|degradation):? -\d?\.\d", re.IGNORECASE)
 _NEAR = 30  # characters: what stands further behind a change is not what made it
+_DOING = re.compile(r"\w+ing\b", re.IGNORECASE)  # "extending to all layers", of what is titled
+_FOREIGN_RUN = re.compile(r"#\d|\bPR\b|SOTA|record", re.IGNORECASE)
 _FROM = re.compile(r"\bfrom \W{0,3}$", re.IGNORECASE)
 _CLAUSE = re.compile(r"[,;:(]|\band\b|\bwhile\b|\bbut\b", re.IGNORECASE)
 
@@ -120,7 +123,7 @@ def prose_contrasts(reading: Reading, final: float | None = None) -> Iterator[li
                 continue
             whole = set_against(text, block.text[stop : stop + 60], final) if final else None
             if whole is not None:
-                yield [_as_a_whole(reading, block, start, whole)]
+                yield [_as_a_whole(reading, block, start, text, whole, lead or above)]
             elif not (told and _DELTA_ONLY.match(text)):
                 yield list(_sentence(reading, block, start, text, topic, lead or above))
             told = whole is not None
@@ -130,15 +133,20 @@ def prose_contrasts(reading: Reading, final: float | None = None) -> Iterator[li
             start = stop
 
 
-def _as_a_whole(reading: Reading, block: Block, start: int, found: Against) -> Ablation:
+def _as_a_whole(
+    reading: Reading, block: Block, start: int, text: str, found: Against, lead: str
+) -> Ablation:
+    """The submission against another run: by what the words in bold above name, if they do."""
+    told = names_a_change(lead) and not _FOREIGN_RUN.search(text)
+    named = subject_in(lead) if told else []
     return at_line(
         reading,
         line_of(block, start + found.at),
-        variable="other:bundle",
+        variable=named[0][0] if len(named) == 1 else "other:bundle",
         control=found.other or None,
         treatment=found.own,
         delta=found.delta,
-        kind="bundle",
+        kind="single" if len(named) == 1 else "bundle",
     )
 
 
@@ -213,8 +221,13 @@ def _one(
         variable = before[0] if len(set(before)) == 1 else "other:bundle"
     elif _THIS_WORK.match(text):
         variable = "other:bundle"
-    elif subject and not PRONOUN.match(subject.group(1)) and subject.end() < delta.end:
-        variable = f"other:{slug(subject.group(1))}"
+    elif (
+        subject
+        and not PRONOUN.match(subject.group(1))
+        and subject.end() < delta.end
+        and not (_DOING.match(subject.group(1)) and topics_of(block, topic, text, lead))
+    ):
+        variable = named_by(subject.group(1))
     elif named and named[0][2] < delta.end + _NEAR and not _LACKS.search(text[: named[0][2]]):
         variable = named[0][0]
     elif topics := topics_of(block, topic, text, lead):

@@ -24,6 +24,7 @@ _NO_SOURCE = re.compile(  # a run, a score or what somebody reported
 _ENDS = re.compile(r" (?:alone|and|is|was|are|on|at|in|with|for|by|over|which|that|rather)\b.*")
 _MANY = re.compile(r"\b(?:two|three|four|five|several|both|all|combin\w*|changes)\b|\+", re.I)
 _ALONE = " alone"
+_ARTICLE = re.compile(r"\W*(?:the|our|an?)\s", re.IGNORECASE)
 _BREAK = re.compile(r"[,;:]| - |—|\b(?:and|but|while|then|where|which)\b", re.IGNORECASE)
 
 
@@ -61,4 +62,10 @@ def subject_of(clause: str) -> str | None:
     match = SUBJECT.match(clause)
     if match is None or PRONOUN.match(match.group(1)):
         return None
-    return f"other:{slug(match.group(1))}"
+    return named_by(match.group(1))
+
+
+def named_by(subject: str) -> str:
+    """The variable that a few words are the name of: "the warmdown"."""
+    named = changes_in(_ARTICLE.sub("", subject))
+    return named[0][0] if len(named) == 1 else f"other:{slug(subject)}"

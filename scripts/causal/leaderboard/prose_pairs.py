@@ -9,6 +9,7 @@ from interventions.keywords import guarded
 from scripts.causal.leaderboard.changed import changes_in
 from scripts.causal.leaderboard.contrasts import Reading, at_line, slug
 from scripts.causal.leaderboard.document import Block
+from scripts.causal.leaderboard.prose_owner import named_by
 from scripts.causal.leaderboard.row_contrasts import TOTAL
 from scripts.causal.leaderboard.schema import Ablation
 from scripts.causal.leaderboard.sentences import (
@@ -29,8 +30,9 @@ _TO = guarded(
     re.IGNORECASE,
 )
 _FROM_TO = guarded(
-    r"\bfrom \W{0,2}(\d\.\d{3,8})\W{0,2}\s?(?:bpb\s?)?(?:\([^()\n]{0,60}\)\s?)?"
-    r"to \W{0,2}(\d\.\d{3,8})(?![\d%])",
+    r"\bfrom (?:[^.;:()\n]{0,40} )?\W{0,2}(\d\.\d{3,8})\W{0,2}\s?(?:bpb\s?)?"
+    r"(?:(?:baseline )?\([^()\n]{0,60}\)\s?|baseline )?"
+    r"to (?:[a-z]+ ){0,2}\W{0,2}(\d\.\d{3,8})(?![\d%])",
     re.IGNORECASE,
 )
 _ASIDE = re.compile(  # what is compared with, and the stage that both scores are of
@@ -97,11 +99,16 @@ _SIDE = re.compile(  # "At matched steps, pause tokens beat the baseline (1.3424
     r"(?:improve|better|worse|beat|help))\b",
     re.IGNORECASE,
 )
+_GAP_BEFORE = re.compile(  # "attacks the 0.0187 BPB quantization gap (1.0415 -> 1.0602)"
+    r"\bquant\w* (?:gap|penalty|degradation|loss|cost)\W{0,3}$", re.IGNORECASE
+)
 _LEAST = 0.3  # bits per byte: less is a gap or a rate
 _OPENS = 3  # characters: a sentence about what it names first
 _NO_CHANGE = re.compile(r"\bseeds?\b|\bSOTA\b|#\d", re.IGNORECASE)  # whole runs are compared
 _OF_BOTH = re.compile(r"\((?:standard|same|the same) [^()]{0,20}\)", re.IGNORECASE)
-_STANDARD = re.compile(r"\W{0,3}(?:standard|non-)", re.IGNORECASE)
+_STANDARD = re.compile(  # both scores are of that stage: "1.121 -> 1.112 post-EMA"
+    r"\W{0,3}(?:standard|non-)|\s(?:bpb )?(?:pre[- ]|post[- ]?(?:EMA|SWA)\b)", re.IGNORECASE
+)
 
 
 def pair_in(text: str, block: Block, lead: str) -> re.Match[str] | None:
@@ -219,12 +226,14 @@ def arrow_contrast(
     if not named and _MOVES_IT.match(text) and names_a_change(lead):
         named = changes_in(lead)[:1] or [(f"other:{slug(lead)}", None, 0)]
     subject = SUBJECT.match(text)
-    if not named and (PENALTY.search(text) or _QUANTIZES.match(text)):
+    if _GAP_BEFORE.search(text[: match.start()]) or (
+        not named and (PENALTY.search(text) or _QUANTIZES.match(text))
+    ):
         named = [(STAGE_CONTRASTS["quantized"][0], None, 0)]
     total = bool(TOTAL.match(text)) or not named or len({item[0] for item in named}) > 2
     variable = "other:bundle" if total else named[0][0]
     if not named and subject and not PRONOUN.match(subject.group(1)):
-        total, variable = False, f"other:{slug(subject.group(1))}"
+        total, variable = False, named_by(subject.group(1))
     yield at_line(
         reading,
         line_of(block, start + match.start()),
