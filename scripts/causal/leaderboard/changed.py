@@ -61,7 +61,11 @@ _PLAIN_WORDS = tuple(  # what a change is called where it has no name of its own
             r"\b(?:larg|small|bigg)\w* batch\b|^\W*batch(?: size| tokens)?\b|"
             r"\b(?:total|global|train) batch\b",
         ),
-        ("warmdown_iters", r"\b(?:long|short)er warmdown\b|^\W*warmdown\W*(?:\(|=|$)"),
+        (
+            "warmdown_iters",
+            r"\b(?:long|short)er warmdown\b|"
+            r"^\W*warmdown\W*(?:\(|=|$|trigger|bug|fix|schedule|length|iters|steps)",
+        ),
         (
             "train_seq_len",
             r"\b(?:long|short)er (?:context|sequences?)\b|\bseq ?\d{3,5}\b|^\W*train seq len\b|"
