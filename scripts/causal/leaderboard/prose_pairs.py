@@ -25,12 +25,12 @@ from scripts.causal.leaderboard.techniques import variables_in
 from scripts.causal.leaderboard.topics import names_a_change, of_the_model, title_above
 
 _TO = guarded(
-    r"(?<![\w.])(\d\.\d{3,8})\s?(?:bpb\s?)?(?:\([^()\n]{0,30}\)\s?)?(?:->|→)\s?(\d\.\d{3,8})(?![\d%])",
+    r"(?<![\w.])(\d\.\d{3,10})\s?(?:bpb\s?)?(?:\([^()\n]{0,30}\)\s?)?(?:->|→)\s?(\d\.\d{3,10})(?![\d%])",
     re.IGNORECASE,
 )
 _FROM_TO = guarded(
-    r"\bfrom \W{0,2}(\d\.\d{3,8})\W{0,2}\s?(?:bpb\s?)?(?:\([^()\n]{0,60}\)\s?)?"
-    r"to \W{0,2}(\d\.\d{3,8})(?![\d%])",
+    r"\bfrom \W{0,2}(\d\.\d{3,10})\W{0,2}\s?(?:bpb\s?)?(?:\([^()\n]{0,60}\)\s?)?"
+    r"to \W{0,2}(\d\.\d{3,10})(?![\d%])",
     re.IGNORECASE,
 )
 _ASIDE = re.compile(  # what is compared with, and the stage that both scores are of

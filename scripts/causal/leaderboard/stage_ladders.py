@@ -29,6 +29,7 @@ _TOLD_TWICE = (("quantized", "sliding"), ("quantized", "ttt"))
 _NEAR = 80  # lines: further on a README tells of other runs
 _SWA = re.compile(r"\bswa\b(?!.*\bema\b)", re.IGNORECASE)
 _STEP = re.compile(r"\bstep[ :]{0,2}\d", re.IGNORECASE)
+_RAW = re.compile(r"\braw\b|\blive\b|\bbefore ", re.IGNORECASE)
 _BETTER = 5e-3  # bpb: more than averaging or quantization gains
 _GAP = re.compile(r"\bquant\w* (?:gap|penalty)[^\d\n]{0,30}(0?\.\d{2,8})", re.IGNORECASE)
 _APART = 0.1  # bpb: more than quantization and evaluation make of one run
@@ -128,8 +129,10 @@ def _contrasts(document: Document, stages: Stages) -> list[Ablation]:
         value, source, label = stages[following]
         delta = round(value - stages[stage].value, 8)
         weights = following in ("averaged", "quantized")
-        if weights and delta < -_BETTER and _STEP.search(stages[stage].label):
-            continue  # of an earlier step
+        label_before = stages[stage].label
+        if weights and delta < -_BETTER and _STEP.search(label_before):
+            if not (following == "averaged" and _RAW.search(label_before)):
+                continue  # of an earlier step
         if following == "quantized" and delta < -_BETTER:
             if "sliding" in stages:
                 continue
