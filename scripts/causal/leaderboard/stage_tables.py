@@ -142,8 +142,6 @@ def _of_seeds(document: Document, table: Table, columns: Columns, seed: int) -> 
         ]
         if mean is not None and (value := cell_score(table.rows[mean], index)) is not None:
             line = table.rows[mean].line
-            if each and abs(fmean(each) - value) < 6e-5:
-                value = fmean(each)  # the same mean before it was rounded
         else:
             values = [v for row in table.rows if (v := cell_score(row, index)) is not None]
             if not values:
