@@ -43,7 +43,7 @@ def stage_contrasts(
     Where nothing but the score before quantization is told, `final` is what came of it.
     """
     tables = (*document.tables, *listed)
-    places = [table_ladders(document, table) for table in tables]
+    places = [table_ladders(document, table, final) for table in tables]
     runs = _joined([*places, [stages_of_lines(document)], runs_of_parts(document)])
     if final is not None and runs and len(runs[0][1]) == 1 and (raw := runs[0][1].get("raw")):
         lost = final - raw.value
