@@ -118,7 +118,7 @@ def prose_contrasts(reading: Reading, final: float | None = None) -> Iterator[li
                 continue
             whole = set_against(text, block.text[stop : stop + 60], final) if final else None
             if whole is not None:
-                yield [_as_a_whole(reading, block, start, whole)]
+                yield [_as_a_whole(reading, block, start, whole, lead or above)]
             elif not (told and _DELTA_ONLY.match(text)):
                 yield list(_sentence(reading, block, start, text, topic, lead or above))
             told = whole is not None
@@ -128,15 +128,20 @@ def prose_contrasts(reading: Reading, final: float | None = None) -> Iterator[li
             start = stop
 
 
-def _as_a_whole(reading: Reading, block: Block, start: int, found: Against) -> Ablation:
+def _as_a_whole(
+    reading: Reading, block: Block, start: int, found: Against, lead: str
+) -> Ablation:
+    """The submission against another run: of one change where the words in bold above name it."""
+    named = list(dict.fromkeys(name for name, _, _ in changes_in(lead)))
+    single = len(named) == 1 and names_a_change(lead)
     return at_line(
         reading,
         line_of(block, start + found.at),
-        variable="other:bundle",
+        variable=named[0] if single else "other:bundle",
         control=found.other or None,
         treatment=found.own,
         delta=found.delta,
-        kind="bundle",
+        kind="single" if single else "bundle",
     )
 
 

@@ -234,7 +234,8 @@ def gain_rows(
             variable, control, treatment = column
             stage = (variable, control, f"{treatment} ({table.header[index][:40]})")
             delta = -abs(delta) if gain else delta
-            yield gap_contrast(reading, row, stage, delta, text, reading.positive_is_better)
+            flipped = reading.positive_is_better and not gain
+            yield gap_contrast(reading, row, stage, delta, text, flipped)
 
 
 def stage_changes(reading: Reading, table: Table, columns: Columns) -> Iterator[Ablation]:
