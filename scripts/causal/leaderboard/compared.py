@@ -36,6 +36,7 @@ _STATES = re.compile(
     r"(?:\b(?:delta|improvement|gain|gap|difference)\b|Δ)\W{0,3}(?:[a-z]{2,12} ){0,3}?"
     rf"(?:of |is |= |: |~)*{_NUMBER}|\bby (?:~|about |roughly )?{_NUMBER}|"
     rf"\ban? {_NUMBER} (?:improvement|gain|reduction)\b|"
+    rf"(?<![\w.+-]){_NUMBER} (?:above|below|behind|ahead|better|worse|lower|higher)\b|"
     rf"[\d)]\s?=\s?{_NUMBER}|(?<![\w.])(?=[+-]){_NUMBER}",
     re.IGNORECASE,
 )

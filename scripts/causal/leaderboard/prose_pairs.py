@@ -26,13 +26,13 @@ from scripts.causal.leaderboard.techniques import variables_in
 from scripts.causal.leaderboard.topics import names_a_change, of_the_model, title_above
 
 _TO = guarded(
-    r"(?<![\w.])(\d\.\d{3,8})\s?(?:bpb\s?)?(?:\([^()\n]{0,30}\)\s?)?(?:->|→)\s?(\d\.\d{3,8})(?![\d%])",
+    r"(?<![\w.])(\d\.\d{3,10})\s?(?:bpb\s?)?(?:\([^()\n]{0,30}\)\s?)?(?:->|→)\s?(\d\.\d{3,10})(?![\d%])",
     re.IGNORECASE,
 )
 _FROM_TO = guarded(
-    r"\bfrom (?:[^.;:()\n]{0,40} )?\W{0,2}(\d\.\d{3,8})\W{0,2}\s?(?:bpb\s?)?"
+    r"\bfrom (?:[^.;:()\n]{0,40} )?\W{0,2}(\d\.\d{3,10})\W{0,2}\s?(?:bpb\s?)?"
     r"(?:(?:baseline )?\([^()\n]{0,60}\)\s?|baseline )?"
-    r"to (?:[a-z]+ ){0,2}\W{0,2}(\d\.\d{3,8})(?![\d%])",
+    r"to (?:[a-z]+ ){0,2}\W{0,2}(\d\.\d{3,10})(?![\d%])",
     re.IGNORECASE,
 )
 _ASIDE = re.compile(  # what is compared with, and the stage that both scores are of

@@ -31,6 +31,7 @@ _NEAR = 80  # lines: further on a README tells of other runs
 _SWA = re.compile(r"\bswa\b(?!.*\bema\b)", re.IGNORECASE)
 _STEP = re.compile(r"\bstep[ :]{0,2}\d", re.IGNORECASE)
 _SLID = re.compile(r"slid|stride|\bs64\b", re.IGNORECASE)
+_RAW = re.compile(r"\braw\b|\blive\b|\bbefore ", re.IGNORECASE)
 _BETTER = 5e-3  # bpb: more than averaging or quantization gains
 _GAP = re.compile(r"\bquant\w* (?:gap|penalty)[^\d\n]{0,30}(0?\.\d{2,8})", re.IGNORECASE)
 _APART = 0.1  # bpb: more than quantization and evaluation make of one run
@@ -44,7 +45,7 @@ def stage_contrasts(
     Where nothing but the score before quantization is told, `final` is what came of it.
     """
     tables = (*document.tables, *listed)
-    places = [table_ladders(document, table) for table in tables]
+    places = [table_ladders(document, table, final) for table in tables]
     runs = _joined([*places, [stages_of_lines(document)], runs_of_parts(document)])
     if final is not None and runs and len(runs[0][1]) == 1 and (raw := runs[0][1].get("raw")):
         lost = final - raw.value
@@ -143,8 +144,10 @@ def _contrasts(document: Document, stages: Stages) -> list[Ablation]:
         value, source, label = stages[following]
         delta = round(value - stages[stage].value, 8)
         weights = following in ("averaged", "quantized")
-        if weights and delta < -_BETTER and _STEP.search(stages[stage].label):
-            continue  # of an earlier step
+        label_before = stages[stage].label
+        if weights and delta < -_BETTER and _STEP.search(label_before):
+            if not (following == "averaged" and _RAW.search(label_before)):
+                continue  # of an earlier step
         if following == "quantized" and delta < -_BETTER:
             if "sliding" in stages:
                 continue

@@ -20,6 +20,7 @@ from scripts.causal.leaderboard.stages import (
     stage_of,
     stage_rows,
 )
+from scripts.causal.leaderboard.table_roles import OURS
 from scripts.causal.leaderboard.tables import (
     Columns,
     cell,
@@ -44,6 +45,8 @@ _NO_RUN = re.compile(r"^\W*(?:(?:val|train)_)?loss\b|delta|Δ|^\W*std\b", re.IGN
 _RANGE = re.compile(r"\d\.\d+ ?(?:(?:-|to) ?~?\d\.\d|~)")
 _CHANGE = re.compile(r"\bgain|\bdelta|Δ|\bgap\b|\bimprove", re.IGNORECASE)
 _ESTIMATED = re.compile(r"\W*(?:estimat|project(?:ed|ion)|expected|extrapolat)", re.IGNORECASE)
+_FEW = 4  # runs: of so many each one's stages are told
+_ROUNDED = 6e-4  # bpb: three decimals
 _LEAST = 5e-3  # bpb: less is no sliding window
 _BROUGHT = {"mixed": -0.01, "ttt": 0.0, "sliding": -_LEAST}  # bpb: what a stage brings at least
 _MIXED = 0.1  # bpb: more than test-time training makes of one run
@@ -56,11 +59,14 @@ _GENERIC = re.compile(
 )
 
 
-def table_ladders(document: Document, table: Table) -> list[Stages]:
+def table_ladders(
+    document: Document, table: Table, final: float | None = None
+) -> list[Stages]:
     """The stages of each run that a table tells of, the submission's own first.
 
     A table of seeds is one run: its mean. Other tables have a column or a row for each stage, and
-    a row or a column for each run.
+    a row or a column for each run. A long table compares its runs: of its stages only the
+    submission's are told, whose score is `final`.
     """
     columns = columns_of(table)
     mean = mean_row(table)
@@ -73,10 +79,13 @@ def table_ladders(document: Document, table: Table) -> list[Stages]:
         rows = table.rows if mean is None else (table.rows[mean],)
         called = {0, columns.label}
         rows = tuple(row for row in rows if not any(_NO_RUN.search(cell(row, i)) for i in called))
-        return [
+        ladders = [
             _ladder(document, [(s, row, i, table.header[i]) for i, s in titles.items()])
             for row in rows
         ]
+        if sum(len(ladder) > 1 for ladder in ladders) <= _FEW:
+            return ladders
+        return [ladders[_own_run(document, rows, ladders, final)]]
     if columns.seed is not None:
         return []
     named = stage_rows(labels) or _end_of_log(table, columns)
@@ -91,6 +100,21 @@ def table_ladders(document: Document, table: Table) -> list[Stages]:
         _ladder(document, [(s, table.rows[i], at, labels[i]) for i, s in named.items()])
         for at in runs
     ]
+
+
+def _own_run(
+    document: Document, rows: Sequence[Row], ladders: Sequence[Stages], final: float | None
+) -> int:
+    """Which row is the submission: the one that has its score, says so, or stands in bold."""
+
+    def likeness(at: int) -> tuple[bool, bool, bool, int]:
+        values = [score.value for score in ladders[at].values()]
+        scored = final is not None and any(abs(value - final) < _ROUNDED for value in values)
+        label = " ".join(rows[at].cells[:2])
+        bold = "**" in "|".join(document.lines[rows[at].line - 1].split("|")[1:3])
+        return scored, bool(OURS.search(label)), bold, -at
+
+    return max((at for at, ladder in enumerate(ladders) if len(ladder) > 1), key=likeness)
 
 
 def _metric(label: str) -> str | None:
@@ -142,8 +166,6 @@ def _of_seeds(document: Document, table: Table, columns: Columns, seed: int) -> 
         ]
         if mean is not None and (value := cell_score(table.rows[mean], index)) is not None:
             line = table.rows[mean].line
-            if each and abs(fmean(each) - value) < 6e-5:
-                value = fmean(each)  # the same mean before it was rounded
         else:
             values = [v for row in table.rows if (v := cell_score(row, index)) is not None]
             if not values:

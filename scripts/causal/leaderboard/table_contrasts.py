@@ -102,9 +102,11 @@ def metric_contrasts(reading: Reading) -> Iterator[list[Ablation]]:
     """Yield what two-column tables of metrics say of gains and penalties."""
     for table in reading.document.tables:
         columns = columns_of(table)
-        if len(table.header) != 2 and (columns.bpb or columns.delta):
-            continue
         role = role_of(table, columns)
+        if len(table.header) != 2 and (columns.bpb or columns.delta):
+            if role == "versus":
+                yield list(gain_rows(reading, table, columns.delta))
+            continue
         if role in ("metrics", "none"):
             yield list(told_rows(reading, table, columns))
         if role == "metrics":

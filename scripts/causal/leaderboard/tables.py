@@ -22,7 +22,8 @@ _DELTA = re.compile(
 _NOT_BPB = re.compile(
     r"time|step|loss|nats|\bce\b|ms\b|seconds|\bs\b|mb\b|bytes|size|params|p-value|p value|memory|"
     r"rank|"
-    r"commit|ratio|tok(?:en)?s?/|epoch|\blr\b|tokens|std|count|ppl|accuracy|speed|tok/s",
+    r"commit|ratio|tok(?:en)?s?/|epoch|\blr\b|tokens|std|count|ppl|accuracy|speed|tok/s|"
+    r"\bcos(?:ine)?\b|similarity|\bnll\b|_acc\b|wh\b|wh/|threshold|\$|(?:^|_)wd$",
     re.IGNORECASE,
 )
 _VERSUS = re.compile(r"\W*vs\.?\s", re.IGNORECASE)
