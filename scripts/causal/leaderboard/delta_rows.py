@@ -246,6 +246,13 @@ def _ends(table: Table, columns: Columns) -> tuple[float, ...]:
     )
 
 
+def compares_columns(table: Table, columns: Columns) -> bool:
+    """Whether two runs stand side by side, with what lies between them: of each stage."""
+    if len(columns.bpb) != 2 or any(stage_of(table.header[index]) for index in columns.bpb):
+        return False
+    return _between_columns(table, columns) is not None
+
+
 def _between_columns(table: Table, columns: Columns) -> tuple[str, str, str] | None:
     """What a delta column compares, where it is the difference of the two score columns."""
     if len(columns.bpb) != 2 or len(columns.delta) != 1:

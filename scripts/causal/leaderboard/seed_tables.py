@@ -21,6 +21,7 @@ from scripts.causal.leaderboard.tables import (
 )
 
 _SEED_COLUMN = re.compile(r"\W*(?:seed[ =_]{0,2}|s)\d{1,5}\W*$", re.IGNORECASE)
+_COMPARED = "ablation over seeds"  # what such a table is, whatever the title above it says
 _SCORE = re.compile(r"\W{0,4}\d\.\d{3,8}\W*$")
 _SPREAD = re.compile(r"\W*(?:std|stdev|σ|s\.?d)\b", re.IGNORECASE)
 
@@ -89,7 +90,8 @@ def _runs_of(table: Table, columns: Columns, seed: int) -> Table:
             if index < len(cells):
                 cells[index] = f"{fmean(scores):.8f}" if len(scores) == len(each) else ""
         rows.append(Row(tuple(cells), first.line))
-    return _without(replace(table, rows=tuple(rows)), seed)
+    section = (*table.section, _COMPARED)
+    return _without(replace(table, rows=tuple(rows), section=section), seed)
 
 
 def _without(table: Table, column: int) -> Table:
@@ -121,5 +123,5 @@ def _turned(table: Table, columns: Columns, seed: int) -> Table:
         Row((title, f"{fmean(scores):.8f}"), line)
         for title, scores in zip(titles, each, strict=True)
     )
-    section = (*table.section, "comparison of runs")
+    section = (*table.section, _COMPARED)
     return replace(table, header=("Run", "val_bpb"), rows=means, section=section)
