@@ -10,7 +10,7 @@ from scripts.causal.leaderboard.contrasts import (
     Reading,
 )
 from scripts.causal.leaderboard.document import Row, Table
-from scripts.causal.leaderboard.nearest_run import built_on, nearest_before
+from scripts.causal.leaderboard.nearest_run import nearest_before
 from scripts.causal.leaderboard.numbers import parse_number
 from scripts.causal.leaderboard.row_contrasts import held, left_out, row_contrast, scored
 from scripts.causal.leaderboard.schema import Ablation
@@ -143,9 +143,7 @@ def score_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Abl
         while course and before > base and _DISCARDED.search(" ".join(rows[before][0].cells)):
             before -= 1
         if not follows:
-            said = [text for i, text in enumerate(row.cells) if i != columns.label]
-            named = built_on(bare, said, position)
-            before = nearest_before(bare, position, base) if named is None else named
+            before = nearest_before(bare, position, base)
         onto = rows[before][1]
         kind = "cumulative" if follows and before != base else "single"
         if abs(value - onto) < 1:
