@@ -240,9 +240,7 @@ def _ends(table: Table, columns: Columns) -> tuple[float, ...]:
         if (score := cell_score(row, columns.bpb[-1])) is not None
     )
     return tuple(
-        sorted(
-            end for score, delta in found if delta for end in (score - delta, score + delta)
-        )
+        sorted(end for score, delta in found if delta for end in (score - delta, score + delta))
     )
 
 

@@ -14,7 +14,9 @@ _WORD = re.compile(r"[a-z0-9.]+")
 
 def parts_of(label: str) -> frozenset[str]:
     """What a run's name lists: "sp4096, 10L tied" is sp4096 and 10L tied."""
-    found = (" ".join(_WORD.findall(part)) for part in _BETWEEN.split(_ASIDE.sub(" ", label.lower())))
+    found = (
+        " ".join(_WORD.findall(part)) for part in _BETWEEN.split(_ASIDE.sub(" ", label.lower()))
+    )
     return frozenset(_SUCH.sub("", part) for part in found if part)
 
 
@@ -33,7 +35,11 @@ def nearest_before(labels: Sequence[str], at: int, base: int) -> int:
     mine = parts_of(labels[at])
     if len(mine) < 2 or "=" in labels[at] or _apart(mine, parts_of(labels[base])) < 2:
         return base
-    near = [i for i in range(max(0, at - _FAR), at) if i != base and _apart(mine, parts_of(labels[i])) == 1]
+    near = [
+        i
+        for i in range(max(0, at - _FAR), at)
+        if i != base and _apart(mine, parts_of(labels[i])) == 1
+    ]
     return min(near, key=lambda i: _words_apart(labels[at], labels[i]), default=base)
 
 

@@ -49,7 +49,9 @@ def over_seeds(table: Table, tables: Sequence[Table] = ()) -> Table:
 def _with_means(table: Table, columns: Columns, seeds: list[int]) -> Table:
     """| Config | Seed 42 | Seed 314 | with the mean for the columns of seeds."""
     told = [i for i in columns.bpb if i not in seeds and MEAN.search(table.header[i])]
-    kept = [i for i, title in enumerate(table.header) if i not in seeds and not _SPREAD.match(title)]
+    kept = [
+        i for i, title in enumerate(table.header) if i not in seeds and not _SPREAD.match(title)
+    ]
     rows = []
     for row in table.rows:
         scores = [score for i in seeds if (score := cell_score(row, i)) is not None]
@@ -68,9 +70,7 @@ def _runs_of(table: Table, columns: Columns, seed: int) -> Table:
     for row in table.rows:
         if parse_seed(cell(row, seed)) is not None:
             runs.setdefault(cell(row, columns.label), []).append(row)
-    of = {
-        run: {parse_seed(cell(row, seed)): row for row in rows} for run, rows in runs.items()
-    }
+    of = {run: {parse_seed(cell(row, seed)): row for row in rows} for run, rows in runs.items()}
     seeds = {number for rows in of.values() for number in rows}
     if columns.delta:
         return _without(table, seed) if len(of) > max(3, 2 * len(seeds)) else table

@@ -61,9 +61,12 @@ _MEASURED = re.compile(
     re.IGNORECASE,
 )
 _ASSIGNS = re.compile(r"\W*[A-Za-z][A-Za-z_]{2,}\s?=")
-_ALL_OF_THEM = re.compile(r"\(all\b|\ball (?:above|below|combined)\b|\beverything\b", re.IGNORECASE)
+_ALL_OF_THEM = re.compile(
+    r"\(all\b|\ball (?:above|below|combined)\b|\beverything\b", re.IGNORECASE
+)
 _BASELINE_RUN = re.compile(
-    r"\b(?:naive|official|public|\d+[- ]?(?:h|hours?|min\w*))\b.*\bbaselines?\W*(?:\([^()]*\)\W*)?$",
+    r"\b(?:naive|official|public|\d+[- ]?(?:h|hours?|min\w*))\b.*"
+    r"\bbaselines?\W*(?:\([^()]*\)\W*)?$",
     re.IGNORECASE,
 )
 _THIS = re.compile(r"\W*(?:this|ours?|full|final)\b", re.IGNORECASE)

@@ -131,8 +131,8 @@ def _steps(reading: Reading, table: Table, columns: Columns) -> Iterator[Ablatio
         label = cell(row, columns.label)
         had |= held([cell(last, columns.label)]) if ladder else set()
         begun = begun or bool(PLUS.match(label))
-        other = ANOTHER.match(label) or TOTAL.match(label) or PULL_REQUEST.search(label)
-        other = other or any(map(PULL_REQUEST.search, row.cells[: columns.label]))
+        whole = ANOTHER.match(label) or TOTAL.match(label)
+        other = whole or any(map(PULL_REQUEST.search, (*row.cells[: columns.label], label)))
         if begun and (PLUS.match(label) or not other):
             onto, kind = (before, "cumulative") if ladder else (rows[0][1], "single")
             named = beyond(label, cell(last, columns.label)) if ladder else label
