@@ -64,7 +64,7 @@ _PLAIN_WORDS = tuple(  # what a change is called where it has no name of its own
         (
             "matrix_lr",
             r"^\W*(?:higher|lower|tuned|mid|matrix)(?: ?matrix| ?muon)? ?(?:LR|learning rates?)\b|"
-            r"^\W*LR x ?\d",
+            r"^\W*LR (?:x ?)?\d",
         ),
         (
             "depth_recurrence",

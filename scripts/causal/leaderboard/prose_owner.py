@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from scripts.causal.leaderboard.changed import Named, changes_in
 from scripts.causal.leaderboard.contrasts import slug
@@ -24,6 +25,7 @@ _NO_SOURCE = re.compile(  # a run, a score or what somebody reported
 _ENDS = re.compile(r" (?:alone|and|is|was|are|on|at|in|with|for|by|over|which|that|rather)\b.*")
 _MANY = re.compile(r"\b(?:two|three|four|five|several|both|all|combin\w*|changes)\b|\+", re.I)
 _ALONE = " alone"
+_WORD = re.compile(r"[A-Za-z]{3,}")
 _ARTICLE = re.compile(r"\W*(?:the|our|an?)\s", re.IGNORECASE)
 _BREAK = re.compile(r"[,;:]| - |—|\b(?:and|but|while|then|where|which)\b", re.IGNORECASE)
 
@@ -65,7 +67,16 @@ def subject_of(clause: str) -> str | None:
     return named_by(match.group(1))
 
 
-def named_by(subject: str) -> str:
-    """The variable that a few words are the name of: "the warmdown"."""
+def named_by(subject: str, headed: Named | None = None, title: Sequence[str] = ()) -> str:
+    """The variable that a few words are the name of: "the warmdown".
+
+    Args:
+        subject: the words.
+        headed: the techniques in the heading above.
+        title: that heading, whose technique it is where both speak of one thing.
+    """
     named = changes_in(_ARTICLE.sub("", subject))
+    if not named and headed and len(headed) == 1:
+        words = {word.lower() for word in _WORD.findall(" ".join(title))}
+        named = headed if words & {word.lower() for word in _WORD.findall(subject)} else []
     return named[0][0] if len(named) == 1 else f"other:{slug(subject)}"

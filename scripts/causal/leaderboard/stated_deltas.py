@@ -33,7 +33,7 @@ _TITLED = re.compile(  # "Mean delta vs control: -0.11750", without a unit
 )
 _SAID = re.compile(  # "gradient clipping gives -0.019", with its sign for a unit
     r"\b(?:gives?|gave|gain(?:s|ed)?|hurts?|improv\w*|costs?|adds?|added|saves?|degrad\w*|yields?|"
-    r"provid\w*|contribut\w*|worth|effect|impact)\s(?:(?:of|about|only|a|is|was|it|another)\s){0,2}"
+    r"provid\w*|contribut\w*|worth|effect|impact|by)\s(?:(?:of|about|only|a|is|was|it|another)\s){0,2}"
     r"([+-])(\d?\.\d{3,8})" + _NO_UNIT,
     re.IGNORECASE,
 )
