@@ -71,6 +71,7 @@ _PLAIN_WORDS = tuple(  # what a change is called where it has no name of its own
             r"^\W*(?:no )?(?:recurrence|recursion)\b|\bno recur(?:rence|sion)\b|"
             r"\b(?:quadruple|triple|double|num) loops?\b|^\W*loops\b|\brecur \d",
         ),
+        ("rope_dims", r"\b(?:partial )?RoPE (?:dims\b|(?:16|24|32|48|64)\b)"),
         ("rope_base", r"\bRoPE base\b"),
         ("mlp_mult", r"\b(?:wider|larger|bigger|narrower|smaller) (?:MLP|FFN)s?\b"),
         ("model_dim", r"^\W*(?:model )?(?:dim|width) ?[= ] ?(?:[2-9]\d\d|[1-4]\d{3})\b"),

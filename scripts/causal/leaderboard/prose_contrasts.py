@@ -204,9 +204,9 @@ def _one(
         return None
     before = [name for name, _, at in named if at < delta.start]
     source = brought_by(text, delta)
-    host = {name for name, _, _ in bracketed(text, delta)} if len(set(before)) > 1 else set()
-    if len(host) == 1:
-        before = list(host)
+    if len(set(before)) > 1:
+        host = {name for name, _, _ in bracketed(text, delta)}
+        before = list(host) if len(host) == 1 else before
     subject = SUBJECT.match(text)
     brought = topics_of(block, topic, text, lead) if BROUGHT.match(text) else []
     if _TOGETHER.search(text[: delta.end]):
