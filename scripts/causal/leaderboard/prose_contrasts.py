@@ -97,6 +97,11 @@ _BUT = re.compile(r"; |\b(?:but|while|whereas|although|despite)\b", re.IGNORECAS
 _NEAR = 30  # characters: what stands further behind a change is not what made it
 _DOING = re.compile(r"\w+ing\b", re.IGNORECASE)  # "extending to all layers", of what is titled
 _FOREIGN_RUN = re.compile(r"#\d|\bPR\b|SOTA|record", re.IGNORECASE)
+_ON_OTHERS = re.compile(  # "improving on our prior 1.1425 (PR #526) by "
+    r"\bimprov\w* (?:on|over|upon) (?:our |the |my )?(?:prior|previous|last|PR|SOTA|baseline|record)\b"
+    r"[^;]{0,40}\bby \W{0,4}$",
+    re.IGNORECASE,
+)
 _FROM = re.compile(r"\bfrom \W{0,3}$", re.IGNORECASE)
 _CLAUSE = re.compile(r"[,;:(]|\band\b|\bwhile\b|\bbut\b", re.IGNORECASE)
 
@@ -209,7 +214,7 @@ def _one(
         before = list(host) if len(host) == 1 else before
     subject = SUBJECT.match(text)
     brought = topics_of(block, topic, text, lead) if BROUGHT.match(text) else []
-    if _TOGETHER.search(text[: delta.end]):
+    if _TOGETHER.search(text[: delta.end]) or _ON_OTHERS.search(text[: delta.start]):
         variable = "other:bundle"
     elif source:
         variable = source

@@ -16,6 +16,10 @@ _COMES_FROM = re.compile(  # "-0.003 BPB from shard ordering alone"
     r"(?: (?:that )?(?:comes?|came|stems?))?(?: (?:mostly|mainly|almost|entirely|purely|largely))*"
     r" (?:from|due to|thanks to) (?:the |our |a |an |its )?([A-Za-z][^,;:.()|\n]{2,60})"
 )
+_DELTA_FROM = re.compile(  # "Delta from sequence matching: -0.0018 BPB"
+    r"\b(?:delta|improvement|gain|contribution|Δ) from (?:the )?([A-Za-z][^,;:.()|\n]{2,40}): ?\W{0,3}$",
+    re.IGNORECASE,
+)
 _NO_SOURCE = re.compile(  # a run, a score or what somebody reported
     r"#\d|\bPR\b|baseline|SOTA|record|reference|\bruns?\b|\bthis\b|quanti[sz]|round-?trip|"
     r"\d\.\d{3}|^(?:step|seed|start|scratch|one|there|here|it|previous|prior|here|first|int\d|fp\d\d)\b|"
@@ -35,14 +39,14 @@ def brought_by(text: str, delta: StatedDelta) -> str | None:
 
     What the vocabulary does not know counts where it is said to do so alone.
     """
-    match = _COMES_FROM.match(text, delta.end)
+    match = _COMES_FROM.match(text, delta.end) or _DELTA_FROM.search(text[: delta.start])
     if match is None or _NO_SOURCE.search(match.group(1)):
         return None
     if _MANY.search(match.group(1)):
         return "other:bundle"
     source = _ENDS.sub("", match.group(1))
     named = changes_in(source)
-    if named or _ALONE not in match.group(1):
+    if named or (match.re is _COMES_FROM and _ALONE not in match.group(1)):
         return named[0][0] if len({name for name, _, _ in named}) == 1 else None
     return f"other:{slug(source)}"
 

@@ -23,8 +23,12 @@ _BY = guarded(
     + r"(?![\d%])(?!\s?(?:->|→|bpb|nats?|ms|s\b|MB))",
     re.IGNORECASE,
 )  # fmt: skip
+_UNIT_BEFORE = re.compile(  # "residual embeddings: TTT BPB +0.030 vs none"
+    r"\bbp[bp] ([+-])(\d?\.\d{3,8}|0\.\d\d)(?![\d%])(?! ?(?:->|→|-|to\b|±|bp[bp]|nats?))",
+    re.IGNORECASE,
+)
 _WORDED = re.compile(r"(?<![\w.,])([+-])(\d?\.\d{3,8})(?= (?:worse|better)\b)", re.IGNORECASE)
-_NO_UNIT = r"(?![\d%])(?!\s?(?:->|→|-(?!\w)|to\b|~|bp[bp]|nats?|bits|ms|s\b|MB|x\b|m-?bp|std))"
+_NO_UNIT = r"(?![\d%])(?!\s?(?:->|→|- ?~?[+-]?\.?\d|-(?!\w)|to\b|~|bp[bp]|nats?|bits|ms|s\b|MB|x\b|m-?bp|std))"
 _TITLED = re.compile(  # "Mean delta vs control: -0.11750", without a unit
     r"\W{0,4}(?:[\w-]+ ){0,3}(?:improvement|delta|Δ|gain|difference|contribution)\b"
     r"(?![^:=]{0,60}\b(?:std|seeds|requir\w*|loss|nats|parameters?|threshold)\b)"
@@ -89,7 +93,8 @@ def stated_deltas(text: str) -> list[StatedDelta]:
     if not found:
         found = [
             StatedDelta(m.start(1), m.end(), m.group(1), float(m.group(2)), "bpb")
-            for m in _SAID.finditer(text)
+            for wording in (_SAID, _UNIT_BEFORE)
+            for m in wording.finditer(text)
         ]
     if not found and (m := _TITLED.match(text)):
         found = [
