@@ -12,12 +12,17 @@ from scripts.causal.leaderboard.stated_deltas import StatedDelta
 from scripts.causal.leaderboard.topics import of_the_model
 
 _COMES_FROM = re.compile(  # "-0.003 BPB from shard ordering alone"
-    r"(?: (?:improvement|gain|contribution|reduction|benefit|drop|win|delta|degradation|hit))?"
+    r"(?: mean)?(?: (?:improvement|gain|contribution|reduction|benefit|drop|win|delta|degradation|hit))?"
     r"(?: (?:that )?(?:comes?|came|stems?))?(?: (?:mostly|mainly|almost|entirely|purely|largely))*"
     r" (?:from|due to|thanks to) (?:the |our |a |an |its )?([A-Za-z][^,;:.()|\n]{2,60})"
 )
 _DELTA_FROM = re.compile(  # "Delta from sequence matching: -0.0018 BPB"
     r"\b(?:delta|improvement|gain|contribution|Δ) from (?:the )?([A-Za-z][^,;:.()|\n]{2,40}): ?\W{0,3}$",
+    re.IGNORECASE,
+)
+_GAIN_FROM = re.compile(  # "the capacity gain from the additional layer (~0.01 bpb)"
+    r"\b(?:gain|loss|benefit|improvement|contribution|penalty|cost) (?:from|of) "
+    r"(?:the |a |an )?([A-Za-z][^,;:.()|\n]{2,40}) \(\W{0,2}$",
     re.IGNORECASE,
 )
 _NO_SOURCE = re.compile(  # a run, a score or what somebody reported
@@ -39,7 +44,9 @@ def brought_by(text: str, delta: StatedDelta) -> str | None:
 
     What the vocabulary does not know counts where it is said to do so alone.
     """
-    match = _COMES_FROM.match(text, delta.end) or _DELTA_FROM.search(text[: delta.start])
+    match = _COMES_FROM.match(text, delta.end) or next(
+        filter(None, (said.search(text[: delta.start]) for said in (_DELTA_FROM, _GAIN_FROM))), None
+    )
     if match is None or _NO_SOURCE.search(match.group(1)):
         return None
     if _MANY.search(match.group(1)):

@@ -48,12 +48,14 @@ SUBJECT = re.compile(
     r"\W*((?:the )?[A-Za-z][\w^()=.-]*(?: [\w^()=.-]+){0,3}?) (?:(?:degrade|hurt|improve|add|give|"
     r"cost|save|contribute|deliver|yield|provide|reduce|help|regresse|lose)[sd]|"
     r"(?:drops|dropped|gave|cuts?|brings|brought|lost|worsens|worsened|lowers|lowered|recovers|"
-    r"recovered|buys|bought|boosts|boosted))\b",
+    r"recovered|buys|bought|boosts|boosted|"
+    r"(?:is|was|were|proved) (?:catastrophic|harmful|worse|better|bad|negative|positive)))\b",
     re.IGNORECASE,
 )
 PRONOUN = re.compile(
     r"(?:the |a |an |our |all )?(?:this|it|that|which|we|they|these|result|model|run|submission|"
     r"approach|combination|change|technique|method|baseline|stack|total|seeds?|pr)\b"
+    r"|(?:the |this )?(?:\w+ )?(?:variant|penalty|gap|cost|difference|effect)$"
     r"|.*\b(?:that|which|who|also|then|to|it|this|they|we|i)$",
     re.IGNORECASE,
 )

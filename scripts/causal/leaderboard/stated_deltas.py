@@ -23,6 +23,11 @@ _BY = guarded(
     + r"(?![\d%])(?!\s?(?:->|→|bpb|nats?|ms|s\b|MB))",
     re.IGNORECASE,
 )  # fmt: skip
+_SOURCED = re.compile(  # "of which -0.003 from LR, -0.002 from EMA"
+    r"(?<![\w.,])([+-])(\d?\.\d{3,8})(?= (?:mean )?from (?:the )?[A-Za-z])(?! from (?:the )?"
+    r"(?:PR|baseline|SOTA|prior|previous|base|control|its|our|this|step|train\w*|\w* ?run)\b)",
+    re.IGNORECASE,
+)
 _UNIT_BEFORE = re.compile(  # "residual embeddings: TTT BPB +0.030 vs none"
     r"\bbp[bp] ([+-])(\d?\.\d{3,8}|0\.\d\d)(?![\d%])(?! ?(?:->|→|-|to\b|±|bp[bp]|nats?))",
     re.IGNORECASE,
@@ -90,10 +95,9 @@ def stated_deltas(text: str) -> list[StatedDelta]:
         StatedDelta(m.start(), m.end(), m.group(1), float(m.group(2)), "bpb")
         for m in _WORDED.finditer(text)
     ]
-    if not found:
-        found = [
+    for wording in (_SOURCED, _SAID, _UNIT_BEFORE):
+        found = found or [
             StatedDelta(m.start(1), m.end(), m.group(1), float(m.group(2)), "bpb")
-            for wording in (_SAID, _UNIT_BEFORE)
             for m in wording.finditer(text)
         ]
     if not found and (m := _TITLED.match(text)):
