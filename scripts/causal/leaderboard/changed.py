@@ -74,7 +74,7 @@ _PLAIN_WORDS = tuple(  # what a change is called where it has no name of its own
         (
             "matrix_lr",
             r"^\W*(?:higher|lower|tuned|mid|matrix)(?: ?matrix| ?muon)? ?(?:LR|learning rates?)\b|"
-            r"^\W*LR x ?\d",
+            r"^\W*LR (?:x ?)?\d",
         ),
         (
             "depth_recurrence",
@@ -87,7 +87,11 @@ _PLAIN_WORDS = tuple(  # what a change is called where it has no name of its own
         ("vocab_size", r"\bSP(\d{1,2}k)\b"),
         ("activation", r"\b(?:star|abs|cubed?)[ -]?ReLU|\b(?:GE|Re)GLU\b"),
         ("pruning", r"\b\d:\d (?:structured )?sparsity\b|\b(?:structured|magnitude) sparsity\b"),
-        ("rope_dims", r"\b(?:no|removed?|without|drop(?:ped)?) (?:RoPE|rotary)\b|\bNoPE\b"),
+        (
+            "rope_dims",
+            r"\b(?:partial )?RoPE (?:dims\b|(?:16|24|32|48|64)\b)|"
+            r"\b(?:no|removed?|without|drop(?:ped)?) (?:RoPE|rotary)\b|\bNoPE\b",
+        ),
         ("rope_base", r"\bRoPE base\b"),
         ("bigram_hash", r"^\W*bigram[ =]{1,3}\d{3,5}\b"),
         ("mlp_mult", r"\b(?:wider|larger|bigger|narrower|smaller) (?:MLP|FFN)s?\b"),
