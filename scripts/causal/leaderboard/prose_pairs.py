@@ -96,6 +96,9 @@ _LEAST = 0.3  # bits per byte: less is a gap or a rate
 _OPENS = 3  # characters: a sentence about what it names first
 _NO_CHANGE = re.compile(r"\bseeds?\b|\bSOTA\b|#\d", re.IGNORECASE)  # whole runs are compared
 _OF_BOTH = re.compile(r"\((?:standard|same|the same) [^()]{0,20}\)", re.IGNORECASE)
+_STATED_BEFORE = re.compile(  # "improves it by 0.009 (1.121 → 1.112 post-EMA)"
+    r"(?<!\d)0?\.\d{2,6}\W{0,3}(?:bp[bp]\W{0,3})?\(\W{0,3}$", re.IGNORECASE
+)
 _STANDARD = re.compile(r"\W{0,3}(?:standard|non-)", re.IGNORECASE)
 
 
@@ -243,7 +246,9 @@ def stage_arrows(reading: Reading) -> list[Ablation]:
             said = _SAID_OF_IT.match(block.text, match.end(2))
             stage = stage_of(said.group()) if said else None
             before, after = float(match.group(1)), float(match.group(2))
-            if _STANDARD.match(block.text, match.end(2)):
+            if _STANDARD.match(block.text, match.end(2)) or _STATED_BEFORE.search(
+                block.text, max(0, match.start() - 24), match.start()
+            ):
                 continue  # of which both are
             least = min(before, after)
             if stage in STAGE_CONTRASTS and 0 < abs(after - before) < 0.5 and least > 0.05:

@@ -38,7 +38,9 @@ BROUGHT = re.compile(  # "Observed improvement: ~0.003 bpb" of what the heading 
     re.IGNORECASE,
 )
 STAGE = re.compile(  # at which a change is measured: no technique of its own
-    r"\b(?:pre|post)[- ]?(?:TTT|quant(?:i[sz]\w+)?|EMA|SWA|GPTQ|SLOT)\b", re.IGNORECASE
+    r"\b(?:(?:pre|post)[- ]?(?:TTT|quant(?:i[sz]\w+)?|EMA|SWA|GPTQ|SLOT)|"
+    r"(?:before|after) (?:TTT|quanti[sz]ation|EMA|SWA|GPTQ|SLOT)(?:-\d+)?)\b",
+    re.IGNORECASE,
 )
 SUBJECT = re.compile(
     r"\W*((?:the )?[A-Za-z][\w^()=.-]*(?: [\w^()=.-]+){0,3}?) (?:degrade|hurt|improve|add|give|"
