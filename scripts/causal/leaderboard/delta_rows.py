@@ -196,17 +196,21 @@ def _exact(table: Table, columns: Columns, row: Row, delta: float) -> float:
     at = table.rows.index(row)
     if re.search(r"\d\.\d{4}", cell(row, columns.delta[-1])):
         return delta  # not rounded
-    for index in columns.bpb[-1:]:
-        if (score := _FULL.match(cell(row, index))) is None:
-            continue
-        control = _control(table, columns)
-        for other in (*table.rows[max(0, at - 1) : at], table.rows[0], control):
-            if other is None or other is row or (match := _FULL.match(cell(other, index))) is None:
-                continue
-            exact = float(score.group(1)) - float(match.group(1))
-            if abs(exact - delta) <= 5.1e-4 and abs(delta * 1e3 - round(delta * 1e3)) < 1e-6:
-                return round(exact, 8)
-    return delta
+    if abs(delta * 1e3 - round(delta * 1e3)) >= 1e-6 or not columns.bpb:
+        return delta
+    index = columns.bpb[-1]
+    if (score := _FULL.match(cell(row, index))) is None:
+        return delta
+    others = (*table.rows[:at], _control(table, columns))
+    apart = [
+        (_told(table, columns, end), -abs(exact - delta), exact)
+        for other in others
+        if other is not None and other is not row and (match := _FULL.match(cell(other, index)))
+        for end in [float(match.group(1))]
+        for exact in [round(float(score.group(1)) - end, 8)]
+        if abs(exact - delta) <= 5.1e-4
+    ]
+    return max(apart)[2] if apart else delta
 
 
 @lru_cache(maxsize=128)  # each row of a table asks
@@ -217,19 +221,29 @@ def _control(table: Table, columns: Columns) -> Row | None:
         for row in table.rows
         if (score := cell_score(row, columns.bpb[-1])) is not None
     ]
-    deltas = [cell_delta(row, columns.delta[-1]) for row, _ in scored]
-    ends = sorted(
-        end
-        for (_, score), delta in zip(scored, deltas, strict=True)
-        if delta
-        for end in (score - delta, score + delta)
+    best = max(scored, key=lambda one: _told(table, columns, one[1]), default=None)
+    return best[0] if best and _told(table, columns, best[1]) >= 2 else None
+
+
+def _told(table: Table, columns: Columns, control: float) -> int:
+    """How many rows state a change that counts from a score."""
+    ends = _ends(table, columns)
+    return bisect(ends, control + _LAST_DIGIT) - bisect(ends, control - _LAST_DIGIT)
+
+
+@lru_cache(maxsize=128)  # each row of a table asks
+def _ends(table: Table, columns: Columns) -> tuple[float, ...]:
+    """What each row's change may count from: its score less the change, or with it."""
+    found = (
+        (score, cell_delta(row, columns.delta[-1]))
+        for row in table.rows
+        if (score := cell_score(row, columns.bpb[-1])) is not None
     )
-
-    def told(control: float) -> int:
-        return bisect(ends, control + _LAST_DIGIT) - bisect(ends, control - _LAST_DIGIT)
-
-    best = max(scored, key=lambda one: told(one[1]), default=None)
-    return best[0] if best and told(best[1]) >= 2 else None
+    return tuple(
+        sorted(
+            end for score, delta in found if delta for end in (score - delta, score + delta)
+        )
+    )
 
 
 def _between_columns(table: Table, columns: Columns) -> tuple[str, str, str] | None:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from scripts.causal.leaderboard.changed import changes_in, setting_told
-from scripts.causal.leaderboard.compared import Against, set_against
+from scripts.causal.leaderboard.changed import Named, changes_in, setting_told
+from scripts.causal.leaderboard.compared import Against, all_beaten, set_against
 from scripts.causal.leaderboard.contrasts import NOT_RUN, Reading, at_line, slug
 from scripts.causal.leaderboard.document import Block
 from scripts.causal.leaderboard.numbers import in_bits
+from scripts.causal.leaderboard.prose_owner import bracketed, brought_by, named_by, subject_of
 from scripts.causal.leaderboard.prose_pairs import (
     against_contrast,
     against_in,
     arrow_contrast,
     left_out,
+    moves_what_is_titled,
     pair_in,
 )
 from scripts.causal.leaderboard.schema import Ablation
@@ -45,6 +47,7 @@ from scripts.causal.leaderboard.topics import (
     names_a_change,
     numbered_title,
     of_the_model,
+    subject_in,
     topics_of,
 )
 
@@ -92,6 +95,9 @@ _ENV = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
 _LACKS = re.compile(r"\b(?:no|without)\s\W?$", re.IGNORECASE)
 _BELOW = re.compile(r"\b(?:gap|penalty|degradation):? -\d?\.\d", re.IGNORECASE)
 _NEAR = 30  # characters: what stands further behind a change is not what made it
+_DOING = re.compile(r"\w+ing\b", re.IGNORECASE)  # "extending to all layers", of what is titled
+_FOREIGN_RUN = re.compile(r"#\d|\bPR\b|SOTA|record", re.IGNORECASE)
+_FROM = re.compile(r"\bfrom \W{0,3}$", re.IGNORECASE)
 _CLAUSE = re.compile(r"[,;:(]|\band\b|\bwhile\b|\bbut\b", re.IGNORECASE)
 
 
@@ -116,9 +122,16 @@ def prose_contrasts(reading: Reading, final: float | None = None) -> Iterator[li
             if not _FRACTION.search(text):
                 start, topic, told = stop, topic or text, False
                 continue
-            whole = set_against(text, block.text[stop : stop + 60], final) if final else None
-            if whole is not None:
-                yield [_as_a_whole(reading, block, start, whole, lead or above)]
+            whole = set_against(text, block.text[stop : stop + 60], final or None)
+            beaten = all_beaten(text, final) if final else []
+            if whole is not None and moves_what_is_titled(text, lead or above):
+                whole = None
+            if beaten or whole is not None:
+                compared = beaten or ([whole] if whole is not None else [])
+                yield [
+                    _as_a_whole(reading, block, start, text, one, lead or above)
+                    for one in compared
+                ]
             elif not (told and _DELTA_ONLY.match(text)):
                 yield list(_sentence(reading, block, start, text, topic, lead or above))
             told = whole is not None
@@ -129,19 +142,19 @@ def prose_contrasts(reading: Reading, final: float | None = None) -> Iterator[li
 
 
 def _as_a_whole(
-    reading: Reading, block: Block, start: int, found: Against, lead: str
+    reading: Reading, block: Block, start: int, text: str, found: Against, lead: str
 ) -> Ablation:
-    """The submission against another run: of one change where the words in bold above name it."""
-    named = list(dict.fromkeys(name for name, _, _ in changes_in(lead)))
-    single = len(named) == 1 and names_a_change(lead)
+    """The submission against another run: by what the words in bold above name, if they do."""
+    told = names_a_change(lead) and not _FOREIGN_RUN.search(text)
+    named = subject_in(lead) if told else []
     return at_line(
         reading,
         line_of(block, start + found.at),
-        variable=named[0] if single else "other:bundle",
+        variable=named[0][0] if len(named) == 1 else "other:bundle",
         control=found.other or None,
         treatment=found.own,
         delta=found.delta,
-        kind="single" if single else "bundle",
+        kind="single" if len(named) == 1 else "bundle",
     )
 
 
@@ -166,7 +179,7 @@ def _sentence(
         if found is not None:
             yield found
         return
-    yield from _several(reading, block, start, text, deltas)
+    yield from _several(reading, block, start, text, deltas, topic, lead)
 
 
 def _one(
@@ -197,10 +210,16 @@ def _one(
     if change is None:
         return None
     before = [name for name, _, at in named if at < delta.start]
+    source = brought_by(text, delta)
+    host = {name for name, _, _ in bracketed(text, delta)} if len(set(before)) > 1 else set()
+    if len(host) == 1:
+        before = list(host)
     subject = SUBJECT.match(text)
     brought = topics_of(block, topic, text, lead) if BROUGHT.match(text) else []
     if _TOGETHER.search(text[: delta.end]):
         variable = "other:bundle"
+    elif source:
+        variable = source
     elif len(brought) == 1 and not before:
         variable, named = brought[0][0], brought
     elif stated and not variables_in(stated.group(1)):
@@ -210,8 +229,13 @@ def _one(
         variable = before[0] if len(set(before)) == 1 else "other:bundle"
     elif _THIS_WORK.match(text):
         variable = "other:bundle"
-    elif subject and not PRONOUN.match(subject.group(1)) and subject.end() < delta.end:
-        variable = f"other:{slug(subject.group(1))}"
+    elif (
+        subject
+        and not PRONOUN.match(subject.group(1))
+        and subject.end() < delta.end
+        and not (_DOING.match(subject.group(1)) and topics_of(block, topic, text, lead))
+    ):
+        variable = named_by(subject.group(1))
     elif named and named[0][2] < delta.end + _NEAR and not _LACKS.search(text[: named[0][2]]):
         variable = named[0][0]
     elif topics := topics_of(block, topic, text, lead):
@@ -255,16 +279,21 @@ def _blank(aside: re.Match[str]) -> str:
 
 
 def _several(
-    reading: Reading, block: Block, start: int, text: str, deltas: list[StatedDelta]
+    reading: Reading,
+    block: Block,
+    start: int,
+    text: str,
+    deltas: list[StatedDelta],
+    topic: str,
+    lead: str,
 ) -> Iterator[Ablation]:
     """ "SmearGate -0.003 bpb, EMA -0.001 bpb": each number belongs to its own clause."""
     edge = 0
     for delta in deltas:
-        clause = text[edge : delta.end]
         tail = _CLAUSE.search(text, delta.end)
         around = text[edge : tail.start() if tail else len(text)]
+        named = _of_clause(block, text, delta, edge, topic, lead)
         edge = delta.end
-        named = variables_in(clause)
         change = signed_by_words(delta, around, block)
         if len(named) != 1 or change is None or PENALTY.search(around):
             continue
@@ -278,3 +307,24 @@ def _several(
             delta=change,
             unit="nats" if delta.unit.startswith("nat") else "bpb",
         )
+
+
+def _of_clause(
+    block: Block, text: str, delta: StatedDelta, edge: int, topic: str, lead: str
+) -> Named:
+    """What the clause that a number closes names, else its subject, else what the block is of."""
+    if source := brought_by(text, delta):
+        return [(source, None, delta.end)]
+    if _FROM.search(text[: delta.start]):
+        return []  # "from 0.009 to 0.002 bpb"
+    clause = STAGE.sub(_blank, text[edge : delta.end])
+    named = [one for one in changes_in(clause) if not of_the_model(one, clause)]
+    if len({name for name, _, _ in named}) > 1:
+        host = bracketed(text, delta)
+        return host if len({name for name, _, _ in host}) == 1 else named
+    if named:
+        return named[:1]
+    if subject := subject_of(clause):
+        return [(subject, None, edge)]
+    topics = topics_of(block, topic, text, lead) if not edge else []
+    return [one for one in topics if one[2] <= _NEAR]

@@ -38,13 +38,15 @@ BROUGHT = re.compile(  # "Observed improvement: ~0.003 bpb" of what the heading 
     re.IGNORECASE,
 )
 STAGE = re.compile(  # at which a change is measured: no technique of its own
-    r"\b(?:(?:pre|post)[- ]?(?:TTT|quant(?:i[sz]\w+)?|EMA|SWA|GPTQ|SLOT)|"
-    r"(?:before|after) (?:TTT|quanti[sz]ation|EMA|SWA|GPTQ|SLOT)(?:-\d+)?)\b",
+    r"\b(?:pre|post)[- ]?(?:TTT|quant(?:i[sz]\w+)?|EMA|SWA|GPTQ|SLOT)\b|"
+    r"\b(?:after|before) (?:TTT|quanti[sz]ation|EMA|SWA|GPTQ|SLOT)\b",
     re.IGNORECASE,
 )
 SUBJECT = re.compile(
-    r"\W*((?:the )?[A-Za-z][\w^()=.-]*(?: [\w^()=.-]+){0,3}?) (?:degrade|hurt|improve|add|give|"
-    r"cost|save|contribute|deliver|yield|provide|reduce|help|regresse|lose)[sd]\b",
+    r"\W*((?:the )?[A-Za-z][\w^()=.-]*(?: [\w^()=.-]+){0,3}?) (?:(?:degrade|hurt|improve|add|give|"
+    r"cost|save|contribute|deliver|yield|provide|reduce|help|regresse|lose)[sd]|"
+    r"(?:drops|dropped|gave|cuts?|brings|brought|lost|worsens|worsened|lowers|lowered|recovers|"
+    r"recovered|buys|bought|boosts|boosted))\b",
     re.IGNORECASE,
 )
 PRONOUN = re.compile(

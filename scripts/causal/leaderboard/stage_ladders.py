@@ -20,6 +20,7 @@ from scripts.causal.leaderboard.stage_tables import (
     table_ladders,
 )
 from scripts.causal.leaderboard.stages import ORDER, STAGE_CONTRASTS, Score, Stages
+from scripts.causal.leaderboard.tables import columns_of
 
 _EXACT = 6e-5  # bpb: what rounding leaves of one score
 _SEEDS = 5.5e-4  # of one contrast, told of other seeds elsewhere
@@ -29,6 +30,7 @@ _TOLD_TWICE = (("quantized", "sliding"), ("quantized", "ttt"))
 _NEAR = 80  # lines: further on a README tells of other runs
 _SWA = re.compile(r"\bswa\b(?!.*\bema\b)", re.IGNORECASE)
 _STEP = re.compile(r"\bstep[ :]{0,2}\d", re.IGNORECASE)
+_SLID = re.compile(r"slid|stride|\bs64\b", re.IGNORECASE)
 _RAW = re.compile(r"\braw\b|\blive\b|\bbefore ", re.IGNORECASE)
 _BETTER = 5e-3  # bpb: more than averaging or quantization gains
 _GAP = re.compile(r"\bquant\w* (?:gap|penalty)[^\d\n]{0,30}(0?\.\d{2,8})", re.IGNORECASE)
@@ -61,14 +63,22 @@ def stage_contrasts(
         if 5e-6 < got.value - final < _APART and not windowed:
             runs[0][1]["raw"] = Score(final, got.source, "")  # the claim is of the raw weights
     found: list[tuple[int, Ablation]] = []
+    means = {at for at, table in enumerate(tables) if columns_of(table).seed is not None}
     for place, run in runs:
         for one in _contrasts(document, run):
-            if not any(_same(one, o, _SEEDS if place != at else _EXACT) for at, o in found):
+            known = (
+                i
+                for i, (at, o) in enumerate(found)
+                if _same(one, o, _SEEDS if place != at else _EXACT)
+            )
+            if (twin := next(known, None)) is None:
                 found.append((place, one))
+            elif place in means and found[twin][0] not in means:
+                found[twin] = (place, one)  # of all seeds, not of one
     stages = [one for _, one in found]
     gaps: list[Ablation] = []
     for gap in stated_gaps(document):
-        known = any(_same(gap, o, _ABOUT) for o in stages)
+        known = any(_same(gap, o, _ABOUT) or _lost(gap, o) for o in stages)
         if not known and not any(_same(gap, o, _EXACT) for o in gaps):
             gaps.append(gap)
     beyond = [one for table in document.tables for one in last_column(document, table)]
@@ -117,6 +127,11 @@ def _same(one: Ablation, other: Ablation, room: float) -> bool:
     return one.variable == other.variable and abs(abs(one.delta) - abs(other.delta)) < room
 
 
+def _lost(gap: Ablation, stage: Ablation) -> bool:
+    """Whether a stated gap is what quantization left of a run that a window then scored."""
+    return stage.variable == "sliding_window_eval" and abs(stage.delta - gap.delta) < _ABOUT
+
+
 def _windowed(document: Document, delta: float) -> bool:
     """Whether a score that quantization bettered is one of a sliding window, and no stated gap."""
     stated = (float(gap) for gap in _GAP.findall(document.text))
@@ -145,7 +160,8 @@ def _contrasts(document: Document, stages: Stages) -> list[Ablation]:
                 continue
             following = "sliding" if _windowed(document, delta) else following
             variable, control, treatment = STAGE_CONTRASTS[following]
-        if following == "sliding" and delta > 0 and stage in ("raw", "averaged"):
+        skipped_to = following == "sliding" and stage in ("raw", "averaged")
+        if skipped_to and delta > 0 and not _SLID.search(label):
             variable, control, treatment = STAGE_CONTRASTS["quantized"]  # "Pre-TTT" of int6
         if following == "averaged" and _SWA.search(label.replace("_", " ")):
             variable = "swa"

@@ -200,6 +200,7 @@ def _staged(
     }
     stages = {index: stage for index, title in titles.items() if (stage := stage_of(title))}
     stages |= _before_and_after_quantization(document, titles)
+    stages |= _trained_before_the_window(table, stages)
     unknown = [index for index in titles if index not in stages]
     if len(unknown) != 1 or not stages:
         return stages
@@ -220,6 +221,24 @@ def _staged(
     ):
         stages[index] = last
     return dict(sorted(stages.items()))
+
+
+def _trained_before_the_window(table: Table, stages: dict[int, str]) -> dict[int, str]:
+    """ "Pre-TTT | Post-TTT | Sliding", where the window betters what was trained at test time."""
+    trained = next((i for i, stage in stages.items() if stage == "ttt"), None)
+    window = max((i for i, stage in stages.items() if stage == "sliding"), default=-1)
+    if trained is None or window < trained or "slid" not in table.header[window].lower():
+        return {}
+    gaps = [
+        after - before
+        for row in table.rows
+        if (before := cell_score(row, trained)) is not None
+        and (after := cell_score(row, window)) is not None
+    ]
+    if not gaps or max(gaps) > -_LEAST:
+        return {}
+    earlier = {i: "raw" for i, stage in stages.items() if stage == "sliding" and i < trained}
+    return {trained: "adapted", **earlier}
 
 
 def _before_and_after_quantization(document: Document, titles: dict[int, str]) -> dict[int, str]:

@@ -156,7 +156,7 @@ def signed_by_words(delta: StatedDelta, text: str, block: Block) -> float | None
         return delta.number  # "a small gain but hurt by 0.002 bpb"
     if better:
         return -delta.number
-    if block.kind == "heading" and text[delta.end : delta.end + 1] == ")":
+    if block.kind == "heading" and text[delta.end : delta.end + 1] in ("", ")", ","):
         return -delta.number  # "### EMA (~0.002 bpb)" is what it brings
     titles = block.section[-1] if block.section else ""
     if _BAD_SECTION.search(titles):

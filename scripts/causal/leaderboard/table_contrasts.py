@@ -21,6 +21,7 @@ from scripts.causal.leaderboard.row_contrasts import (
     scored,
 )
 from scripts.causal.leaderboard.schema import Ablation
+from scripts.causal.leaderboard.seed_tables import over_seeds
 from scripts.causal.leaderboard.stages import stage_of
 from scripts.causal.leaderboard.sweeps import of_something_else, score_rows
 from scripts.causal.leaderboard.table_pairs import (
@@ -52,7 +53,8 @@ _SAME = 6e-5  # bpb: a closing row that repeats what a row above it says
 
 def table_contrasts(reading: Reading, listed: Sequence[Table] = ()) -> Iterator[list[Ablation]]:
     """Yield the contrasts of each table, and of each list that stands for one."""
-    for table in (*introduced(reading.document), *listed):
+    tables = [*introduced(reading.document)]
+    for table in (*(over_seeds(table, tables) for table in tables), *listed):
         columns = columns_of(table)
         if not (columns.bpb or columns.delta) and (losses := loss_columns(table)):
             columns = replace(columns, bpb=losses)
@@ -128,6 +130,7 @@ def _steps(reading: Reading, table: Table, columns: Columns) -> Iterator[Ablatio
         had |= held([cell(last, columns.label)]) if ladder else set()
         begun = begun or bool(PLUS.match(label))
         other = ANOTHER.match(label) or TOTAL.match(label) or PULL_REQUEST.search(label)
+        other = other or any(map(PULL_REQUEST.search, row.cells[: columns.label]))
         if begun and (PLUS.match(label) or not other):
             onto, kind = (before, "cumulative") if ladder else (rows[0][1], "single")
             named = beyond(label, cell(last, columns.label)) if ladder else label

@@ -11,6 +11,7 @@ from typing import Literal
 
 from scripts.causal.leaderboard.contrasts import NOT_RUN
 from scripts.causal.leaderboard.document import Document, Row, Table
+from scripts.causal.leaderboard.nearest_run import varies_one_run
 from scripts.causal.leaderboard.numbers import parse_number
 from scripts.causal.leaderboard.stages import stage_of, stage_rows
 from scripts.causal.leaderboard.tables import (
@@ -217,10 +218,10 @@ def comparable(labels: list[str], base: int, titles: str) -> bool:
     whole = sum(bool(SUBMISSION.search(label)) for label in others)
     if whole * 2 > len(others):
         return False
-    if _ONE_RUN_VARIED.search(titles):
+    if _ONE_RUN_VARIED.search(titles) or varies_one_run(labels, base):
         return True
     if not whole and _CONTROL_ROW.match(labels[base]):
         return True
-    if len(others) > 1 and not whole and not SUBMISSION.search(labels[base]):
+    if not whole and not SUBMISSION.search(labels[base]):
         return True
     return sum(bool(variables_in(label)) for label in others) * 2 >= len(others)
