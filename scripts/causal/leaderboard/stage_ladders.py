@@ -97,7 +97,14 @@ def _joined(places: Sequence[Sequence[Stages]]) -> list[tuple[int, Stages]]:
         for stage, score in ladder.items():
             if stage not in run and _beside(score, ladder, run):
                 run[stage] = score
+            elif stage in run and _rounds_to(run[stage].value, score.value):
+                run[stage] = score
     return runs
+
+
+def _rounds_to(rounded: float, exact: float) -> bool:
+    """Whether a score of four decimals is told elsewhere with more."""
+    return round(rounded, 4) == rounded != exact and round(exact, 4) == rounded
 
 
 def _beside(score: Score, ladder: Stages, run: Stages) -> bool:

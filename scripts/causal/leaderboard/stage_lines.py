@@ -28,6 +28,11 @@ _BARE = re.compile(
 )
 _NOTE = re.compile(r" ?\((?![^()]*(?:mean|seed|record))([^()]{3,60})\)")
 _SETTING = re.compile(r"loss|decay|\blr\b|rate|momentum|weight|scale|temp|ratio|alpha", re.I)
+_LEAST = 0.3  # bits per byte: less is a gain
+_PART = re.compile(  # a label of a few words and its score, between bars, commas or stops
+    r"(?:^|[|;,.→>(] )\W{0,4}([A-Za-z][A-Za-z0-9+_-]*(?: [A-Za-z0-9+_-]+){0,3}(?: \([^()]{1,20}\))?)"
+    r"(?::? |: ?|=)(?:val_bpb ?[=:] ?)?([01]\.\d{3,8})(?![\d%])"
+)
 _SCORE_NOTE = re.compile(r"(?<![\d.])([01]\.\d{3,10})\W{0,4}\(([^()]{3,60})\)")
 _OTHER_RUN = guarded(r"\bbaseline|\bsota\b|\bprevious|\bprior\b|#\d", re.IGNORECASE)
 
@@ -62,7 +67,10 @@ def _stages_of(document: Document, lines: list[Line], wording: re.Pattern[str]) 
                 continue
         if not (found := scores(line)):
             continue
-        for noted_stage, noted_score in _noted(document, number, line):
+        for noted_stage, noted_score in (
+            *_noted(document, number, line),
+            *_in_parts(document, number, line, kind),
+        ):
             stages.setdefault(noted_stage, noted_score)
         bpb = _BPB.search(line)
         if (not bpb and kind != "row") or (kind == "row" and line.count(" | ") > 1):
@@ -102,6 +110,22 @@ def _noted(document: Document, number: int, line: str) -> list[tuple[str, Score]
         if (stage := stage_of(f"{match.group(2)} bpb"))
     ]
     return found if len({stage for stage, _ in found}) > 1 else []
+
+
+def _in_parts(document: Document, number: int, line: str, kind: str) -> list[tuple[str, Score]]:
+    """ "Pre-quant 1.2373, roundtrip 1.2398, sliding window 1.2065": two stages at least."""
+    if kind == "row" or _PLANNED.search(line) or _OTHER_RUN.search(line):
+        return []
+    source = Source(file=document.name, line=number)
+    found = [
+        (stage, Score(float(part.group(2)), source, part.group(1)))
+        for part in _PART.finditer(line)
+        if (stage := stage_of(f"{part.group(1)} bpb")) and not NO_SCORE.search(part.group(1))
+    ]
+    stages = {stage for stage, _ in found}
+    before = stages & {"raw", "averaged"}  # and a window over it: of no use without what follows
+    told = len(stages) == len(found) > 1 and not (before and "quantized" not in stages)
+    return found if told and min(score.value for _, score in found) > _LEAST else []
 
 
 def _metric(stage: str, row: str) -> bool:

@@ -45,6 +45,7 @@ _NO_RUN = re.compile(r"^\W*(?:(?:val|train)_)?loss\b|delta|Δ|^\W*std\b", re.IGN
 _RANGE = re.compile(r"\d\.\d+ ?(?:(?:-|to) ?~?\d\.\d|~)")
 _CHANGE = re.compile(r"\bgain|\bdelta|Δ|\bgap\b|\bimprove", re.IGNORECASE)
 _ESTIMATED = re.compile(r"\W*(?:estimat|project(?:ed|ion)|expected|extrapolat)", re.IGNORECASE)
+_MEAN = re.compile(r"\bmean|\bavg|\baverage|-seed\b", re.IGNORECASE)
 _FEW = 4  # runs: of so many each one's stages are told
 _ROUNDED = 6e-4  # bpb: three decimals
 _LEAST = 5e-3  # bpb: less is no sliding window
@@ -74,6 +75,8 @@ def table_ladders(
     if columns.seed is not None and (mean is not None or len(set(seeds)) == len(seeds)):
         return [_of_seeds(document, table, columns, columns.seed)]
     labels = [cell(row, columns.label) for row in table.rows]
+    if turned := _of_seed_columns(document, table, labels):
+        return [turned]
     titles = _staged(document, table, columns, guessed=False)
     if len(set(titles.values())) > 1 and not is_log(table, columns.label):
         rows = table.rows if mean is None else (table.rows[mean],)
@@ -100,6 +103,22 @@ def table_ladders(
         _ladder(document, [(s, table.rows[i], at, labels[i]) for i, s in named.items()])
         for at in runs
     ]
+
+
+def _of_seed_columns(document: Document, table: Table, labels: Sequence[str]) -> Stages:
+    """One row per stage, one column per seed: the column of means, else the mean of the seeds'."""
+    seeds = [i for i, title in enumerate(table.header) if i and parse_seed(title) is not None]
+    if len(seeds) < 2 or len({*map(table.header.__getitem__, seeds)}) < 2:
+        return {}
+    means = [i for i, title in enumerate(table.header) if i > seeds[-1] and _MEAN.search(title)]
+    stages: Stages = {}
+    for row, label in zip(table.rows, labels, strict=True):
+        stage = stage_of(label)
+        values = [v for i in means[:1] or seeds if (v := cell_score(row, i)) is not None]
+        if stage and values and not NO_SCORE.search(label):
+            source = Source(file=document.name, line=row.line)
+            stages.setdefault(stage, Score(fmean(values), source, label))
+    return stages if len(stages) > 1 else {}
 
 
 def _own_run(

@@ -317,7 +317,7 @@ def _others_of(
 
 def difference_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ablation]:
     """A closing row such as "| Delta vs SOTA | | -0.0050 |"."""
-    if not columns.bpb or len(table.header) < 3:
+    if not columns.bpb:
         return
     for row in table.rows:
         text = cell(row, columns.bpb[-1])
@@ -325,7 +325,7 @@ def difference_rows(reading: Reading, table: Table, columns: Columns) -> Iterato
         delta = cell_delta(row, columns.bpb[-1])
         if where is None or where is text or delta is None or not 0 < abs(delta) < 0.6:
             continue
-        if penalty_variable(where) or not re.match(r"\W{0,4}\d", text):
+        if penalty_variable(where) or not re.match(r"\W{0,4}\d", text) or _NATS.search(text):
             continue
         yield at_line(
             reading,
