@@ -74,7 +74,7 @@ _PLAIN_WORDS = tuple(  # what a change is called where it has no name of its own
         (
             "matrix_lr",
             r"^\W*(?:higher|lower|tuned|mid|matrix)(?: ?matrix| ?muon)? ?(?:LR|learning rates?)\b|"
-            r"^\W*LR x ?\d",
+            r"^\W*LR (?:x ?)?\d",
         ),
         (
             "depth_recurrence",
@@ -87,16 +87,26 @@ _PLAIN_WORDS = tuple(  # what a change is called where it has no name of its own
         ("vocab_size", r"\bSP(\d{1,2}k)\b"),
         ("activation", r"\b(?:star|abs|cubed?)[ -]?ReLU|\b(?:GE|Re)GLU\b"),
         ("pruning", r"\b\d:\d (?:structured )?sparsity\b|\b(?:structured|magnitude) sparsity\b"),
-        ("rope_dims", r"\b(?:no|removed?|without|drop(?:ped)?) (?:RoPE|rotary)\b|\bNoPE\b"),
+        (
+            "rope_dims",
+            r"\b(?:partial )?RoPE (?:dims\b|(?:16|24|32|48|64)\b)|"
+            r"\b(?:no|removed?|without|drop(?:ped)?) (?:RoPE|rotary)\b|\bNoPE\b",
+        ),
         ("rope_base", r"\bRoPE base\b"),
         ("bigram_hash", r"^\W*bigram[ =]{1,3}\d{3,5}\b"),
         ("mlp_mult", r"\b(?:wider|larger|bigger|narrower|smaller) (?:MLP|FFN)s?\b"),
         ("model_dim", r"^\W*(?:model )?(?:dim|width) ?[= ] ?(?:[2-9]\d\d|[1-4]\d{3})\b"),
-        ("tied_embeddings", r"\bunt(?:ied?|ying)\b[^,;]{0,12}\bembed|\bembed\w* untied\b|^\W*(?:un)?tied\W*(?:\(|$)"),
+        (
+            "tied_embeddings",
+            r"\bunt(?:ied?|ying)\b[^,;]{0,12}\bembed|\bembed\w* untied\b|"
+            r"^\W*(?:un)?tied\W*(?:\(|$)",
+        ),
     )
 )
 _NAMESAKES = {
-    "ema": re.compile(r"\b(?:codebook|hidden|teacher|vq)[ -]EMA\b|\bEMA (?:hidden|codebook|teacher)\b", re.I),
+    "ema": re.compile(
+        r"\b(?:codebook|hidden|teacher|vq)[ -]EMA\b|\bEMA (?:hidden|codebook|teacher)\b", re.I
+    ),
     "sliding_window_eval": re.compile(r"\bsliding[ -]window (?:attention|attn)\b", re.IGNORECASE),
 }
 _ELSEWHERE = re.compile(r"\b(?:TTT|scalar|head|LoRA|SLOT|adam\w*)\b", re.IGNORECASE)
@@ -124,7 +134,7 @@ def changes_in(text: str) -> Named:
 
 
 def _of_another(name: str, text: str, at: int) -> bool:
-    """Whether a technique's word says another thing: "codebook EMA", "sliding window attention"."""
+    """Whether a technique's word says another thing: "codebook EMA", "EMA hidden state"."""
     words = _NAMESAKES.get(name)
     return words is not None and words.search(text, max(0, at - 12)) is not None
 

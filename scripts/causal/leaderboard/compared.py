@@ -165,7 +165,9 @@ def set_against(text: str, following: str, final: float | None) -> Against | Non
 def all_beaten(text: str, final: float) -> list[Against]:
     """Read "Beats #870 (0.0935) by 0.013 and #913 (0.0887) by 0.008": several runs, one by one."""
     found = [
-        Against(match.start(1), match.group(1), f"{final:g}", round(final - float(match.group(1)), 8))
+        Against(
+            match.start(1), match.group(1), f"{final:g}", round(final - float(match.group(1)), 8)
+        )
         for match in _EACH.finditer(text)
         if abs(abs(final - float(match.group(1))) - float(match.group(2))) <= _NEAR
     ]
@@ -216,7 +218,7 @@ def _given(match: re.Match[str]) -> tuple[str, str] | None:
 
 
 def _two_others(text: str) -> Against | None:
-    """Read "1.5070, worse than the unmodified baseline (1.3599)", "1.5290 (vs 1.5540 baseline)"."""
+    """Read "1.5070, worse than the baseline (1.3599)", "1.5290 (vs 1.5540 baseline)"."""
     if beside := _BESIDE.search(text):
         return _between(beside.start(), beside.group(2), beside.group(1))
     match = _ORDERED.search(text)

@@ -240,10 +240,15 @@ def _ends(table: Table, columns: Columns) -> tuple[float, ...]:
         if (score := cell_score(row, columns.bpb[-1])) is not None
     )
     return tuple(
-        sorted(
-            end for score, delta in found if delta for end in (score - delta, score + delta)
-        )
+        sorted(end for score, delta in found if delta for end in (score - delta, score + delta))
     )
+
+
+def compares_columns(table: Table, columns: Columns) -> bool:
+    """Whether two runs stand side by side, with what lies between them: of each stage."""
+    if len(columns.bpb) != 2 or any(stage_of(table.header[index]) for index in columns.bpb):
+        return False
+    return _between_columns(table, columns) is not None
 
 
 def _between_columns(table: Table, columns: Columns) -> tuple[str, str, str] | None:

@@ -9,13 +9,14 @@ _ASIDE = re.compile(r"\([^()]*\)")
 _BETWEEN = re.compile(r",\s|;\s|\s[+&/]\s")
 _SUCH = re.compile(r"\s(?:baseline|control|run|model|carrier|variant|config)$")
 _FAR = 30  # rows: each is set beside so many before it at most
-_CODE = re.compile(r"[A-Z]{1,3}\d{0,3}(?=\s)")  # E1, J
 _WORD = re.compile(r"[a-z0-9.]+")
 
 
 def parts_of(label: str) -> frozenset[str]:
     """What a run's name lists: "sp4096, 10L tied" is sp4096 and 10L tied."""
-    found = (" ".join(_WORD.findall(part)) for part in _BETWEEN.split(_ASIDE.sub(" ", label.lower())))
+    found = (
+        " ".join(_WORD.findall(part)) for part in _BETWEEN.split(_ASIDE.sub(" ", label.lower()))
+    )
     return frozenset(_SUCH.sub("", part) for part in found if part)
 
 
@@ -34,25 +35,12 @@ def nearest_before(labels: Sequence[str], at: int, base: int) -> int:
     mine = parts_of(labels[at])
     if len(mine) < 2 or "=" in labels[at] or _apart(mine, parts_of(labels[base])) < 2:
         return base
-    near = [i for i in range(max(0, at - _FAR), at) if i != base and _apart(mine, parts_of(labels[i])) == 1]
+    near = [
+        i
+        for i in range(max(0, at - _FAR), at)
+        if i != base and _apart(mine, parts_of(labels[i])) == 1
+    ]
     return min(near, key=lambda i: _words_apart(labels[at], labels[i]), default=base)
-
-
-def built_on(labels: Sequence[str], said: Sequence[str], at: int) -> int | None:
-    """The run before that a run is said to start from: "E1 + memory tokens", "J with a dim of 384".
-
-    Args:
-        labels: what the runs are called.
-        said: of this run, what its other cells say.
-    """
-    for i in range(at - 1, max(0, at - _FAR) - 1, -1):
-        code = _CODE.match(labels[i])
-        name = _SUCH.sub("", labels[i].strip().lower())
-        for name in {code.group().lower() if code else name, name}:
-            start = re.compile(rf"\W*{re.escape(name)} (?:\+|with|plus|but)\s") if name else None
-            if start and any(start.match(text.lower()) for text in said):
-                return i
-    return None
 
 
 def _apart(one: frozenset[str], other: frozenset[str]) -> int:

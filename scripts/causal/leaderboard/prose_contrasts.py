@@ -94,9 +94,15 @@ _COMPARED = re.compile(
 _ENV = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
 _LACKS = re.compile(r"\b(?:no|without)\s\W?$", re.IGNORECASE)
 _BELOW = re.compile(r"\b(?:gap|penalty|degradation):? -\d?\.\d", re.IGNORECASE)
+_BUT = re.compile(r"; |\b(?:but|while|whereas|although|despite)\b", re.IGNORECASE)
 _NEAR = 30  # characters: what stands further behind a change is not what made it
 _DOING = re.compile(r"\w+ing\b", re.IGNORECASE)  # "extending to all layers", of what is titled
 _FOREIGN_RUN = re.compile(r"#\d|\bPR\b|SOTA|record", re.IGNORECASE)
+_ON_OTHERS = re.compile(  # "improving on our prior 1.1425 (PR #526) by "
+    r"\bimprov\w* (?:on|over|upon) (?:our |the |my )?(?:prior|previous|last|PR|SOTA|baseline|record)\b"
+    r"[^;]{0,40}\bby \W{0,4}$",
+    re.IGNORECASE,
+)
 _FROM = re.compile(r"\bfrom \W{0,3}$", re.IGNORECASE)
 _CLAUSE = re.compile(r"[,;:(]|\band\b|\bwhile\b|\bbut\b", re.IGNORECASE)
 
@@ -194,7 +200,7 @@ def _one(
     named = changes_in(STAGE.sub(_blank, _ASIDE.sub(_blank, text)))
     named = [item for item in named if not of_the_model(item, text)]
     against = _COMPARES.search(text)
-    if PENALTY.search(text) and not is_gain(delta, text):
+    if _is_penalty(delta, text) and not is_gain(delta, text):
         return at_line(
             reading,
             line_of(block, start + delta.start),
@@ -211,12 +217,12 @@ def _one(
         return None
     before = [name for name, _, at in named if at < delta.start]
     source = brought_by(text, delta)
-    host = {name for name, _, _ in bracketed(text, delta)} if len(set(before)) > 1 else set()
-    if len(host) == 1:
-        before = list(host)
+    if len(set(before)) > 1:
+        host = {name for name, _, _ in bracketed(text, delta)}
+        before = list(host) if len(host) == 1 else before
     subject = SUBJECT.match(text)
     brought = topics_of(block, topic, text, lead) if BROUGHT.match(text) else []
-    if _TOGETHER.search(text[: delta.end]):
+    if _TOGETHER.search(text[: delta.end]) or _ON_OTHERS.search(text[: delta.start]):
         variable = "other:bundle"
     elif source:
         variable = source
@@ -235,7 +241,7 @@ def _one(
         and subject.end() < delta.end
         and not (_DOING.match(subject.group(1)) and topics_of(block, topic, text, lead))
     ):
-        variable = named_by(subject.group(1))
+        variable = named_by(subject.group(1), headed_by(block), block.section[-1:])
     elif named and named[0][2] < delta.end + _NEAR and not _LACKS.search(text[: named[0][2]]):
         variable = named[0][0]
     elif topics := topics_of(block, topic, text, lead):
@@ -271,6 +277,14 @@ def _one(
         delta=exactly(change, text),
         unit="nats" if delta.unit.startswith("nat") else "bpb",
         kind="bundle" if len(named) > 2 or variable == "other:bundle" else "single",
+    )
+
+
+def _is_penalty(delta: StatedDelta, text: str) -> bool:
+    """Whether a change is what quantization costs, not what another clause says of something."""
+    return any(
+        not _BUT.search(text[min(m.end(), delta.end) : max(m.start(), delta.start)])
+        for m in PENALTY.finditer(text)
     )
 
 

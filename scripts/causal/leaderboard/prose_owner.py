@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from scripts.causal.leaderboard.changed import Named, changes_in
 from scripts.causal.leaderboard.contrasts import slug
@@ -11,9 +12,18 @@ from scripts.causal.leaderboard.stated_deltas import StatedDelta
 from scripts.causal.leaderboard.topics import of_the_model
 
 _COMES_FROM = re.compile(  # "-0.003 BPB from shard ordering alone"
-    r"(?: (?:improvement|gain|contribution|reduction|benefit|drop|win|delta|degradation|hit))?"
+    r"(?: mean)?(?: (?:improvement|gain|contribution|reduction|benefit|drop|win|delta|degradation|hit))?"
     r"(?: (?:that )?(?:comes?|came|stems?))?(?: (?:mostly|mainly|almost|entirely|purely|largely))*"
     r" (?:from|due to|thanks to) (?:the |our |a |an |its )?([A-Za-z][^,;:.()|\n]{2,60})"
+)
+_DELTA_FROM = re.compile(  # "Delta from sequence matching: -0.0018 BPB"
+    r"\b(?:delta|improvement|gain|contribution|Δ) from (?:the )?([A-Za-z][^,;:.()|\n]{2,40}): ?\W{0,3}$",
+    re.IGNORECASE,
+)
+_GAIN_FROM = re.compile(  # "the capacity gain from the additional layer (~0.01 bpb)"
+    r"\b(?:gain|loss|benefit|improvement|contribution|penalty|cost) (?:from|of) "
+    r"(?:the |a |an )?([A-Za-z][^,;:.()|\n]{2,40}) \(\W{0,2}$",
+    re.IGNORECASE,
 )
 _NO_SOURCE = re.compile(  # a run, a score or what somebody reported
     r"#\d|\bPR\b|baseline|SOTA|record|reference|\bruns?\b|\bthis\b|quanti[sz]|round-?trip|"
@@ -24,6 +34,7 @@ _NO_SOURCE = re.compile(  # a run, a score or what somebody reported
 _ENDS = re.compile(r" (?:alone|and|is|was|are|on|at|in|with|for|by|over|which|that|rather)\b.*")
 _MANY = re.compile(r"\b(?:two|three|four|five|several|both|all|combin\w*|changes)\b|\+", re.I)
 _ALONE = " alone"
+_WORD = re.compile(r"[A-Za-z]{3,}")
 _ARTICLE = re.compile(r"\W*(?:the|our|an?)\s", re.IGNORECASE)
 _BREAK = re.compile(r"[,;:]| - |—|\b(?:and|but|while|then|where|which)\b", re.IGNORECASE)
 
@@ -33,14 +44,16 @@ def brought_by(text: str, delta: StatedDelta) -> str | None:
 
     What the vocabulary does not know counts where it is said to do so alone.
     """
-    match = _COMES_FROM.match(text, delta.end)
+    match = _COMES_FROM.match(text, delta.end) or next(
+        filter(None, (said.search(text[: delta.start]) for said in (_DELTA_FROM, _GAIN_FROM))), None
+    )
     if match is None or _NO_SOURCE.search(match.group(1)):
         return None
     if _MANY.search(match.group(1)):
         return "other:bundle"
     source = _ENDS.sub("", match.group(1))
     named = changes_in(source)
-    if named or _ALONE not in match.group(1):
+    if named or (match.re is _COMES_FROM and _ALONE not in match.group(1)):
         return named[0][0] if len({name for name, _, _ in named}) == 1 else None
     return f"other:{slug(source)}"
 
@@ -65,7 +78,16 @@ def subject_of(clause: str) -> str | None:
     return named_by(match.group(1))
 
 
-def named_by(subject: str) -> str:
-    """The variable that a few words are the name of: "the warmdown"."""
+def named_by(subject: str, headed: Named | None = None, title: Sequence[str] = ()) -> str:
+    """The variable that a few words are the name of: "the warmdown".
+
+    Args:
+        subject: the words.
+        headed: the techniques in the heading above.
+        title: that heading, whose technique it is where both speak of one thing.
+    """
     named = changes_in(_ARTICLE.sub("", subject))
+    if not named and headed and len(headed) == 1:
+        words = {word.lower() for word in _WORD.findall(" ".join(title))}
+        named = headed if words & {word.lower() for word in _WORD.findall(subject)} else []
     return named[0][0] if len(named) == 1 else f"other:{slug(subject)}"

@@ -26,7 +26,8 @@ from scripts.causal.leaderboard.techniques import variables_in
 from scripts.causal.leaderboard.topics import names_a_change, of_the_model, title_above
 
 _TO = guarded(
-    r"(?<![\w.])(\d\.\d{3,10})\s?(?:bpb\s?)?(?:\([^()\n]{0,30}\)\s?)?(?:->|→)\s?(\d\.\d{3,10})(?![\d%])",
+    r"(?<![\w.])(\d\.\d{3,10})\s?(?:bpb\s?)?(?:\([^()\n]{0,30}\)\s?)?(?:->|→)\s?(\d\.\d{3,10})"
+    r"(?![\d%])",
     re.IGNORECASE,
 )
 _FROM_TO = guarded(

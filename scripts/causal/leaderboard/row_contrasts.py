@@ -79,7 +79,7 @@ def _several(label: str) -> bool:
 
 
 def _after_another(label: str) -> bool:
-    """Whether what a row names first is not known, only what it is with: "Z-loss + no late QAT"."""
+    """Whether what a row names first is not known, only the second: "Z-loss + no late QAT"."""
     parts = re.split(r"\s[+&]\s", _ASIDE.sub(" ", PLUS.sub("", label)))
     if len(parts) != 2 or not all(re.search("[A-Za-z]{3}", part) for part in parts):
         return False

@@ -21,6 +21,7 @@ from scripts.causal.leaderboard.tables import (
 )
 
 _SEED_COLUMN = re.compile(r"\W*(?:seed[ =_]{0,2}|s)\d{1,5}\W*$", re.IGNORECASE)
+_COMPARED = "ablation over seeds"  # what such a table is, whatever the title above it says
 _SCORE = re.compile(r"\W{0,4}\d\.\d{3,8}\W*$")
 _SPREAD = re.compile(r"\W*(?:std|stdev|σ|s\.?d)\b", re.IGNORECASE)
 
@@ -48,7 +49,9 @@ def over_seeds(table: Table, tables: Sequence[Table] = ()) -> Table:
 def _with_means(table: Table, columns: Columns, seeds: list[int]) -> Table:
     """| Config | Seed 42 | Seed 314 | with the mean for the columns of seeds."""
     told = [i for i in columns.bpb if i not in seeds and MEAN.search(table.header[i])]
-    kept = [i for i, title in enumerate(table.header) if i not in seeds and not _SPREAD.match(title)]
+    kept = [
+        i for i, title in enumerate(table.header) if i not in seeds and not _SPREAD.match(title)
+    ]
     rows = []
     for row in table.rows:
         scores = [score for i in seeds if (score := cell_score(row, i)) is not None]
@@ -67,9 +70,7 @@ def _runs_of(table: Table, columns: Columns, seed: int) -> Table:
     for row in table.rows:
         if parse_seed(cell(row, seed)) is not None:
             runs.setdefault(cell(row, columns.label), []).append(row)
-    of = {
-        run: {parse_seed(cell(row, seed)): row for row in rows} for run, rows in runs.items()
-    }
+    of = {run: {parse_seed(cell(row, seed)): row for row in rows} for run, rows in runs.items()}
     seeds = {number for rows in of.values() for number in rows}
     if columns.delta:
         return _without(table, seed) if len(of) > max(3, 2 * len(seeds)) else table
@@ -89,7 +90,8 @@ def _runs_of(table: Table, columns: Columns, seed: int) -> Table:
             if index < len(cells):
                 cells[index] = f"{fmean(scores):.8f}" if len(scores) == len(each) else ""
         rows.append(Row(tuple(cells), first.line))
-    return _without(replace(table, rows=tuple(rows)), seed)
+    section = (*table.section, _COMPARED)
+    return _without(replace(table, rows=tuple(rows), section=section), seed)
 
 
 def _without(table: Table, column: int) -> Table:
@@ -121,5 +123,5 @@ def _turned(table: Table, columns: Columns, seed: int) -> Table:
         Row((title, f"{fmean(scores):.8f}"), line)
         for title, scores in zip(titles, each, strict=True)
     )
-    section = (*table.section, "comparison of runs")
+    section = (*table.section, _COMPARED)
     return replace(table, header=("Run", "val_bpb"), rows=means, section=section)

@@ -66,12 +66,12 @@ def stage_contrasts(
     means = {at for at, table in enumerate(tables) if columns_of(table).seed is not None}
     for place, run in runs:
         for one in _contrasts(document, run):
-            known = (
+            twins = (
                 i
                 for i, (at, o) in enumerate(found)
                 if _same(one, o, _SEEDS if place != at else _EXACT)
             )
-            if (twin := next(known, None)) is None:
+            if (twin := next(twins, None)) is None:
                 found.append((place, one))
             elif place in means and found[twin][0] not in means:
                 found[twin] = (place, one)  # of all seeds, not of one

@@ -10,7 +10,7 @@ from scripts.causal.leaderboard.contrasts import (
     Reading,
 )
 from scripts.causal.leaderboard.document import Row, Table
-from scripts.causal.leaderboard.nearest_run import built_on, nearest_before
+from scripts.causal.leaderboard.nearest_run import nearest_before
 from scripts.causal.leaderboard.numbers import parse_number
 from scripts.causal.leaderboard.row_contrasts import held, left_out, row_contrast, scored
 from scripts.causal.leaderboard.schema import Ablation
@@ -61,9 +61,12 @@ _MEASURED = re.compile(
     re.IGNORECASE,
 )
 _ASSIGNS = re.compile(r"\W*[A-Za-z][A-Za-z_]{2,}\s?=")
-_ALL_OF_THEM = re.compile(r"\(all\b|\ball (?:above|below|combined)\b|\beverything\b", re.IGNORECASE)
+_ALL_OF_THEM = re.compile(
+    r"\(all\b|\ball (?:above|below|combined)\b|\beverything\b", re.IGNORECASE
+)
 _BASELINE_RUN = re.compile(
-    r"\b(?:naive|official|public|\d+[- ]?(?:h|hours?|min\w*))\b.*\bbaselines?\W*(?:\([^()]*\)\W*)?$",
+    r"\b(?:naive|official|public|\d+[- ]?(?:h|hours?|min\w*))\b.*"
+    r"\bbaselines?\W*(?:\([^()]*\)\W*)?$",
     re.IGNORECASE,
 )
 _THIS = re.compile(r"\W*(?:this|ours?|full|final)\b", re.IGNORECASE)
@@ -143,9 +146,7 @@ def score_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Abl
         while course and before > base and _DISCARDED.search(" ".join(rows[before][0].cells)):
             before -= 1
         if not follows:
-            said = [text for i, text in enumerate(row.cells) if i != columns.label]
-            named = built_on(bare, said, position)
-            before = nearest_before(bare, position, base) if named is None else named
+            before = nearest_before(bare, position, base)
         onto = rows[before][1]
         kind = "cumulative" if follows and before != base else "single"
         if abs(value - onto) < 1:

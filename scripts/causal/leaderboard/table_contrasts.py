@@ -9,7 +9,7 @@ from itertools import pairwise
 from scripts.causal.leaderboard.contrasts import (
     Reading,
 )
-from scripts.causal.leaderboard.delta_rows import ANOTHER, delta_rows
+from scripts.causal.leaderboard.delta_rows import ANOTHER, compares_columns, delta_rows
 from scripts.causal.leaderboard.document import Table
 from scripts.causal.leaderboard.nats import in_nats, loss_columns
 from scripts.causal.leaderboard.row_contrasts import (
@@ -82,6 +82,8 @@ def _by_role(reading: Reading, table: Table, columns: Columns) -> Iterator[Ablat
         yield from paired_columns(reading, table)
     elif role == "stages" and len(table.header) <= 3 and not columns.bpb:
         yield from stage_changes(reading, table, columns)
+    elif role == "stages" and compares_columns(table, columns):
+        yield from delta_rows(reading, table, columns)
     elif role in ("ladder", "leave_one_out", "deltas") and columns.delta:
         told = columns.bpb and role == "deltas" and of_something_else(table, columns)
         rows = score_rows if told else delta_rows
@@ -129,8 +131,8 @@ def _steps(reading: Reading, table: Table, columns: Columns) -> Iterator[Ablatio
         label = cell(row, columns.label)
         had |= held([cell(last, columns.label)]) if ladder else set()
         begun = begun or bool(PLUS.match(label))
-        other = ANOTHER.match(label) or TOTAL.match(label) or PULL_REQUEST.search(label)
-        other = other or any(map(PULL_REQUEST.search, row.cells[: columns.label]))
+        whole = ANOTHER.match(label) or TOTAL.match(label)
+        other = whole or any(map(PULL_REQUEST.search, (*row.cells[: columns.label], label)))
         if begun and (PLUS.match(label) or not other):
             onto, kind = (before, "cumulative") if ladder else (rows[0][1], "single")
             named = beyond(label, cell(last, columns.label)) if ladder else label

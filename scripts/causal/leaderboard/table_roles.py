@@ -71,6 +71,7 @@ _CONTROL_ROW = re.compile(
     r"\W*(?:neural|NN|model|LM|base model)[ -](?:only|alone)\b",
     re.IGNORECASE,
 )
+_CALLED_DEFAULT = re.compile(r"\((?:the )?(?:default|control)\b[^()]*\)", re.IGNORECASE)
 _LEADS = re.compile(
     r"ablat|sweep|\bscan\b|\bgrid\b|variants|tried|negative|failed|tested|contribut|each change",
     re.IGNORECASE,
@@ -129,12 +130,13 @@ def _values_of_one_setting(table: Table, columns: Columns) -> bool:
 
 
 def _controlled(labels: list[str]) -> bool:
-    """Whether the first row is a control and no row another's submission."""
-    return (
-        2 <= len(labels) <= 12
-        and bool(_CONTROL_ROW.match(labels[0]))
-        and not any(SUBMISSION.search(label) for label in labels)
-        and not any(_CONTROL_ROW.match(label) for label in labels[1:])
+    """Whether the first row, or one in brackets, is a control and no row another's submission."""
+    if not 2 <= len(labels) <= 12 or any(SUBMISSION.search(label) for label in labels):
+        return False
+    if sum(bool(_CALLED_DEFAULT.search(label)) for label in labels) == 1:
+        return True
+    return bool(_CONTROL_ROW.match(labels[0])) and not any(
+        _CONTROL_ROW.match(label) for label in labels[1:]
     )
 
 

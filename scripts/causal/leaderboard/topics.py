@@ -47,6 +47,11 @@ _GROWS = re.compile(
     r"hurts?|helps?|improv\w*|giv\w*|add\w*|sav\w*|cost\w*)\b",
     re.IGNORECASE,
 )
+_ELIDED = re.compile(  # "Surprisingly acts as regularization, improving BPB by 0.028"
+    r"\W*(?:\w+ly,? )?(?:acts|gives|provides|improves|saves|costs|hurts|adds|reduces|lowers|worsens|"
+    r"contributes|delivers|yields|helps|recovers|boosts)\b",
+    re.IGNORECASE,
+)
 _BARE = re.compile(  # "Provides -0.003 BPB on top", "Solo improvement: ...", "-0.006 BPB"
     r"\W*(?:(?:provid|contribut|deliver|giv|sav|cost|yield|recover|add|improv)\w*|[+-]\d|~?\d?\.\d|"
     r"(?:zero|no)[- ](?:additional |extra )?(?:bytes?|param\w*|cost)|"
@@ -60,7 +65,7 @@ def topics_of(
     block: Block, topic: str, text: str, lead: str
 ) -> list[tuple[str, Value | None, int]]:
     """What "this was a free -0.0016 bpb" is about: the block's opening or the heading above."""
-    refers = REFERS.match(text)
+    refers = REFERS.match(text) or _ELIDED.match(text)
     if refers and topic and (named := variables_in(topic)) and len(named) <= 2:
         return named
     title = _ITEM_TITLE.match(topic) if block.kind == "item" else None
