@@ -64,6 +64,7 @@ _REMOVED = re.compile(  # what the row is without is what it tells of: none, the
 _FULL = re.compile(r"\W{0,4}(\d\.\d{4,8})(?!\d)")
 _RANGE = re.compile(r"\d?\.\d+ ?(?:to|-) ?[+-]?~?\d?\.\d")
 _IN_NATS = re.compile(r"\W{0,4}\d?\.\d+ nats?\b(?!.*bp[bp])", re.IGNORECASE)
+_IN_TITLE = re.compile(r"\((\d\.\d{3,8})\)")
 _LAST_DIGIT = 6e-4  # bpb: what three decimals leave of one number
 _ROUNDED = 1.1e-3  # bpb: what three decimals leave of a difference of two scores
 _JOINED = re.compile(r"^\W*(?:both|all|combined|everything)\b", re.IGNORECASE)
@@ -201,6 +202,10 @@ def _exact(table: Table, columns: Columns, row: Row, delta: float) -> float:
     index = columns.bpb[-1]
     if (score := _FULL.match(cell(row, index))) is None:
         return delta
+    if titled := _IN_TITLE.search(table.header[columns.delta[-1]]):  # "vs baseline (1.667)"
+        exact = round(float(score.group(1)) - float(titled.group(1)), 8)
+        if abs(exact - delta) <= _ROUNDED:
+            return exact
     others = (*table.rows[:at], _control(table, columns))
     apart = [
         (_told(table, columns, end), -abs(exact - delta), exact)

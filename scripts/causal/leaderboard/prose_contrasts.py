@@ -76,7 +76,7 @@ _COMPARES = re.compile(
 )
 _ASIDE = re.compile(  # describes what is compared with, not what was changed
     r"\([^()]{0,120}(?:baseline|SOTA|\bPR\b|#\d{2}|\d\.\d{3})[^()]{0,120}\)"
-    r"|\b(?:over|beats?|vs\.?|against|than)\b[^.;,()]{0,60}\b(?:baseline|SOTA|record|reference)\b"
+    r"|\b(?:over|beats?|vs\.?|against|than)\b[^.;,()]{0,60}(?:\.\d[^.;,()]{0,40})?\b(?:baseline|SOTA|record|reference)\b"
     r"|\b(?:more|less|better|worse|larger|bigger|greater) than\b[^.;()]{0,80}",
     re.IGNORECASE,
 )
