@@ -31,6 +31,7 @@ from scripts.causal.leaderboard.sentences import (
     STAGE,
     SUBJECT,
     line_of,
+    unwrapped,
 )
 from scripts.causal.leaderboard.stated_deltas import (
     StatedDelta,
@@ -76,7 +77,8 @@ _COMPARES = re.compile(
 )
 _ASIDE = re.compile(  # describes what is compared with, not what was changed
     r"\([^()]{0,120}(?:baseline|SOTA|\bPR\b|#\d{2}|\d\.\d{3})[^()]{0,120}\)"
-    r"|\b(?:over|beats?|vs\.?|against|than)\b[^.;,()]{0,60}(?:\.\d[^.;,()]{0,40})?\b(?:baseline|SOTA|record|reference)\b"
+    r"|\b(?:over|beats?|vs\.?|against|than)\b(?:[^.;,()]|\.(?=\d)){0,60}"
+    r"\b(?:baseline|SOTA|record|reference)\b"
     r"|\b(?:more|less|better|worse|larger|bigger|greater) than\b[^.;()]{0,80}",
     re.IGNORECASE,
 )
@@ -123,8 +125,9 @@ def prose_contrasts(reading: Reading, final: float | None = None) -> Iterator[li
         if NOT_RUN.search(" / ".join(block.section[1:])):
             continue
         start, topic, told = 0, "", False
-        for stop in [*(m.end() for m in _SPLIT.finditer(block.text)), len(block.text)]:
-            text = in_bits(block.text[start:stop])
+        whole_text = unwrapped(block.text)
+        for stop in [*(m.end() for m in _SPLIT.finditer(whole_text)), len(whole_text)]:
+            text = in_bits(whole_text[start:stop])
             if not _FRACTION.search(text):
                 start, topic, told = stop, topic or text, False
                 continue
