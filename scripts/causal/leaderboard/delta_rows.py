@@ -69,6 +69,7 @@ _SCORE_TITLE = re.compile(r"\bbp[bp]\b|\bscore\b|\bNN\b", re.IGNORECASE)
 _CALLED_BY_SCORE = re.compile(r"\W*\d\.\d{3}")
 _EVALUATED = {variable for variable, _, _ in STAGE_CONTRASTS.values()}
 _LAST_DIGIT = 6e-4  # bpb: what three decimals leave of one number
+_FAR = 30  # rows: a change counts from one so near, the first or the control
 _ROUNDED = 1.1e-3  # bpb: what three decimals leave of a difference of two scores
 _JOINED = re.compile(r"^\W*(?:both|all|combined|everything)\b", re.IGNORECASE)
 
@@ -210,7 +211,8 @@ def _exact(table: Table, columns: Columns, row: Row, delta: float) -> float:
         exact = round(float(score.group(1)) - float(titled.group(1)), 8)
         if abs(exact - delta) <= _ROUNDED:
             return exact
-    others = (*table.rows[:at], _control(table, columns))
+    near = table.rows[max(1, at - _FAR) : at]
+    others = (*table.rows[: min(1, at)], *near, _control(table, columns))
     apart = [
         (_told(table, columns, end), -abs(exact - delta), exact)
         for other in others
