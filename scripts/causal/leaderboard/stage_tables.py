@@ -60,7 +60,9 @@ _GENERIC = re.compile(
 )
 
 
-def table_ladders(document: Document, table: Table, final: float | None = None) -> list[Stages]:
+def table_ladders(
+    document: Document, table: Table, final: float | None = None
+) -> list[Stages]:
     """The stages of each run that a table tells of, the submission's own first.
 
     A table of seeds is one run: its mean. Other tables have a column or a row for each stage, and
