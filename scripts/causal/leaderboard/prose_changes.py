@@ -81,6 +81,7 @@ _ON_OTHERS = re.compile(  # "improving on our prior 1.1425 (PR #526) by "
     r"record)\b[^;]{0,40}\bby \W{0,4}$",
     re.IGNORECASE,
 )
+_OF_ALL = re.compile(FOREIGN.pattern + r"|\bgap\b|\bquant", re.IGNORECASE)
 _FROM = re.compile(r"\bfrom \W{0,3}$", re.IGNORECASE)
 _CLAUSE = re.compile(r"[,;:(]|\band\b|\bwhile\b|\bbut\b", re.IGNORECASE)
 
@@ -166,7 +167,9 @@ def one_change(
         variable = f"other:{slug(setting.group())}"
     elif against and len(headed := headed_by(block)) == 1 and not FOREIGN.search(text):
         variable, named = headed[0][0], headed
-    elif BROUGHT.match(text) and (title := numbered_title(block)):
+    elif (title := numbered_title(block)) and (
+        BROUGHT.match(text) or not _OF_ALL.search(text)
+    ):
         variable = f"other:{slug(title)}"
     elif against or DELTA_ONLY.match(text) or (REFERS.match(text) and FOREIGN.search(topic)):
         variable = "other:bundle"
