@@ -169,7 +169,7 @@ def _contrasts(document: Document, stages: Stages) -> list[Ablation]:
         if before and after and _equal(before, after):
             stages = {name: found for name, found in stages.items() if name != early}
     raw, averaged = stages.get("raw"), stages.get("averaged")
-    if raw and averaged and _equal(raw, averaged) and _BEFORE.match(raw.label):
+    if raw and averaged and _equal(raw, averaged) and _BEFORE.match(averaged.label):
         stages = {name: found for name, found in stages.items() if name != "raw"}
     known = [stage for stage in ORDER if stage in stages]
     found = []
