@@ -33,6 +33,7 @@ _SWA = re.compile(r"\bswa\b(?!.*\bema\b)", re.IGNORECASE)
 _STEP = re.compile(r"\bstep[ :]{0,2}\d", re.IGNORECASE)
 _SLID = re.compile(r"slid|stride|\bs64\b", re.IGNORECASE)
 _FEW = 4  # runs: of so many each one's stages are told
+_BEFORE = re.compile(r"\W*pre-?quant(?!.*\b(?:step|stop))", re.IGNORECASE)
 _RAW = re.compile(r"\braw\b|\blive\b|\bbefore ", re.IGNORECASE)
 _BETTER = 5e-3  # bpb: more than averaging or quantization gains
 _GAP = re.compile(r"\bquant\w* (?:gap|penalty)[^\d\n]{0,30}(0?\.\d{2,8})", re.IGNORECASE)
@@ -167,6 +168,9 @@ def _contrasts(document: Document, stages: Stages) -> list[Ablation]:
         before, after = stages.get(early), stages.get(later)
         if before and after and _equal(before, after):
             stages = {name: found for name, found in stages.items() if name != early}
+    raw, averaged = stages.get("raw"), stages.get("averaged")
+    if raw and averaged and _equal(raw, averaged) and _BEFORE.match(averaged.label):
+        stages = {name: found for name, found in stages.items() if name != "raw"}
     known = [stage for stage in ORDER if stage in stages]
     found = []
     for stage, following in pairwise(known):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from statistics import fmean
 
 from interventions.keywords import guarded
 from scripts.causal.leaderboard.document import Document
@@ -28,6 +29,8 @@ _BARE = re.compile(
 )
 _NOTE = re.compile(r" ?\((?![^()]*(?:mean|seed|record))([^()]{3,60})\)")
 _SETTING = re.compile(r"loss|decay|\blr\b|rate|momentum|weight|scale|temp|ratio|alpha", re.I)
+_OF_SEED = re.compile(r"\bseed\W{0,3}\d", re.IGNORECASE)
+_BEFORE = re.compile(r"\W*pre-?(?:quant|export)", re.IGNORECASE)
 _LEAST = 0.3  # bits per byte: less is a gain
 _PART = re.compile(  # a label of a few words and its score, between bars, commas or stops
     r"(?:^|[|;,.→>(] )\W{0,4}([A-Za-z][A-Za-z0-9+_-]*(?: [A-Za-z0-9+_-]+){0,3}(?: \([^()]{1,20}\))?)"
@@ -51,8 +54,26 @@ def runs_of_parts(document: Document) -> list[Stages]:
     parts: dict[tuple[str, ...], list[Line]] = {}
     for section, line in _lines(document):
         parts.setdefault((*section, line[3]), []).append(line)
-    runs = [_stages_of(document, lines, _EXACT) for lines in parts.values()]
-    return [run for run in runs if len(run) > 1]
+    runs: list[Stages] = []
+    seeds: list[Stages] = []
+    for titles, lines in parts.items():
+        run = _stages_of(document, lines, _EXACT)
+        if len(run) > 1:
+            of_seed = any(_OF_SEED.search(title) for title in titles[-2:])
+            (seeds if of_seed else runs).append(run)
+    return [*runs, *_averaged(seeds)]
+
+
+def _averaged(seeds: list[Stages]) -> list[Stages]:
+    """One run of which each seed's part tells the same stages: their means."""
+    if len(seeds) < 2 or any(set(seed) != set(seeds[0]) for seed in seeds):
+        return seeds
+    return [
+        {
+            stage: score._replace(value=fmean(seed[stage].value for seed in seeds))
+            for stage, score in seeds[0].items()
+        }
+    ]
 
 
 def _stages_of(document: Document, lines: list[Line], wording: re.Pattern[str]) -> Stages:
@@ -133,7 +154,7 @@ def _metric(stage: str, row: str) -> bool:
     label, _, text = row.partition(" | ")
     value = re.match(r"\W{0,3}([01]\.\d{3,8})\b", text)
     return (
-        stage not in ("raw", "averaged")
+        (stage not in ("raw", "averaged") or _BEFORE.match(label))
         and value is not None
         and 0.5 < float(value.group(1)) < 2
         and not _SETTING.search(label)

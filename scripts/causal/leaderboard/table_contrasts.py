@@ -22,7 +22,6 @@ from scripts.causal.leaderboard.row_contrasts import (
 )
 from scripts.causal.leaderboard.schema import Ablation
 from scripts.causal.leaderboard.seed_tables import over_seeds
-from scripts.causal.leaderboard.stages import stage_of
 from scripts.causal.leaderboard.sweeps import of_something_else, score_rows
 from scripts.causal.leaderboard.table_pairs import (
     difference_rows,
@@ -93,9 +92,6 @@ def _by_role(reading: Reading, table: Table, columns: Columns) -> Iterator[Ablat
         yield from _steps(reading, table, columns)
     elif role == "sweep":
         yield from score_rows(reading, table, columns)
-        for last, index in enumerate(columns.bpb[:-1], 1):
-            if all(stage_of(table.header[at]) for at in (index, columns.bpb[-1])):
-                yield from score_rows(reading, table, replace(columns, bpb=columns.bpb[:last]))
     elif role == "seeds":
         yield from paired_seeds(reading, table, columns)
 
