@@ -17,6 +17,7 @@ from scripts.causal.leaderboard.stage_lines import runs_of_parts, stages_of_line
 from scripts.causal.leaderboard.stage_tables import (
     before_and_after,
     last_column,
+    own_run,
     table_ladders,
 )
 from scripts.causal.leaderboard.stages import ORDER, STAGE_CONTRASTS, Score, Stages
@@ -31,6 +32,7 @@ _NEAR = 80  # lines: further on a README tells of other runs
 _SWA = re.compile(r"\bswa\b(?!.*\bema\b)", re.IGNORECASE)
 _STEP = re.compile(r"\bstep[ :]{0,2}\d", re.IGNORECASE)
 _SLID = re.compile(r"slid|stride|\bs64\b", re.IGNORECASE)
+_FEW = 4  # runs: of so many each one's stages are told
 _RAW = re.compile(r"\braw\b|\blive\b|\bbefore ", re.IGNORECASE)
 _BETTER = 5e-3  # bpb: more than averaging or quantization gains
 _GAP = re.compile(r"\bquant\w* (?:gap|penalty)[^\d\n]{0,30}(0?\.\d{2,8})", re.IGNORECASE)
@@ -45,7 +47,10 @@ def stage_contrasts(
     Where nothing but the score before quantization is told, `final` is what came of it.
     """
     tables = (*document.tables, *listed)
-    places = [table_ladders(document, table, final) for table in tables]
+    places = [table_ladders(document, table) for table in tables]
+    compared = [_beside_own(document, t, at, final) for t, at in zip(tables, places, strict=True)]
+    others = [ladder for ladders in compared for ladder in ladders]
+    places = [[one for one in place if not _among(one, others)] for place in places]
     runs = _joined([*places, [stages_of_lines(document)], runs_of_parts(document)])
     if final is not None and runs and len(runs[0][1]) == 1 and (raw := runs[0][1].get("raw")):
         lost = final - raw.value
@@ -105,6 +110,24 @@ def _joined(places: Sequence[Sequence[Stages]]) -> list[tuple[int, Stages]]:
 def _rounds_to(rounded: float, exact: float) -> bool:
     """Whether a score of four decimals is told elsewhere with more."""
     return round(rounded, 4) == rounded != exact and round(exact, 4) == rounded
+
+
+def _beside_own(
+    document: Document, table: Table, ladders: Sequence[Stages], final: float | None
+) -> list[Stages]:
+    """The runs of a long table but the submission's: it compares them, and tells no stages."""
+    if sum(len(ladder) > 1 for ladder in ladders) <= _FEW or len(ladders) != len(table.rows):
+        return []
+    own = own_run(document, table.rows, ladders, final)
+    return [ladder for at, ladder in enumerate(ladders) if at != own and len(ladder) > 1]
+
+
+def _among(ladder: Stages, others: Sequence[Stages]) -> bool:
+    """Whether all that a place tells of a run is known of one of these."""
+    return any(
+        all(stage in other and _equal(score, other[stage]) for stage, score in ladder.items())
+        for other in others
+    )
 
 
 def _beside(score: Score, ladder: Stages, run: Stages) -> bool:

@@ -46,7 +46,6 @@ _RANGE = re.compile(r"\d\.\d+ ?(?:(?:-|to) ?~?\d\.\d|~)")
 _CHANGE = re.compile(r"\bgain|\bdelta|Δ|\bgap\b|\bimprove", re.IGNORECASE)
 _ESTIMATED = re.compile(r"\W*(?:estimat|project(?:ed|ion)|expected|extrapolat)", re.IGNORECASE)
 _MEAN = re.compile(r"\bmean|\bavg|\baverage|-seed\b", re.IGNORECASE)
-_FEW = 4  # runs: of so many each one's stages are told
 _ROUNDED = 6e-4  # bpb: three decimals
 _LEAST = 5e-3  # bpb: less is no sliding window
 _BROUGHT = {"mixed": -0.01, "ttt": 0.0, "sliding": -_LEAST}  # bpb: what a stage brings at least
@@ -60,14 +59,11 @@ _GENERIC = re.compile(
 )
 
 
-def table_ladders(
-    document: Document, table: Table, final: float | None = None
-) -> list[Stages]:
+def table_ladders(document: Document, table: Table) -> list[Stages]:
     """The stages of each run that a table tells of, the submission's own first.
 
     A table of seeds is one run: its mean. Other tables have a column or a row for each stage, and
-    a row or a column for each run. A long table compares its runs: of its stages only the
-    submission's are told, whose score is `final`.
+    a row or a column for each run.
     """
     columns = columns_of(table)
     mean = mean_row(table)
@@ -82,13 +78,10 @@ def table_ladders(
         rows = table.rows if mean is None else (table.rows[mean],)
         called = {0, columns.label}
         rows = tuple(row for row in rows if not any(_NO_RUN.search(cell(row, i)) for i in called))
-        ladders = [
+        return [
             _ladder(document, [(s, row, i, table.header[i]) for i, s in titles.items()])
             for row in rows
         ]
-        if sum(len(ladder) > 1 for ladder in ladders) <= _FEW:
-            return ladders
-        return [ladders[_own_run(document, rows, ladders, final)]]
     if columns.seed is not None:
         return []
     named = stage_rows(labels) or _end_of_log(table, columns)
@@ -121,7 +114,7 @@ def _of_seed_columns(document: Document, table: Table, labels: Sequence[str]) ->
     return stages if len(stages) > 1 else {}
 
 
-def _own_run(
+def own_run(
     document: Document, rows: Sequence[Row], ladders: Sequence[Stages], final: float | None
 ) -> int:
     """Which row is the submission: the one that has its score, says so, or stands in bold."""
