@@ -212,9 +212,7 @@ def metric_rows(reading: Reading, table: Table) -> Iterator[Ablation]:
             )
 
 
-def gain_rows(
-    reading: Reading, table: Table, beside: Sequence[int] = ()
-) -> Iterator[Ablation]:
+def gain_rows(reading: Reading, table: Table, beside: Sequence[int] = ()) -> Iterator[Ablation]:
     """Rows such as "| TTT gain | -0.041 BPB | -0.0025 BPB |" in tables of settings: each run's.
 
     Columns `beside` the runs' tell how the gains differ.
@@ -293,9 +291,7 @@ def others_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ab
         return
 
 
-def _others_of(
-    reading: Reading, table: Table, columns: Columns, own: float
-) -> Iterator[Ablation]:
+def _others_of(reading: Reading, table: Table, columns: Columns, own: float) -> Iterator[Ablation]:
     """Each row of a table whose changes are said to count from this submission's score."""
     for row in table.rows:
         score, delta = cell_score(row, columns.bpb[-1]), cell_delta(row, columns.delta[-1])
