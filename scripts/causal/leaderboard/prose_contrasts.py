@@ -61,7 +61,8 @@ _THIS_WORK = re.compile(
     re.IGNORECASE,
 )
 _HEADLINE = re.compile(
-    r"\W*(?:(?:\d-seed|mean|net|total|overall) ){0,2}(?:improvement|delta|Δ|gain)\b[^.:=]{0,40}[:=]",
+    r"\W*(?:(?:\d-seed|mean|net|total|overall) ){0,2}(?:improvement|delta|Δ|gain)\b"
+    r"[^.:=]{0,40}[:=]",
     re.IGNORECASE,
 )
 _TOGETHER = re.compile(

@@ -28,7 +28,8 @@ NOT_A_CHANGE = guarded(
     re.IGNORECASE,
 )
 REFERS = re.compile(
-    r"^\W*(?:this|it|that(?!'s why)|their|they|which|these|yields?|gives?|result|effect|impact)\b", re.I
+    r"^\W*(?:this|it|that(?!'s why)|their|they|which|these|yields?|gives?|result|effect|impact)\b",
+    re.I,
 )
 BROUGHT = re.compile(  # "Observed improvement: ~0.003 bpb" of what the heading names
     r"\W*(?:(?:observed|measured|verified|isolated|solo|individual|standalone|marginal|net|total|direct|"
