@@ -164,6 +164,8 @@ def set_against(text: str, following: str, final: float | None) -> Against | Non
 
 def all_beaten(text: str, final: float) -> list[Against]:
     """Read "Beats #870 (0.0935) by 0.013 and #913 (0.0887) by 0.008": several runs, one by one."""
+    if text.count("by ") < 2:
+        return []  # as nearly always
     found = [
         Against(
             match.start(1), match.group(1), f"{final:g}", round(final - float(match.group(1)), 8)

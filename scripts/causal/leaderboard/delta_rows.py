@@ -65,7 +65,11 @@ _FULL = re.compile(r"\W{0,4}(\d\.\d{4,8})(?!\d)")
 _RANGE = re.compile(r"\d?\.\d+ ?(?:to|-) ?[+-]?~?\d?\.\d")
 _IN_NATS = re.compile(r"\W{0,4}\d?\.\d+ nats?\b(?!.*bp[bp])", re.IGNORECASE)
 _IN_TITLE = re.compile(r"\((\d\.\d{3,8})\)")
+_SCORE_TITLE = re.compile(r"\bbp[bp]\b|\bscore\b|\bNN\b", re.IGNORECASE)
+_CALLED_BY_SCORE = re.compile(r"\W*\d\.\d{3}")
+_EVALUATED = {variable for variable, _, _ in STAGE_CONTRASTS.values()}
 _LAST_DIGIT = 6e-4  # bpb: what three decimals leave of one number
+_FAR = 30  # rows: a change counts from one so near, the first or the control
 _ROUNDED = 1.1e-3  # bpb: what three decimals leave of a difference of two scores
 _JOINED = re.compile(r"^\W*(?:both|all|combined|everything)\b", re.IGNORECASE)
 
@@ -83,6 +87,7 @@ def delta_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Abl
     ladder = ladder and not _restated(table, columns)
     running = _stepwise(table, columns) if ladder else {}
     column_variable = penalty_variable(title) or _between_columns(table, columns)
+    column_variable = column_variable or _of_each_score(table, columns, title)
     quantized = _QUANTIZED.search(" ".join((*table.header, *table.section[1:])))
     if _ONLY_GAP.match(title) and (not quantized or _of_sliding(table, columns)):
         column_variable = _between_columns(table, columns)
@@ -206,7 +211,8 @@ def _exact(table: Table, columns: Columns, row: Row, delta: float) -> float:
         exact = round(float(score.group(1)) - float(titled.group(1)), 8)
         if abs(exact - delta) <= _ROUNDED:
             return exact
-    others = (*table.rows[:at], _control(table, columns))
+    near = table.rows[max(1, at - _FAR) : at]
+    others = (*table.rows[: min(1, at)], *near, _control(table, columns))
     apart = [
         (_told(table, columns, end), -abs(exact - delta), exact)
         for other in others
@@ -247,6 +253,23 @@ def _ends(table: Table, columns: Columns) -> tuple[float, ...]:
     return tuple(
         sorted(end for score, delta in found if delta for end in (score - delta, score + delta))
     )
+
+
+def _of_each_score(table: Table, columns: Columns, title: str) -> tuple[str, str, str] | None:
+    """What brought each row's change, where the row is called by the score that it had before.
+
+    | NN BPB | Δ adaptive | below "Byte-level PPM mixture": the nearest title that names one thing.
+    """
+    before = table.header[columns.label]
+    called = [cell(row, columns.label) for row in table.rows]
+    if not _SCORE_TITLE.search(before) or not all(map(_CALLED_BY_SCORE.match, called)):
+        return None
+    for words in (title, *reversed(table.section)):
+        named = list(dict.fromkeys(name for name, _, _ in changes_in(words)))
+        if len(named) == 1 or (named and words == table.section[0]):
+            told = next((name for name in named if name in _EVALUATED), named[0])
+            return told, before[:80], title[:80]
+    return None
 
 
 def compares_columns(table: Table, columns: Columns) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 _ASIDE = re.compile(r"\([^()]*\)")
 _BETWEEN = re.compile(r",\s|;\s|\s[+&/]\s")
@@ -12,6 +13,7 @@ _FAR = 30  # rows: each is set beside so many before it at most
 _WORD = re.compile(r"[a-z0-9.]+")
 
 
+@lru_cache(maxsize=256)  # each row after it asks
 def parts_of(label: str) -> frozenset[str]:
     """What a run's name lists: "sp4096, 10L tied" is sp4096 and 10L tied."""
     found = (

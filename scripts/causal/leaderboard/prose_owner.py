@@ -12,12 +12,14 @@ from scripts.causal.leaderboard.stated_deltas import StatedDelta
 from scripts.causal.leaderboard.topics import of_the_model
 
 _COMES_FROM = re.compile(  # "-0.003 BPB from shard ordering alone"
-    r"(?: mean)?(?: (?:improvement|gain|contribution|reduction|benefit|drop|win|delta|degradation|hit))?"
+    r"(?: mean)?(?: (?:improvement|gain|contribution|reduction|benefit|drop|win|delta|"
+    r"degradation|hit))?"
     r"(?: (?:that )?(?:comes?|came|stems?))?(?: (?:mostly|mainly|almost|entirely|purely|largely))*"
     r" (?:from|due to|thanks to) (?:the |our |a |an |its )?([A-Za-z][^,;:.()|\n]{2,60})"
 )
 _DELTA_FROM = re.compile(  # "Delta from sequence matching: -0.0018 BPB"
-    r"\b(?:delta|improvement|gain|contribution|Δ) from (?:the )?([A-Za-z][^,;:.()|\n]{2,40}): ?\W{0,3}$",
+    r"\b(?:delta|improvement|gain|contribution|Δ) from "
+    r"(?:the )?([A-Za-z][^,;:.()|\n]{2,40}): ?\W{0,3}$",
     re.IGNORECASE,
 )
 _GAIN_FROM = re.compile(  # "the capacity gain from the additional layer (~0.01 bpb)"
@@ -27,8 +29,8 @@ _GAIN_FROM = re.compile(  # "the capacity gain from the additional layer (~0.01 
 )
 _NO_SOURCE = re.compile(  # a run, a score or what somebody reported
     r"#\d|\bPR\b|baseline|SOTA|record|reference|\bruns?\b|\bthis\b|quanti[sz]|round-?trip|"
-    r"\d\.\d{3}|^(?:step|seed|start|scratch|one|there|here|it|previous|prior|here|first|int\d|fp\d\d)\b|"
-    r"'s\b|\bto\b",
+    r"\d\.\d{3}|^(?:step|seed|start|scratch|one|there|here|it|previous|prior|first|int\d|"
+    r"fp\d\d)\b|'s\b|\bto\b",
     re.IGNORECASE,
 )
 _ENDS = re.compile(r" (?:alone|and|is|was|are|on|at|in|with|for|by|over|which|that|rather)\b.*")
@@ -60,7 +62,7 @@ def brought_by(text: str, delta: StatedDelta) -> str | None:
 
 
 def bracketed(text: str, delta: StatedDelta) -> Named:
-    """What stands right before the brackets that a number is in: "EMA (from PR #1, -0.003 bpb)"."""
+    """What stands before the brackets that a number is in: "EMA (from PR #1, -0.003 bpb)"."""
     opened = text.rfind("(", 0, delta.start)
     if opened < 0 or ")" in text[opened : delta.start]:
         return []

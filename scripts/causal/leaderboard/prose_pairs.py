@@ -51,7 +51,8 @@ _OF_A_SETTING = re.compile(
 )
 _FALLS = re.compile(r"\b(?:improv|drop|reduc|lower|cut)[^.;]{0,40}$", re.IGNORECASE)
 _MOVES = re.compile(
-    r"\b(?:improv|drop|reduc|lower|degrad|hurt|rais|increas|worsen|takes?\b|mov|bring|cut)[^.;]{0,60}$",
+    r"\b(?:improv|drop|reduc|lower|degrad|hurt|rais|increas|worsen|takes?\b|mov|bring|cut|"
+    r"deliver|turn)(?:[^.;]|\.(?=\d)){0,60}$",
     re.IGNORECASE,
 )
 _MOVES_IT = re.compile(  # "Drops val_bpb from 1.023 to 1.014", of what the words in bold name
@@ -130,6 +131,8 @@ def pair_in(text: str, block: Block, lead: str) -> re.Match[str] | None:
     match = _TO.search(text) or _from_to(text, block, lead) or _TO_BRIEFLY.search(text)
     if match is None or _OF_A_SETTING.search(text[: match.start()]):
         return None
+    if _STANDARD.match(text, match.end()):
+        return match
     told = text[match.start() : match.end() + 30]
     return None if stage_of(_OF_BOTH.sub(" ", told)) else match
 

@@ -61,7 +61,17 @@ PRONOUN = re.compile(
     re.IGNORECASE,
 )
 
+_WRAPPED = re.compile(  # no item, and no "name: value"
+    r"(?<=[^\n]{58}[^\n.:;!?|])\n"
+    r"(?![-*•|+] |\d{1,2}[.)] |[^\n:]{0,40}: )"
+)
+
 
 def line_of(block: Block, offset: int) -> int:
     """The line of the README that a place in a block's text is on."""
     return block.line + block.text.count("\n", 0, offset)
+
+
+def unwrapped(text: str) -> str:
+    """Join lines that an editor broke, in as many characters: a line that is full goes on."""
+    return _WRAPPED.sub(" ", text) if "\n" in text else text

@@ -33,7 +33,10 @@ _UNIT_BEFORE = re.compile(  # "residual embeddings: TTT BPB +0.030 vs none"
     re.IGNORECASE,
 )
 _WORDED = re.compile(r"(?<![\w.,])([+-])(\d?\.\d{3,8})(?= (?:worse|better)\b)", re.IGNORECASE)
-_NO_UNIT = r"(?![\d%])(?!\s?(?:->|→|- ?~?[+-]?\.?\d|-(?!\w)|to\b|~|bp[bp]|nats?|bits|ms|s\b|MB|x\b|m-?bp|std))"
+_NO_UNIT = (
+    r"(?![\d%])(?!\s?(?:->|→|- ?~?[+-]?\.?\d|-(?!\w)|to\b|~|"
+    r"bp[bp]|nats?|bits|ms|s\b|MB|x\b|m-?bp|std))"
+)
 _TITLED = re.compile(  # "Mean delta vs control: -0.11750", without a unit
     r"\W{0,4}(?:[\w-]+ ){0,3}(?:improvement|delta|Δ|gain|difference|contribution)\b"
     r"(?![^:=]{0,60}\b(?:std|seeds|requir\w*|loss|nats|parameters?|threshold)\b)"

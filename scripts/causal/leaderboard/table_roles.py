@@ -131,10 +131,12 @@ def _values_of_one_setting(table: Table, columns: Columns) -> bool:
 
 def _controlled(labels: list[str]) -> bool:
     """Whether the first row, or one in brackets, is a control and no row another's submission."""
-    if not 2 <= len(labels) <= 12 or any(SUBMISSION.search(label) for label in labels):
+    if not 2 <= len(labels) <= 12 or any(PULL_REQUEST.search(label) for label in labels):
         return False
     if sum(bool(_CALLED_DEFAULT.search(label)) for label in labels) == 1:
         return True
+    if any(SUBMISSION.search(label) for label in labels):
+        return False
     return bool(_CONTROL_ROW.match(labels[0])) and not any(
         _CONTROL_ROW.match(label) for label in labels[1:]
     )
@@ -218,6 +220,8 @@ def comparable(labels: list[str], base: int, titles: str) -> bool:
     """Whether the rows vary one run, rather than being whole submissions side by side."""
     others = [label for index, label in enumerate(labels) if index != base]
     whole = sum(bool(SUBMISSION.search(label)) for label in others)
+    if _CALLED_DEFAULT.search(labels[base]):
+        return True
     if whole * 2 > len(others):
         return False
     if _ONE_RUN_VARIED.search(titles) or varies_one_run(labels, base):

@@ -48,8 +48,8 @@ _GROWS = re.compile(
     re.IGNORECASE,
 )
 _ELIDED = re.compile(  # "Surprisingly acts as regularization, improving BPB by 0.028"
-    r"\W*(?:\w+ly,? )?(?:acts|gives|provides|improves|saves|costs|hurts|adds|reduces|lowers|worsens|"
-    r"contributes|delivers|yields|helps|recovers|boosts)\b",
+    r"\W*(?:\w+ly,? )?(?:acts|gives|provides|improves|saves|costs|hurts|adds|reduces|lowers|"
+    r"worsens|contributes|delivers|yields|helps|recovers|boosts)\b",
     re.IGNORECASE,
 )
 _BARE = re.compile(  # "Provides -0.003 BPB on top", "Solo improvement: ...", "-0.006 BPB"

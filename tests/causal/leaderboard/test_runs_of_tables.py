@@ -214,3 +214,14 @@ def test_a_score_with_the_baseline_in_brackets_is_set_against_it() -> None:
 def test_a_move_below_a_title_is_of_what_it_names() -> None:
     text = "**Test-Time Training:**\n\n- Improves from 1.0740 BPB baseline to 1.0707 BPB final"
     assert found(text, 1.0707) == [("ttt", -0.0033)]
+
+
+def test_a_row_called_by_the_score_it_had_is_of_what_the_title_names() -> None:
+    rows = ("1.354 | torch 9L | -0.126", "1.211 | torch 11L | -0.137")
+    read = found(table("NN BPB | Model | Δ adaptive", *rows, title="Gain of the n-gram cache"))
+    assert read == [("ngram_mix", -0.126), ("ngram_mix", -0.137)]
+
+
+def test_ours_is_set_against_the_default() -> None:
+    text = table("Batch size | val_bpb", "2^19 (default) | 1.476", "2^16 (ours) | 1.197")
+    assert found(text) == [("train_batch_tokens", -0.279)]
