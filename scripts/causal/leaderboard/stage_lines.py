@@ -157,7 +157,7 @@ def _metric(stage: str, row: str) -> bool:
     label, _, text = row.partition(" | ")
     value = re.match(r"\W{0,3}([01]\.\d{3,8})\b", text)
     return (
-        (stage not in ("raw", "averaged") or _BEFORE.match(label))
+        (stage not in ("raw", "averaged") or _BEFORE.match(label) is not None)
         and value is not None
         and 0.5 < float(value.group(1)) < 2
         and not _SETTING.search(label)
