@@ -38,7 +38,8 @@ from scripts.causal.leaderboard.topics import (
 _SPLIT = re.compile(r"(?<=[A-Za-z)\]0-9%])[.;](?=\s|$)|\n(?=[A-Z•]|-(?![\d.]))")
 _FRACTION = re.compile(r"\.\d\d")  # in every delta and every score: most sentences have neither
 _HEADLINE = re.compile(
-    r"\W*(?:(?:\d-seed|mean|net|total|overall) ){0,2}(?:improvement|delta|Δ|gain)\b[^.:=]{0,40}[:=]",
+    r"\W*(?:(?:\d-seed|mean|net|total|overall) ){0,2}(?:improvement|delta|Δ|gain)\b"
+    r"[^.:=]{0,40}[:=]",
     re.IGNORECASE,
 )
 _FOREIGN_RUN = re.compile(r"#\d|\bPR\b|SOTA|record", re.IGNORECASE)

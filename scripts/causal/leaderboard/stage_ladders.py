@@ -13,15 +13,11 @@ from scripts.causal.leaderboard.contrasts import contrast
 from scripts.causal.leaderboard.document import Document, Table
 from scripts.causal.leaderboard.schema import Ablation
 from scripts.causal.leaderboard.stage_gaps import stated_gaps
-from scripts.causal.leaderboard.stage_lines import runs_of_parts, stages_of_lines
-from scripts.causal.leaderboard.stage_tables import (
-    before_and_after,
-    last_column,
-    own_run,
-    table_ladders,
-)
+from scripts.causal.leaderboard.stage_lines import runs_of_lines
+from scripts.causal.leaderboard.stage_tables import own_run, table_ladders
 from scripts.causal.leaderboard.stages import ORDER, STAGE_CONTRASTS, Score, Stages
 from scripts.causal.leaderboard.tables import columns_of
+from scripts.causal.leaderboard.unnamed_stages import before_and_after, last_column
 
 _EXACT = 6e-5  # bpb: what rounding leaves of one score
 _SEEDS = 5.5e-4  # of one contrast, told of other seeds elsewhere
@@ -52,7 +48,7 @@ def stage_contrasts(
     compared = [_beside_own(document, t, at, final) for t, at in zip(tables, places, strict=True)]
     others = [ladder for ladders in compared for ladder in ladders]
     places = [[one for one in place if not _among(one, others)] for place in places]
-    runs = _joined([*places, [stages_of_lines(document)], runs_of_parts(document)])
+    runs = _joined([*places, *runs_of_lines(document)])
     if final is not None and runs and len(runs[0][1]) == 1 and (raw := runs[0][1].get("raw")):
         lost = final - raw.value
         windowed = re.search(r"\bsliding", document.text, re.IGNORECASE)
@@ -101,9 +97,8 @@ def _joined(places: Sequence[Sequence[Stages]]) -> list[tuple[int, Stages]]:
             runs.append((place, dict(ladder)))
             continue
         for stage, score in ladder.items():
-            if stage not in run and _beside(score, ladder, run):
-                run[stage] = score
-            elif stage in run and _rounds_to(run[stage].value, score.value):
+            known = run.get(stage)
+            if _rounds_to(known.value, score.value) if known else _beside(score, ladder, run):
                 run[stage] = score
     return runs
 
@@ -117,10 +112,18 @@ def _beside_own(
     document: Document, table: Table, ladders: Sequence[Stages], final: float | None
 ) -> list[Stages]:
     """The runs of a long table but the submission's: it compares them, and tells no stages."""
-    if sum(len(ladder) > 1 for ladder in ladders) <= _FEW or len(ladders) != len(table.rows):
+    lines = {row.line: row for row in table.rows}
+    told = [(lines[at], one) for one in ladders if len(one) > 1 and (at := _line_of(one)) in lines]
+    if len(told) <= _FEW:
         return []
-    own = own_run(document, table.rows, ladders, final)
-    return [ladder for at, ladder in enumerate(ladders) if at != own and len(ladder) > 1]
+    own = own_run(document, [row for row, _ in told], [one for _, one in told], final)
+    return [ladder for at, (_, ladder) in enumerate(told) if at != own]
+
+
+def _line_of(ladder: Stages) -> int:
+    """The line that tells all of a run's stages, 0 where several do."""
+    lines = {score.source.line for score in ladder.values()}
+    return lines.pop() if len(lines) == 1 else 0
 
 
 def _among(ladder: Stages, others: Sequence[Stages]) -> bool:
@@ -178,10 +181,11 @@ def _contrasts(document: Document, stages: Stages) -> list[Ablation]:
         value, source, label = stages[following]
         delta = round(value - stages[stage].value, 8)
         weights = following in ("averaged", "quantized")
-        label_before = stages[stage].label
-        if weights and delta < -_BETTER and _STEP.search(label_before):
-            if not (following == "averaged" and _RAW.search(label_before)):
-                continue  # of an earlier step
+        earlier = _STEP.search(stages[stage].label)
+        if following == "averaged" and _RAW.search(stages[stage].label):
+            earlier = None  # "Raw weights (step 4000)"
+        if weights and delta < -_BETTER and earlier:
+            continue
         if following == "quantized" and delta < -_BETTER:
             if "sliding" in stages:
                 continue

@@ -33,35 +33,37 @@ _OF_SEED = re.compile(r"\bseed\W{0,3}\d", re.IGNORECASE)
 _BEFORE = re.compile(r"\W*pre-?(?:quant|export)", re.IGNORECASE)
 _LEAST = 0.3  # bits per byte: less is a gain
 _PART = re.compile(  # a label of a few words and its score, between bars, commas or stops
-    r"(?:^|[|;,.→>(] )\W{0,4}([A-Za-z][A-Za-z0-9+_-]*(?: [A-Za-z0-9+_-]+){0,3}(?: \([^()]{1,20}\))?)"
+    r"(?:^|[|;,.→>(] )\W{0,4}([A-Za-z][\w+-]*(?: [\w+-]+){0,3}(?: \([^()]{1,20}\))?)"
     r"(?::? |: ?|=)(?:val_bpb ?[=:] ?)?([01]\.\d{3,8})(?![\d%])"
 )
 _SCORE_NOTE = re.compile(r"(?<![\d.])([01]\.\d{3,10})\W{0,4}\(([^()]{3,60})\)")
 _OTHER_RUN = guarded(r"\bbaseline|\bsota\b|\bprevious|\bprior\b|#\d", re.IGNORECASE)
 
 
-def stages_of_lines(document: Document) -> Stages:
-    """Read `Pre-TTT bpb | 1.1208`; a bare `val_bpb: 1.1208` is of the stage its intro names."""
-    return _stages_of(document, [line for _, line in _lines(document)], _CODED)
+def runs_of_lines(document: Document) -> tuple[list[Stages], list[Stages]]:
+    """Read `Pre-TTT bpb | 1.1208`; a bare `val_bpb: 1.1208` is of the stage its intro names.
 
-
-def runs_of_parts(document: Document) -> list[Stages]:
-    """The stages of parts below headings of their own: of as many runs, where no score is shared.
-
-    Args:
-        document: the README; what its lines tell as a whole is `stages_of_lines`.
+    Returns:
+        The run that a README's lines tell as a whole, and those of parts below headings of their
+        own; seeds' parts are one run.
     """
     parts: dict[tuple[str, ...], list[Line]] = {}
     for section, line in _lines(document):
         parts.setdefault((*section, line[3]), []).append(line)
     runs: list[Stages] = []
     seeds: list[Stages] = []
+    of_seeds: list[Line] = []
     for titles, lines in parts.items():
         run = _stages_of(document, lines, _EXACT)
-        if len(run) > 1:
-            of_seed = any(_OF_SEED.search(title) for title in titles[-2:])
-            (seeds if of_seed else runs).append(run)
-    return [*runs, *_averaged(seeds)]
+        if len(run) > 1 and any(_OF_SEED.search(title) for title in titles[-2:]):
+            seeds.append(run)
+            of_seeds += lines
+        elif len(run) > 1:
+            runs.append(run)
+    mean = _averaged(seeds)
+    apart = {line[0] for line in of_seeds} if len(mean) < len(seeds) else set()
+    whole = [line for _, line in _lines(document) if line[0] not in apart]
+    return [_stages_of(document, whole, _CODED)], [*runs, *mean]
 
 
 def _averaged(seeds: list[Stages]) -> list[Stages]:
@@ -144,8 +146,9 @@ def _in_parts(document: Document, number: int, line: str, kind: str) -> list[tup
         if (stage := stage_of(f"{part.group(1)} bpb")) and not NO_SCORE.search(part.group(1))
     ]
     stages = {stage for stage, _ in found}
-    before = stages & {"raw", "averaged"}  # and a window over it: of no use without what follows
-    told = len(stages) == len(found) > 1 and not (before and "quantized" not in stages)
+    # A window over weights that are not yet quantized is no stage of the run.
+    told = "quantized" in stages or not stages & {"raw", "averaged"}
+    told = told and len(stages) == len(found) > 1
     return found if told and min(score.value for _, score in found) > _LEAST else []
 
 
@@ -154,7 +157,7 @@ def _metric(stage: str, row: str) -> bool:
     label, _, text = row.partition(" | ")
     value = re.match(r"\W{0,3}([01]\.\d{3,8})\b", text)
     return (
-        (stage not in ("raw", "averaged") or _BEFORE.match(label))
+        (stage not in ("raw", "averaged") or _BEFORE.match(label) is not None)
         and value is not None
         and 0.5 < float(value.group(1)) < 2
         and not _SETTING.search(label)

@@ -7,11 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from statistics import fmean
 
-from scripts.causal.leaderboard.changed import changes_in
-from scripts.causal.leaderboard.contrasts import contrast, slug
 from scripts.causal.leaderboard.document import Document, Row, Table
 from scripts.causal.leaderboard.numbers import parse_number
-from scripts.causal.leaderboard.schema import Ablation, Source
+from scripts.causal.leaderboard.schema import Source
 from scripts.causal.leaderboard.stages import (
     NO_SCORE,
     ORDER,
@@ -30,9 +28,8 @@ from scripts.causal.leaderboard.tables import (
     mean_row,
     parse_seed,
 )
-from scripts.causal.leaderboard.techniques import variables_in
 
-_START = re.compile(
+STARTS = re.compile(
     r"\b(?:base|static|raw|bf16|training|checkpoint|last|live|neural|standard|non-overlap\w*|"
     r"full eval)\b|\bpre-(?:oracle|cache|mix\w*|hedge|n-?gram|ppm)\b",
     re.IGNORECASE,
@@ -51,12 +48,6 @@ _LEAST = 5e-3  # bpb: less is no sliding window
 _BROUGHT = {"mixed": -0.01, "ttt": 0.0, "sliding": -_LEAST}  # bpb: what a stage brings at least
 _MIXED = 0.1  # bpb: more than test-time training makes of one run
 _BARE = re.compile(r"^\W*(?:(?:final|score-first) )?val[_ ]?bpb\W*$", re.IGNORECASE)
-_SCORE_WORD = re.compile(r"\W*(?:val_)?bp[bp]\b\W*", re.IGNORECASE)
-_GENERIC = re.compile(
-    r"\b(?:best|final|exact|official|reported?|claim\w*|full|standard|chunked|reference|this|ours?|pr|"
-    r"seed|rt|score|gain|improvement|delta|submission|value|post|pre|total|peak|mean|pass|training|checkpoint|val|eval)\b|#\d",
-    re.IGNORECASE,
-)
 
 
 def table_ladders(document: Document, table: Table) -> list[Stages]:
@@ -170,12 +161,6 @@ def _of_seeds(document: Document, table: Table, columns: Columns, seed: int) -> 
     if whole := _common(table, list(staged), seed, mean):
         table, mean = replace(table, rows=whole), None
     for index, stage in staged.items():
-        each = [
-            v
-            for row in table.rows
-            if parse_seed(cell(row, seed)) is not None
-            and (v := cell_score(row, index)) is not None
-        ]
         if mean is not None and (value := cell_score(table.rows[mean], index)) is not None:
             line = table.rows[mean].line
         else:
@@ -263,7 +248,7 @@ def _before_and_after_quantization(document: Document, titles: dict[int, str]) -
 
 def _starts(title: str, of_seeds: bool) -> bool:
     """Whether a column is what the stages begin with; of other runs, where they ran the same."""
-    return bool(_START.search(title)) and (of_seeds or not _ELSEWHERE.search(title))
+    return bool(STARTS.search(title)) and (of_seeds or not _ELSEWHERE.search(title))
 
 
 def _last(document: Document, table: Table, index: int, known: tuple[int, str]) -> str | None:
@@ -292,66 +277,3 @@ def _last(document: Document, table: Table, index: int, known: tuple[int, str]) 
     if later and gap <= 0:
         return later[0]
     return "quantized" if stage == "raw" and gap > -_LEAST else None
-
-
-def before_and_after(document: Document) -> list[Ablation]:
-    """Seed tables with a "Pre-X bpb" and a "Post-X bpb" column, for X outside the ladder."""
-    found = []
-    for table in document.tables:
-        columns = columns_of(table)
-        mean = mean_row(table)
-        titles = {table.header[index].lower(): index for index in columns.bpb}
-        for title, index in titles.items():
-            match = re.match(r"\W*pre[- ]([a-z0-9-]+)", title)
-            after = next((t for t in titles if match and f"post-{match.group(1)}" in t), None)
-            if match is None or match.group(1) == "eval" or after is None or not table.rows:
-                continue
-            if stage_of(title) or (stage_of(after) and _START.search(title)):
-                continue
-            row = table.rows[mean if mean is not None else 0]
-            before, value = cell_score(row, index), cell_score(row, titles[after])
-            if before is None or value is None:
-                continue
-            named = variables_in(match.group(1)) or variables_in(f"{match.group(1)} cache")
-            found.append(
-                contrast(
-                    variable=named[0][0] if named else f"other:{slug(match.group(1))}",
-                    control="none",
-                    treatment=match.group(1),
-                    delta=value - before,
-                    quote=document.quote(row.line),
-                    source=Source(file=document.name, line=row.line),
-                )
-            )
-    return found
-
-
-def last_column(document: Document, table: Table) -> list[Ablation]:
-    """A seed table's last score column, where it names what no stage is: "Sliding | ETLB BPB"."""
-    columns = columns_of(table)
-    mean = mean_row(table)
-    if columns.seed is None or mean is None or len(columns.bpb) < 2 or columns.delta:
-        return []
-    before, after = columns.bpb[-2:]
-    title = _SCORE_WORD.sub(" ", table.header[after])
-    was, value = (cell_score(table.rows[mean], index) for index in (before, after))
-    if (
-        not (stage_of(table.header[before]) and re.search("[A-Za-z]{3}", title))
-        or stage_of(table.header[after])
-        or _GENERIC.search(title)
-        or was is None
-        or value is None
-    ):
-        return []
-    named = changes_in(title)
-    line = table.rows[mean].line
-    return [
-        contrast(
-            variable=named[0][0] if named else f"other:{slug(title)}",
-            control=table.header[before][:80],
-            treatment=title.strip()[:80],
-            delta=value - was,
-            quote=document.quote(line),
-            source=Source(file=document.name, line=line),
-        )
-    ]

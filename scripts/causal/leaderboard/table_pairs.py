@@ -59,7 +59,9 @@ _STAGE_GAIN = re.compile(
 _OUR_OTHER = re.compile(r"\bour (?:\w+ )?(?:PR )?#\d", re.IGNORECASE)  # an earlier submission
 _VS_OURS = re.compile(r"\b(?:vs\.?|to|from|over) (?:ours?|this|us)\b", re.IGNORECASE)
 _DIFFERENCE = re.compile(
-    r"\W*(?:Δ|delta|difference|improvement|change|gain)\W*(?:$|vs|over|from|against)", re.I
+    r"\W*(?:Δ|delta|difference|improvement|change|gain)\W*"
+    r"(?:$|vs|over|from|against|(?<=\()[^()]{1,20} vs\b)",
+    re.I,
 )
 
 
@@ -221,7 +223,7 @@ def gain_rows(reading: Reading, table: Table, beside: Sequence[int] = ()) -> Ite
         column = penalty_variable(cell(row, 0))
         gain = _STAGE_GAIN.match(cell(row, 0))
         stage_named = stage_of(gain.group(1)) if gain else None
-        column = STAGE_CONTRASTS[stage_named] if stage_named in STAGE_CONTRASTS else column
+        column = STAGE_CONTRASTS.get(stage_named or "", column)
         for index in range(1, len(table.header) if column else 0):
             if index in beside:
                 continue
