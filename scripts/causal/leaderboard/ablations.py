@@ -20,6 +20,7 @@ MAX_ABLATIONS = 200
 _STAGES = {variable for variable, _, _ in STAGE_CONTRASTS.values()}
 _LARGE = 0.01  # bpb: so much, twice, is one thing
 _ROUNDED = 5.1e-4  # bpb: three decimals
+_MANY = 3  # numbers that two tables share: no chance
 _PLAIN = 5e-3  # bpb: of less, many a change is by chance
 
 
@@ -45,7 +46,10 @@ def read_ablations(
     ]
     for group in groups:
         others = list(range(len(found)))  # what one group says twice is two things
+        again = _told_again(group, found)
         for ablation in group:
+            if again and ablation.delta in again:
+                continue
             twin = next((i for i in others if _same(ablation, found[i])), None)
             named = next((i for i in others if _named_now(ablation, found[i])), None)
             if any(_backwards(ablation, found[i]) for i in others):
@@ -97,6 +101,16 @@ def _same(one: Ablation, other: Ablation) -> bool:
         return True
     rounded = min(_decimals(one), _decimals(other)) <= 3
     return gap <= 5.5e-4 and (rounded or (abs(one.delta) > 0.004 and one.source != other.source))
+
+
+def _told_again(group: Sequence[Ablation], found: Sequence[Ablation]) -> set[float]:
+    """The changes of a table that sums up another's: most of its rows have the same numbers."""
+    if not all((one.quote or "").startswith("|") for one in group):
+        return set()
+    known = {one.delta for one in found if (one.quote or "").startswith("|")}
+    changes = {one.delta for one in group if one.delta}
+    same = changes & known
+    return {*same, 0.0} if len(same) >= _MANY and len(same) * 2 > len(changes) else set()
 
 
 def _retold(one: Ablation, other: Ablation) -> bool:

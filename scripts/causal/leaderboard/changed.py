@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from interventions.vocabulary import Value
+from scripts.causal.leaderboard.numbers import parse_number
 from scripts.causal.leaderboard.techniques import variables_in
 
 Named = list[tuple[str, Value | None, int]]
@@ -55,28 +56,59 @@ _SIZES = ("num_layers", "model_dim", "mlp_mult", "num_heads", "num_kv_heads", "v
 _PLAIN_WORDS = tuple(  # what a change is called where it has no name of its own
     (variable, re.compile(pattern, re.IGNORECASE))
     for variable, pattern in (
-        ("train_batch_tokens", r"\b(?:larg|small|bigg)\w* batch\b|^\W*batch(?: size| tokens)?\b"),
-        ("warmdown_iters", r"\b(?:long|short)er warmdown\b|^\W*warmdown\W*(?:\(|=|$)"),
+        (
+            "train_batch_tokens",
+            r"\b(?:larg|small|bigg)\w* batch\b|^\W*batch(?: size| tokens)?\b|"
+            r"\b(?:total|global|train) batch\b",
+        ),
+        (
+            "warmdown_iters",
+            r"\b(?:long|short)er warmdown\b|"
+            r"^\W*warmdown\W*(?:\(|=|$|trigger|bug|fix|schedule|length|iters|steps)",
+        ),
         (
             "train_seq_len",
-            r"\b(?:long|short)er (?:context|sequences?)\b|\bseq ?\d{3,5}\b|^\W*train seq len\b",
+            r"\b(?:long|short)er (?:context|sequences?)\b|\bseq ?\d{3,5}\b|^\W*train seq len\b|"
+            r"\b(?:train(?:ing)? )?(?:context|ctx) \d{4}\b|^\W*\d{4} (?:context|ctx)\b",
         ),
         (
             "matrix_lr",
             r"^\W*(?:higher|lower|tuned|mid|matrix)(?: ?matrix| ?muon)? ?(?:LR|learning rates?)\b|"
-            r"^\W*LR x ?\d",
+            r"^\W*LR (?:x ?)?\d",
         ),
         (
             "depth_recurrence",
             r"^\W*(?:no )?(?:recurrence|recursion)\b|\bno recur(?:rence|sion)\b|"
-            r"\b(?:quadruple|triple|double|num) loops?\b|^\W*loops\b|\brecur \d",
+            r"\b(?:quadruple|triple|double|num) loops?\b|^\W*loops\b|\brecur \d|"
+            r"\b(?:block|layer|weight)s?[ -](?:reuse|sharing)\b",
+        ),
+        ("num_layers", r"\b(?:additional|extra|\d\dth|one more) (?:transformer )?layers?\b"),
+        ("num_kv_heads", r"\b(?:MQA|GQA)\b"),
+        ("vocab_size", r"\bSP(\d{1,2}k)\b"),
+        ("activation", r"\b(?:star|abs|cubed?)[ -]?ReLU|\b(?:GE|Re)GLU\b"),
+        ("pruning", r"\b\d:\d (?:structured )?sparsity\b|\b(?:structured|magnitude) sparsity\b"),
+        (
+            "rope_dims",
+            r"\b(?:partial )?RoPE (?:dims\b|(?:16|24|32|48|64)\b)|"
+            r"\b(?:no|removed?|without|drop(?:ped)?) (?:RoPE|rotary)\b|\bNoPE\b",
         ),
         ("rope_base", r"\bRoPE base\b"),
+        ("bigram_hash", r"^\W*bigram[ =]{1,3}\d{3,5}\b"),
         ("mlp_mult", r"\b(?:wider|larger|bigger|narrower|smaller) (?:MLP|FFN)s?\b"),
         ("model_dim", r"^\W*(?:model )?(?:dim|width) ?[= ] ?(?:[2-9]\d\d|[1-4]\d{3})\b"),
-        ("tied_embeddings", r"\bunt(?:ied?|ying)\b[^,;]{0,12}\bembed|\bembed\w* untied\b"),
+        (
+            "tied_embeddings",
+            r"\bunt(?:ied?|ying)\b[^,;]{0,12}\bembed|\bembed\w* untied\b|"
+            r"^\W*(?:un)?tied\W*(?:\(|$)",
+        ),
     )
 )
+_NAMESAKES = {
+    "ema": re.compile(
+        r"\b(?:codebook|hidden|teacher|vq)[ -]EMA\b|\bEMA (?:hidden|codebook|teacher)\b", re.I
+    ),
+    "sliding_window_eval": re.compile(r"\bsliding[ -]window (?:attention|attn)\b", re.IGNORECASE),
+}
 _ELSEWHERE = re.compile(r"\b(?:TTT|scalar|head|LoRA|SLOT|adam\w*)\b", re.IGNORECASE)
 _WITH_SETTINGS = ("ttt", "slot", "ngram_mix", "activation", "bigram_hash", "qat", "gptq")
 
@@ -86,7 +118,7 @@ def changes_in(text: str) -> Named:
 
     "TTT (3 epochs)" is test-time training; "TTT epochs 3 → 5" a change of its epochs.
     """
-    named = variables_in(text)
+    named = [one for one in variables_in(text) if not _of_another(one[0], text, one[2])]
     if not named and (match := _VARIABLE.search(text)):  # NUM_LAYERS optimum
         named = [(name, None, match.start()) for name, _, _ in variables_in(f"{match.group()}=1")]
     if not named and any(part in text for part in ("ram", "ache", "ixer", "edge", "off")):
@@ -101,6 +133,12 @@ def changes_in(text: str) -> Named:
     ]
 
 
+def _of_another(name: str, text: str, at: int) -> bool:
+    """Whether a technique's word says another thing: "codebook EMA", "EMA hidden state"."""
+    words = _NAMESAKES.get(name)
+    return words is not None and words.search(text, max(0, at - 12)) is not None
+
+
 def _plainly(text: str) -> Named:
     """What a text names by the words for it: "larger batch", "lower LR", a run called no_swa."""
     text_apart = text.replace("_", " ")
@@ -111,7 +149,7 @@ def _plainly(text: str) -> Named:
         if named:
             return named
     return [
-        (variable, None, match.start())
+        (variable, parse_number(match.group(1)) if words.groups else None, match.start())
         for variable, words in _PLAIN_WORDS
         if (match := words.search(text_apart))
     ]

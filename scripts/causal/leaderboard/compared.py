@@ -36,6 +36,7 @@ _STATES = re.compile(
     r"(?:\b(?:delta|improvement|gain|gap|difference)\b|Δ)\W{0,3}(?:[a-z]{2,12} ){0,3}?"
     rf"(?:of |is |= |: |~)*{_NUMBER}|\bby (?:~|about |roughly )?{_NUMBER}|"
     rf"\ban? {_NUMBER} (?:improvement|gain|reduction)\b|"
+    rf"(?<![\w.+-]){_NUMBER} (?:above|below|behind|ahead|better|worse|lower|higher)\b|"
     rf"[\d)]\s?=\s?{_NUMBER}|(?<![\w.])(?=[+-]){_NUMBER}",
     re.IGNORECASE,
 )
@@ -51,6 +52,11 @@ _THIS = re.compile(
     r"(?<![\d.,/#v_+-])(\d\.\d{3,8})\s?(?:bpb )?\((?:this|ours?|mine|new)\b[^()]{0,30}\)"
     r"[^.;\d]{0,30}?"
     r"(?:vs\.?|versus|against|compared (?:to|with)|from)\s[^.;\d]{0,30}(\d\.\d{3,8})(?![\d%])",
+    re.IGNORECASE,
+)
+_BESIDE = re.compile(
+    r"(?<![\d.,/#v_+-])(\d\.\d{3,8})(?: bpb)? \((?:vs\.?|versus|against|compared (?:to|with)) "
+    r"(?:[a-z -]{0,30} )?(\d\.\d{3,8})(?: bpb)? (?:for )?(?:the )?(?:\w+ )?(?:baseline|control)\b",
     re.IGNORECASE,
 )
 _THEIRS_OURS = re.compile(
@@ -72,6 +78,11 @@ _FROM = re.compile(  # "1.0687 (3-seed mean), -0.01228 from SOTA"
     r"(?:SOTA|baseline|record|PR ?#\d|#\d)",
     re.IGNORECASE,
 )
+_EACH = re.compile(  # "surpasses #414 (1.1228) by 0.028"
+    r"(?<![\d.,/#v_+-])(\d\.\d{3,8})(?![\d%])[^.;\d]{0,20}?\bby \W{0,3}(\d?\.\d{2,8})(?![\d%])",
+    re.IGNORECASE,
+)
+_NEAR = 1.1e-3  # bpb: what rounding leaves of a difference
 _MINUS = re.compile(
     r"(?<![\w.])(\d\.\d{3,8})\s?-\s?(\d\.\d{3,8})\s?(?:=|~)\s?[+-]?(\d?\.\d{3,8})(?![\d%])"
 )
@@ -91,15 +102,15 @@ class Against:
     delta: float
 
 
-def set_against(text: str, following: str, final: float) -> Against | None:
+def set_against(text: str, following: str, final: float | None) -> Against | None:
     """Read "1.0766 vs 1.0810 (PR #1493)", or one foreign score with the difference to `final`.
 
     Args:
         text: one sentence.
         following: what stands after it, where "Delta: -0.0082" may be.
-        final: the submission's own score.
+        final: the submission's own score; without it a sentence must say which score is whose.
     """
-    if difference := _difference(text, final):
+    if final is not None and (difference := _difference(text, final)):
         return difference
     if not _OTHERS.search(text) or _NOT_DONE.search(text):
         return None
@@ -107,6 +118,8 @@ def set_against(text: str, following: str, final: float) -> Against | None:
         return _between(match.start(), match.group(2), match.group(1))
     if match := _THEIRS_OURS.search(text):
         return _between(match.start(), match.group(1), match.group(2))
+    if final is None:
+        return None
     differences = [match.span() for match in _BY.finditer(text)]
     found = [
         match
@@ -147,6 +160,20 @@ def set_against(text: str, following: str, final: float) -> Against | None:
         delta = in_bits[0] if delta > 0 else -in_bits[0]
     mine = own[0].group(1) if own else f"{final:g}"
     return Against(other.start(), other.group(1), mine, round(delta, 8))
+
+
+def all_beaten(text: str, final: float) -> list[Against]:
+    """Read "Beats #870 (0.0935) by 0.013 and #913 (0.0887) by 0.008": several runs, one by one."""
+    if text.count("by ") < 2:
+        return []  # as nearly always
+    found = [
+        Against(
+            match.start(1), match.group(1), f"{final:g}", round(final - float(match.group(1)), 8)
+        )
+        for match in _EACH.finditer(text)
+        if abs(abs(final - float(match.group(1))) - float(match.group(2))) <= _NEAR
+    ]
+    return found if len(found) > 1 and not _NOT_DONE.search(text) else []
 
 
 def _rounds_to(exact: float, stated: float) -> bool:
@@ -193,7 +220,9 @@ def _given(match: re.Match[str]) -> tuple[str, str] | None:
 
 
 def _two_others(text: str) -> Against | None:
-    """Read "1.5070, worse than the unmodified baseline (1.3599)"."""
+    """Read "1.5070, worse than the baseline (1.3599)", "1.5290 (vs 1.5540 baseline)"."""
+    if beside := _BESIDE.search(text):
+        return _between(beside.start(), beside.group(2), beside.group(1))
     match = _ORDERED.search(text)
     if match is None:
         return None

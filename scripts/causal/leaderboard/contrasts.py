@@ -20,7 +20,7 @@ WORSE = re.compile(
 )
 BETTER = re.compile(
     r"\bimprov|\bbetter|\bgain|\bsav(?:es|ing)|\bhelp|\breduc|\blower|\bdrop|\bbenefit|\bboost|"
-    r"\bwins?\b|\bcontribut|\bbeats?\b|\bbeating|\bdelivers?\b|\bgives?\b|\bcut|\brecover",
+    r"\bwins?\b|\bcontribut|\bbeats?\b|\boutperform|\bbeating|\bdelivers?\b|\bgives?\b|\bcut|\brecover",
     re.IGNORECASE,
 )
 GAIN = re.compile(r"gain|improve|benefit|reduction|saving|recover", re.IGNORECASE)

@@ -64,7 +64,12 @@ _REMOVED = re.compile(  # what the row is without is what it tells of: none, the
 _FULL = re.compile(r"\W{0,4}(\d\.\d{4,8})(?!\d)")
 _RANGE = re.compile(r"\d?\.\d+ ?(?:to|-) ?[+-]?~?\d?\.\d")
 _IN_NATS = re.compile(r"\W{0,4}\d?\.\d+ nats?\b(?!.*bp[bp])", re.IGNORECASE)
+_IN_TITLE = re.compile(r"\((\d\.\d{3,8})\)")
+_SCORE_TITLE = re.compile(r"\bbp[bp]\b|\bscore\b|\bNN\b", re.IGNORECASE)
+_CALLED_BY_SCORE = re.compile(r"\W*\d\.\d{3}")
+_EVALUATED = {variable for variable, _, _ in STAGE_CONTRASTS.values()}
 _LAST_DIGIT = 6e-4  # bpb: what three decimals leave of one number
+_FAR = 30  # rows: a change counts from one so near, the first or the control
 _ROUNDED = 1.1e-3  # bpb: what three decimals leave of a difference of two scores
 _JOINED = re.compile(r"^\W*(?:both|all|combined|everything)\b", re.IGNORECASE)
 
@@ -82,6 +87,7 @@ def delta_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Abl
     ladder = ladder and not _restated(table, columns)
     running = _stepwise(table, columns) if ladder else {}
     column_variable = penalty_variable(title) or _between_columns(table, columns)
+    column_variable = column_variable or _of_each_score(table, columns, title)
     quantized = _QUANTIZED.search(" ".join((*table.header, *table.section[1:])))
     if _ONLY_GAP.match(title) and (not quantized or _of_sliding(table, columns)):
         column_variable = _between_columns(table, columns)
@@ -196,17 +202,26 @@ def _exact(table: Table, columns: Columns, row: Row, delta: float) -> float:
     at = table.rows.index(row)
     if re.search(r"\d\.\d{4}", cell(row, columns.delta[-1])):
         return delta  # not rounded
-    for index in columns.bpb[-1:]:
-        if (score := _FULL.match(cell(row, index))) is None:
-            continue
-        control = _control(table, columns)
-        for other in (*table.rows[max(0, at - 1) : at], table.rows[0], control):
-            if other is None or other is row or (match := _FULL.match(cell(other, index))) is None:
-                continue
-            exact = float(score.group(1)) - float(match.group(1))
-            if abs(exact - delta) <= 5.1e-4 and abs(delta * 1e3 - round(delta * 1e3)) < 1e-6:
-                return round(exact, 8)
-    return delta
+    if abs(delta * 1e3 - round(delta * 1e3)) >= 1e-6 or not columns.bpb:
+        return delta
+    index = columns.bpb[-1]
+    if (score := _FULL.match(cell(row, index))) is None:
+        return delta
+    if titled := _IN_TITLE.search(table.header[columns.delta[-1]]):  # "vs baseline (1.667)"
+        exact = round(float(score.group(1)) - float(titled.group(1)), 8)
+        if abs(exact - delta) <= _ROUNDED:
+            return exact
+    near = table.rows[max(1, at - _FAR) : at]
+    others = (*table.rows[: min(1, at)], *near, _control(table, columns))
+    apart = [
+        (_told(table, columns, end), -abs(exact - delta), exact)
+        for other in others
+        if other is not None and other is not row and (match := _FULL.match(cell(other, index)))
+        for end in [float(match.group(1))]
+        for exact in [round(float(score.group(1)) - end, 8)]
+        if abs(exact - delta) <= 5.1e-4
+    ]
+    return max(apart)[2] if apart else delta
 
 
 @lru_cache(maxsize=128)  # each row of a table asks
@@ -217,19 +232,51 @@ def _control(table: Table, columns: Columns) -> Row | None:
         for row in table.rows
         if (score := cell_score(row, columns.bpb[-1])) is not None
     ]
-    deltas = [cell_delta(row, columns.delta[-1]) for row, _ in scored]
-    ends = sorted(
-        end
-        for (_, score), delta in zip(scored, deltas, strict=True)
-        if delta
-        for end in (score - delta, score + delta)
+    best = max(scored, key=lambda one: _told(table, columns, one[1]), default=None)
+    return best[0] if best and _told(table, columns, best[1]) >= 2 else None
+
+
+def _told(table: Table, columns: Columns, control: float) -> int:
+    """How many rows state a change that counts from a score."""
+    ends = _ends(table, columns)
+    return bisect(ends, control + _LAST_DIGIT) - bisect(ends, control - _LAST_DIGIT)
+
+
+@lru_cache(maxsize=128)  # each row of a table asks
+def _ends(table: Table, columns: Columns) -> tuple[float, ...]:
+    """What each row's change may count from: its score less the change, or with it."""
+    found = (
+        (score, cell_delta(row, columns.delta[-1]))
+        for row in table.rows
+        if (score := cell_score(row, columns.bpb[-1])) is not None
+    )
+    return tuple(
+        sorted(end for score, delta in found if delta for end in (score - delta, score + delta))
     )
 
-    def told(control: float) -> int:
-        return bisect(ends, control + _LAST_DIGIT) - bisect(ends, control - _LAST_DIGIT)
 
-    best = max(scored, key=lambda one: told(one[1]), default=None)
-    return best[0] if best and told(best[1]) >= 2 else None
+def _of_each_score(table: Table, columns: Columns, title: str) -> tuple[str, str, str] | None:
+    """What brought each row's change, where the row is called by the score that it had before.
+
+    | NN BPB | Δ adaptive | below "Byte-level PPM mixture": the nearest title that names one thing.
+    """
+    before = table.header[columns.label]
+    called = [cell(row, columns.label) for row in table.rows]
+    if not _SCORE_TITLE.search(before) or not all(map(_CALLED_BY_SCORE.match, called)):
+        return None
+    for words in (title, *reversed(table.section)):
+        named = list(dict.fromkeys(name for name, _, _ in changes_in(words)))
+        if len(named) == 1 or (named and words == table.section[0]):
+            told = next((name for name in named if name in _EVALUATED), named[0])
+            return told, before[:80], title[:80]
+    return None
+
+
+def compares_columns(table: Table, columns: Columns) -> bool:
+    """Whether two runs stand side by side, with what lies between them: of each stage."""
+    if len(columns.bpb) != 2 or any(stage_of(table.header[index]) for index in columns.bpb):
+        return False
+    return _between_columns(table, columns) is not None
 
 
 def _between_columns(table: Table, columns: Columns) -> tuple[str, str, str] | None:

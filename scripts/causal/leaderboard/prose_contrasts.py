@@ -5,94 +5,44 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from scripts.causal.leaderboard.changed import changes_in, setting_told
-from scripts.causal.leaderboard.compared import Against, set_against
-from scripts.causal.leaderboard.contrasts import NOT_RUN, Reading, at_line, slug
+from scripts.causal.leaderboard.compared import Against, all_beaten, set_against
+from scripts.causal.leaderboard.contrasts import NOT_RUN, Reading, at_line
 from scripts.causal.leaderboard.document import Block
 from scripts.causal.leaderboard.numbers import in_bits
+from scripts.causal.leaderboard.prose_changes import DELTA_ONLY, one_change, several_changes
 from scripts.causal.leaderboard.prose_pairs import (
     against_contrast,
     against_in,
     arrow_contrast,
     left_out,
+    moves_what_is_titled,
     pair_in,
 )
 from scripts.causal.leaderboard.schema import Ablation
 from scripts.causal.leaderboard.sentences import (
-    BROUGHT,
     HYPOTHETICAL,
     MAX_BLOCK,
     NOT_A_CHANGE,
-    PENALTY,
-    PRONOUN,
-    REFERS,
-    STAGE,
-    SUBJECT,
     line_of,
+    unwrapped,
 )
 from scripts.causal.leaderboard.stated_deltas import (
-    StatedDelta,
-    exactly,
-    is_gain,
-    signed_by_words,
     stated_deltas,
 )
-from scripts.causal.leaderboard.techniques import variables_in
 from scripts.causal.leaderboard.topics import (
-    FOREIGN,
-    headed_by,
     lead_of,
     names_a_change,
-    numbered_title,
-    of_the_model,
-    topics_of,
+    subject_in,
 )
 
 _SPLIT = re.compile(r"(?<=[A-Za-z)\]0-9%])[.;](?=\s|$)|\n(?=[A-Z•]|-(?![\d.]))")
 _FRACTION = re.compile(r"\.\d\d")  # in every delta and every score: most sentences have neither
-_DELTA_ONLY = re.compile(r"\W*(?:delta|improvement|gain|difference|Δ)\b", re.IGNORECASE)
-_HEADED = re.compile(r"\W*(?:\d{1,2}[.)] )?([A-Za-z][\w /-]{3,60}?)\s?(?:\(|—|–|: | - )")
-_THIS_WORK = re.compile(
-    r"\W*(?:this|our|the) (?:submission|run|work|record|PR|model|approach|version|stack) "
-    r"(?:\w+ )?(?:improves|gains|lowers|reduces|beats)\b",
-    re.IGNORECASE,
-)
 _HEADLINE = re.compile(
-    r"\W*(?:(?:\d-seed|mean|net|total|overall) ){0,2}(?:improvement|delta|Δ|gain)\b[^.]{0,40}:",
+    r"\W*(?:(?:\d-seed|mean|net|total|overall) ){0,2}(?:improvement|delta|Δ|gain)\b"
+    r"[^.:=]{0,40}[:=]",
     re.IGNORECASE,
 )
-_TOGETHER = re.compile(
-    r"\b(?:together|combined(?! with)|jointly|in total|all three)\b", re.IGNORECASE
-)
-_STATED_ITEM = re.compile(
-    r"\W*(?:\d{1,2}[.)] )?([A-Za-z][^:\n]{2,60}): ?(?:~|about |roughly )?[+-]?\d?\.\d{2,8} ?bpb\b",
-    re.IGNORECASE,
-)
-_COMPARES = re.compile(
-    r"\b(?:vs\.?|beats?|behind|prior|previous|over|versus|than|against|delta)\b", re.IGNORECASE
-)
-_ASIDE = re.compile(  # describes what is compared with, not what was changed
-    r"\([^()]{0,120}(?:baseline|SOTA|\bPR\b|#\d{2}|\d\.\d{3})[^()]{0,120}\)"
-    r"|\b(?:over|beats?|vs\.?|against|than)\b[^.;,()]{0,60}\b(?:baseline|SOTA|record|reference)\b"
-    r"|\b(?:more|less|better|worse|larger|bigger|greater) than\b[^.;()]{0,80}",
-    re.IGNORECASE,
-)
-_GENERIC = re.compile(
-    r"\W*(?:(?:our|the|this|final|mean|best)\b.{0,20}\b(?:score|result|run|submission|mean|bpb)|"
-    r"result|note|net|impact|effect|status|score|finding|summary|outcome|change|cost|"
-    r"gain|improvement)s?\W*$",
-    re.IGNORECASE,
-)
-_COMPARED = re.compile(
-    r"\b(?:vs\.?|over|versus|against|delta|improvement|gain|net|mean|best|SOTA|baseline|PR|record|total|gap)\b"
-    r"|#\d|Δ",
-    re.IGNORECASE,
-)
-_ENV = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
-_LACKS = re.compile(r"\b(?:no|without)\s\W?$", re.IGNORECASE)
-_BELOW = re.compile(r"\b(?:gap|penalty|degradation):? -\d?\.\d", re.IGNORECASE)
-_NEAR = 30  # characters: what stands further behind a change is not what made it
-_CLAUSE = re.compile(r"[,;:(]|\band\b|\bwhile\b|\bbut\b", re.IGNORECASE)
+_FOREIGN_RUN = re.compile(r"#\d|\bPR\b|SOTA|record", re.IGNORECASE)
 
 
 def prose_contrasts(reading: Reading, final: float | None = None) -> Iterator[list[Ablation]]:
@@ -111,15 +61,23 @@ def prose_contrasts(reading: Reading, final: float | None = None) -> Iterator[li
         if NOT_RUN.search(" / ".join(block.section[1:])):
             continue
         start, topic, told = 0, "", False
-        for stop in [*(m.end() for m in _SPLIT.finditer(block.text)), len(block.text)]:
-            text = in_bits(block.text[start:stop])
+        whole_text = unwrapped(block.text)
+        for stop in [*(m.end() for m in _SPLIT.finditer(whole_text)), len(whole_text)]:
+            text = in_bits(whole_text[start:stop])
             if not _FRACTION.search(text):
                 start, topic, told = stop, topic or text, False
                 continue
-            whole = set_against(text, block.text[stop : stop + 60], final) if final else None
-            if whole is not None:
-                yield [_as_a_whole(reading, block, start, whole)]
-            elif not (told and _DELTA_ONLY.match(text)):
+            whole = set_against(text, whole_text[stop : stop + 60], final or None)
+            beaten = all_beaten(text, final) if final else []
+            if whole is not None and moves_what_is_titled(text, lead or above):
+                whole = None
+            if beaten or whole is not None:
+                compared = beaten or ([whole] if whole is not None else [])
+                yield [
+                    _as_a_whole(reading, block, start, text, one, lead or above)
+                    for one in compared
+                ]
+            elif not (told and DELTA_ONLY.match(text)):
                 yield list(_sentence(reading, block, start, text, topic, lead or above))
             told = whole is not None
             if final is not None:
@@ -128,15 +86,20 @@ def prose_contrasts(reading: Reading, final: float | None = None) -> Iterator[li
             start = stop
 
 
-def _as_a_whole(reading: Reading, block: Block, start: int, found: Against) -> Ablation:
+def _as_a_whole(
+    reading: Reading, block: Block, start: int, text: str, found: Against, lead: str
+) -> Ablation:
+    """The submission against another run: by what the words in bold above name, if they do."""
+    told = names_a_change(lead) and not _FOREIGN_RUN.search(text)
+    named = subject_in(lead) if told else []
     return at_line(
         reading,
         line_of(block, start + found.at),
-        variable="other:bundle",
+        variable=named[0][0] if len(named) == 1 else "other:bundle",
         control=found.other or None,
         treatment=found.own,
         delta=found.delta,
-        kind="bundle",
+        kind="single" if len(named) == 1 else "bundle",
     )
 
 
@@ -157,119 +120,8 @@ def _sentence(
     if not deltas or (NOT_A_CHANGE.search(text) and not _HEADLINE.match(text)):
         return
     if len(deltas) == 1:
-        found = _one(reading, block, start, text, deltas[0], topic, lead)
+        found = one_change(reading, block, start, text, deltas[0], topic, lead)
         if found is not None:
             yield found
         return
-    yield from _several(reading, block, start, text, deltas)
-
-
-def _one(
-    reading: Reading,
-    block: Block,
-    start: int,
-    text: str,
-    delta: StatedDelta,
-    topic: str,
-    lead: str,
-) -> Ablation | None:
-    named = changes_in(STAGE.sub(_blank, _ASIDE.sub(_blank, text)))
-    named = [item for item in named if not of_the_model(item, text)]
-    against = _COMPARES.search(text)
-    if PENALTY.search(text) and not is_gain(delta, text):
-        return at_line(
-            reading,
-            line_of(block, start + delta.start),
-            variable="quant_bits",
-            control="before quantization",
-            treatment="quantized",
-            delta=-delta.number if _BELOW.search(text) else delta.number,
-        )
-    stated = _STATED_ITEM.match(text)
-    if stated and _GENERIC.match(stated.group(1)):
-        stated = None
-    change = signed_by_words(delta, text, block)
-    if change is None:
-        return None
-    before = [name for name, _, at in named if at < delta.start]
-    subject = SUBJECT.match(text)
-    brought = topics_of(block, topic, text, lead) if BROUGHT.match(text) else []
-    if _TOGETHER.search(text[: delta.end]):
-        variable = "other:bundle"
-    elif len(brought) == 1 and not before:
-        variable, named = brought[0][0], brought
-    elif stated and not variables_in(stated.group(1)):
-        compares = _COMPARED.search(stated.group(1))
-        variable = "other:bundle" if compares else f"other:{slug(stated.group(1))}"
-    elif before:
-        variable = before[0] if len(set(before)) == 1 else "other:bundle"
-    elif _THIS_WORK.match(text):
-        variable = "other:bundle"
-    elif subject and not PRONOUN.match(subject.group(1)) and subject.end() < delta.end:
-        variable = f"other:{slug(subject.group(1))}"
-    elif named and named[0][2] < delta.end + _NEAR and not _LACKS.search(text[: named[0][2]]):
-        variable = named[0][0]
-    elif topics := topics_of(block, topic, text, lead):
-        variable, named = topics[0][0], topics
-    elif block.kind == "heading" and (titled := _HEADED.match(text)):
-        variable = f"other:{slug(titled.group(1))}"
-    elif against and FOREIGN.search(text):
-        variable = "other:bundle"
-    elif names_a_change(lead) and delta.unit.startswith("bp"):
-        variable = f"other:{slug(lead)}"
-    elif delta.sign == "-" and (
-        setting := _ENV.search(text, 0, delta.start) or _ENV.search(topic)
-    ):
-        variable = f"other:{slug(setting.group())}"
-    elif against and len(headed := headed_by(block)) == 1 and not FOREIGN.search(text):
-        variable, named = headed[0][0], headed
-    elif BROUGHT.match(text) and (title := numbered_title(block)):
-        variable = f"other:{slug(title)}"
-    elif against or _DELTA_ONLY.match(text) or (REFERS.match(text) and FOREIGN.search(topic)):
-        variable = "other:bundle"
-    else:
-        return None
-    if variable == "other:bundle" and delta.unit.startswith("nat"):
-        return None  # a margin by the rules, not beside a score in bits
-    variable = setting_told(variable, text)
-    value = next((str(v) for name, v, _ in named if name == variable and v is not None), None)
-    return at_line(
-        reading,
-        line_of(block, start + delta.start),
-        variable=variable,
-        control=None,
-        treatment=value,
-        delta=exactly(change, text),
-        unit="nats" if delta.unit.startswith("nat") else "bpb",
-        kind="bundle" if len(named) > 2 or variable == "other:bundle" else "single",
-    )
-
-
-def _blank(aside: re.Match[str]) -> str:
-    return " " * len(aside.group())
-
-
-def _several(
-    reading: Reading, block: Block, start: int, text: str, deltas: list[StatedDelta]
-) -> Iterator[Ablation]:
-    """ "SmearGate -0.003 bpb, EMA -0.001 bpb": each number belongs to its own clause."""
-    edge = 0
-    for delta in deltas:
-        clause = text[edge : delta.end]
-        tail = _CLAUSE.search(text, delta.end)
-        around = text[edge : tail.start() if tail else len(text)]
-        edge = delta.end
-        named = variables_in(clause)
-        change = signed_by_words(delta, around, block)
-        if len(named) != 1 or change is None or PENALTY.search(around):
-            continue
-        variable, value, _ = named[0]
-        yield at_line(
-            reading,
-            line_of(block, start + delta.start),
-            variable=variable,
-            control=None,
-            treatment=None if value is None else str(value),
-            delta=change,
-            unit="nats" if delta.unit.startswith("nat") else "bpb",
-        )
+    yield from several_changes(reading, block, start, text, deltas, topic, lead)

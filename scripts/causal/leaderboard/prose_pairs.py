@@ -9,6 +9,7 @@ from interventions.keywords import guarded
 from scripts.causal.leaderboard.changed import changes_in
 from scripts.causal.leaderboard.contrasts import Reading, at_line, slug
 from scripts.causal.leaderboard.document import Block
+from scripts.causal.leaderboard.prose_owner import named_by
 from scripts.causal.leaderboard.row_contrasts import TOTAL
 from scripts.causal.leaderboard.schema import Ablation
 from scripts.causal.leaderboard.sentences import (
@@ -25,19 +26,23 @@ from scripts.causal.leaderboard.techniques import variables_in
 from scripts.causal.leaderboard.topics import names_a_change, of_the_model, title_above
 
 _TO = guarded(
-    r"(?<![\w.])(\d\.\d{3,8})\s?(?:bpb\s?)?(?:\([^()\n]{0,30}\)\s?)?(?:->|→)\s?(\d\.\d{3,8})(?![\d%])",
+    r"(?<![\w.])(\d\.\d{3,10})\s?(?:bpb\s?)?(?:\([^()\n]{0,30}\)\s?)?(?:->|→)\s?(\d\.\d{3,10})"
+    r"(?![\d%])",
     re.IGNORECASE,
 )
 _FROM_TO = guarded(
-    r"\bfrom \W{0,2}(\d\.\d{3,8})\W{0,2}\s?(?:bpb\s?)?(?:\([^()\n]{0,60}\)\s?)?"
-    r"to \W{0,2}(\d\.\d{3,8})(?![\d%])",
+    r"\bfrom (?:[^.;:()\n]{0,40} )?\W{0,2}(\d\.\d{3,10})\W{0,2}\s?(?:bpb\s?)?"
+    r"(?:(?:baseline )?\([^()\n]{0,60}\)\s?|baseline )?"
+    r"to (?:[a-z]+ ){0,2}\W{0,2}(\d\.\d{3,10})(?![\d%])",
     re.IGNORECASE,
 )
 _ASIDE = re.compile(  # what is compared with, and the stage that both scores are of
     r"\b(?:over|vs\.?|versus|than|compared (?:to|with)|relative to|against)\s[^.;:(]{0,60}|"
+    r"\bfrom (?:the |our )?(?:previous|prior|old|earlier)\s[\w -]{0,30}|"
     r"\b(?:pre|post)[- ]?(?:TTT|quant(?:i[sz]\w+)?|EMA|SWA|GPTQ|SLOT)\b",
     re.IGNORECASE,
 )
+_METRIC = re.compile(r"\bsliding(?:[- ]window)? (?:val_)?bpb\b", re.IGNORECASE)  # a name for it
 _STARTS = re.compile(r"\W{0,4}\d?\.\d")  # "-0.037 BPB improvement (1.1408 → 1.1046)"
 _OF_A_SETTING = re.compile(
     r"(?<![a-z])(?:decay|momentum|betas?|lr|rate|threshold|slope|alpha|clip\w*|dropout|wd)\W{0,4}"
@@ -46,7 +51,8 @@ _OF_A_SETTING = re.compile(
 )
 _FALLS = re.compile(r"\b(?:improv|drop|reduc|lower|cut)[^.;]{0,40}$", re.IGNORECASE)
 _MOVES = re.compile(
-    r"\b(?:improv|drop|reduc|lower|degrad|hurt|rais|increas|worsen|takes?\b|mov|bring|cut)[^.;]{0,60}$",
+    r"\b(?:improv|drop|reduc|lower|degrad|hurt|rais|increas|worsen|takes?\b|mov|bring|cut|"
+    r"deliver|turn)(?:[^.;]|\.(?=\d)){0,60}$",
     re.IGNORECASE,
 )
 _MOVES_IT = re.compile(  # "Drops val_bpb from 1.023 to 1.014", of what the words in bold name
@@ -56,8 +62,14 @@ _TO_BRIEFLY = guarded(
     r"(?<![a-z])bpb\b[^.;\n|]{0,40}?(?<![\w.])(\d\.\d\d)\s?(?:->|→)\s?(\d\.\d\d)(?![\d%])",
     re.IGNORECASE,
 )
+_CHAIN = guarded(  # "live 1.0822 -> EMA 1.0494": each step's name before its score
+    r"(?<![\w.])(\d\.\d{3,8})(?: bpb)?(?: \([^()\n]{0,30}\))?\s?(?:->|→)\s"
+    r"(?=([A-Za-z][\w /-]{1,28}?)(?: (?:at|of|bpb))?:? (\d\.\d{3,8})(?![\d%]))",
+    re.IGNORECASE,
+)
 _AGAINST = guarded(
-    r"\(\s?(\d\.\d{3,8})(?: bpb)? (?:vs\.?|versus|against|compared to) (\d\.\d{3,8})(?![\d%])",
+    r"\(\s?(\d\.\d{3,8})(?: bpb)? (?:vs\.?|versus|against|compared to) "
+    r"(?:[A-Za-z\d]{1,12}(?:'s)? )?(\d\.\d{3,8})(?![\d%])",
     re.IGNORECASE,
 )
 _VERSUS = guarded(  # "JEPA is still worse: 1.6132 vs 1.5861"
@@ -92,11 +104,23 @@ _SIDE = re.compile(  # "At matched steps, pause tokens beat the baseline (1.3424
     r"(?:improve|better|worse|beat|help))\b",
     re.IGNORECASE,
 )
+_GAP_BEFORE = re.compile(  # "attacks the 0.0187 BPB quantization gap (1.0415 -> 1.0602)"
+    r"\bquant\w* (?:gap|penalty|degradation|loss|cost)\W{0,3}$", re.IGNORECASE
+)
 _LEAST = 0.3  # bits per byte: less is a gap or a rate
 _OPENS = 3  # characters: a sentence about what it names first
 _NO_CHANGE = re.compile(r"\bseeds?\b|\bSOTA\b|#\d", re.IGNORECASE)  # whole runs are compared
 _OF_BOTH = re.compile(r"\((?:standard|same|the same) [^()]{0,20}\)", re.IGNORECASE)
-_STANDARD = re.compile(r"\W{0,3}(?:standard|non-)", re.IGNORECASE)
+_STANDARD = re.compile(  # both scores are of that stage: "1.121 -> 1.112 post-EMA"
+    r"\W{0,3}(?:standard|non-)|\s(?:bpb )?(?:pre[- ]|post[- ]?(?:EMA|SWA)\b)", re.IGNORECASE
+)
+
+
+def moves_what_is_titled(text: str, title: str) -> bool:
+    """Whether "Improves from 1.0740 to 1.0707" stands below a title that names one technique."""
+    if not (_MOVES_IT.match(text) and _FROM_TO.search(text)):
+        return False
+    return len({name for name, _, _ in changes_in(title)}) == 1
 
 
 def pair_in(text: str, block: Block, lead: str) -> re.Match[str] | None:
@@ -107,6 +131,8 @@ def pair_in(text: str, block: Block, lead: str) -> re.Match[str] | None:
     match = _TO.search(text) or _from_to(text, block, lead) or _TO_BRIEFLY.search(text)
     if match is None or _OF_A_SETTING.search(text[: match.start()]):
         return None
+    if _STANDARD.match(text, match.end()):
+        return match
     told = text[match.start() : match.end() + 30]
     return None if stage_of(_OF_BOTH.sub(" ", told)) else match
 
@@ -143,7 +169,7 @@ def against_contrast(
     mine, theirs = float(match.group(1)), float(match.group(2))
     named = [
         item[0]
-        for item in variables_in(text)
+        for item in variables_in(_METRIC.sub(lambda name: " " * len(name.group()), text))
         if item[2] < match.start(1) and not of_the_model(item, text)
     ]
     alike = re.search(r"\b(?:identical|same|similar|matching)\b", text, re.IGNORECASE)
@@ -214,12 +240,14 @@ def arrow_contrast(
     if not named and _MOVES_IT.match(text) and names_a_change(lead):
         named = changes_in(lead)[:1] or [(f"other:{slug(lead)}", None, 0)]
     subject = SUBJECT.match(text)
-    if not named and (PENALTY.search(text) or _QUANTIZES.match(text)):
+    if _GAP_BEFORE.search(text[: match.start()]) or (
+        not named and (PENALTY.search(text) or _QUANTIZES.match(text))
+    ):
         named = [(STAGE_CONTRASTS["quantized"][0], None, 0)]
     total = bool(TOTAL.match(text)) or not named or len({item[0] for item in named}) > 2
     variable = "other:bundle" if total else named[0][0]
     if not named and subject and not PRONOUN.match(subject.group(1)):
-        total, variable = False, f"other:{slug(subject.group(1))}"
+        total, variable = False, named_by(subject.group(1))
     yield at_line(
         reading,
         line_of(block, start + match.start()),
@@ -239,12 +267,7 @@ def stage_arrows(reading: Reading) -> list[Ablation]:
             continue
         if "->" not in block.text and "→" not in block.text:
             continue
-        for match in _TO.finditer(block.text):
-            said = _SAID_OF_IT.match(block.text, match.end(2))
-            stage = stage_of(said.group()) if said else None
-            before, after = float(match.group(1)), float(match.group(2))
-            if _STANDARD.match(block.text, match.end(2)):
-                continue  # of which both are
+        for match, before, after, stage in _arrows(block.text):
             least = min(before, after)
             if stage in STAGE_CONTRASTS and 0 < abs(after - before) < 0.5 and least > 0.05:
                 variable, control, treatment = STAGE_CONTRASTS[stage]
@@ -259,3 +282,14 @@ def stage_arrows(reading: Reading) -> list[Ablation]:
                     )
                 )
     return found
+
+
+def _arrows(text: str) -> Iterator[tuple[re.Match[str], float, float, str | None]]:
+    """Yield each arrow between two scores with them and the stage that the second is named as."""
+    for match in _TO.finditer(text):
+        said = _SAID_OF_IT.match(text, match.end(2))
+        if not _STANDARD.match(text, match.end(2)):  # of which both are
+            stage = stage_of(said.group()) if said else None
+            yield match, float(match.group(1)), float(match.group(2)), stage
+    for match in _CHAIN.finditer(text):
+        yield match, float(match.group(1)), float(match.group(3)), stage_of(match.group(2))

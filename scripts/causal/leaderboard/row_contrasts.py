@@ -51,6 +51,7 @@ _REPLACED = re.compile(r"(?:→|->)\s?(?!(?:Full|None|Last|Late|Only)\b)[A-Z][\w
 _WITHOUT = re.compile(r"\((?:no|without|w/o)\b[^()]*\)", re.IGNORECASE)
 _LOOPS = re.compile(r"\b(\d+) (?:passes|loops)\b", re.IGNORECASE)
 _EXPORTED = re.compile(r"\bround-?trip|\bexport|\bpost-?quant", re.IGNORECASE)
+_FLOAT = re.compile(r"\b(?:float|fp|bf)(?:16|32)?\b|\bunquantized\b", re.IGNORECASE)
 _GENERIC = (None, "other", "full", "score_first")  # levels that a bare mention is read as
 _PLAIN = re.compile(  # says no more than that a thing is there or not
     r"\b(?:no|not|without|w/o|with|only|on|off|enabled?|disabled?|add(?:ed|ing)?|remov(?:e|ed|ing)|"
@@ -75,6 +76,14 @@ def _several(label: str) -> bool:
         if len(told) >= least and sum(bool(variables_in(part)) for part in told) > 1:
             return True
     return False
+
+
+def _after_another(label: str) -> bool:
+    """Whether what a row names first is not known, only the second: "Z-loss + no late QAT"."""
+    parts = re.split(r"\s[+&]\s", _ASIDE.sub(" ", PLUS.sub("", label)))
+    if len(parts) != 2 or not all(re.search("[A-Za-z]{3}", part) for part in parts):
+        return False
+    return not changes_in(parts[0]) and bool(changes_in(parts[1]))
 
 
 def closes(label: str) -> bool:
@@ -126,11 +135,17 @@ def row_contrast(
         named = [("depth_recurrence", loops.group(1), loops.start())]
     if TOTAL.match(label) or (len(named) > 1 and re.search(r"\s[+&]\s|\band\b", label)):
         kind = "bundle"
-    if TOTAL.match(label) or len(named) > 2 or (len(named) > 1 and _several(label)):
+    if (
+        TOTAL.match(label)
+        or len(named) > 2
+        or (len(named) > 1 and _several(label))
+        or (named and _after_another(label))
+    ):
         variable, kind = "other:bundle", "bundle"
     else:
         variable = named[0][0] if named else f"other:{slug(PLUS.sub('', label))}"
-    if variable == "gptq" and delta > 0 and _EXPORTED.search(label):
+    whole = _EXPORTED.search(label) or _FLOAT.search(control)
+    if variable == "gptq" and delta > 0 and whole:
         variable = "quant_bits"
     before, after = ends or _ends(label, named)
     yield at_line(

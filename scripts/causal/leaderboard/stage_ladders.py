@@ -13,13 +13,11 @@ from scripts.causal.leaderboard.contrasts import contrast
 from scripts.causal.leaderboard.document import Document, Table
 from scripts.causal.leaderboard.schema import Ablation
 from scripts.causal.leaderboard.stage_gaps import stated_gaps
-from scripts.causal.leaderboard.stage_lines import runs_of_parts, stages_of_lines
-from scripts.causal.leaderboard.stage_tables import (
-    before_and_after,
-    last_column,
-    table_ladders,
-)
+from scripts.causal.leaderboard.stage_lines import runs_of_lines
+from scripts.causal.leaderboard.stage_tables import own_run, table_ladders
 from scripts.causal.leaderboard.stages import ORDER, STAGE_CONTRASTS, Score, Stages
+from scripts.causal.leaderboard.tables import columns_of
+from scripts.causal.leaderboard.unnamed_stages import before_and_after, last_column
 
 _EXACT = 6e-5  # bpb: what rounding leaves of one score
 _SEEDS = 5.5e-4  # of one contrast, told of other seeds elsewhere
@@ -29,6 +27,10 @@ _TOLD_TWICE = (("quantized", "sliding"), ("quantized", "ttt"))
 _NEAR = 80  # lines: further on a README tells of other runs
 _SWA = re.compile(r"\bswa\b(?!.*\bema\b)", re.IGNORECASE)
 _STEP = re.compile(r"\bstep[ :]{0,2}\d", re.IGNORECASE)
+_SLID = re.compile(r"slid|stride|\bs64\b", re.IGNORECASE)
+_FEW = 4  # runs: of so many each one's stages are told
+_BEFORE = re.compile(r"\W*pre-?quant(?!.*\b(?:step|stop))", re.IGNORECASE)
+_RAW = re.compile(r"\braw\b|\blive\b|\bbefore ", re.IGNORECASE)
 _BETTER = 5e-3  # bpb: more than averaging or quantization gains
 _GAP = re.compile(r"\bquant\w* (?:gap|penalty)[^\d\n]{0,30}(0?\.\d{2,8})", re.IGNORECASE)
 _APART = 0.1  # bpb: more than quantization and evaluation make of one run
@@ -43,7 +45,10 @@ def stage_contrasts(
     """
     tables = (*document.tables, *listed)
     places = [table_ladders(document, table) for table in tables]
-    runs = _joined([*places, [stages_of_lines(document)], runs_of_parts(document)])
+    compared = [_beside_own(document, t, at, final) for t, at in zip(tables, places, strict=True)]
+    others = [ladder for ladders in compared for ladder in ladders]
+    places = [[one for one in place if not _among(one, others)] for place in places]
+    runs = _joined([*places, *runs_of_lines(document)])
     if final is not None and runs and len(runs[0][1]) == 1 and (raw := runs[0][1].get("raw")):
         lost = final - raw.value
         windowed = re.search(r"\bsliding", document.text, re.IGNORECASE)
@@ -60,14 +65,22 @@ def stage_contrasts(
         if 5e-6 < got.value - final < _APART and not windowed:
             runs[0][1]["raw"] = Score(final, got.source, "")  # the claim is of the raw weights
     found: list[tuple[int, Ablation]] = []
+    means = {at for at, table in enumerate(tables) if columns_of(table).seed is not None}
     for place, run in runs:
         for one in _contrasts(document, run):
-            if not any(_same(one, o, _SEEDS if place != at else _EXACT) for at, o in found):
+            twins = (
+                i
+                for i, (at, o) in enumerate(found)
+                if _same(one, o, _SEEDS if place != at else _EXACT)
+            )
+            if (twin := next(twins, None)) is None:
                 found.append((place, one))
+            elif place in means and found[twin][0] not in means:
+                found[twin] = (place, one)  # of all seeds, not of one
     stages = [one for _, one in found]
     gaps: list[Ablation] = []
     for gap in stated_gaps(document):
-        known = any(_same(gap, o, _ABOUT) for o in stages)
+        known = any(_same(gap, o, _ABOUT) or _lost(gap, o) for o in stages)
         if not known and not any(_same(gap, o, _EXACT) for o in gaps):
             gaps.append(gap)
     beyond = [one for table in document.tables for one in last_column(document, table)]
@@ -84,9 +97,41 @@ def _joined(places: Sequence[Sequence[Stages]]) -> list[tuple[int, Stages]]:
             runs.append((place, dict(ladder)))
             continue
         for stage, score in ladder.items():
-            if stage not in run and _beside(score, ladder, run):
+            known = run.get(stage)
+            if _rounds_to(known.value, score.value) if known else _beside(score, ladder, run):
                 run[stage] = score
     return runs
+
+
+def _rounds_to(rounded: float, exact: float) -> bool:
+    """Whether a score of four decimals is told elsewhere with more."""
+    return round(rounded, 4) == rounded != exact and round(exact, 4) == rounded
+
+
+def _beside_own(
+    document: Document, table: Table, ladders: Sequence[Stages], final: float | None
+) -> list[Stages]:
+    """The runs of a long table but the submission's: it compares them, and tells no stages."""
+    lines = {row.line: row for row in table.rows}
+    told = [(lines[at], one) for one in ladders if len(one) > 1 and (at := _line_of(one)) in lines]
+    if len(told) <= _FEW:
+        return []
+    own = own_run(document, [row for row, _ in told], [one for _, one in told], final)
+    return [ladder for at, (_, ladder) in enumerate(told) if at != own]
+
+
+def _line_of(ladder: Stages) -> int:
+    """The line that tells all of a run's stages, 0 where several do."""
+    lines = {score.source.line for score in ladder.values()}
+    return lines.pop() if len(lines) == 1 else 0
+
+
+def _among(ladder: Stages, others: Sequence[Stages]) -> bool:
+    """Whether all that a place tells of a run is known of one of these."""
+    return any(
+        all(stage in other and _equal(score, other[stage]) for stage, score in ladder.items())
+        for other in others
+    )
 
 
 def _beside(score: Score, ladder: Stages, run: Stages) -> bool:
@@ -109,6 +154,11 @@ def _same(one: Ablation, other: Ablation, room: float) -> bool:
     return one.variable == other.variable and abs(abs(one.delta) - abs(other.delta)) < room
 
 
+def _lost(gap: Ablation, stage: Ablation) -> bool:
+    """Whether a stated gap is what quantization left of a run that a window then scored."""
+    return stage.variable == "sliding_window_eval" and abs(stage.delta - gap.delta) < _ABOUT
+
+
 def _windowed(document: Document, delta: float) -> bool:
     """Whether a score that quantization bettered is one of a sliding window, and no stated gap."""
     stated = (float(gap) for gap in _GAP.findall(document.text))
@@ -121,6 +171,9 @@ def _contrasts(document: Document, stages: Stages) -> list[Ablation]:
         before, after = stages.get(early), stages.get(later)
         if before and after and _equal(before, after):
             stages = {name: found for name, found in stages.items() if name != early}
+    raw, averaged = stages.get("raw"), stages.get("averaged")
+    if raw and averaged and _equal(raw, averaged) and _BEFORE.match(averaged.label):
+        stages = {name: found for name, found in stages.items() if name != "raw"}
     known = [stage for stage in ORDER if stage in stages]
     found = []
     for stage, following in pairwise(known):
@@ -128,14 +181,18 @@ def _contrasts(document: Document, stages: Stages) -> list[Ablation]:
         value, source, label = stages[following]
         delta = round(value - stages[stage].value, 8)
         weights = following in ("averaged", "quantized")
-        if weights and delta < -_BETTER and _STEP.search(stages[stage].label):
-            continue  # of an earlier step
+        earlier = _STEP.search(stages[stage].label)
+        if following == "averaged" and _RAW.search(stages[stage].label):
+            earlier = None  # "Raw weights (step 4000)"
+        if weights and delta < -_BETTER and earlier:
+            continue
         if following == "quantized" and delta < -_BETTER:
             if "sliding" in stages:
                 continue
             following = "sliding" if _windowed(document, delta) else following
             variable, control, treatment = STAGE_CONTRASTS[following]
-        if following == "sliding" and delta > 0 and stage in ("raw", "averaged"):
+        skipped_to = following == "sliding" and stage in ("raw", "averaged")
+        if skipped_to and delta > 0 and not _SLID.search(label):
             variable, control, treatment = STAGE_CONTRASTS["quantized"]  # "Pre-TTT" of int6
         if following == "averaged" and _SWA.search(label.replace("_", " ")):
             variable = "swa"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from statistics import fmean
 
 from interventions.keywords import guarded
 from scripts.causal.leaderboard.document import Document
@@ -28,26 +29,53 @@ _BARE = re.compile(
 )
 _NOTE = re.compile(r" ?\((?![^()]*(?:mean|seed|record))([^()]{3,60})\)")
 _SETTING = re.compile(r"loss|decay|\blr\b|rate|momentum|weight|scale|temp|ratio|alpha", re.I)
+_OF_SEED = re.compile(r"\bseed\W{0,3}\d", re.IGNORECASE)
+_BEFORE = re.compile(r"\W*pre-?(?:quant|export)", re.IGNORECASE)
+_LEAST = 0.3  # bits per byte: less is a gain
+_PART = re.compile(  # a label of a few words and its score, between bars, commas or stops
+    r"(?:^|[|;,.→>(] )\W{0,4}([A-Za-z][\w+-]*(?: [\w+-]+){0,3}(?: \([^()]{1,20}\))?)"
+    r"(?::? |: ?|=)(?:val_bpb ?[=:] ?)?([01]\.\d{3,8})(?![\d%])"
+)
 _SCORE_NOTE = re.compile(r"(?<![\d.])([01]\.\d{3,10})\W{0,4}\(([^()]{3,60})\)")
 _OTHER_RUN = guarded(r"\bbaseline|\bsota\b|\bprevious|\bprior\b|#\d", re.IGNORECASE)
 
 
-def stages_of_lines(document: Document) -> Stages:
-    """Read `Pre-TTT bpb | 1.1208`; a bare `val_bpb: 1.1208` is of the stage its intro names."""
-    return _stages_of(document, [line for _, line in _lines(document)], _CODED)
+def runs_of_lines(document: Document) -> tuple[list[Stages], list[Stages]]:
+    """Read `Pre-TTT bpb | 1.1208`; a bare `val_bpb: 1.1208` is of the stage its intro names.
 
-
-def runs_of_parts(document: Document) -> list[Stages]:
-    """The stages of parts below headings of their own: of as many runs, where no score is shared.
-
-    Args:
-        document: the README; what its lines tell as a whole is `stages_of_lines`.
+    Returns:
+        The run that a README's lines tell as a whole, and those of parts below headings of their
+        own; seeds' parts are one run.
     """
     parts: dict[tuple[str, ...], list[Line]] = {}
     for section, line in _lines(document):
         parts.setdefault((*section, line[3]), []).append(line)
-    runs = [_stages_of(document, lines, _EXACT) for lines in parts.values()]
-    return [run for run in runs if len(run) > 1]
+    runs: list[Stages] = []
+    seeds: list[Stages] = []
+    of_seeds: list[Line] = []
+    for titles, lines in parts.items():
+        run = _stages_of(document, lines, _EXACT)
+        if len(run) > 1 and any(_OF_SEED.search(title) for title in titles[-2:]):
+            seeds.append(run)
+            of_seeds += lines
+        elif len(run) > 1:
+            runs.append(run)
+    mean = _averaged(seeds)
+    apart = {line[0] for line in of_seeds} if len(mean) < len(seeds) else set()
+    whole = [line for _, line in _lines(document) if line[0] not in apart]
+    return [_stages_of(document, whole, _CODED)], [*runs, *mean]
+
+
+def _averaged(seeds: list[Stages]) -> list[Stages]:
+    """One run of which each seed's part tells the same stages: their means."""
+    if len(seeds) < 2 or any(set(seed) != set(seeds[0]) for seed in seeds):
+        return seeds
+    return [
+        {
+            stage: score._replace(value=fmean(seed[stage].value for seed in seeds))
+            for stage, score in seeds[0].items()
+        }
+    ]
 
 
 def _stages_of(document: Document, lines: list[Line], wording: re.Pattern[str]) -> Stages:
@@ -62,7 +90,10 @@ def _stages_of(document: Document, lines: list[Line], wording: re.Pattern[str]) 
                 continue
         if not (found := scores(line)):
             continue
-        for noted_stage, noted_score in _noted(document, number, line):
+        for noted_stage, noted_score in (
+            *_noted(document, number, line),
+            *_in_parts(document, number, line, kind),
+        ):
             stages.setdefault(noted_stage, noted_score)
         bpb = _BPB.search(line)
         if (not bpb and kind != "row") or (kind == "row" and line.count(" | ") > 1):
@@ -104,12 +135,29 @@ def _noted(document: Document, number: int, line: str) -> list[tuple[str, Score]
     return found if len({stage for stage, _ in found}) > 1 else []
 
 
+def _in_parts(document: Document, number: int, line: str, kind: str) -> list[tuple[str, Score]]:
+    """ "Pre-quant 1.2373, roundtrip 1.2398, sliding window 1.2065": two stages at least."""
+    if kind == "row" or _PLANNED.search(line) or _OTHER_RUN.search(line):
+        return []
+    source = Source(file=document.name, line=number)
+    found = [
+        (stage, Score(float(part.group(2)), source, part.group(1)))
+        for part in _PART.finditer(line)
+        if (stage := stage_of(f"{part.group(1)} bpb")) and not NO_SCORE.search(part.group(1))
+    ]
+    stages = {stage for stage, _ in found}
+    # A window over weights that are not yet quantized is no stage of the run.
+    told = "quantized" in stages or not stages & {"raw", "averaged"}
+    told = told and len(stages) == len(found) > 1
+    return found if told and min(score.value for _, score in found) > _LEAST else []
+
+
 def _metric(stage: str, row: str) -> bool:
     """Whether a row of a table of metrics is a score though it does not say so."""
     label, _, text = row.partition(" | ")
     value = re.match(r"\W{0,3}([01]\.\d{3,8})\b", text)
     return (
-        stage not in ("raw", "averaged")
+        (stage not in ("raw", "averaged") or _BEFORE.match(label) is not None)
         and value is not None
         and 0.5 < float(value.group(1)) < 2
         and not _SETTING.search(label)

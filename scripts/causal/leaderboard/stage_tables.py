@@ -7,11 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from statistics import fmean
 
-from scripts.causal.leaderboard.changed import changes_in
-from scripts.causal.leaderboard.contrasts import contrast, slug
 from scripts.causal.leaderboard.document import Document, Row, Table
 from scripts.causal.leaderboard.numbers import parse_number
-from scripts.causal.leaderboard.schema import Ablation, Source
+from scripts.causal.leaderboard.schema import Source
 from scripts.causal.leaderboard.stages import (
     NO_SCORE,
     ORDER,
@@ -20,6 +18,7 @@ from scripts.causal.leaderboard.stages import (
     stage_of,
     stage_rows,
 )
+from scripts.causal.leaderboard.table_roles import OURS
 from scripts.causal.leaderboard.tables import (
     Columns,
     cell,
@@ -29,9 +28,8 @@ from scripts.causal.leaderboard.tables import (
     mean_row,
     parse_seed,
 )
-from scripts.causal.leaderboard.techniques import variables_in
 
-_START = re.compile(
+STARTS = re.compile(
     r"\b(?:base|static|raw|bf16|training|checkpoint|last|live|neural|standard|non-overlap\w*|"
     r"full eval)\b|\bpre-(?:oracle|cache|mix\w*|hedge|n-?gram|ppm)\b",
     re.IGNORECASE,
@@ -44,16 +42,12 @@ _NO_RUN = re.compile(r"^\W*(?:(?:val|train)_)?loss\b|delta|Δ|^\W*std\b", re.IGN
 _RANGE = re.compile(r"\d\.\d+ ?(?:(?:-|to) ?~?\d\.\d|~)")
 _CHANGE = re.compile(r"\bgain|\bdelta|Δ|\bgap\b|\bimprove", re.IGNORECASE)
 _ESTIMATED = re.compile(r"\W*(?:estimat|project(?:ed|ion)|expected|extrapolat)", re.IGNORECASE)
+_MEAN = re.compile(r"\bmean|\bavg|\baverage|-seed\b", re.IGNORECASE)
+_ROUNDED = 6e-4  # bpb: three decimals
 _LEAST = 5e-3  # bpb: less is no sliding window
 _BROUGHT = {"mixed": -0.01, "ttt": 0.0, "sliding": -_LEAST}  # bpb: what a stage brings at least
 _MIXED = 0.1  # bpb: more than test-time training makes of one run
 _BARE = re.compile(r"^\W*(?:(?:final|score-first) )?val[_ ]?bpb\W*$", re.IGNORECASE)
-_SCORE_WORD = re.compile(r"\W*(?:val_)?bp[bp]\b\W*", re.IGNORECASE)
-_GENERIC = re.compile(
-    r"\b(?:best|final|exact|official|reported?|claim\w*|full|standard|chunked|reference|this|ours?|pr|"
-    r"seed|rt|score|gain|improvement|delta|submission|value|post|pre|total|peak|mean|pass|training|checkpoint|val|eval)\b|#\d",
-    re.IGNORECASE,
-)
 
 
 def table_ladders(document: Document, table: Table) -> list[Stages]:
@@ -68,6 +62,8 @@ def table_ladders(document: Document, table: Table) -> list[Stages]:
     if columns.seed is not None and (mean is not None or len(set(seeds)) == len(seeds)):
         return [_of_seeds(document, table, columns, columns.seed)]
     labels = [cell(row, columns.label) for row in table.rows]
+    if turned := _of_seed_columns(document, table, labels):
+        return [turned]
     titles = _staged(document, table, columns, guessed=False)
     if len(set(titles.values())) > 1 and not is_log(table, columns.label):
         rows = table.rows if mean is None else (table.rows[mean],)
@@ -91,6 +87,37 @@ def table_ladders(document: Document, table: Table) -> list[Stages]:
         _ladder(document, [(s, table.rows[i], at, labels[i]) for i, s in named.items()])
         for at in runs
     ]
+
+
+def _of_seed_columns(document: Document, table: Table, labels: Sequence[str]) -> Stages:
+    """One row per stage, one column per seed: the column of means, else the mean of the seeds'."""
+    seeds = [i for i, title in enumerate(table.header) if i and parse_seed(title) is not None]
+    if len(seeds) < 2 or len({*map(table.header.__getitem__, seeds)}) < 2:
+        return {}
+    means = [i for i, title in enumerate(table.header) if i > seeds[-1] and _MEAN.search(title)]
+    stages: Stages = {}
+    for row, label in zip(table.rows, labels, strict=True):
+        stage = stage_of(label)
+        values = [v for i in means[:1] or seeds if (v := cell_score(row, i)) is not None]
+        if stage and values and not NO_SCORE.search(label):
+            source = Source(file=document.name, line=row.line)
+            stages.setdefault(stage, Score(fmean(values), source, label))
+    return stages if len(stages) > 1 else {}
+
+
+def own_run(
+    document: Document, rows: Sequence[Row], ladders: Sequence[Stages], final: float | None
+) -> int:
+    """Which row is the submission: the one that has its score, says so, or stands in bold."""
+
+    def likeness(at: int) -> tuple[bool, bool, bool, int]:
+        values = [score.value for score in ladders[at].values()]
+        scored = final is not None and any(abs(value - final) < _ROUNDED for value in values)
+        label = " ".join(rows[at].cells[:2])
+        bold = "**" in "|".join(document.lines[rows[at].line - 1].split("|")[1:3])
+        return scored, bool(OURS.search(label)), bold, -at
+
+    return max((at for at, ladder in enumerate(ladders) if len(ladder) > 1), key=likeness)
 
 
 def _metric(label: str) -> str | None:
@@ -134,16 +161,8 @@ def _of_seeds(document: Document, table: Table, columns: Columns, seed: int) -> 
     if whole := _common(table, list(staged), seed, mean):
         table, mean = replace(table, rows=whole), None
     for index, stage in staged.items():
-        each = [
-            v
-            for row in table.rows
-            if parse_seed(cell(row, seed)) is not None
-            and (v := cell_score(row, index)) is not None
-        ]
         if mean is not None and (value := cell_score(table.rows[mean], index)) is not None:
             line = table.rows[mean].line
-            if each and abs(fmean(each) - value) < 6e-5:
-                value = fmean(each)  # the same mean before it was rounded
         else:
             values = [v for row in table.rows if (v := cell_score(row, index)) is not None]
             if not values:
@@ -178,6 +197,7 @@ def _staged(
     }
     stages = {index: stage for index, title in titles.items() if (stage := stage_of(title))}
     stages |= _before_and_after_quantization(document, titles)
+    stages |= _trained_before_the_window(table, stages)
     unknown = [index for index in titles if index not in stages]
     if len(unknown) != 1 or not stages:
         return stages
@@ -200,6 +220,24 @@ def _staged(
     return dict(sorted(stages.items()))
 
 
+def _trained_before_the_window(table: Table, stages: dict[int, str]) -> dict[int, str]:
+    """ "Pre-TTT | Post-TTT | Sliding", where the window betters what was trained at test time."""
+    trained = next((i for i, stage in stages.items() if stage == "ttt"), None)
+    window = max((i for i, stage in stages.items() if stage == "sliding"), default=-1)
+    if trained is None or window < trained or "slid" not in table.header[window].lower():
+        return {}
+    gaps = [
+        after - before
+        for row in table.rows
+        if (before := cell_score(row, trained)) is not None
+        and (after := cell_score(row, window)) is not None
+    ]
+    if not gaps or max(gaps) > -_LEAST:
+        return {}
+    earlier = {i: "raw" for i, stage in stages.items() if stage == "sliding" and i < trained}
+    return {trained: "adapted", **earlier}
+
+
 def _before_and_after_quantization(document: Document, titles: dict[int, str]) -> dict[int, str]:
     """ "Pre BPB | Post BPB", where nothing else can be meant."""
     found = {i: match.group(1).lower() for i, t in titles.items() if (match := _ENDS.match(t))}
@@ -210,7 +248,7 @@ def _before_and_after_quantization(document: Document, titles: dict[int, str]) -
 
 def _starts(title: str, of_seeds: bool) -> bool:
     """Whether a column is what the stages begin with; of other runs, where they ran the same."""
-    return bool(_START.search(title)) and (of_seeds or not _ELSEWHERE.search(title))
+    return bool(STARTS.search(title)) and (of_seeds or not _ELSEWHERE.search(title))
 
 
 def _last(document: Document, table: Table, index: int, known: tuple[int, str]) -> str | None:
@@ -239,66 +277,3 @@ def _last(document: Document, table: Table, index: int, known: tuple[int, str]) 
     if later and gap <= 0:
         return later[0]
     return "quantized" if stage == "raw" and gap > -_LEAST else None
-
-
-def before_and_after(document: Document) -> list[Ablation]:
-    """Seed tables with a "Pre-X bpb" and a "Post-X bpb" column, for X outside the ladder."""
-    found = []
-    for table in document.tables:
-        columns = columns_of(table)
-        mean = mean_row(table)
-        titles = {table.header[index].lower(): index for index in columns.bpb}
-        for title, index in titles.items():
-            match = re.match(r"\W*pre[- ]([a-z0-9-]+)", title)
-            after = next((t for t in titles if match and f"post-{match.group(1)}" in t), None)
-            if match is None or match.group(1) == "eval" or after is None or not table.rows:
-                continue
-            if stage_of(title) or (stage_of(after) and _START.search(title)):
-                continue
-            row = table.rows[mean if mean is not None else 0]
-            before, value = cell_score(row, index), cell_score(row, titles[after])
-            if before is None or value is None:
-                continue
-            named = variables_in(match.group(1)) or variables_in(f"{match.group(1)} cache")
-            found.append(
-                contrast(
-                    variable=named[0][0] if named else f"other:{slug(match.group(1))}",
-                    control="none",
-                    treatment=match.group(1),
-                    delta=value - before,
-                    quote=document.quote(row.line),
-                    source=Source(file=document.name, line=row.line),
-                )
-            )
-    return found
-
-
-def last_column(document: Document, table: Table) -> list[Ablation]:
-    """A seed table's last score column, where it names what no stage is: "Sliding | ETLB BPB"."""
-    columns = columns_of(table)
-    mean = mean_row(table)
-    if columns.seed is None or mean is None or len(columns.bpb) < 2 or columns.delta:
-        return []
-    before, after = columns.bpb[-2:]
-    title = _SCORE_WORD.sub(" ", table.header[after])
-    was, value = (cell_score(table.rows[mean], index) for index in (before, after))
-    if (
-        not (stage_of(table.header[before]) and re.search("[A-Za-z]{3}", title))
-        or stage_of(table.header[after])
-        or _GENERIC.search(title)
-        or was is None
-        or value is None
-    ):
-        return []
-    named = changes_in(title)
-    line = table.rows[mean].line
-    return [
-        contrast(
-            variable=named[0][0] if named else f"other:{slug(title)}",
-            control=table.header[before][:80],
-            treatment=title.strip()[:80],
-            delta=value - was,
-            quote=document.quote(line),
-            source=Source(file=document.name, line=line),
-        )
-    ]

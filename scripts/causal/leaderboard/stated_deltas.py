@@ -23,8 +23,20 @@ _BY = guarded(
     + r"(?![\d%])(?!\s?(?:->|→|bpb|nats?|ms|s\b|MB))",
     re.IGNORECASE,
 )  # fmt: skip
+_SOURCED = re.compile(  # "of which -0.003 from LR, -0.002 from EMA"
+    r"(?<![\w.,])([+-])(\d?\.\d{3,8})(?= (?:mean )?from (?:the )?[A-Za-z])(?! from (?:the )?"
+    r"(?:PR|baseline|SOTA|prior|previous|base|control|its|our|this|step|train\w*|\w* ?run)\b)",
+    re.IGNORECASE,
+)
+_UNIT_BEFORE = re.compile(  # "residual embeddings: TTT BPB +0.030 vs none"
+    r"\bbp[bp] ([+-])(\d?\.\d{3,8}|0\.\d\d)(?![\d%])(?! ?(?:->|→|-|to\b|±|bp[bp]|nats?))",
+    re.IGNORECASE,
+)
 _WORDED = re.compile(r"(?<![\w.,])([+-])(\d?\.\d{3,8})(?= (?:worse|better)\b)", re.IGNORECASE)
-_NO_UNIT = r"(?![\d%])(?!\s?(?:->|→|-(?!\w)|to\b|~|bp[bp]|nats?|bits|ms|s\b|MB|x\b|m-?bp|std))"
+_NO_UNIT = (
+    r"(?![\d%])(?!\s?(?:->|→|- ?~?[+-]?\.?\d|-(?!\w)|to\b|~|"
+    r"bp[bp]|nats?|bits|ms|s\b|MB|x\b|m-?bp|std))"
+)
 _TITLED = re.compile(  # "Mean delta vs control: -0.11750", without a unit
     r"\W{0,4}(?:[\w-]+ ){0,3}(?:improvement|delta|Δ|gain|difference|contribution)\b"
     r"(?![^:=]{0,60}\b(?:std|seeds|requir\w*|loss|nats|parameters?|threshold)\b)"
@@ -33,7 +45,7 @@ _TITLED = re.compile(  # "Mean delta vs control: -0.11750", without a unit
 )
 _SAID = re.compile(  # "gradient clipping gives -0.019", with its sign for a unit
     r"\b(?:gives?|gave|gain(?:s|ed)?|hurts?|improv\w*|costs?|adds?|added|saves?|degrad\w*|yields?|"
-    r"provid\w*|contribut\w*|worth|effect|impact)\s(?:(?:of|about|only|a|is|was|it|another)\s){0,2}"
+    r"provid\w*|contribut\w*|worth|effect|impact|by)\s(?:(?:of|about|only|a|is|was|it|another)\s){0,2}"
     r"([+-])(\d?\.\d{3,8})" + _NO_UNIT,
     re.IGNORECASE,
 )
@@ -86,10 +98,10 @@ def stated_deltas(text: str) -> list[StatedDelta]:
         StatedDelta(m.start(), m.end(), m.group(1), float(m.group(2)), "bpb")
         for m in _WORDED.finditer(text)
     ]
-    if not found:
-        found = [
+    for wording in (_SOURCED, _SAID, _UNIT_BEFORE):
+        found = found or [
             StatedDelta(m.start(1), m.end(), m.group(1), float(m.group(2)), "bpb")
-            for m in _SAID.finditer(text)
+            for m in wording.finditer(text)
         ]
     if not found and (m := _TITLED.match(text)):
         found = [
@@ -156,7 +168,7 @@ def signed_by_words(delta: StatedDelta, text: str, block: Block) -> float | None
         return delta.number  # "a small gain but hurt by 0.002 bpb"
     if better:
         return -delta.number
-    if block.kind == "heading" and text[delta.end : delta.end + 1] == ")":
+    if block.kind == "heading" and text[delta.end : delta.end + 1] in ("", ")", ","):
         return -delta.number  # "### EMA (~0.002 bpb)" is what it brings
     titles = block.section[-1] if block.section else ""
     if _BAD_SECTION.search(titles):

@@ -10,6 +10,7 @@ from scripts.causal.leaderboard.contrasts import (
     Reading,
 )
 from scripts.causal.leaderboard.document import Row, Table
+from scripts.causal.leaderboard.nearest_run import nearest_before
 from scripts.causal.leaderboard.numbers import parse_number
 from scripts.causal.leaderboard.row_contrasts import held, left_out, row_contrast, scored
 from scripts.causal.leaderboard.schema import Ablation
@@ -45,7 +46,7 @@ _CHANGES = re.compile(
     r"\W*(?:changes?|variants?|modification|variation|difference|what changed)\b", re.IGNORECASE
 )
 _CONTROL = re.compile(
-    r"\bbaseline|\bcontrol\b(?!-|\s?\+)|\breference\b|\bdefaults?\b", re.IGNORECASE
+    r"\bbaseline|\bcontrol\b(?!-|\s?\+)|\breference\b|\bdefaults?\b|\bchosen\)", re.IGNORECASE
 )
 _CALLED = re.compile(
     r"\W*(?:naive |the )?(?:baseline|control|default|none|"
@@ -60,6 +61,14 @@ _MEASURED = re.compile(
     re.IGNORECASE,
 )
 _ASSIGNS = re.compile(r"\W*[A-Za-z][A-Za-z_]{2,}\s?=")
+_ALL_OF_THEM = re.compile(
+    r"\(all\b|\ball (?:above|below|combined)\b|\beverything\b", re.IGNORECASE
+)
+_BASELINE_RUN = re.compile(
+    r"\b(?:naive|official|public|\d+[- ]?(?:h|hours?|min\w*))\b.*"
+    r"\bbaselines?\W*(?:\([^()]*\)\W*)?$",
+    re.IGNORECASE,
+)
 _THIS = re.compile(r"\W*(?:this|ours?|full|final)\b", re.IGNORECASE)
 _EARLIER = re.compile(r"\((?:the |our )?(?:prev\w*|prior|first|old|earlier)\b", re.IGNORECASE)
 _STEPS = 100  # a lesser number counts the rows themselves
@@ -105,6 +114,8 @@ def score_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Abl
     varies = all(map(_VALUE.match, bare)) or _CHANGES.match(table.header[columns.label])
     if base is None or not (varies or comparable(labels, base, titles)):
         return
+    if _is_ranking(table, bare, [value for _, value in rows]):
+        return
     if base == len(rows) - 1 > 2 and re.search(r"\bSOTA\b", labels[base]):
         return  # the leaderboard's best, for orientation
     grid = _is_grid(bare) or (_are_codes(bare) and bool(_varying(table, columns, rows)))
@@ -117,7 +128,7 @@ def score_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Abl
         former = ours and bool(_EARLIER.search(label))
         if position == base or (_BARE_CODE.match(label) and not grid):
             continue
-        if PULL_REQUEST.search(label) and not former:
+        if (PULL_REQUEST.search(label) and not former) or _is_another_control(label, bare[base]):
             continue
         if grid:
             label, onto_row, one = _nearest(
@@ -134,10 +145,12 @@ def score_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Abl
         before = position - 1
         while course and before > base and _DISCARDED.search(" ".join(rows[before][0].cells)):
             before -= 1
-        onto = rows[before][1] if follows else rows[base][1]
+        if not follows:
+            before = nearest_before(bare, position, base)
+        onto = rows[before][1]
         kind = "cumulative" if follows and before != base else "single"
         if abs(value - onto) < 1:
-            control = bare[before if follows else base]
+            control = bare[before]
             had = {*failed, *(above if follows else ())}
             if former or (ours and MINUS.match(label)):
                 label = bare[base] if former else MINUS.sub("", label).strip()
@@ -147,6 +160,18 @@ def score_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Abl
                 reading, row, label, value - onto, "bpb", kind, None, control, had
             )
     yield from _stopped_early(reading, table, columns, rows[base][0])
+
+
+def _is_ranking(table: Table, labels: list[str], scores: list[float]) -> bool:
+    """Whether runs with code names are listed by their rank, the best first."""
+    coded = sum(bool(_CODE_NAME.match(label)) for label in labels)
+    ranked = re.match(r"\W*(?:rank|#|place)\W*$", table.header[0], re.IGNORECASE)
+    return bool(ranked) and coded * 2 >= len(labels) and scores == sorted(scores)
+
+
+def _is_another_control(label: str, control: str) -> bool:
+    """Whether a row is one more run to compare with: "4-hour baseline" below "naive baseline"."""
+    return bool(_BASELINE_RUN.search(label) and _BASELINE_RUN.search(control))
 
 
 def _is_course(table: Table, scores: list[float]) -> bool:
@@ -220,6 +245,10 @@ def _control(table: Table, columns: Columns, rows: list[tuple[Row, float]]) -> i
     if (is_log(table, columns.label) and not swept) or (coded * 2 >= len(bare) == len(set(bare))):
         return None
     title = table.header[columns.label]
+    if bare and _ALL_OF_THEM.search(bare[0]):
+        return None  # of single changes below it, from what is not told
+    if len(bare) == 2 and not any(map(_THIS.match, bare)) and not valued:
+        return 0  # two runs: the new one is told last
     if not (valued or _VARIED.search(titles_of(table)) or _VARIANTS.search(title)):
         return None
     return next((i for i, label in enumerate(bare) if valued and parse_number(label) == 0), 0)

@@ -9,7 +9,7 @@ from itertools import pairwise
 from scripts.causal.leaderboard.contrasts import (
     Reading,
 )
-from scripts.causal.leaderboard.delta_rows import ANOTHER, delta_rows
+from scripts.causal.leaderboard.delta_rows import ANOTHER, compares_columns, delta_rows
 from scripts.causal.leaderboard.document import Table
 from scripts.causal.leaderboard.nats import in_nats, loss_columns
 from scripts.causal.leaderboard.row_contrasts import (
@@ -21,7 +21,7 @@ from scripts.causal.leaderboard.row_contrasts import (
     scored,
 )
 from scripts.causal.leaderboard.schema import Ablation
-from scripts.causal.leaderboard.stages import stage_of
+from scripts.causal.leaderboard.seed_tables import over_seeds
 from scripts.causal.leaderboard.sweeps import of_something_else, score_rows
 from scripts.causal.leaderboard.table_pairs import (
     difference_rows,
@@ -52,7 +52,8 @@ _SAME = 6e-5  # bpb: a closing row that repeats what a row above it says
 
 def table_contrasts(reading: Reading, listed: Sequence[Table] = ()) -> Iterator[list[Ablation]]:
     """Yield the contrasts of each table, and of each list that stands for one."""
-    for table in (*introduced(reading.document), *listed):
+    tables = [*introduced(reading.document)]
+    for table in (*(over_seeds(table, tables) for table in tables), *listed):
         columns = columns_of(table)
         if not (columns.bpb or columns.delta) and (losses := loss_columns(table)):
             columns = replace(columns, bpb=losses)
@@ -80,6 +81,8 @@ def _by_role(reading: Reading, table: Table, columns: Columns) -> Iterator[Ablat
         yield from paired_columns(reading, table)
     elif role == "stages" and len(table.header) <= 3 and not columns.bpb:
         yield from stage_changes(reading, table, columns)
+    elif role == "stages" and compares_columns(table, columns):
+        yield from delta_rows(reading, table, columns)
     elif role in ("ladder", "leave_one_out", "deltas") and columns.delta:
         told = columns.bpb and role == "deltas" and of_something_else(table, columns)
         rows = score_rows if told else delta_rows
@@ -89,9 +92,6 @@ def _by_role(reading: Reading, table: Table, columns: Columns) -> Iterator[Ablat
         yield from _steps(reading, table, columns)
     elif role == "sweep":
         yield from score_rows(reading, table, columns)
-        for last, index in enumerate(columns.bpb[:-1], 1):
-            if all(stage_of(table.header[at]) for at in (index, columns.bpb[-1])):
-                yield from score_rows(reading, table, replace(columns, bpb=columns.bpb[:last]))
     elif role == "seeds":
         yield from paired_seeds(reading, table, columns)
 
@@ -100,9 +100,11 @@ def metric_contrasts(reading: Reading) -> Iterator[list[Ablation]]:
     """Yield what two-column tables of metrics say of gains and penalties."""
     for table in reading.document.tables:
         columns = columns_of(table)
-        if len(table.header) != 2 and (columns.bpb or columns.delta):
-            continue
         role = role_of(table, columns)
+        if len(table.header) != 2 and (columns.bpb or columns.delta):
+            if role == "versus":
+                yield list(gain_rows(reading, table, columns.delta))
+            continue
         if role in ("metrics", "none"):
             yield list(told_rows(reading, table, columns))
         if role == "metrics":
@@ -125,7 +127,8 @@ def _steps(reading: Reading, table: Table, columns: Columns) -> Iterator[Ablatio
         label = cell(row, columns.label)
         had |= held([cell(last, columns.label)]) if ladder else set()
         begun = begun or bool(PLUS.match(label))
-        other = ANOTHER.match(label) or TOTAL.match(label) or PULL_REQUEST.search(label)
+        whole = ANOTHER.match(label) or TOTAL.match(label)
+        other = whole or any(map(PULL_REQUEST.search, (*row.cells[: columns.label], label)))
         if begun and (PLUS.match(label) or not other):
             onto, kind = (before, "cumulative") if ladder else (rows[0][1], "single")
             named = beyond(label, cell(last, columns.label)) if ladder else label

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from statistics import fmean
 
 from scripts.causal.leaderboard.contrasts import (
@@ -51,10 +51,17 @@ _AGAINST = re.compile(
     re.IGNORECASE,
 )
 _CHANGE = re.compile(r"\W{0,4}[+-]?0?\.\d{3,8}(?![\d%])(?!\s?(?:s\b|ms|MB|nats|\())")
-_SLIDING_GAIN = re.compile(r"\W*sliding(?: window)? (?:gain|benefit|improvement)\b", re.I)
+_STAGE_GAIN = re.compile(
+    r"\W*(?:(?:legal|score-first) )?(sliding(?: window)?|TTT|n-?gram|SLOT) "
+    r"(?:gain|benefit|improvement)\b",
+    re.IGNORECASE,
+)
 _OUR_OTHER = re.compile(r"\bour (?:\w+ )?(?:PR )?#\d", re.IGNORECASE)  # an earlier submission
+_VS_OURS = re.compile(r"\b(?:vs\.?|to|from|over) (?:ours?|this|us)\b", re.IGNORECASE)
 _DIFFERENCE = re.compile(
-    r"\W*(?:Δ|delta|difference|improvement|change|gain)\W*(?:$|vs|over|from|against)", re.I
+    r"\W*(?:Δ|delta|difference|improvement|change|gain)\W*"
+    r"(?:$|vs|over|from|against|(?<=\()[^()]{1,20} vs\b)",
+    re.I,
 )
 
 
@@ -102,11 +109,27 @@ def _difference_of(table: Table, control: int, treatment: int) -> tuple[str, str
     absent = ABSENT.search(table.header[control])
     known = set() if absent else {item[:2] for item in variables_in(table.header[control])}
     named = list(dict.fromkeys(item[0] for item in variables_in(title) if item[:2] not in known))
-    if len(named) == 1:
+    if len(named) == 1 and not (_whole_run(title) and _differ(table, control, treatment)):
         return named[0], "single"
     if named or (not absent and _whole(title, table)):
         return "other:bundle", "bundle"
     return f"other:{slug(_UNIT.sub('', _WITH.sub('', title)))}", "single"
+
+
+def _whole_run(title: str) -> bool:
+    return bool(OURS.search(title) or PULL_REQUEST.search(title))
+
+
+def _differ(table: Table, control: int, treatment: int) -> bool:
+    """Whether the rows tell several settings in which two columns' runs differ."""
+    told = [
+        row
+        for row in table.rows
+        if variables_in(cell(row, 0))
+        and not (bpb_row(row) or stage_row(row))
+        and cell(row, control) != cell(row, treatment)
+    ]
+    return len(told) > 1
 
 
 def paired_seeds(reading: Reading, table: Table, columns: Columns) -> Iterator[Ablation]:
@@ -191,21 +214,28 @@ def metric_rows(reading: Reading, table: Table) -> Iterator[Ablation]:
             )
 
 
-def gain_rows(reading: Reading, table: Table) -> Iterator[Ablation]:
-    """Rows such as "| TTT gain | -0.041 BPB | -0.0025 BPB |" in tables of settings: each run's."""
+def gain_rows(reading: Reading, table: Table, beside: Sequence[int] = ()) -> Iterator[Ablation]:
+    """Rows such as "| TTT gain | -0.041 BPB | -0.0025 BPB |" in tables of settings: each run's.
+
+    Columns `beside` the runs' tell how the gains differ.
+    """
     for row in table.rows:
         column = penalty_variable(cell(row, 0))
-        slid = _SLIDING_GAIN.match(cell(row, 0))
-        column = STAGE_CONTRASTS["sliding"] if slid else column
+        gain = _STAGE_GAIN.match(cell(row, 0))
+        stage_named = stage_of(gain.group(1)) if gain else None
+        column = STAGE_CONTRASTS.get(stage_named or "", column)
         for index in range(1, len(table.header) if column else 0):
+            if index in beside:
+                continue
             delta, text = cell_delta(row, index), cell(row, index)
             told = "bpb" in f"{row.cells[0]} {text}".lower() or _CHANGE.match(text)
             if column is None or delta is None or not told:
                 continue
             variable, control, treatment = column
             stage = (variable, control, f"{treatment} ({table.header[index][:40]})")
-            delta = -abs(delta) if slid else delta
-            yield gap_contrast(reading, row, stage, delta, text, reading.positive_is_better)
+            delta = -abs(delta) if gain else delta
+            flipped = reading.positive_is_better and not gain
+            yield gap_contrast(reading, row, stage, delta, text, flipped)
 
 
 def stage_changes(reading: Reading, table: Table, columns: Columns) -> Iterator[Ablation]:
@@ -241,6 +271,9 @@ def others_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ab
             own.append(score)
         elif score is not None and delta and PULL_REQUEST.search(label):
             told.append((row, score, delta))
+    if own and _VS_OURS.search(table.header[columns.delta[-1]]):
+        yield from _others_of(reading, table, columns, own[0])
+        return
     for sign in (1, -1):
         ours = [score - sign * delta for _, score, delta in told]
         if len(ours) < 2 or max(ours) - min(ours) > 2 * _SAME:
@@ -260,9 +293,29 @@ def others_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ab
         return
 
 
+def _others_of(reading: Reading, table: Table, columns: Columns, own: float) -> Iterator[Ablation]:
+    """Each row of a table whose changes are said to count from this submission's score."""
+    for row in table.rows:
+        score, delta = cell_score(row, columns.bpb[-1]), cell_delta(row, columns.delta[-1])
+        label = cell(row, columns.label)
+        if score is None or not delta or OURS.search(label):
+            continue
+        if abs(abs(score - own) - abs(delta)) > 2 * _SAME or re.search("~", row.cells[-1]):
+            continue
+        yield at_line(
+            reading,
+            row.line,
+            variable="other:bundle",
+            control=label[:80],
+            treatment=None,
+            delta=own - score,
+            kind="bundle",
+        )
+
+
 def difference_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Ablation]:
     """A closing row such as "| Delta vs SOTA | | -0.0050 |"."""
-    if not columns.bpb or len(table.header) < 3:
+    if not columns.bpb:
         return
     for row in table.rows:
         text = cell(row, columns.bpb[-1])
@@ -270,7 +323,7 @@ def difference_rows(reading: Reading, table: Table, columns: Columns) -> Iterato
         delta = cell_delta(row, columns.bpb[-1])
         if where is None or where is text or delta is None or not 0 < abs(delta) < 0.6:
             continue
-        if penalty_variable(where) or not re.match(r"\W{0,4}\d", text):
+        if penalty_variable(where) or not re.match(r"\W{0,4}\d", text) or _NATS.search(text):
             continue
         yield at_line(
             reading,

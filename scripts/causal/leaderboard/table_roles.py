@@ -11,6 +11,7 @@ from typing import Literal
 
 from scripts.causal.leaderboard.contrasts import NOT_RUN
 from scripts.causal.leaderboard.document import Document, Row, Table
+from scripts.causal.leaderboard.nearest_run import varies_one_run
 from scripts.causal.leaderboard.numbers import parse_number
 from scripts.causal.leaderboard.stages import stage_of, stage_rows
 from scripts.causal.leaderboard.tables import (
@@ -70,6 +71,7 @@ _CONTROL_ROW = re.compile(
     r"\W*(?:neural|NN|model|LM|base model)[ -](?:only|alone)\b",
     re.IGNORECASE,
 )
+_CALLED_DEFAULT = re.compile(r"\((?:the )?(?:default|control)\b[^()]*\)", re.IGNORECASE)
 _LEADS = re.compile(
     r"ablat|sweep|\bscan\b|\bgrid\b|variants|tried|negative|failed|tested|contribut|each change",
     re.IGNORECASE,
@@ -128,12 +130,15 @@ def _values_of_one_setting(table: Table, columns: Columns) -> bool:
 
 
 def _controlled(labels: list[str]) -> bool:
-    """Whether the first row is a control and no row another's submission."""
-    return (
-        2 <= len(labels) <= 12
-        and bool(_CONTROL_ROW.match(labels[0]))
-        and not any(SUBMISSION.search(label) for label in labels)
-        and not any(_CONTROL_ROW.match(label) for label in labels[1:])
+    """Whether the first row, or one in brackets, is a control and no row another's submission."""
+    if not 2 <= len(labels) <= 12 or any(PULL_REQUEST.search(label) for label in labels):
+        return False
+    if sum(bool(_CALLED_DEFAULT.search(label)) for label in labels) == 1:
+        return True
+    if any(SUBMISSION.search(label) for label in labels):
+        return False
+    return bool(_CONTROL_ROW.match(labels[0])) and not any(
+        _CONTROL_ROW.match(label) for label in labels[1:]
     )
 
 
@@ -215,12 +220,14 @@ def comparable(labels: list[str], base: int, titles: str) -> bool:
     """Whether the rows vary one run, rather than being whole submissions side by side."""
     others = [label for index, label in enumerate(labels) if index != base]
     whole = sum(bool(SUBMISSION.search(label)) for label in others)
+    if _CALLED_DEFAULT.search(labels[base]):
+        return True
     if whole * 2 > len(others):
         return False
-    if _ONE_RUN_VARIED.search(titles):
+    if _ONE_RUN_VARIED.search(titles) or varies_one_run(labels, base):
         return True
     if not whole and _CONTROL_ROW.match(labels[base]):
         return True
-    if len(others) > 1 and not whole and not SUBMISSION.search(labels[base]):
+    if not whole and not SUBMISSION.search(labels[base]):
         return True
     return sum(bool(variables_in(label)) for label in others) * 2 >= len(others)

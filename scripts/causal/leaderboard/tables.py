@@ -12,7 +12,7 @@ from scripts.causal.leaderboard.numbers import SIGNED, in_bits, parse_number, sc
 SEED = re.compile(r"^\W*seeds?\b|^run seed", re.IGNORECASE)
 MEAN = re.compile(r"(?<!-)\bmean|\baverage|\bavg", re.IGNORECASE)
 SPREAD = re.compile(
-    r"\bstd\b|\bstdev|\bs\.?d\.?\b|\bvariance|\bdelta|\bΔ|\bmin\b|\bmax\b|\brange", re.I
+    r"\bstd\b|\bstdev|\bs\.?d\.?\b|\bvariance|\bdelta|\bΔ|(?<!\d[ -])\bmin\b|\bmax\b|\brange", re.I
 )
 _DELTA = re.compile(
     r"Δ|δ|\bdelta|\beffect\b|\bimpact|\bgain\b|\bimprov|\bchange in|\bcontribution|\bdiff|"
@@ -22,7 +22,8 @@ _DELTA = re.compile(
 _NOT_BPB = re.compile(
     r"time|step|loss|nats|\bce\b|ms\b|seconds|\bs\b|mb\b|bytes|size|params|p-value|p value|memory|"
     r"rank|"
-    r"commit|ratio|tok(?:en)?s?/|epoch|\blr\b|tokens|std|count|ppl|accuracy|speed|tok/s",
+    r"commit|ratio|tok(?:en)?s?/|epoch|\blr\b|tokens|std|count|ppl|accuracy|speed|tok/s|"
+    r"\bcos(?:ine)?\b|similarity|\bnll\b|_acc\b|wh\b|wh/|threshold|\$|(?:^|_)wd$",
     re.IGNORECASE,
 )
 _VERSUS = re.compile(r"\W*vs\.?\s", re.IGNORECASE)
@@ -159,11 +160,21 @@ def _delta_in(cell: str) -> float | None:
 def _label(table: Table, free: list[int]) -> int:
     """The column that names the rows: not dates or run numbers where another has words."""
     first = next((i for i in free if _names(table, i)), 0)
+    added = next((i for i in free if i > first and _adds(table, i)), None)
+    if added is not None and not _adds(table, first):
+        return added  # "+ XSA" of a history whose rows are dated or numbered
     cells = [text for row in table.rows if (text := cell(row, first))]
     dull = any(title.match(table.header[first]) for title in (_LOG, _INDEX, _RUNS))
     if dull and cells and sum(bool(_NAME_ONLY.match(text)) for text in cells) * 2 > len(cells):
         return next((i for i in free if i > first and _describes(table, i)), first)
     return first
+
+
+def _adds(table: Table, index: int) -> bool:
+    """Whether a column tells of most rows what they add: "+ XSA"."""
+    cells = [text for row in table.rows[1:] if (text := cell(row, index))]
+    added = sum(text.startswith("+ ") for text in cells)
+    return added >= 2 and added * 2 >= len(cells)
 
 
 def _describes(table: Table, index: int) -> bool:

@@ -47,6 +47,11 @@ _GROWS = re.compile(
     r"hurts?|helps?|improv\w*|giv\w*|add\w*|sav\w*|cost\w*)\b",
     re.IGNORECASE,
 )
+_ELIDED = re.compile(  # "Surprisingly acts as regularization, improving BPB by 0.028"
+    r"\W*(?:\w+ly,? )?(?:acts|gives|provides|improves|saves|costs|hurts|adds|reduces|lowers|"
+    r"worsens|contributes|delivers|yields|helps|recovers|boosts)\b",
+    re.IGNORECASE,
+)
 _BARE = re.compile(  # "Provides -0.003 BPB on top", "Solo improvement: ...", "-0.006 BPB"
     r"\W*(?:(?:provid|contribut|deliver|giv|sav|cost|yield|recover|add|improv)\w*|[+-]\d|~?\d?\.\d|"
     r"(?:zero|no)[- ](?:additional |extra )?(?:bytes?|param\w*|cost)|"
@@ -60,13 +65,13 @@ def topics_of(
     block: Block, topic: str, text: str, lead: str
 ) -> list[tuple[str, Value | None, int]]:
     """What "this was a free -0.0016 bpb" is about: the block's opening or the heading above."""
-    refers = REFERS.match(text)
+    refers = REFERS.match(text) or _ELIDED.match(text)
     if refers and topic and (named := variables_in(topic)) and len(named) <= 2:
         return named
     title = _ITEM_TITLE.match(topic) if block.kind == "item" else None
     quoted = _QUOTED.search(text)  # "#413 showed -0.015 in a dev ablation"
     for words in (title.group(1) if title else "", lead):
-        named = _subject_of(words)
+        named = subject_in(words)
         if len(named) == 1 and (quoted or not FOREIGN.search(text)):
             return named  # "MuonEq-R — normalizes rows. Costs no bytes, ~0.001 BPB improvement."
     headed = headed_by(block)
@@ -80,7 +85,7 @@ def topics_of(
 
 def headed_by(block: Block) -> list[tuple[str, Value | None, int]]:
     """The techniques in the heading above a block, below the README's own title."""
-    return _subject_of(block.section[-1]) if block.section[1:] else []
+    return subject_in(block.section[-1]) if block.section[1:] else []
 
 
 def numbered_title(block: Block) -> str:
@@ -123,7 +128,8 @@ def of_the_model(named: tuple[str, Value | None, int], text: str) -> bool:
     return not (_GROWN.search(text[max(0, at - 22) : at]) or _GROWS.search(text[at : at + 30]))
 
 
-def _subject_of(title: str) -> list[tuple[str, Value | None, int]]:
+def subject_in(title: str) -> list[tuple[str, Value | None, int]]:
+    """The techniques that a title names, but for the size of the model that they are tried on."""
     if not title:
         return []
     title = STAGE.sub("", title)

@@ -37,7 +37,7 @@ def test_a_gap_between_two_stages_is_no_quantization() -> None:
         "## Results\n\n| Config | TTT-Loop BPB | Sliding BPB | Gap |\n|---|---|---|---|\n"
         "| 3 epochs | 1.1032 | 1.0476 | -0.056 |\n| 5 epochs | 1.0101 | 1.0022 | -0.008 |"
     )
-    assert found(text) == [("sliding_window_eval", -0.056), ("sliding_window_eval", -0.008)]
+    assert found(text) == [("sliding_window_eval", -0.0556), ("sliding_window_eval", -0.0079)]
 
 
 def test_a_row_named_after_the_control_is_not_the_control() -> None:
