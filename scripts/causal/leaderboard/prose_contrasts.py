@@ -42,7 +42,6 @@ _HEADLINE = re.compile(
     r"[^.:=]{0,40}[:=]",
     re.IGNORECASE,
 )
-_WINNER = re.compile(r"(?:^|[,;—-] ?)([A-Z][\w-]*) (?:beats|wins|outperforms)\b(?! (?:\w+ )?(?:SOTA|PR|#))")
 _FOREIGN_RUN = re.compile(r"#\d|\bPR\b|SOTA|record", re.IGNORECASE)
 
 
@@ -92,8 +91,7 @@ def _as_a_whole(
 ) -> Ablation:
     """The submission against another run: by what the words in bold above name, if they do."""
     told = names_a_change(lead) and not _FOREIGN_RUN.search(text)
-    winner = _WINNER.search(text)
-    named = subject_in(winner.group(1)) if winner else subject_in(lead) if told else []
+    named = subject_in(lead) if told else []
     return at_line(
         reading,
         line_of(block, start + found.at),
