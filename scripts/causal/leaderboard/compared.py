@@ -28,7 +28,7 @@ _OF_ONE_RUN = re.compile(
     re.IGNORECASE,
 )
 _NOT_DONE = re.compile(
-    r"\b(?:would|should|could|might|expect\w*|predict\w*|project\w*|target\w*|estimat\w*|if)\b",
+    r"\b(?:would|should|could|might|expect\w*|predict\w*|project\w*|target\w*|estimat\w*|extrapolat\w*|if)\b",
     re.IGNORECASE,
 )
 _NUMBER = r"(?:[+-]\s?)?(\d?\.\d{3,8})(?:\s?(bp[bp]|nats?)\b)?"

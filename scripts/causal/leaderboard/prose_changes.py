@@ -167,9 +167,7 @@ def one_change(
         variable = f"other:{slug(setting.group())}"
     elif against and len(headed := headed_by(block)) == 1 and not FOREIGN.search(text):
         variable, named = headed[0][0], headed
-    elif (title := numbered_title(block)) and (
-        BROUGHT.match(text) or not _OF_ALL.search(text)
-    ):
+    elif (title := numbered_title(block)) and (BROUGHT.match(text) or not _OF_ALL.search(text)):
         variable = f"other:{slug(title)}"
     elif against or DELTA_ONLY.match(text) or (REFERS.match(text) and FOREIGN.search(topic)):
         variable = "other:bundle"

@@ -49,6 +49,7 @@ _OF_A_SETTING = re.compile(
     r"(?:from )?$",
     re.IGNORECASE,
 )
+_DECAY = re.compile(r"\b(?:decay|momentum|beta\d?)\b", re.IGNORECASE)  # nearly one
 _FALLS = re.compile(r"\b(?:improv|drop|reduc|lower|cut)[^.;]{0,40}$", re.IGNORECASE)
 _MOVES = re.compile(
     r"\b(?:improv|drop|reduc|lower|degrad|hurt|rais|increas|worsen|takes?\b|mov|bring|cut|"
@@ -227,6 +228,8 @@ def arrow_contrast(
     if not (least < before < 5 and least < after < 5) or abs(after - before) > 2:
         return
     if _SCORE_MOVES.match(text):
+        return
+    if 0.9 <= min(before, after) <= max(before, after) < 1 and _DECAY.search(text):
         return
     if re.search(r"\bloss\b", text[max(0, match.start() - 24) : match.start()], re.IGNORECASE):
         return

@@ -6,8 +6,8 @@ The difference between two neighbouring stages of one run is a contrast on the s
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
+from itertools import combinations, pairwise
 
 from scripts.causal.leaderboard.contrasts import contrast
 from scripts.causal.leaderboard.document import Document, Table
@@ -19,6 +19,7 @@ from scripts.causal.leaderboard.stages import ORDER, STAGE_CONTRASTS, Score, Sta
 from scripts.causal.leaderboard.tables import columns_of
 from scripts.causal.leaderboard.unnamed_stages import before_and_after, last_column
 
+Told = tuple[tuple[str, float], ...]  # stages and their scores
 _EXACT = 6e-5  # bpb: what rounding leaves of one score
 _SEEDS = 5.5e-4  # of one contrast, told of other seeds elsewhere
 _ABOUT = 1.5e-3  # of a gap in words
@@ -46,8 +47,8 @@ def stage_contrasts(
     tables = (*document.tables, *listed)
     places = [table_ladders(document, table) for table in tables]
     compared = [_beside_own(document, t, at, final) for t, at in zip(tables, places, strict=True)]
-    others = [ladder for ladders in compared for ladder in ladders]
-    places = [[one for one in place if not _among(one, others)] for place in places]
+    others = {part for ladders in compared for ladder in ladders for part in _parts_of(ladder)}
+    places = [[one for one in place if _told(one) not in others] for place in places]
     runs = _joined([*places, *runs_of_lines(document)])
     if final is not None and runs and len(runs[0][1]) == 1 and (raw := runs[0][1].get("raw")):
         lost = final - raw.value
@@ -126,12 +127,14 @@ def _line_of(ladder: Stages) -> int:
     return lines.pop() if len(lines) == 1 else 0
 
 
-def _among(ladder: Stages, others: Sequence[Stages]) -> bool:
-    """Whether all that a place tells of a run is known of one of these."""
-    return any(
-        all(stage in other and _equal(score, other[stage]) for stage, score in ladder.items())
-        for other in others
-    )
+def _parts_of(ladder: Stages) -> Iterator[Told]:
+    """All that another place may tell of a run."""
+    for size in range(1, len(ladder) + 1):
+        yield from combinations(_told(ladder), size)
+
+
+def _told(ladder: Stages) -> Told:
+    return tuple(sorted((stage, round(score.value, 4)) for stage, score in ladder.items()))
 
 
 def _beside(score: Score, ladder: Stages, run: Stages) -> bool:

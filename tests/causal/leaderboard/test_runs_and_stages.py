@@ -146,3 +146,8 @@ def test_a_score_in_the_title_is_subtracted_from_the_rows() -> None:
         "| Matrix LR 0.08 | 1.6414 | -0.025 |\n| MLP mult 3 | 1.6596 | -0.007 |\n"
     )
     assert found(text) == [("matrix_lr", -0.0256), ("mlp_mult", -0.0074)]
+
+
+def test_decays_and_extrapolations_are_no_scores() -> None:
+    assert found("The optimal EMA decay fell: 0.9965 (default) → 0.995.", final=1.05) == []
+    assert found("Extrapolation: the SOTA of 1.0611 is 1.25 mbpb below.", final=1.0623) == []
