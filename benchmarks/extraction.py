@@ -2,10 +2,10 @@
 
     python benchmarks/extraction.py --input FOLDER --labels FILE [--json]
 
-`blind_labels.json` beside it has the ablation rows of 190 pull requests of the leaderboard, in
-eight draws at random; who labelled them had not seen the code or its output. Draws 1, 2, 3, 5
-and 6 were read afterwards, to mend rules; 4, 7 and 8 were not, and tell how far rules carry over
-(`--draws 4,7,8`). The last line is one JSON object.
+`blind_labels.json` beside it has the ablation rows of 265 pull requests of the leaderboard, in
+eleven draws at random; who labelled them had not seen the code or its output. Draws 1, 2, 3, 5
+and 6 were read afterwards, to mend rules; the others were not: they tell how far rules carry over
+(`--draws 4,7,8,9,10,11`). The last line is one JSON object.
 """
 
 from __future__ import annotations
