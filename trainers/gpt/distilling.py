@@ -35,7 +35,10 @@ from trainers.quantize.statistics import Inputs
 
 # Share of each matrix's columns that is on the grid, and share of the steps that follow: the
 # earlier a part is rounded, the more is left to make up for it, and to be trained.
-PARTS = ((0.4, 0.34), (0.65, 0.24), (0.8, 0.16), (0.9, 0.12), (0.96, 0.08), (1.0, 0.06))
+PARTS = (
+    *((0.2, 0.12), (0.4, 0.2), (0.55, 0.16), (0.65, 0.12), (0.75, 0.1), (0.82, 0.08)),
+    *((0.88, 0.07), (0.92, 0.05), (0.95, 0.04), (0.97, 0.03), (0.99, 0.02), (1.0, 0.01)),
+)
 # Of full steps by K-FAC's curvature, with a tenth of its mean added: at 0.3 training diverged.
 TUNING_RATE, TUNING_MOMENTUM, TUNING_DAMPING = 0.03, 0.9, 0.1
 SMALL_RATE = 3e-4  # Adam's, for what is stored whole
@@ -117,6 +120,8 @@ class _Matrix:
         """Round until this share of the columns is on the grid; the free ones make up for it."""
         wide = self.parameter.size(1)
         count = len(self.free) - (wide - round(share * wide))
+        if not count:  # a narrow matrix has nothing for so small a part
+            return
         offset = self.lattice.offset()
         value = (self.parameter.cpu().numpy() - offset).astype(np.float64)
         if not np.isfinite(value).all():
