@@ -66,6 +66,21 @@ class Rule(NamedTuple):
     holds: Callable[[Any], bool]
 
 
+# Of every configuration of a run that trains in batches of whole sequences.
+TRAINING_RULES = (
+    Rule(
+        "train_batch_tokens % train_seq_len == 0",
+        ("train_batch_tokens", "train_seq_len"),
+        lambda config: config.train_batch_tokens % config.train_seq_len == 0,
+    ),
+    Rule(
+        "val_points <= iterations",
+        ("val_points", "iterations"),
+        lambda config: config.val_points <= config.iterations,
+    ),
+)
+
+
 def check(config: Any, rules: Iterable[Rule]) -> None:
     """Refuse fields of another type than declared, out of their range or levels, or at odds.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from trainers.fields import Rule
+from trainers.fields import TRAINING_RULES, Rule
 
 _SHAPES = (
     Rule(
@@ -18,11 +18,6 @@ _SHAPES = (
         lambda config: config.num_heads % config.num_kv_heads == 0,
     ),
     Rule(
-        "train_batch_tokens % train_seq_len == 0",
-        ("train_batch_tokens", "train_seq_len"),
-        lambda config: config.train_batch_tokens % config.train_seq_len == 0,
-    ),
-    Rule(
         "xsa_layers <= num_layers",
         ("xsa_layers", "num_layers"),
         lambda config: config.xsa_layers <= config.num_layers,
@@ -34,11 +29,6 @@ _SHAPES = (
     ),
 )
 _TRAINING = (
-    Rule(
-        "val_points <= iterations",
-        ("val_points", "iterations"),
-        lambda config: config.val_points <= config.iterations,
-    ),
     Rule(
         "curriculum_scores is 32 hex digits or empty",  # it becomes a file's name
         ("curriculum_scores",),
@@ -128,4 +118,4 @@ _EVALUATION = (
         lambda config: config.sliding_window_eval <= config.train_seq_len,
     ),
 )
-RULES = (*_SHAPES, *_TRAINING, *_QUANTIZATION, *_EVALUATION)
+RULES = (*_SHAPES, *TRAINING_RULES, *_TRAINING, *_QUANTIZATION, *_EVALUATION)

@@ -11,6 +11,7 @@ from trainers.fields import (
     ARCHITECTURE,
     HYPERPARAMETER,
     SCHEDULE,
+    TRAINING_RULES,
     Rule,
     check,
     config_from,
@@ -24,17 +25,8 @@ OWN_RATE = 0.0
 MIXINGS = {OWN, *(version.across for version in VERSIONS.values())}
 
 RULES = (
+    *TRAINING_RULES,
     Rule("vocab_size % 64 == 0", ("vocab_size",), lambda config: config.vocab_size % 64 == 0),
-    Rule(
-        "train_batch_tokens % train_seq_len == 0",
-        ("train_batch_tokens", "train_seq_len"),
-        lambda config: config.train_batch_tokens % config.train_seq_len == 0,
-    ),
-    Rule(
-        "val_points <= iterations",
-        ("val_points", "iterations"),
-        lambda config: config.val_points <= config.iterations,
-    ),
 )
 
 

@@ -12,12 +12,11 @@ from scripts.causal.leaderboard.prose_contrasts import prose_contrasts
 from scripts.causal.leaderboard.prose_pairs import stage_arrows
 from scripts.causal.leaderboard.schema import Ablation, Source
 from scripts.causal.leaderboard.stage_ladders import stage_contrasts
-from scripts.causal.leaderboard.stages import STAGE_CONTRASTS
+from scripts.causal.leaderboard.stages import STAGE_VARIABLES
 from scripts.causal.leaderboard.submission_json import Fact
 from scripts.causal.leaderboard.table_contrasts import metric_contrasts, table_contrasts
 
 MAX_ABLATIONS = 200
-_STAGES = {variable for variable, _, _ in STAGE_CONTRASTS.values()}
 _LARGE = 0.01  # bpb: so much, twice, is one thing
 _ROUNDED = 5.1e-4  # bpb: three decimals
 _MANY = 3  # numbers that two tables share: no chance
@@ -85,7 +84,7 @@ def _same(one: Ablation, other: Ablation) -> bool:
             return True
         if one.variable == "other:bundle" and _decimals(one) >= 3 and one.delta == other.delta:
             return True  # "this combination yields -0.0165" of what a row names
-        unknown = {one.variable, other.variable} - _STAGES
+        unknown = {one.variable, other.variable} - STAGE_VARIABLES
         whole = "other:bundle" in unknown and all(name.startswith("other:") for name in unknown)
         if precise and whole and len(unknown) == 2 and abs(one.delta - other.delta) <= 6e-5:
             return True
@@ -138,13 +137,15 @@ def _rounded_whole(one: Ablation, other: Ablation) -> bool:
 def _backwards(one: Ablation, other: Ablation) -> bool:
     """Whether one row's difference of two stages has been told already, the other way round."""
     apart = abs(one.delta + other.delta) <= _ROUNDED < abs(one.delta)
-    return apart and one.source == other.source and {one.variable, other.variable} <= _STAGES
+    return (
+        apart and one.source == other.source and {one.variable, other.variable} <= STAGE_VARIABLES
+    )
 
 
 def _named_now(one: Ablation, other: Ablation) -> bool:
     """Whether `one` names the stage that an exact difference of unnamed things is of."""
     exact = other.variable == "other:bundle" and _decimals(other) > 3
-    return exact and one.delta == other.delta and one.variable in _STAGES
+    return exact and one.delta == other.delta and one.variable in STAGE_VARIABLES
 
 
 def _one_named_shorter(one: str, other: str) -> bool:

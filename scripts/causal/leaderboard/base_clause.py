@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from interventions.keywords import guarded
 from scripts.causal.leaderboard.lineage_patterns import PR
+from scripts.causal.leaderboard.sentences import blank
 
 PARENT = 5.0  # the weight of a clause, row or column that names a parent
 TURNED = 4.5  # of the number that turned into the own score
@@ -209,16 +210,12 @@ def _in_clause(clause: str, child: Child) -> tuple[float, float, int] | None:
 
 def _scores(clause: str, child: Child) -> dict[int, float]:
     """Place → number, of the clause's numbers that can be another run's score."""
-    text = _NO_SCORE.sub(_blank, clause)
+    text = _NO_SCORE.sub(blank, clause)
     text = _ARROW.sub(  # what turned into another number is a stage of some run
-        lambda arrow: arrow.group() if child.is_own(float(arrow.group(2))) else _blank(arrow), text
+        lambda arrow: arrow.group() if child.is_own(float(arrow.group(2))) else blank(arrow), text
     )
     found = {match.start(): float(match.group()) for match in _SCORE.finditer(text)}
     return {at: value for at, value in found.items() if child.is_other(value, exact=True)}
-
-
-def _blank(match: re.Match[str]) -> str:
-    return " " * len(match.group())
 
 
 def _of_parent(clause: str, child: Child, scores: dict[int, float]) -> int | None:

@@ -20,7 +20,7 @@ from scripts.causal.leaderboard.document import Row, Table
 from scripts.causal.leaderboard.numbers import parse_number
 from scripts.causal.leaderboard.row_contrasts import beyond, closes, held, left_out, row_contrast
 from scripts.causal.leaderboard.schema import Ablation
-from scripts.causal.leaderboard.stages import STAGE_CONTRASTS, stage_of
+from scripts.causal.leaderboard.stages import STAGE_CONTRASTS, STAGE_VARIABLES, stage_of
 from scripts.causal.leaderboard.sweeps import SWEPT
 from scripts.causal.leaderboard.table_roles import (
     BASELINE,
@@ -67,7 +67,6 @@ _IN_NATS = re.compile(r"\W{0,4}\d?\.\d+ nats?\b(?!.*bp[bp])", re.IGNORECASE)
 _IN_TITLE = re.compile(r"\((\d\.\d{3,8})\)")
 _SCORE_TITLE = re.compile(r"\bbp[bp]\b|\bscore\b|\bNN\b", re.IGNORECASE)
 _CALLED_BY_SCORE = re.compile(r"\W*\d\.\d{3}")
-_EVALUATED = {variable for variable, _, _ in STAGE_CONTRASTS.values()}
 _LAST_DIGIT = 6e-4  # bpb: what three decimals leave of one number
 _FAR = 30  # rows: a change counts from one so near, the first or the control
 _ROUNDED = 1.1e-3  # bpb: what three decimals leave of a difference of two scores
@@ -267,7 +266,7 @@ def _of_each_score(table: Table, columns: Columns, title: str) -> tuple[str, str
     for words in (title, *reversed(table.section)):
         named = list(dict.fromkeys(name for name, _, _ in changes_in(words)))
         if len(named) == 1 or (named and words == table.section[0]):
-            told = next((name for name in named if name in _EVALUATED), named[0])
+            told = next((name for name in named if name in STAGE_VARIABLES), named[0])
             return told, before[:80], title[:80]
     return None
 

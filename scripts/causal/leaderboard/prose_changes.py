@@ -17,6 +17,7 @@ from scripts.causal.leaderboard.sentences import (
     REFERS,
     STAGE,
     SUBJECT,
+    blank,
     line_of,
 )
 from scripts.causal.leaderboard.stated_deltas import (
@@ -106,7 +107,7 @@ def one_change(
         topic: what the block opens with, "" in its first sentence.
         lead: the words in bold that title it.
     """
-    named = changes_in(STAGE.sub(_blank, _ASIDE.sub(_blank, text)))
+    named = changes_in(STAGE.sub(blank, _ASIDE.sub(blank, text)))
     named = [item for item in named if not of_the_model(item, text)]
     against = _COMPARES.search(text)
     if _is_penalty(delta, text) and not is_gain(delta, text):
@@ -197,10 +198,6 @@ def _is_penalty(delta: StatedDelta, text: str) -> bool:
     )
 
 
-def _blank(aside: re.Match[str]) -> str:
-    return " " * len(aside.group())
-
-
 def several_changes(
     reading: Reading,
     block: Block,
@@ -240,7 +237,7 @@ def _of_clause(
         return [(source, None, delta.end)]
     if _FROM.search(text[: delta.start]):
         return []  # "from 0.009 to 0.002 bpb"
-    clause = STAGE.sub(_blank, text[edge : delta.end])
+    clause = STAGE.sub(blank, text[edge : delta.end])
     named = [one for one in changes_in(clause) if not of_the_model(one, clause)]
     if len({name for name, _, _ in named}) > 1:
         host = bracketed(text, delta)

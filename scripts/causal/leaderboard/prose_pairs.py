@@ -19,6 +19,7 @@ from scripts.causal.leaderboard.sentences import (
     PRONOUN,
     REFERS,
     SUBJECT,
+    blank,
     line_of,
 )
 from scripts.causal.leaderboard.stages import STAGE_CONTRASTS, stage_of
@@ -170,7 +171,7 @@ def against_contrast(
     mine, theirs = float(match.group(1)), float(match.group(2))
     named = [
         item[0]
-        for item in variables_in(_METRIC.sub(lambda name: " " * len(name.group()), text))
+        for item in variables_in(_METRIC.sub(blank, text))
         if item[2] < match.start(1) and not of_the_model(item, text)
     ]
     alike = re.search(r"\b(?:identical|same|similar|matching)\b", text, re.IGNORECASE)
@@ -233,7 +234,7 @@ def arrow_contrast(
         return
     if re.search(r"\bloss\b", text[max(0, match.start() - 24) : match.start()], re.IGNORECASE):
         return
-    named = changes_in(_ASIDE.sub(lambda aside: " " * len(aside.group()), text))
+    named = changes_in(_ASIDE.sub(blank, text))
     named = [item for item in named if not of_the_model(item, text)]
     if not named and (REFERS.match(text) or BROUGHT.match(text) or _STARTS.match(text)):
         headed = changes_in(lead) or (variables_in(block.section[-1]) if block.section[1:] else [])

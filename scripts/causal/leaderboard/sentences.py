@@ -67,6 +67,11 @@ _WRAPPED = re.compile(  # no item, and no "name: value"
 )
 
 
+def blank(match: re.Match[str]) -> str:
+    """For `re.sub`: as many spaces, so that all else stays where it stood."""
+    return " " * len(match.group())
+
+
 def line_of(block: Block, offset: int) -> int:
     """The line of the README that a place in a block's text is on."""
     return block.line + block.text.count("\n", 0, offset)

@@ -47,8 +47,9 @@ def runs_of_lines(document: Document) -> tuple[list[Stages], list[Stages]]:
         The run that a README's lines tell as a whole, and those of parts below headings of their
         own; seeds' parts are one run.
     """
+    told = list(_lines(document))
     parts: dict[tuple[str, ...], list[Line]] = {}
-    for section, line in _lines(document):
+    for section, line in told:
         parts.setdefault((*section, line[3]), []).append(line)
     runs: list[Stages] = []
     seeds: list[Stages] = []
@@ -62,7 +63,7 @@ def runs_of_lines(document: Document) -> tuple[list[Stages], list[Stages]]:
             runs.append(run)
     mean = _averaged(seeds)
     apart = {line[0] for line in of_seeds} if len(mean) < len(seeds) else set()
-    whole = [line for _, line in _lines(document) if line[0] not in apart]
+    whole = [line for _, line in told if line[0] not in apart]
     return [_stages_of(document, whole, _CODED)], [*runs, *mean]
 
 

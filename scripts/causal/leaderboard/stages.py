@@ -20,6 +20,7 @@ STAGE_CONTRASTS = {
     "slot": ("slot", "none", "sample-specific output tuning"),
     "mixed": ("ngram_mix", "model alone", "mixed with n-gram statistics"),
 }
+STAGE_VARIABLES = frozenset(variable for variable, _, _ in STAGE_CONTRASTS.values())
 _RUN = re.compile(r"baseline|sota|\bours?\b|\bthis\b|#\d|=|^\W*\+", re.IGNORECASE)
 _BRACKET = re.compile(
     r"\(?\b(?:s|stride) ?= ?\d{1,4}\b\)?|\([^()]*(?:\bM?B\b|layer|\d[xL])[^()]*\)"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from interventions.keywords import guarded
 from scripts.causal.leaderboard.contrasts import BETTER, WORSE
 from scripts.causal.leaderboard.document import Block
+from scripts.causal.leaderboard.sentences import blank
 
 MAX_DELTAS = 6  # in one sentence; more are a log
 _NUMBER = r"(~|about |roughly )?([+-]|±)?\s?(\d?\.\d{3,8}|0\.\d{2})"
@@ -140,7 +141,7 @@ def _may_be(delta: StatedDelta) -> bool:
 
 def _last(word: re.Pattern[str], text: str) -> int:
     """Where a word stands last, -1 where it does not; "the loss" is no word of regret."""
-    text = _LOSS.sub(lambda noun: " " * len(noun.group()), text)
+    text = _LOSS.sub(blank, text)
     return max((match.start() for match in word.finditer(text)), default=-1)
 
 
