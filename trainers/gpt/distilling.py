@@ -15,7 +15,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
@@ -44,7 +43,7 @@ TUNING_RATE, TUNING_MOMENTUM, TUNING_DAMPING = 0.03, 0.9, 0.1
 SMALL_RATE = 3e-4  # Adam's, for what is stored whole
 RISE, LAST_RATE = 10, 0.03  # steps to the full rate; share of it that is left at the end
 TUNING_TOKENS = 4096  # of a step
-LOSS_TOKENS = 512  # whose logits are held at once
+LOSS_TOKENS = 256  # whose logits are held at once
 
 
 def distilled(
@@ -167,7 +166,7 @@ def _train(
     for step in range(steps):
         student.zero_grad(set_to_none=True)
         tokens = torch.from_numpy(next(batches)[:, :-1]).to(device)
-        divergence(teacher, student, tokens).backward()  # type: ignore[no-untyped-call]
+        pull(teacher, student, tokens)
         falling = max(LAST_RATE, 1 - step / steps)
         for matrix in matrices:
             matrix.step(TUNING_RATE * min(1.0, (step + 1) / RISE) * falling)
@@ -175,50 +174,36 @@ def _train(
         optimizer.step()
 
 
-def divergence(teacher: GPT, student: GPT, tokens: Tensor) -> Tensor:
-    """Mean divergence KL(teacher ‖ student) of predictions in nats, tokens (batch, time) → ().
+def pull(teacher: GPT, student: GPT, tokens: Tensor) -> None:
+    """Add to the student's gradients those of KL(teacher ‖ student), tokens (batch, time).
 
-    Its gradient goes to the student alone.
+    The divergence is that of predictions, its mean in nats. It is not itself worked out: all that
+    training wants is its gradient, and that takes half the passes over the logits.
     """
     with torch.no_grad():
-        known = teacher.hidden(tokens)[0].flatten(0, 1)
-    own = student.hidden(tokens)[0].flatten(0, 1)
-    told: Tensor = _Divergence.apply(  # type: ignore[no-untyped-call]
-        own, student.output_matrix(), known, teacher.output_matrix(), float(student.softcap)
-    )
-    return told
+        known, known_head = teacher.hidden(tokens)[0].flatten(0, 1), teacher.output_matrix()
+    own, head = student.hidden(tokens)[0].flatten(0, 1), student.output_matrix()
+    gradients = _gradients(own, head, known, known_head, float(student.softcap))
+    torch.autograd.backward((own, head), gradients)
 
 
-class _Divergence(torch.autograd.Function):
-    """The gradient is taken along with the loss, while a few logits are at hand."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, own: Tensor, head: Tensor, known: Tensor, known_head: Tensor, softcap: float
-    ) -> Tensor:
-        total = torch.zeros((), dtype=torch.float64, device=own.device)
-        by_state, by_head = torch.empty_like(own), torch.zeros_like(head)
-        for first in range(0, len(own), LOSS_TOKENS):
-            here = slice(first, first + LOSS_TOKENS)
-            # c · tanh(z / c) = 2c · σ(2z / c) − c, and softmax does not see the −c.
-            gate = torch.sigmoid(own[here] @ head.t() * (2 / softcap))
-            log_own = torch.log_softmax(2 * softcap * gate, -1)
-            aim = torch.sigmoid(known[here] @ known_head.t() * (2 / softcap))
-            log_aim = torch.log_softmax(2 * softcap * aim, -1)
-            chance = log_aim.exp()
-            total += (chance * (log_aim - log_own)).sum(dtype=torch.float64)
-            slope = (log_own.exp_() - chance) * (4 * gate * (1 - gate))
-            torch.mm(slope, head, out=by_state[here])
-            by_head.addmm_(slope.t(), own[here])
-        ctx.save_for_backward(by_state, by_head)
-        ctx.count = len(own)
-        return (total / len(own)).float()
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
-        by_state, by_head = ctx.saved_tensors
-        factor = grads[0] / ctx.count
-        return by_state * factor, by_head * factor, None, None, None
+@torch.no_grad()
+def _gradients(
+    own: Tensor, head: Tensor, known: Tensor, known_head: Tensor, softcap: float
+) -> tuple[Tensor, Tensor]:
+    """By hidden states (tokens, channels) and output matrix (vocabulary, channels)."""
+    by_state, by_head = torch.empty_like(own), torch.zeros_like(head)
+    # c · tanh(z / c) = 2c · σ(2z / c) − c, and softmax does not see the −c.
+    near, far = head.t() * (2 / softcap), known_head.t() * (2 / softcap)
+    for first in range(0, len(own), LOSS_TOKENS):
+        here = slice(first, first + LOSS_TOKENS)
+        gate = (own[here] @ near).sigmoid_()
+        slope = (gate * (2 * softcap)).softmax(-1)
+        slope.sub_((known[here] @ far).sigmoid_().mul_(2 * softcap).softmax(-1))
+        slope.mul_(gate.addcmul_(gate, gate, value=-1))
+        torch.mm(slope, head, out=by_state[here])
+        by_head.addmm_(slope.t(), own[here])
+    return by_state.mul_(4 / len(own)), by_head.mul_(4 / len(own))
 
 
 def _fast_model(config: GPTConfig) -> GPT:
