@@ -205,6 +205,14 @@ def _any(read: Ablation, true: Mapping[str, Any], tolerance: float) -> bool:
     return _near(abs(read.delta), abs(true["delta"]), tolerance)
 
 
+def _of_draws(entries: Sequence[Mapping[str, Any]], draws: str) -> list[Mapping[str, Any]]:
+    wanted, there = draws.split(","), {str(e["draw"]) for e in entries if "draw" in e}
+    if unknown := [draw for draw in wanted if draw not in there]:
+        known = ", ".join(sorted(there, key=lambda draw: (len(draw), draw)))
+        raise InputError(f"no draw {unknown[0]!r}", where="--draws", mend=f"one of {known}")
+    return [entry for entry in entries if str(entry.get("draw")) in wanted]
+
+
 def main(
     input: Annotated[Path, typer.Option(help="Folder tree of the labelled submissions.")],
     labels: Annotated[Path, typer.Option(help="Hand labels (JSON list).")],
@@ -218,7 +226,7 @@ def main(
     ):
         raise InputError("is not a list of labels with an id each", where=labels)
     if draws:
-        entries = [entry for entry in entries if str(entry.get("draw")) in draws.split(",")]
+        entries = _of_draws(entries, draws)
     start = time.perf_counter()
     leaderboard = extract_leaderboard(input, keep_going=True, merge=False)
     seconds = time.perf_counter() - start

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from interventions.vocabulary import load_variables
+from scripts.causal.files import InputError
 from scripts.causal.leaderboard.schema import Leaderboard, Submission
 
 SCRIPT = Path(__file__).parents[3] / "benchmarks" / "extraction.py"
@@ -91,6 +92,11 @@ def test_only_the_named_draws_of_labels_are_scored(tmp_path):
     )
     told = json.loads(done.stdout.splitlines()[-1])
     assert (told["labels"], told["found"]) == (1, 1)
+
+
+def test_a_draw_that_no_label_has_is_refused():
+    with pytest.raises(InputError, match=r"no draw '4'.*one of 1, 2"):
+        benchmark()._of_draws([{"draw": 1}, {"draw": 2}], "1,4")
 
 
 def test_blind_labels_name_known_variables_and_finite_deltas():
