@@ -8,11 +8,13 @@ import pytest
 
 from trainers.quantize import artifact, pack
 from trainers.quantize.artifact import PACKED_MAGIC, checksum, read_artifact, restored
+from trainers.quantize.header import CODERS, WINDOW, Described, grouped, ungrouped
 from trainers.quantize.int8 import ArtifactError, dequantize, quantize
+from trainers.quantize.numbers import decoded_numbers, exponents_to_steps
 from trainers.quantize.pack import Stored, encoded_numbers, parts_of
 from trainers.quantize.recipe import Recipe, quantized
 
-CODERS = [*artifact.CODERS, pack.BEST]
+EVERY = [*CODERS, pack.BEST]
 
 
 def weights(rows=48, columns=80):
@@ -33,7 +35,7 @@ def pack_or_skip(arrays, coder):
         pytest.skip(str(error))
 
 
-@pytest.mark.parametrize("coder", CODERS)
+@pytest.mark.parametrize("coder", EVERY)
 @pytest.mark.parametrize(
     "recipe",
     [
@@ -66,17 +68,36 @@ def test_six_bits_are_four_values_in_three_bytes():
     for kind, top in (("p6", 31), ("p5", 15), ("p4", 7), ("t1", 1)):
         every = np.arange(-top, top + 1)
         assert np.array_equal(
-            artifact.decoded_numbers(encoded_numbers(every, kind), kind, len(every)), every
+            decoded_numbers(encoded_numbers(every, kind), kind, len(every)), every
         )
         with pytest.raises(ArtifactError, match="lies outside"):
             encoded_numbers(np.array([top + 1]), kind)
 
 
-def test_steps_are_powers_of_the_eighth_root_of_two():
-    steps = artifact.exponents_to_steps(np.array([-128, -8, 0, 4, 127], np.int8))
-    expected = np.array([2.0**-16, 0.5, 1, 2**0.5, 2 ** (127 / 8)])
+def test_steps_are_powers_of_the_fourth_root_of_two():
+    steps = exponents_to_steps(np.array([-127, -4, 0, 2, 127], np.int8))
+    expected = np.array([2.0 ** (-127 / 4), 0.5, 1, 2**0.5, 2 ** (127 / 4)])
     assert np.allclose(steps, expected, rtol=1e-6)
-    assert pack.steps_to_exponents(steps).tolist() == [-128, -8, 0, 4, 127]
+    assert pack.steps_to_exponents(steps).tolist() == [-127, -4, 0, 2, 127]
+
+
+def test_weights_alike_in_all_layers_are_described_once():
+    def layer(name, rows):
+        return [Described(name, "code", "i1", (rows, 8), 0), Described(name, "step", "e1", (), 1)]
+
+    arrays = [
+        *layer("blocks.0.q", 16),
+        *layer("blocks.1.q", 16),
+        *layer("blocks.2.q", 32),
+        *layer("blocks.10.q", 16),
+        *layer("blocks.01.q", 16),
+        *layer("blocks.*.q3", 16),
+        *layer("embed", 16),
+    ]
+    groups = grouped(arrays)
+    assert [group[:2] for group in groups[:2]] == [["blocks.*.q", [0, 1, 10]], ["blocks.*.q", [2]]]
+    assert len(groups) == 5
+    assert set(ungrouped(groups)) == set(arrays)
 
 
 def test_the_artifact_of_before_is_read_as_before():
@@ -128,9 +149,11 @@ def with_header(change):
     packed = pack.pack(quantized(weights(), Recipe()), "raw")
     rest = packed[len(PACKED_MAGIC) + artifact.CHECKSUM_BYTES :]
     size = int.from_bytes(rest[:4], "little")
-    header = json.loads(zlib.decompress(rest[4 : 4 + size]))
-    change(header)
-    told = zlib.compress(json.dumps(header).encode())
+    groups, streams = json.loads(zlib.decompress(rest[4 : 4 + size], wbits=WINDOW))
+    layout = groups[0][2]
+    told = json.dumps(change(groups, layout, streams) or [groups, streams]).encode()
+    deflate = zlib.compressobj(wbits=WINDOW)
+    told = deflate.compress(told) + deflate.flush()
     rest = len(told).to_bytes(4, "little") + told + rest[4 + size :]
     return PACKED_MAGIC + checksum(rest) + rest
 
@@ -138,19 +161,24 @@ def with_header(change):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda h: h[0][0].__setitem__(3, [2**31, 2**31]), "describes no array"),
-        (lambda h: h[0][0].__setitem__(3, [2**20, 2**15]), "unpacks to more than"),
-        (lambda h: h[0][0].__setitem__(3, [-1]), "describes no array"),
-        (lambda h: h[0][0].__setitem__(1, "code of honour"), "describes no array"),
-        (lambda h: h[0][0].__setitem__(2, ["i1"]), "describes no array"),
-        (lambda h: h[0][0].__setitem__(4, 99), "stream that does not exist"),
-        (lambda h: h[0].append(h[0][0]), "other than|occurs twice"),
-        (lambda h: h[0].pop(), "other than|is made of"),
-        (lambda h: h[1][0].__setitem__(0, "pickle"), "coder that does not exist"),
-        (lambda h: h[1][0].__setitem__(1, -5), "coder that does not exist"),
-        (lambda h: h[1][0].__setitem__(1, 10**9), "truncated"),
-        (lambda h: h.append(1), "cannot be read"),
-        (lambda h: h.__setitem__(0, 7), "cannot be read"),
+        (lambda g, a, s: a[0].__setitem__(2, [2**31, 2**31]), "describes no array"),
+        (lambda g, a, s: a[0].__setitem__(2, [2**20, 2**15]), "unpacks to more than"),
+        (lambda g, a, s: a[0].__setitem__(2, [-1]), "describes no array"),
+        (lambda g, a, s: a[0].__setitem__(0, "code of honour"), "describes no array"),
+        (lambda g, a, s: a[0].__setitem__(1, ["i1"]), "describes no array"),
+        (lambda g, a, s: a[0].__setitem__(3, 99), "stream that does not exist"),
+        (lambda g, a, s: g.append(g[0]), "occurs twice"),
+        (lambda g, a, s: a.__delitem__(-1), "other than|is made of"),
+        (lambda g, a, s: g.append(["*", list(range(70_000)), [["whole", "f4", [0], 0]]]), "many"),
+        (lambda g, a, s: g[0].__setitem__(0, 7), "describes no array"),
+        (lambda g, a, s: g[0].__setitem__(1, [10**50]), "names nothing"),
+        (lambda g, a, s: g[0].__setitem__(1, ["x"]), "names nothing"),
+        (lambda g, a, s: s[0].__setitem__(0, "pickle"), "coder that does not exist"),
+        (lambda g, a, s: s[0].__setitem__(1, -5), "coder that does not exist"),
+        (lambda g, a, s: s[0].__setitem__(1, 10**9), "truncated"),
+        (lambda g, a, s: s[0].__setitem__(1, float("inf")), "cannot be read"),
+        (lambda g, a, s: [g, s, 1], "cannot be read"),
+        (lambda g, a, s: [7, s], "cannot be read"),
     ],
 )
 def test_a_header_that_lies_is_refused(change, message):
