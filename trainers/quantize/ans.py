@@ -26,7 +26,7 @@ PRIOR = 16384  # counts of a class at the start, of which each symbol has its sh
 # Standard deviations of the classes, in 1/2^FINE: 1/8 to 64, an eighth of an octave apart.
 DEVIATIONS = np.rint(2.0 ** (FINE + np.arange(-24, 49) / 8)).astype(np.int64)
 # (1 + x² / 16σ²)⁻⁸, taken at 8 places of a symbol's width.
-BELL, SQUARINGS, PARTS = 4.0, 3, 8
+BELL, SQUARINGS, PLACES = 4.0, 3, 8
 
 
 class CodeError(ValueError):
@@ -52,7 +52,7 @@ class Frequencies:
         # Before anything is seen: a bell, all but a normal one, over the width of each symbol.
         # Each operation is one that every machine rounds alike.
         symbols = np.arange(-self.largest, self.largest + 1)
-        places = symbols[:, None] + (np.arange(PARTS) + 0.5) / PARTS - 0.5
+        places = symbols[:, None] + (np.arange(PLACES) + 0.5) / PLACES - 0.5
         spread = BELL / 2.0**FINE * DEVIATIONS[:, None, None]
         bell = spread * spread / (spread * spread + places * places)
         for _ in range(SQUARINGS):
@@ -86,9 +86,11 @@ class Frequencies:
         self.frequency[np.arange(len(rest)), likeliest] += rest
         self.start = np.cumsum(self.frequency, axis=1) - self.frequency
 
-    def count(self, classes: Integers, symbols: Integers) -> None:
-        """Remember symbols, counted from 0."""
-        self._seen.append(classes * self.counts.shape[1] + symbols)
+    def take(self, classes: Integers, symbols: Integers) -> tuple[Integers, Integers]:
+        """Probability of symbols, counted from 0, and that of smaller ones; they are counted."""
+        at = classes * self.counts.shape[1] + symbols
+        self._seen.append(at)
+        return self.frequency.reshape(-1)[at], self.start.reshape(-1)[at]
 
 
 def next_refresh(step: int) -> int:
@@ -152,16 +154,15 @@ class Decoder:
         self._step += 1
         classes, state = table.classes(expected), self._states[: len(expected)]
         slot = state & (1 << PRECISION) - 1
-        symbols: Integers = self._symbol_at[classes, slot].astype(np.int64)
-        state = table.frequency[classes, symbols] * (state >> PRECISION)
-        state += slot - table.start[classes, symbols]
+        symbols: Integers = self._symbol_at[classes << PRECISION | slot].astype(np.int64)
+        frequency, start = table.take(classes, symbols)
+        state = frequency * (state >> PRECISION) + slot - start
         empty = np.flatnonzero(state < LOW)
         if self._at + len(empty) > len(self._words):
             raise CodeError("the coded numbers are cut off")
         state[empty] = state[empty] << WORD | self._words[self._at : self._at + len(empty)]
         self._at += len(empty)
         self._states[: len(expected)] = state
-        table.count(classes, symbols)
         return symbols
 
     def finish(self) -> None:
@@ -171,7 +172,7 @@ class Decoder:
 
 
 def _symbol_table(table: Frequencies) -> NDArray[np.uint8]:
-    """The symbol of every slot, (classes, 2^PRECISION)."""
+    """The symbol of every slot of every class, (classes · 2^PRECISION,)."""
     classes, symbols = table.counts.shape
     every = np.tile(np.arange(symbols, dtype=np.uint8), classes)
-    return np.repeat(every, table.frequency.reshape(-1)).reshape(classes, -1)
+    return np.repeat(every, table.frequency.reshape(-1))

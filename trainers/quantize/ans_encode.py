@@ -59,9 +59,7 @@ class Encoder:
         if len(self._steps) == self._refresh:
             table.refresh()
             self._refresh = next_refresh(self._refresh)
-        classes = table.classes(expected)
-        self._steps.append((table.frequency[classes, symbols], table.start[classes, symbols]))
-        table.count(classes, symbols)
+        self._steps.append(table.take(table.classes(expected), symbols))
 
     def packed(self) -> bytes:
         """All that was coded."""

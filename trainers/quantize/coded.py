@@ -1,14 +1,13 @@
 """Arrays of whole numbers in one stream of `trainers.quantize.ans`: the half that reads.
 
 Steps come first, since they tell how large the codes are that they belong to. An array of fewer
-rows than a matrix is told row by row: as differences to a middle, or as the same as a row before,
-since matrices that read one input have the same columns' steps. Which, bytes before the coded
-numbers tell.
+rows than a matrix is told row by row: as differences to a middle, as differences to the number
+before, or as the same as a row before, since matrices that read one input have the same columns'
+steps. Which, bytes before the coded numbers tell.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -22,7 +21,9 @@ from trainers.quantize.magnitudes import Integers
 from trainers.quantize.numbers import exponents_to_steps
 
 CODED_KINDS = ("i1", "e1")
-AGAIN = 128  # as a byte it is −128, which is no row's middle
+# The first byte of a row that is told by no middle, which is from −126 on. Another follows: how
+# many rows of this width before it the same one is, or the number that the first one differs from.
+AGAIN, RISING, MIDDLE = 128, 129, 0
 Passed = dict[int, list[NDArray[np.int8]]]  # rows by their width
 Found = dict[tuple[str, str], NDArray[np.int8]]  # by name and role
 
@@ -77,22 +78,23 @@ def read_coded(packed: bytes, arrays: Sequence[Described]) -> list[NDArray[Any]]
 
 
 def _head(told: Iterator[int]) -> tuple[int, int]:
-    """The middle of a row; or AGAIN, and how many rows of its width before it the same one is."""
-    head = list(itertools.islice(told, 1))
-    if head == [AGAIN]:
-        head += itertools.islice(told, 1)
-    if len(head) != 1 + (AGAIN in head[:1]):
-        raise CodeError("the coded numbers are cut off")
-    return head[0], head[-1]
+    """How a row is told, and by what."""
+    try:
+        first = next(told)
+        return (first, next(told)) if first in (AGAIN, RISING) else (MIDDLE, first)
+    except StopIteration:
+        raise CodeError("the coded numbers are cut off") from None
 
 
 def _row(head: tuple[int, int], width: int, decoder: Decoder, passed: Passed) -> NDArray[np.int8]:
     before = passed.setdefault(width, [])
-    middle, back = head
-    if middle != AGAIN:
-        before.append(decoder.row(width) + np.uint8(middle).view(np.int8))
-    elif 0 < back <= len(before):
-        before.append(before[-back])
+    way, told = head
+    if way == AGAIN:
+        if not 0 < told <= len(before):
+            raise CodeError("the coded numbers repeat a row that was not there")
+        before.append(before[-told])
     else:
-        raise CodeError("the coded numbers repeat a row that was not there")
+        row = decoder.row(width).astype(np.int64)
+        row = np.cumsum(row) if way == RISING else row
+        before.append((row + told).astype(np.int8))
     return before[-1]

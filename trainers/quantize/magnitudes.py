@@ -22,7 +22,7 @@ SIZES = np.rint(2.0 ** (UNIT + np.arange(-FARTHEST, FARTHEST + 1) / EXPONENT_STE
 )
 FINE = 8  # bits after the point of an expected magnitude
 # What was expected is worth so many rows of a column, columns of a row, rows of a matrix.
-COLUMN_PRIOR, ROW_PRIOR, MATRIX_PRIOR = 8, 16, 16
+COLUMN_PRIOR, ROW_PRIOR, MATRIX_PRIOR = 16, 32, 16
 FEWEST, MOST = 1 << (FINE - 4), 1 << (FINE + 4)  # times what was expected, a row may be
 
 
@@ -52,13 +52,15 @@ class Magnitudes:
         usual = self._level.mean * self._columns >> UNIT
         sums = (self._sums << UNIT + FINE) + (COLUMN_PRIOR * usual << UNIT)
         self._expected = sums // (self._passed + (COLUMN_PRIOR << UNIT)) * self._size >> UNIT
-        prior = ROW_PRIOR * int(self._expected.sum()) // len(self._expected) + 1
-        self._found = self._foreseen = prior
+        self._foreseen = np.cumsum(self._expected)
+        self._prior = ROW_PRIOR * int(self._foreseen[-1]) // len(self._foreseen) + 1
+        self._found = 0
 
     def expected(self, here: slice) -> Integers:
         """Mean magnitude of the codes of these columns, in 1/2^FINE."""
-        times = min(MOST, max(FEWEST, (self._found << FINE) // self._foreseen))
-        found: Integers = self._expected[here] * times >> FINE
+        foreseen = int(self._foreseen[here.start - 1]) if here.start else 0
+        times = ((self._found + self._prior) << FINE) // (foreseen + self._prior)
+        found: Integers = self._expected[here] * min(MOST, max(FEWEST, times)) >> FINE
         return found
 
     def add(self, here: slice, codes: Integers) -> None:
@@ -66,7 +68,6 @@ class Magnitudes:
         magnitudes = np.abs(codes)
         self._sums[here] += magnitudes
         self._found += int(magnitudes.sum()) << FINE
-        self._foreseen += int(self._expected[here].sum())
 
     def end(self) -> None:
         """The whole row has passed."""

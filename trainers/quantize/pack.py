@@ -19,7 +19,15 @@ from trainers.quantize.artifact import (
     PACKED_MAGIC,
     checksum,
 )
-from trainers.quantize.coded import AGAIN, CODED_KINDS, Found, as_rows, exponents_for, is_matrix
+from trainers.quantize.coded import (
+    AGAIN,
+    CODED_KINDS,
+    RISING,
+    Found,
+    as_rows,
+    exponents_for,
+    is_matrix,
+)
 from trainers.quantize.header import Described, grouped, header_bytes, ungrouped
 from trainers.quantize.int8 import ArtifactError
 from trainers.quantize.magnitudes import EXPONENT_STEPS, Integers
@@ -29,7 +37,7 @@ BEST = "best"  # of SHIPPED, by measured bytes, for every stream
 # What a plain Python has, and the competition's brotli; our own, which is NumPy, is there too.
 SHIPPED = ("raw", "zlib", "lzma", "brotli")
 CODED = "coded"  # the stream of all whole numbers under our coder
-SMALLEST_STEP = 2.0**-32
+LEAST_STEP = 2.0**-32
 TOP = {"i1": 127, "p6": 31, "p5": 15, "p4": 7, TERNARY: 1}
 
 
@@ -112,12 +120,9 @@ def coded_bytes(arrays: Sequence[Stored]) -> bytes:
         if not is_matrix(values.shape):
             for row in values.astype(np.int64).reshape(as_rows(values.shape)):
                 before = passed.setdefault(len(row), [])
-                if back := _back(row, before):
-                    heads += bytes([AGAIN, back])
-                else:
-                    middle = _middle(row)
-                    heads.append(middle & 255)
-                    rows.append(row - middle)
+                head, told = _told(row, before)
+                heads += head
+                rows += told
                 before.append(row)
     matrices = {key: v.astype(np.int64) for key, v in numbers.items() if is_matrix(v.shape)}
     every = [*rows, *matrices.values()]
@@ -130,15 +135,21 @@ def coded_bytes(arrays: Sequence[Stored]) -> bytes:
     return bytes(heads) + encoder.packed()
 
 
-def _back(row: Integers, before: Sequence[Integers]) -> int:
-    """How far back the same row is, at most 255; 0 where there is none."""
-    same = (back for back, other in enumerate(before[:-256:-1], 1) if np.array_equal(row, other))
-    return next(same, 0)
+def _told(row: Integers, before: Sequence[Integers]) -> tuple[bytes, list[Integers]]:
+    """The bytes that say how a row is told, and what of it is coded."""
+    for back, other in enumerate(before[:-256:-1], 1):
+        if np.array_equal(row, other):
+            return bytes([AGAIN, back]), []
+    # The median, or what is nearest to it with no difference above 127.
+    middle = int(np.clip(np.median(row), max(row.max() - 127, -126), row.min() + 127))
+    apart, rising = row - middle, np.diff(row, prepend=row[0])
+    if np.abs(rising).max() <= TOP["i1"] and _bits(rising) < _bits(apart):
+        return bytes([RISING, row[0] & 255]), [rising]
+    return bytes([middle & 255]), [apart]
 
 
-def _middle(row: Integers) -> int:
-    """The median, or what is nearest to it with no difference above 127."""
-    return int(np.clip(np.median(row), row.max() - 127, row.min() + 127))
+def _bits(differences: Integers) -> float:
+    return float(np.log2(1 + np.abs(differences)).sum())
 
 
 def _compressed(coder: str, raw: bytes) -> bytes:
@@ -191,7 +202,7 @@ def encoded_numbers(values: NDArray[Any], kind: str) -> bytes:
 
 def steps_to_exponents(steps: NDArray[Any]) -> NDArray[np.int8]:
     """The nearest exponents, −127 to 127: steps from 2.8e-10 to 3.6e9."""
-    exact = EXPONENT_STEPS * np.log2(np.maximum(steps.astype(np.float64), SMALLEST_STEP))
+    exact = EXPONENT_STEPS * np.log2(np.maximum(steps.astype(np.float64), LEAST_STEP))
     exponents: NDArray[np.int8] = np.rint(np.clip(exact, -127, 127)).astype(np.int8)
     return exponents
 

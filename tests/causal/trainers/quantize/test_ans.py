@@ -10,7 +10,7 @@ from trainers.quantize.ans import CodeError, Decoder
 from trainers.quantize.ans_encode import Encoder
 from trainers.quantize.magnitudes import EXPONENT_STEPS
 
-WORDS = "010006a002c24bcb0c55e1be"
+WORDS = "0100066900d80bf97e4cebbd"
 small = arrays.arrays(
     np.int8,
     st.tuples(st.integers(1, 7), st.integers(1, 40)),

@@ -8,6 +8,7 @@ import pytest
 
 from trainers.quantize import artifact, pack
 from trainers.quantize.artifact import PACKED_MAGIC, checksum, read_artifact, restored
+from trainers.quantize.coded import AGAIN, read_coded
 from trainers.quantize.header import CODERS, WINDOW, Described, grouped, ungrouped
 from trainers.quantize.int8 import ArtifactError, dequantize, quantize
 from trainers.quantize.numbers import decoded_numbers, exponents_to_steps
@@ -104,6 +105,46 @@ def test_the_artifact_of_before_is_read_as_before():
     old = quantize(weights())
     found = read_artifact(old)
     assert all(np.array_equal(value, found[name]) for name, value in dequantize(old).items())
+
+
+def steps(values):
+    return exponents_to_steps(np.asarray(values, np.int8))
+
+
+def matrix(name, rows, columns):
+    codes = np.random.default_rng(len(rows)).integers(-9, 9, (len(rows), len(columns)))
+    return [
+        Stored(name, "code", "i1", codes.astype(np.int8), "code"),
+        Stored(name, "step", "e1", steps(rows), "step"),
+        Stored(name, "column", "e1", steps(columns), "step"),
+    ]
+
+
+def test_the_same_steps_are_told_once():
+    draw = np.random.default_rng(6)
+    rows, columns, others = (draw.integers(-30, 30, size) for size in (20, 400, 400))
+    same, apart = (
+        pack.coded_bytes([*matrix("a", rows, columns), *matrix("b", rows[:16], found)])
+        for found in (columns, others)
+    )
+    assert len(same) < len(apart) - 200
+
+
+@pytest.mark.parametrize("rising", [np.full(100, 1), np.arange(100) % 7 - 3], ids=["up", "down"])
+def test_steps_that_hardly_change_cost_little(rising):
+    found = np.clip(-60 + np.cumsum(rising), -127, 127)
+    kept = [Stored("a", "step", "e1", steps(found), "step")]
+    (read,) = read_coded(pack.coded_bytes(kept), [Described("a", "step", "e1", (100,), 0)])
+    assert np.array_equal(read, steps(found))
+    assert len(pack.coded_bytes(kept)) < 50
+
+
+def test_a_row_as_one_that_was_not_there_is_refused():
+    kept = [Stored("a", "step", "e1", steps([3, 3, 5]), "step")]
+    packed = bytes([AGAIN, 1]) + pack.coded_bytes(kept)[1:]
+    for change in (packed, packed[:1], b""):
+        with pytest.raises(ArtifactError, match="coded numbers"):
+            read_coded(change, [Described("a", "step", "e1", (3,), 0)])
 
 
 def mutated(packed, number, generator):
