@@ -6,7 +6,8 @@ after another, in the order of the header. Nothing is trusted before it is check
 left unread. What `trainers.quantize.int8` wrote is read too.
 
 A matrix is code · step · column + b · a. `step` is one number for all, for each row, or for each
-row and group of GROUP columns; `column` and the low-rank correction need not be there. Of the
+row and group of GROUP columns; `column` and the low-rank correction need not be there. What is no
+matrix may have `fine` besides, which is added to its code in parts of FINER. Of the
 correction's factors "name/b" and "name/a" each is a matrix by itself.
 """
 
@@ -36,6 +37,7 @@ PACKED_MAGIC = b"CGPACK\x00\x02"
 CHECKSUM_BYTES = 8
 HEADER_SIZE_BYTES = 4
 GROUP = 64
+FINER = 8  # parts of a step that "fine" counts
 # A dictionary of 16 MiB: as large as any artifact, and a tenth of the memory of preset 9.
 LZMA_FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": 1 << 24}]
 
@@ -106,7 +108,7 @@ def restored(
 def _weight(name: str, parts: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
     if set(parts) == {"whole"}:
         return parts["whole"].astype(np.float32)
-    if not {"code", "step"} <= set(parts) <= {"code", "step", "column"}:
+    if not {"code", "step"} <= set(parts) <= {"code", "step", "column", "fine"}:
         raise ArtifactError(f"weight {name!r} is made of {', '.join(sorted(parts))}")
     code, step = parts["code"], parts["step"].astype(np.float32)
     rows, wide = code.shape[0] if code.ndim else 1, code.ndim == 2
@@ -116,7 +118,12 @@ def _weight(name: str, parts: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]
         step = step[:, None]
     elif step.shape != ():
         raise ArtifactError(f"the steps of {name!r} do not fit it")
-    weight: NDArray[np.float32] = code.astype(np.float32) * step
+    exact = code.astype(np.float32)
+    if "fine" in parts:
+        if parts["fine"].shape != code.shape:
+            raise ArtifactError(f"the finer codes of {name!r} do not fit it")
+        exact = exact + parts["fine"].astype(np.float32) / FINER
+    weight: NDArray[np.float32] = exact * step
     if "column" in parts:
         column = parts["column"].astype(np.float32)
         if not wide or column.shape != code.shape[1:]:

@@ -19,7 +19,7 @@ from trainers.quantize.int8 import MAX_HEADER_BYTES, ArtifactError
 from trainers.quantize.numbers import KINDS, stored_size
 
 CODERS = ("raw", "zlib", "lzma", "zstd", "brotli", "ans")
-ROLES = ("whole", "code", "step", "column")  # what an array is to its weight
+ROLES = ("whole", "code", "fine", "step", "column")  # what an array is to its weight
 MAX_ARRAYS, MAX_NAME = 1 << 16, 1 << 10
 WINDOW = -15  # zlib's largest, without a frame: the artifact has a checksum
 # A number that is written as it is read again.

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.quantize.artifact import GROUP, restored
+from trainers.quantize.artifact import FINER, GROUP, restored
 from trainers.quantize.corrections import activation_columns, low_rank
 from trainers.quantize.gptq import compensated_codes, rounded
 from trainers.quantize.grids import (
@@ -30,6 +30,9 @@ from trainers.quantize.statistics import Inputs
 
 CLIPS = ("largest", "percentile", "deviation", "curvature")
 STEP_UP = 2.0 ** (0.5 / EXPONENT_STEPS)  # a step is stored as at most so much less than it is
+# Of what is no matrix. At 127 such rounding lost 3 % of what all matrices did; a bit more of each
+# costs a tenth of a percent of the bytes.
+SMALL_TOP = 320
 PACKED_KINDS = {"int6": "p6", "int5": "p5", "int4": "p4", "ternary": "t1"}
 
 
@@ -164,12 +167,14 @@ def _matrix(
 
 
 def _small(name: str, value: NDArray[np.float32]) -> list[Stored]:
-    """What is no matrix, each row in as many steps as a byte tells apart."""
+    """What is no matrix: each row in equal steps, finer than those that training would feel."""
     largest = np.abs(value).max(axis=-1 if value.ndim == 2 else None)
-    steps = exponents_to_steps(steps_to_exponents(largest * (STEP_UP / TOPS["int8"])))
-    codes = rounded(value / (steps[:, None] if value.ndim == 2 else steps), TOPS["int8"])
+    steps = exponents_to_steps(steps_to_exponents(largest * (FINER * STEP_UP / SMALL_TOP)))
+    parts = np.rint(value / (steps[:, None] if value.ndim == 2 else steps) * FINER)
+    codes = np.rint(parts / FINER)
     return [
         Stored(name, "code", "i1", codes.astype(np.int8), "small"),
+        Stored(name, "fine", "i1", (parts - FINER * codes).astype(np.int8), "small"),
         Stored(name, "step", "e1", steps, "step e1"),
     ]
 
