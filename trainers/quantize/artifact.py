@@ -122,7 +122,7 @@ def _weight(name: str, parts: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]
     if "fine" in parts:
         if parts["fine"].shape != code.shape:
             raise ArtifactError(f"the finer codes of {name!r} do not fit it")
-        exact = exact + parts["fine"].astype(np.float32) / FINER
+        exact = exact + parts["fine"].astype(np.float32) / np.float32(FINER)
     weight: NDArray[np.float32] = exact * step
     if "column" in parts:
         column = parts["column"].astype(np.float32)

@@ -147,6 +147,14 @@ def test_a_row_as_one_that_was_not_there_is_refused():
             read_coded(change, [Described("a", "step", "e1", (3,), 0)])
 
 
+def test_finer_codes_add_parts_of_a_step_and_must_fit():
+    parts = {"code": np.array([3, -2], np.int8), "step": np.float32(0.5)}
+    fine = np.array([-4, 2], np.int8)
+    assert restored({"v": parts | {"fine": fine}})["v"].tolist() == [1.25, -0.875]
+    with pytest.raises(ArtifactError, match="finer codes"):
+        restored({"v": parts | {"fine": fine[:1]}})
+
+
 def mutated(packed, number, generator):
     at = int(generator.integers(0, len(packed)))
     if number % 3 == 0:
