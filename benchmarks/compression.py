@@ -44,7 +44,8 @@ from compression_tuned import tuned_at_gap
 from scripts.causal.cli import run_command
 from scripts.causal.files import InputError, write_json
 from trainers.gpt.quantizing import recipe_under
-from trainers.quantize.artifact import CODERS, read_artifact, restored
+from trainers.quantize.artifact import read_artifact, restored
+from trainers.quantize.header import CODERS
 from trainers.quantize.int8 import ArtifactError, quantize
 from trainers.quantize.pack import BEST, pack, parts_of
 from trainers.quantize.recipe import Recipe, quantized

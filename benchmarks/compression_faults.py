@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.quantize.artifact import CODERS, read_artifact, restored
+from trainers.quantize.artifact import read_artifact, restored
+from trainers.quantize.header import CODERS
 from trainers.quantize.int8 import ArtifactError
 from trainers.quantize.pack import BEST, pack, parts_of
 from trainers.quantize.recipe import Recipe, quantized

@@ -54,7 +54,11 @@ _ENGINES = {
 }
 _STORING = (
     "trainers.quantize.int8",
+    "trainers.quantize.magnitudes",
     "trainers.quantize.ans",
+    "trainers.quantize.numbers",
+    "trainers.quantize.header",
+    "trainers.quantize.coded",
     "trainers.quantize.artifact",  # the last module that an evaluation needs
     "trainers.quantize.ans_encode",
     "trainers.quantize.pack",

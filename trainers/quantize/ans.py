@@ -1,52 +1,32 @@
-"""An adaptive entropy coder for matrices of small whole numbers: the half that reads.
+"""An adaptive entropy coder for arrays of small whole numbers: the half that reads.
 
 Interleaved range asymmetric numeral systems (Duda 2013; Giesen 2014): many lanes, each a state of
-32 bits, take one symbol each per step, so that NumPy does the work and nothing need be installed.
-What a symbol costs follows from how large the numbers of its column have been so far: columns
-belong to input channels, whose sizes differ, while rows are scaled alike. All arithmetic is on
-whole numbers, so every machine reads the same.
+40 bits, take one symbol each per step, so that NumPy does the work and nothing need be installed.
+What a symbol costs follows from how large it is expected to be (`trainers.quantize.magnitudes`).
+All arithmetic is on whole numbers, so every machine reads the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Integers = NDArray[np.int64]
-PRECISION = 14  # bits of a probability
-LOW, WORD = 1 << 16, 16  # a state below LOW takes in a word
+from trainers.quantize.magnitudes import FINE, Integers, Level, Magnitudes
+
+PRECISION = 16  # bits of a probability
+LOW, WORD = 1 << 24, 16  # a state below LOW takes in a word
+STATE_BYTES, HEAD_BYTES = 5, 3
 REFRESH = 32  # steps between two looks at the counts, or a 16th of the steps so far
-FORGET = 1 << 22  # counts are halved above it
-INCREMENT = 24
-PRIOR = 96  # counts of the likeliest symbol at the start
-# Upper bounds of a column's mean magnitude, in 1/256, half an octave apart: 1/16 to 32.
-CLASSES = np.array(
-    [
-        16,
-        23,
-        32,
-        45,
-        64,
-        91,
-        128,
-        181,
-        256,
-        362,
-        512,
-        724,
-        1024,
-        1448,
-        2048,
-        2896,
-        4096,
-        5793,
-        8192,
-    ]
-)
+FORGET = 1 << 24  # counts are halved above it
+INCREMENT = 64
+PRIOR = 16384  # counts of a class at the start, of which each symbol has its share
+# Standard deviations of the classes, in 1/2^FINE: 1/8 to 64, an eighth of an octave apart.
+DEVIATIONS = np.rint(2.0 ** (FINE + np.arange(-24, 49) / 8)).astype(np.int64)
+# (1 + x² / 16σ²)⁻⁸, taken at 8 places of a symbol's width.
+BELL, SQUARINGS, PLACES = 4.0, 3, 8
 
 
 class CodeError(ValueError):
@@ -55,7 +35,7 @@ class CodeError(ValueError):
 
 @dataclass
 class Frequencies:
-    """How often each symbol has come, by class of column.
+    """How often each symbol has come, by class of the magnitude that was expected.
 
     Args:
         largest: symbols are −largest to largest.
@@ -64,56 +44,53 @@ class Frequencies:
     largest: int
     counts: Integers = field(init=False)
     frequency: Integers = field(init=False)
+    _bounds: Integers = field(init=False)
     start: Integers = field(init=False)
+    _seen: list[Integers] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
-        # Before anything is seen: a bell with the class's mean magnitude. Each operation is one
-        # that every machine rounds alike.
-        mean = np.append(CLASSES, CLASSES[-1])[:, None].astype(np.float64) * 0.84
-        symbols = 256.0 * np.arange(-self.largest, self.largest + 1)
-        bell = 8 * mean * mean / (8 * mean * mean + symbols * symbols)
-        self.counts = 1 + (PRIOR * bell * bell * bell).astype(np.int64)
+        # Before anything is seen: a bell, all but a normal one, over the width of each symbol.
+        # Each operation is one that every machine rounds alike.
+        symbols = np.arange(-self.largest, self.largest + 1)
+        places = symbols[:, None] + (np.arange(PLACES) + 0.5) / PLACES - 0.5
+        spread = BELL / 2.0**FINE * DEVIATIONS[:, None, None]
+        bell = spread * spread / (spread * spread + places * places)
+        for _ in range(SQUARINGS):
+            bell = bell * bell
+        share = (2.0**32 * bell).astype(np.int64).sum(axis=2)
+        total = share.sum(axis=1)
+        self.counts = PRIOR * share // total[:, None]
+        means = (share @ np.abs(symbols) << FINE) // total
+        self._bounds = (means[1:] + means[:-1]) // 2
         self.refresh()
+
+    def classes(self, expected: Integers) -> Integers:
+        """Of symbols whose mean magnitude is expected to be this, in 1/2^FINE."""
+        found: Integers = np.searchsorted(self._bounds, expected).astype(np.int64)
+        return found
 
     def refresh(self) -> None:
         """Take the probabilities, whole numbers that sum to 2^PRECISION, from the counts."""
-        size = self.counts.shape[1]
-        self.counts[self.counts.sum(axis=1) > FORGET] += 1
+        if self._seen:
+            seen = np.bincount(np.concatenate(self._seen), minlength=self.counts.size)
+            self.counts += INCREMENT * seen.reshape(self.counts.shape)
+            self._seen.clear()
         self.counts[self.counts.sum(axis=1) > FORGET] >>= 1
-        total = self.counts.sum(axis=1, keepdims=True)
-        self.frequency = self.counts * ((1 << PRECISION) - size) // total + 1
+        blended = 2 * self.counts
+        blended[1:] += self.counts[:-1]
+        blended[:-1] += self.counts[1:]
+        size, total = blended.shape[1], blended.sum(axis=1, keepdims=True)
+        self.frequency = blended * ((1 << PRECISION) - size) // total + 1
         rest = (1 << PRECISION) - self.frequency.sum(axis=1)
         likeliest = self.frequency.argmax(axis=1)
         self.frequency[np.arange(len(rest)), likeliest] += rest
         self.start = np.cumsum(self.frequency, axis=1) - self.frequency
 
-    def count(self, classes: Integers, symbols: Integers) -> None:
-        """Remember symbols, counted from 0."""
-        size = self.counts.shape[1]
-        seen = np.bincount(classes * size + symbols, minlength=self.counts.size)
-        self.counts += INCREMENT * seen.reshape(self.counts.shape)
-
-
-class Columns:
-    """Mean magnitude of each column of one matrix, of the rows that have passed."""
-
-    def __init__(self, width: int):
-        self._sums = np.zeros(width, dtype=np.int64)
-        self._rows = 0
-
-    def classes(self, here: slice) -> Integers:
-        """The class of these columns."""
-        everywhere = 512
-        if self._rows:
-            everywhere = int(self._sums.sum() << 8) // (self._rows * len(self._sums))
-        mean = ((self._sums[here] << 8) + 4 * everywhere) // (self._rows + 4)
-        found: Integers = np.searchsorted(CLASSES, mean).astype(np.int64)
-        return found
-
-    def add(self, row: Integers) -> None:
-        """A whole row has passed."""
-        self._sums += np.abs(row)
-        self._rows += 1
+    def take(self, classes: Integers, symbols: Integers) -> tuple[Integers, Integers]:
+        """Probability of symbols, counted from 0, and that of smaller ones; they are counted."""
+        at = classes * self.counts.shape[1] + symbols
+        self._seen.append(at)
+        return self.frequency.reshape(-1)[at], self.start.reshape(-1)[at]
 
 
 def next_refresh(step: int) -> int:
@@ -121,57 +98,81 @@ def next_refresh(step: int) -> int:
     return step + max(REFRESH, step // 16)
 
 
-def spans(shape: tuple[int, int], lanes: int) -> Iterator[tuple[int, slice]]:
-    """The steps of a matrix: a row, and as many of its columns as there are lanes."""
-    for row in range(shape[0]):
-        for first in range(0, shape[1], lanes):
-            yield row, slice(first, min(first + lanes, shape[1]))
+def spans(width: int, lanes: int) -> Iterator[slice]:
+    """The steps of a row: as many of its columns as there are lanes."""
+    for first in range(0, width, lanes):
+        yield slice(first, min(first + lanes, width))
 
 
-def ans_decode(packed: bytes, shapes: Sequence[tuple[int, int]]) -> list[NDArray[np.int8]]:
-    """Read matrices of these shapes, (rows, columns).
+class Decoder:
+    """Reads arrays in the order in which they were written.
 
     Raises:
-        CodeError: the words end early, are left over, or end in another state than they should.
+        CodeError: from all methods: the words end early, are left over, or end in another state
+            than they should.
     """
-    lanes, largest = int.from_bytes(packed[:2], "little"), int.from_bytes(packed[2:3], "little")
-    if len(packed) % 2 == 0 or not 0 < 4 * lanes <= len(packed) - 3 or largest > 127:
-        raise CodeError("the coded numbers are cut off")
-    words = np.frombuffer(packed, dtype="<u2", offset=3).astype(np.int64)
-    states, at = words[:lanes] << WORD | words[lanes : 2 * lanes], 2 * lanes
-    table, mask, step, refresh = Frequencies(largest), (1 << PRECISION) - 1, 0, 0
-    symbol_at = _symbol_table(table)
-    matrices = []
-    for shape in shapes:
-        columns, matrix = Columns(shape[1]), np.empty(shape, dtype=np.int8)
-        for row, here in spans(shape, lanes):
-            if step == refresh:
-                table.refresh()
-                symbol_at, refresh = _symbol_table(table), next_refresh(step)
-            step += 1
-            classes = columns.classes(here)
-            state = states[: len(classes)]
-            slot = state & mask
-            symbols = symbol_at[classes, slot]
-            state = table.frequency[classes, symbols] * (state >> PRECISION)
-            state += slot - table.start[classes, symbols]
-            empty = np.flatnonzero(state < LOW)
-            if at + len(empty) > len(words):
-                raise CodeError("the coded numbers are cut off")
-            state[empty] = state[empty] << WORD | words[at : at + len(empty)]
-            at += len(empty)
-            states[: len(classes)] = state
-            table.count(classes, symbols)
-            matrix[row, here] = symbols - largest
-            if here.stop == shape[1]:
-                columns.add(matrix[row].astype(np.int64))
-        matrices.append(matrix)
-    if at != len(words) or (states != LOW).any():
-        raise CodeError("the coded numbers do not end where they should")
-    return matrices
+
+    def __init__(self, packed: bytes):
+        self._lanes, largest = int.from_bytes(packed[:2], "little"), packed[2:3]
+        words = HEAD_BYTES + STATE_BYTES * self._lanes
+        if not self._lanes or len(packed) < words or len(packed) - words & 1 or largest > b"\x7f":
+            raise CodeError("the coded numbers are cut off")
+        states = np.frombuffer(packed[HEAD_BYTES:words], dtype=np.uint8).reshape(-1, STATE_BYTES)
+        self._states = states.astype(np.int64) @ (1 << 8 * np.arange(STATE_BYTES))
+        self._words = np.frombuffer(packed, dtype="<u2", offset=words).astype(np.int64)
+        self._table, self._step, self._refresh, self._at = Frequencies(largest[0]), 0, 0, 0
+        self._level, self._small = Level(), Level()
+
+    def row(self, width: int) -> NDArray[np.int8]:
+        """Numbers of one row that is no matrix's, (width,)."""
+        flat = np.zeros(width, dtype=np.int64)
+        row: NDArray[np.int8] = self._matrix(flat[:1], flat, self._small)[0]
+        return row
+
+    def matrix(self, rows: Integers, columns: Integers) -> NDArray[np.int8]:
+        """Numbers (rows, columns) whose steps have these exponents."""
+        return self._matrix(rows, columns, self._level)
+
+    def _matrix(self, rows: Integers, columns: Integers, level: Level) -> NDArray[np.int8]:
+        matrix = np.empty((len(rows), len(columns)), dtype=np.int8)
+        magnitudes = Magnitudes(rows, columns, level)
+        for row in range(len(rows)):
+            magnitudes.begin(row)
+            for here in spans(len(columns), self._lanes):
+                codes = self._symbols(magnitudes.expected(here)) - self._table.largest
+                magnitudes.add(here, codes)
+                matrix[row, here] = codes
+            magnitudes.end()
+        return matrix
+
+    def _symbols(self, expected: Integers) -> Integers:
+        table = self._table
+        if self._step == self._refresh:
+            table.refresh()
+            self._symbol_at = _symbol_table(table)
+            self._refresh = next_refresh(self._step)
+        self._step += 1
+        classes, state = table.classes(expected), self._states[: len(expected)]
+        slot = state & (1 << PRECISION) - 1
+        symbols: Integers = self._symbol_at[classes << PRECISION | slot].astype(np.int64)
+        frequency, start = table.take(classes, symbols)
+        state = frequency * (state >> PRECISION) + slot - start
+        empty = np.flatnonzero(state < LOW)
+        if self._at + len(empty) > len(self._words):
+            raise CodeError("the coded numbers are cut off")
+        state[empty] = state[empty] << WORD | self._words[self._at : self._at + len(empty)]
+        self._at += len(empty)
+        self._states[: len(expected)] = state
+        return symbols
+
+    def finish(self) -> None:
+        """Nothing is left."""
+        if self._at != len(self._words) or (self._states != LOW).any():
+            raise CodeError("the coded numbers do not end where they should")
 
 
-def _symbol_table(table: Frequencies) -> NDArray[Any]:
-    """The symbol of every slot, (classes, 2^PRECISION)."""
-    symbols = np.tile(np.arange(table.counts.shape[1]), len(table.counts))
-    return np.repeat(symbols, table.frequency.reshape(-1)).reshape(len(table.counts), -1)
+def _symbol_table(table: Frequencies) -> NDArray[np.uint8]:
+    """The symbol of every slot of every class, (classes · 2^PRECISION,)."""
+    classes, symbols = table.counts.shape
+    every = np.tile(np.arange(symbols, dtype=np.uint8), classes)
+    return np.repeat(every, table.frequency.reshape(-1))

@@ -2,55 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from trainers.quantize.ans import (
     LOW,
     PRECISION,
+    STATE_BYTES,
     WORD,
-    Columns,
     Frequencies,
-    Integers,
     next_refresh,
     spans,
 )
+from trainers.quantize.magnitudes import Integers, Level, Magnitudes
 
-SYMBOLS_A_LANE = 4096  # a lane costs 4 bytes, a step some 60 µs, whatever it holds
+SYMBOLS_A_LANE = 8192  # a lane costs 3 bytes, a step some 100 µs, whatever it holds
 MAX_LANES = 1024
 
 
-def ans_encode(matrices: Sequence[NDArray[Any]]) -> bytes:
-    """Code matrices (rows, columns) of whole numbers from −127 to 127, one after another.
+class Encoder:
+    """Codes arrays one after another.
 
-    `ans_decode` reads what is forgotten last first, so the probabilities are found going forward
+    `Decoder` reads what is forgotten last first, so the probabilities are found going forward
     and the words written going backward.
+
+    Args:
+        count: of numbers, in all.
+        largest: of their magnitudes, at most 127.
     """
-    count = sum(matrix.size for matrix in matrices)
-    lanes = int(min(MAX_LANES, max(1, count // SYMBOLS_A_LANE)))
-    largest = max((int(np.abs(matrix.astype(np.int64)).max()) for matrix in matrices), default=0)
-    table, steps, refresh = Frequencies(largest), list[tuple[Integers, Integers]](), 0
-    for matrix in matrices:
-        whole, columns = matrix.astype(np.int64), Columns(matrix.shape[1])
-        for row, here in spans((matrix.shape[0], matrix.shape[1]), lanes):
-            if len(steps) == refresh:
-                table.refresh()
-                refresh = next_refresh(refresh)
-            classes, symbols = columns.classes(here), whole[row, here] + largest
-            steps.append((table.frequency[classes, symbols], table.start[classes, symbols]))
-            table.count(classes, symbols)
-            if here.stop == matrix.shape[1]:
-                columns.add(whole[row])
-    states, written = np.full(lanes, LOW, dtype=np.int64), list[Integers]()
-    for frequency, start in reversed(steps):
-        state = states[: len(frequency)]
-        full = state >= frequency << (WORD + WORD - PRECISION)
-        written.append(state[full] & (LOW - 1))
-        state = np.where(full, state >> WORD, state)
-        states[: len(frequency)] = (state // frequency << PRECISION) + state % frequency + start
-    words = np.concatenate([states >> WORD, states & (LOW - 1), *reversed(written)])
-    head = lanes.to_bytes(2, "little") + largest.to_bytes(1, "little")
-    return head + words.astype("<u2").tobytes()
+
+    def __init__(self, count: int, largest: int):
+        self._lanes = min(MAX_LANES, 1 << max(0, (count // SYMBOLS_A_LANE).bit_length() - 1))
+        self._table, self._refresh = Frequencies(largest), 0
+        self._steps = list[tuple[Integers, Integers]]()
+        self._level, self._small = Level(), Level()
+
+    def row(self, values: Integers) -> None:
+        """One row that is no matrix's, (width,)."""
+        flat = np.zeros_like(values)
+        self._matrix(values[None], flat[:1], flat, self._small)
+
+    def matrix(self, codes: Integers, rows: Integers, columns: Integers) -> None:
+        """A matrix (rows, columns) whose steps have these exponents."""
+        self._matrix(codes, rows, columns, self._level)
+
+    def _matrix(self, codes: Integers, rows: Integers, columns: Integers, level: Level) -> None:
+        magnitudes = Magnitudes(rows, columns, level)
+        for row in range(len(rows)):
+            magnitudes.begin(row)
+            for here in spans(len(columns), self._lanes):
+                self._take(codes[row, here] + self._table.largest, magnitudes.expected(here))
+                magnitudes.add(here, codes[row, here])
+            magnitudes.end()
+
+    def _take(self, symbols: Integers, expected: Integers) -> None:
+        table = self._table
+        if len(self._steps) == self._refresh:
+            table.refresh()
+            self._refresh = next_refresh(self._refresh)
+        self._steps.append(table.take(table.classes(expected), symbols))
+
+    def packed(self) -> bytes:
+        """All that was coded."""
+        states, written = np.full(self._lanes, LOW, dtype=np.int64), [np.zeros(0, np.int64)]
+        for frequency, start in reversed(self._steps):
+            state = states[: len(frequency)]
+            full = state >= frequency * (LOW >> PRECISION << WORD)
+            written.append(state[full] & (1 << WORD) - 1)
+            state = np.where(full, state >> WORD, state)
+            whole, part = np.divmod(state, frequency)
+            states[: len(frequency)] = (whole << PRECISION) + part + start
+        head = self._lanes.to_bytes(2, "little") + self._table.largest.to_bytes(1, "little")
+        first = (states[:, None] >> 8 * np.arange(STATE_BYTES) & 255).astype(np.uint8)
+        words = np.concatenate(written[::-1]).astype("<u2")
+        return head + first.tobytes() + words.tobytes()

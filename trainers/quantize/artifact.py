@@ -1,12 +1,13 @@
 """The packed artifact: any quantizer's codes under any coder. This is the half that reads.
 
-A file is a magic, a checksum of what follows, the size of the header, the header (zlib over JSON:
-the arrays, then the streams) and the streams, each under its own coder. Arrays of a stream lie
-one after another, in the order of the header. Nothing is trusted before it is checked, and no
-byte is left unread. What `trainers.quantize.int8` wrote is read too.
+A file is a magic, a checksum of what follows, the size of the header, the header
+(`trainers.quantize.header`) and the streams, each under its own coder. Arrays of a stream lie one
+after another, in the order of the header. Nothing is trusted before it is checked, and no byte is
+left unread. What `trainers.quantize.int8` wrote is read too.
 
 A matrix is code · step · column + b · a. `step` is one number for all, for each row, or for each
-row and group of GROUP columns; `column` and the low-rank correction need not be there. Of the
+row and group of GROUP columns; `column` and the low-rank correction need not be there. What is no
+matrix may have `fine` besides, which is added to its code in parts of FINER. Of the
 correction's factors "name/b" and "name/a" each is a matrix by itself.
 """
 
@@ -15,69 +16,30 @@ from __future__ import annotations
 import hashlib
 import importlib
 import io
-import json
 import lzma
-import math
-import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.quantize.ans import CodeError, ans_decode
+from trainers.quantize.coded import read_coded
+from trainers.quantize.header import Described, Streams, inflated, read_header
 from trainers.quantize.int8 import (
     ARTIFACT_MAGIC,
-    MAX_HEADER_BYTES,
     MAX_UNPACKED_BYTES,
     ArtifactError,
     dequantize,
 )
+from trainers.quantize.numbers import PLAIN_KINDS, decoded_numbers, unshuffled
 
-PACKED_MAGIC = b"CGPACK\x00\x01"
+PACKED_MAGIC = b"CGPACK\x00\x02"
 CHECKSUM_BYTES = 8
+HEADER_SIZE_BYTES = 4
 GROUP = 64
-EXPONENT_STEPS = 8  # to an octave: a step is within 4.5 % of the one asked for
-CODERS = ("raw", "zlib", "lzma", "zstd", "brotli", "ans")
+FINER = 8  # parts of a step that "fine" counts
 # A dictionary of 16 MiB: as large as any artifact, and a tenth of the memory of preset 9.
 LZMA_FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": 1 << 24}]
-
-# What an array is to its weight, and how its numbers are written.
-ROLES = ("whole", "code", "step", "column")
-PLAIN_KINDS: dict[str, np.dtype[Any]] = {
-    "f4": np.dtype("<f4"),
-    "f2": np.dtype("<f2"),
-    "i1": np.dtype("<i1"),
-    "e1": np.dtype("<i1"),  # exponents: 2^(e / EXPONENT_STEPS)
-}
-PACKED_BITS = {"p6": 6, "p5": 5, "p4": 4}  # 4 values in 3 bytes, 8 in 5, 2 in 1
-TERNARY = "t1"  # 5 values in a byte, as digits to base 3
-
-
-@dataclass(frozen=True)
-class Described:
-    """One array of the header: whose it is, what it is, and in which stream."""
-
-    name: str
-    role: str
-    kind: str
-    shape: tuple[int, ...]
-    stream: int
-
-    @property
-    def count(self) -> int:
-        """Numbers in it."""
-        return math.prod(self.shape)
-
-    @property
-    def stored_bytes(self) -> int:
-        """Bytes before a coder."""
-        if self.kind in PLAIN_KINDS:
-            return self.count * PLAIN_KINDS[self.kind].itemsize
-        if self.kind == TERNARY:
-            return -(-self.count // 5)
-        return -(-self.count * PACKED_BITS[self.kind] // 8)
 
 
 def read_artifact(
@@ -103,8 +65,7 @@ def read_artifact(
         for array, values in zip(
             mine, _read_stream(coder, body[at : at + size], mine), strict=True
         ):
-            if parts.setdefault(array.name, {}).setdefault(array.role, values) is not values:
-                raise ArtifactError(f"{array.role} of {array.name!r} occurs twice")
+            parts.setdefault(array.name, {})[array.role] = values
         at += size
     if at != len(body):
         raise ArtifactError(f"{len(body) - at:,} bytes left over after the artifact")
@@ -147,7 +108,7 @@ def restored(
 def _weight(name: str, parts: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
     if set(parts) == {"whole"}:
         return parts["whole"].astype(np.float32)
-    if not {"code", "step"} <= set(parts) <= {"code", "step", "column"}:
+    if not {"code", "step"} <= set(parts) <= {"code", "step", "column", "fine"}:
         raise ArtifactError(f"weight {name!r} is made of {', '.join(sorted(parts))}")
     code, step = parts["code"], parts["step"].astype(np.float32)
     rows, wide = code.shape[0] if code.ndim else 1, code.ndim == 2
@@ -157,7 +118,12 @@ def _weight(name: str, parts: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]
         step = step[:, None]
     elif step.shape != ():
         raise ArtifactError(f"the steps of {name!r} do not fit it")
-    weight: NDArray[np.float32] = code.astype(np.float32) * step
+    exact = code.astype(np.float32)
+    if "fine" in parts:
+        if parts["fine"].shape != code.shape:
+            raise ArtifactError(f"the finer codes of {name!r} do not fit it")
+        exact = exact + parts["fine"].astype(np.float32) / np.float32(FINER)
+    weight: NDArray[np.float32] = exact * step
     if "column" in parts:
         column = parts["column"].astype(np.float32)
         if not wide or column.shape != code.shape[1:]:
@@ -167,72 +133,20 @@ def _weight(name: str, parts: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]
 
 
 # --------------------------------------------------------------------------------------------
-# How numbers are written
-
-
-def exponents_to_steps(exponents: NDArray[np.int8]) -> NDArray[np.float32]:
-    """2^(e / 8), the same on every machine: eight constants and a power of two."""
-    octaves, eighths = np.divmod(exponents.astype(np.int64), EXPONENT_STEPS)
-    roots = np.array([2.0 ** (k / EXPONENT_STEPS) for k in range(EXPONENT_STEPS)], np.float32)
-    steps: NDArray[np.float32] = np.ldexp(roots[eighths], octaves).astype(np.float32)
-    return steps
-
-
-def decoded_numbers(raw: bytes, kind: str, count: int) -> NDArray[Any]:
-    """Numbers of a kind from their bytes.
-
-    Raises:
-        ArtifactError: a byte that no number is written as.
-    """
-    data = np.frombuffer(raw, dtype=np.uint8)
-    if kind in PLAIN_KINDS:
-        values: NDArray[Any] = np.frombuffer(raw, dtype=PLAIN_KINDS[kind], count=count)
-        return exponents_to_steps(values) if kind == "e1" else values
-    if kind == TERNARY:
-        if data.size and int(data.max()) >= 3**5:
-            raise ArtifactError("a byte holds no five ternary digits")
-        digits = data[:, None].astype(np.int16) // np.array([1, 3, 9, 27, 81]) % 3
-        codes: NDArray[Any] = digits.reshape(-1)[:count] - 1
-    else:
-        bits = PACKED_BITS[kind]
-        table = np.unpackbits(data, bitorder="little")[: count * bits].reshape(count, bits)
-        codes = table.astype(np.int16) @ (1 << np.arange(bits, dtype=np.int16)) - (1 << bits - 1)
-    return codes.astype(np.int8)
-
-
-def unshuffled(raw: bytes, size: int) -> bytes:
-    """Bytes of numbers of `size` bytes, which lay sorted by their place in the number."""
-    whole = len(raw) // size * size
-    table = np.frombuffer(raw[:whole], dtype=np.uint8).reshape(size, -1)
-    return table.T.tobytes() + raw[whole:]
-
-
-# --------------------------------------------------------------------------------------------
 # The container
 
 
-def _opened(artifact: bytes) -> tuple[list[Described], list[tuple[str, int]], bytes]:
+def _opened(artifact: bytes) -> tuple[list[Described], Streams, bytes]:
     start = len(PACKED_MAGIC) + CHECKSUM_BYTES
     if not artifact.startswith(PACKED_MAGIC):
         raise ArtifactError("not an artifact of this version")
-    if len(artifact) < start + 4:
+    if len(artifact) < start + HEADER_SIZE_BYTES:
         raise ArtifactError("truncated")
     rest = artifact[start:]
     if checksum(rest) != artifact[len(PACKED_MAGIC) : start]:
         raise ArtifactError("damaged or truncated: the checksum does not match")
-    size = int.from_bytes(rest[:4], "little")
-    header = _inflated(rest[4 : 4 + size], MAX_HEADER_BYTES)
-    try:
-        arrays, streams = json.loads(header.decode("utf-8"))
-        described = [_described(entry) for entry in arrays]
-        coders = [(str(coder), int(length)) for coder, length in streams]
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ArtifactError(f"the header cannot be read: {error}"[:200]) from error
-    if any(coder not in CODERS or length < 0 for coder, length in coders):
-        raise ArtifactError("the header names a coder that does not exist")
-    if any(array.stream >= len(coders) for array in described):
-        raise ArtifactError("the header names a stream that does not exist")
-    return described, coders, rest[4 + size :]
+    body = HEADER_SIZE_BYTES + int.from_bytes(rest[:HEADER_SIZE_BYTES], "little")
+    return (*read_header(rest[HEADER_SIZE_BYTES:body]), rest[body:])
 
 
 def checksum(rest: bytes) -> bytes:
@@ -240,20 +154,9 @@ def checksum(rest: bytes) -> bytes:
     return hashlib.blake2b(rest, digest_size=CHECKSUM_BYTES).digest()
 
 
-def _described(entry: Any) -> Described:
-    match entry:
-        case [str(name), str(role), str(kind), list(shape), int(stream)] if role in ROLES and (
-            kind in PLAIN_KINDS or kind in PACKED_BITS or kind == TERNARY
-        ):
-            sides = all(type(side) is int and 0 <= side < 2**32 for side in shape)
-            if sides and len(shape) <= 8 and stream >= 0 and math.prod(shape) < 2**40:
-                return Described(name, role, kind, tuple(shape), stream)
-    raise ArtifactError(f"the header describes no array: {str(entry)[:80]}")
-
-
 def _read_stream(coder: str, packed: bytes, arrays: Sequence[Described]) -> list[NDArray[Any]]:
     if coder == "ans":
-        return _read_coded(packed, arrays)
+        return read_coded(packed, arrays)
     raw = _decompressed(coder, packed, sum(array.stored_bytes for array in arrays))
     values, at = [], 0
     for array in arrays:
@@ -265,20 +168,11 @@ def _read_stream(coder: str, packed: bytes, arrays: Sequence[Described]) -> list
     return values
 
 
-def _read_coded(packed: bytes, arrays: Sequence[Described]) -> list[NDArray[Any]]:
-    if any(array.kind != "i1" or len(array.shape) != 2 for array in arrays):
-        raise ArtifactError("an array under ans is no matrix of codes")
-    try:
-        return list(ans_decode(packed, [(a.shape[0], a.shape[1]) for a in arrays]))
-    except CodeError as error:
-        raise ArtifactError(str(error)) from error
-
-
 def _decompressed(coder: str, packed: bytes, size: int) -> bytes:
     """Exactly `size` bytes, or an error; never many more in memory."""
     try:
         if coder == "zlib":
-            raw = _inflated(packed, size)
+            raw = inflated(packed, size)
         elif coder == "lzma":
             stream = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=LZMA_FILTERS)
             raw = stream.decompress(packed, size + 1)
@@ -300,15 +194,4 @@ def _decompressed(coder: str, packed: bytes, size: int) -> bytes:
         raise ArtifactError(f"damaged: {error}"[:200]) from error
     if len(raw) != size:
         raise ArtifactError(f"a stream unpacks to other than the {size:,} bytes it should")
-    return raw
-
-
-def _inflated(packed: bytes, limit: int) -> bytes:
-    stream = zlib.decompressobj()
-    try:
-        raw = stream.decompress(packed, limit + 1)
-    except zlib.error as error:
-        raise ArtifactError(f"damaged: {error}") from error
-    if len(raw) > limit or not stream.eof or stream.unused_data:
-        raise ArtifactError("truncated, or of another size than it should be")
     return raw

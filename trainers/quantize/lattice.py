@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.quantize.artifact import exponents_to_steps
 from trainers.quantize.gptq import compensated_codes, inverse_factor, rounded
 from trainers.quantize.grids import TOPS
+from trainers.quantize.numbers import exponents_to_steps
 from trainers.quantize.pack import Stored, steps_to_exponents
 from trainers.quantize.statistics import Inputs
 

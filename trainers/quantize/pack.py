@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import lzma
 import zlib
 from collections.abc import Mapping, Sequence
@@ -13,21 +12,32 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.quantize.ans_encode import ans_encode
+from trainers.quantize.ans_encode import Encoder
 from trainers.quantize.artifact import (
-    EXPONENT_STEPS,
+    HEADER_SIZE_BYTES,
     LZMA_FILTERS,
-    PACKED_BITS,
     PACKED_MAGIC,
-    PLAIN_KINDS,
-    TERNARY,
     checksum,
 )
+from trainers.quantize.coded import (
+    AGAIN,
+    CODED_KINDS,
+    RISING,
+    Found,
+    as_rows,
+    exponents_for,
+    is_matrix,
+)
+from trainers.quantize.header import Described, grouped, header_bytes, ungrouped
 from trainers.quantize.int8 import ArtifactError
+from trainers.quantize.magnitudes import EXPONENT_STEPS, Integers
+from trainers.quantize.numbers import PACKED_BITS, PLAIN_KINDS, TERNARY
 
 BEST = "best"  # of SHIPPED, by measured bytes, for every stream
-# What a plain Python has, the competition's brotli, and our own, which is NumPy.
-SHIPPED = ("raw", "zlib", "lzma", "brotli", "ans")
+# What a plain Python has, and the competition's brotli; our own, which is NumPy, is there too.
+SHIPPED = ("raw", "zlib", "lzma", "brotli")
+CODED = "coded"  # the stream of all whole numbers under our coder
+LEAST_STEP = 2.0**-32
 TOP = {"i1": 127, "p6": 31, "p5": 15, "p4": 7, TERNARY: 1}
 
 
@@ -46,46 +56,100 @@ def pack(arrays: Sequence[Stored], coder: str = BEST) -> bytes:
     """Write arrays; those of one stream are compressed together. The same arrays, the same bytes.
 
     Args:
-        coder: one of `artifact.CODERS`, or BEST. Under "ans" what is no matrix of whole numbers
-            is left to the best of the others.
+        coder: one of `header.CODERS`, or BEST. Under "ans" all whole numbers of a byte are one
+            stream, and what is left goes to the best of the others.
 
     Raises:
         ArtifactError: a number that its kind cannot hold, or a coder that is not installed.
     """
-    names = list(dict.fromkeys(array.stream for array in arrays))
-    ordered = sorted(arrays, key=lambda array: names.index(array.stream))
-    described = [
-        [a.name, a.role, a.kind, list(a.values.shape), names.index(a.stream)] for a in ordered
-    ]
-    streams, bodies = [], []
-    for name in names:
-        used, body = _smallest([a for a in ordered if a.stream == name], coder)
-        streams.append([used, len(body)])
+    if coder == "ans":
+        return _packed(arrays, SHIPPED, together=True)
+    if coder == BEST:
+        ways = (_packed(arrays, SHIPPED, together=together) for together in (True, False))
+        return min(ways, key=len)
+    return _packed(arrays, (coder,), together=False)
+
+
+def _packed(arrays: Sequence[Stored], coders: Sequence[str], *, together: bool) -> bytes:
+    streams: dict[str, list[Stored]] = {}
+    for array in arrays:
+        stream = CODED if together and _is_coded(array) else array.stream
+        streams.setdefault(stream, []).append(array)
+    described = ungrouped(
+        grouped(
+            [
+                Described(array.name, array.role, array.kind, array.values.shape, index)
+                for index, those in enumerate(streams.values())
+                for array in those
+            ]
+        )
+    )
+    known = {(array.name, array.role): array for array in arrays}
+    told, bodies = [], []
+    for index, name in enumerate(streams):
+        mine = [known[one.name, one.role] for one in described if one.stream == index]
+        used, body = ("ans", coded_bytes(mine)) if name == CODED else _smallest(mine, coders)
+        told.append((used, len(body)))
         bodies.append(body)
-    header = zlib.compress(_compact([described, streams]), level=9)
-    rest = b"".join([len(header).to_bytes(4, "little"), header, *bodies])
+    header = header_bytes(described, told)
+    size = len(header).to_bytes(HEADER_SIZE_BYTES, "little")
+    rest = b"".join([size, header, *bodies])
     return PACKED_MAGIC + checksum(rest) + rest
 
 
-def _compact(value: Any) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode("utf-8")
-
-
-def _smallest(arrays: Sequence[Stored], coder: str) -> tuple[str, bytes]:
+def _smallest(arrays: Sequence[Stored], coders: Sequence[str]) -> tuple[str, bytes]:
     raw = b"".join(_shuffled(encoded_numbers(a.values, a.kind), a.kind) for a in arrays)
-    coded = all(_is_coded(a) for a in arrays)
-    wanted = SHIPPED if coder == BEST or (coder == "ans" and not coded) else (coder,)
-    tried = []
-    for name in wanted:
-        if name != "ans":
-            tried.append((name, _compressed(name, raw)))
-        elif coded:
-            tried.append((name, ans_encode([a.values for a in arrays])))
+    tried = [(name, _compressed(name, raw)) for name in coders]
     return min(tried, key=lambda entry: len(entry[1]))
 
 
 def _is_coded(array: Stored) -> bool:
-    return array.kind == "i1" and array.values.ndim == 2
+    return array.kind in CODED_KINDS and array.values.size > 0
+
+
+def coded_bytes(arrays: Sequence[Stored]) -> bytes:
+    """What `coded.read_coded` reads."""
+    numbers: Found = {
+        (array.name, array.role): np.frombuffer(
+            encoded_numbers(array.values, array.kind), dtype=np.int8
+        ).reshape(array.values.shape)
+        for array in arrays
+    }
+    heads, rows, passed = bytearray(), list[Integers](), dict[int, list[Integers]]()
+    for values in numbers.values():
+        if not is_matrix(values.shape):
+            for row in values.astype(np.int64).reshape(as_rows(values.shape)):
+                before = passed.setdefault(len(row), [])
+                head, told = _told(row, before)
+                heads += head
+                rows += told
+                before.append(row)
+    matrices = {key: v.astype(np.int64) for key, v in numbers.items() if is_matrix(v.shape)}
+    every = [*rows, *matrices.values()]
+    largest = max(int(np.abs(values).max()) for values in every)
+    encoder = Encoder(sum(values.size for values in every), largest)
+    for row in rows:
+        encoder.row(row)
+    for (name, _), codes in matrices.items():
+        encoder.matrix(codes, *exponents_for(name, codes.shape, numbers))
+    return bytes(heads) + encoder.packed()
+
+
+def _told(row: Integers, before: Sequence[Integers]) -> tuple[bytes, list[Integers]]:
+    """The bytes that say how a row is told, and what of it is coded."""
+    for back, other in enumerate(before[:-256:-1], 1):
+        if np.array_equal(row, other):
+            return bytes([AGAIN, back]), []
+    # The median, or what is nearest to it with no difference above 127.
+    middle = int(np.clip(np.median(row), max(row.max() - 127, -126), row.min() + 127))
+    apart, rising = row - middle, np.diff(row, prepend=row[0])
+    if np.abs(rising).max() <= TOP["i1"] and _bits(rising) < _bits(apart):
+        return bytes([RISING, row[0] & 255]), [rising]
+    return bytes([middle & 255]), [apart]
+
+
+def _bits(differences: Integers) -> float:
+    return float(np.log2(1 + np.abs(differences)).sum())
 
 
 def _compressed(coder: str, raw: bytes) -> bytes:
@@ -110,7 +174,7 @@ def _compressed(coder: str, raw: bytes) -> bytes:
 
 
 def encoded_numbers(values: NDArray[Any], kind: str) -> bytes:
-    """The bytes of numbers; of the kind "e1", of steps that are whole eighths of an octave.
+    """The bytes of numbers; of the kind "e1", of steps that are whole quarters of an octave.
 
     Raises:
         ArtifactError: a number that the kind cannot hold.
@@ -137,9 +201,9 @@ def encoded_numbers(values: NDArray[Any], kind: str) -> bytes:
 
 
 def steps_to_exponents(steps: NDArray[Any]) -> NDArray[np.int8]:
-    """The nearest exponents, −128 to 127: steps from 1.5e-5 to 6e4."""
-    exact = EXPONENT_STEPS * np.log2(np.maximum(steps.astype(np.float64), 2.0**-16))
-    exponents: NDArray[np.int8] = np.rint(np.clip(exact, -128, 127)).astype(np.int8)
+    """The nearest exponents, −127 to 127: steps from 2.8e-10 to 3.6e9."""
+    exact = EXPONENT_STEPS * np.log2(np.maximum(steps.astype(np.float64), LEAST_STEP))
+    exponents: NDArray[np.int8] = np.rint(np.clip(exact, -127, 127)).astype(np.int8)
     return exponents
 
 

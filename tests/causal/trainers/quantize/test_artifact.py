@@ -8,11 +8,14 @@ import pytest
 
 from trainers.quantize import artifact, pack
 from trainers.quantize.artifact import PACKED_MAGIC, checksum, read_artifact, restored
+from trainers.quantize.coded import AGAIN, read_coded
+from trainers.quantize.header import CODERS, WINDOW, Described, grouped, ungrouped
 from trainers.quantize.int8 import ArtifactError, dequantize, quantize
+from trainers.quantize.numbers import decoded_numbers, exponents_to_steps
 from trainers.quantize.pack import Stored, encoded_numbers, parts_of
 from trainers.quantize.recipe import Recipe, quantized
 
-CODERS = [*artifact.CODERS, pack.BEST]
+EVERY = [*CODERS, pack.BEST]
 
 
 def weights(rows=48, columns=80):
@@ -33,7 +36,7 @@ def pack_or_skip(arrays, coder):
         pytest.skip(str(error))
 
 
-@pytest.mark.parametrize("coder", CODERS)
+@pytest.mark.parametrize("coder", EVERY)
 @pytest.mark.parametrize(
     "recipe",
     [
@@ -66,23 +69,90 @@ def test_six_bits_are_four_values_in_three_bytes():
     for kind, top in (("p6", 31), ("p5", 15), ("p4", 7), ("t1", 1)):
         every = np.arange(-top, top + 1)
         assert np.array_equal(
-            artifact.decoded_numbers(encoded_numbers(every, kind), kind, len(every)), every
+            decoded_numbers(encoded_numbers(every, kind), kind, len(every)), every
         )
         with pytest.raises(ArtifactError, match="lies outside"):
             encoded_numbers(np.array([top + 1]), kind)
 
 
-def test_steps_are_powers_of_the_eighth_root_of_two():
-    steps = artifact.exponents_to_steps(np.array([-128, -8, 0, 4, 127], np.int8))
-    expected = np.array([2.0**-16, 0.5, 1, 2**0.5, 2 ** (127 / 8)])
+def test_steps_are_powers_of_the_fourth_root_of_two():
+    steps = exponents_to_steps(np.array([-127, -4, 0, 2, 127], np.int8))
+    expected = np.array([2.0 ** (-127 / 4), 0.5, 1, 2**0.5, 2 ** (127 / 4)])
     assert np.allclose(steps, expected, rtol=1e-6)
-    assert pack.steps_to_exponents(steps).tolist() == [-128, -8, 0, 4, 127]
+    assert pack.steps_to_exponents(steps).tolist() == [-127, -4, 0, 2, 127]
+
+
+def test_weights_alike_in_all_layers_are_described_once():
+    def layer(name, rows):
+        return [Described(name, "code", "i1", (rows, 8), 0), Described(name, "step", "e1", (), 1)]
+
+    arrays = [
+        *layer("blocks.0.q", 16),
+        *layer("blocks.1.q", 16),
+        *layer("blocks.2.q", 32),
+        *layer("blocks.10.q", 16),
+        *layer("blocks.01.q", 16),
+        *layer("blocks.*.q3", 16),
+        *layer("embed", 16),
+    ]
+    groups = grouped(arrays)
+    assert [group[:2] for group in groups[:2]] == [["blocks.*.q", [0, 1, 10]], ["blocks.*.q", [2]]]
+    assert len(groups) == 5
+    assert set(ungrouped(groups)) == set(arrays)
 
 
 def test_the_artifact_of_before_is_read_as_before():
     old = quantize(weights())
     found = read_artifact(old)
     assert all(np.array_equal(value, found[name]) for name, value in dequantize(old).items())
+
+
+def steps(values):
+    return exponents_to_steps(np.asarray(values, np.int8))
+
+
+def matrix(name, rows, columns):
+    codes = np.random.default_rng(len(rows)).integers(-9, 9, (len(rows), len(columns)))
+    return [
+        Stored(name, "code", "i1", codes.astype(np.int8), "code"),
+        Stored(name, "step", "e1", steps(rows), "step"),
+        Stored(name, "column", "e1", steps(columns), "step"),
+    ]
+
+
+def test_the_same_steps_are_told_once():
+    draw = np.random.default_rng(6)
+    rows, columns, others = (draw.integers(-30, 30, size) for size in (20, 400, 400))
+    same, apart = (
+        pack.coded_bytes([*matrix("a", rows, columns), *matrix("b", rows[:16], found)])
+        for found in (columns, others)
+    )
+    assert len(same) < len(apart) - 200
+
+
+@pytest.mark.parametrize("rising", [np.full(100, 1), np.arange(100) % 7 - 3], ids=["up", "down"])
+def test_steps_that_hardly_change_cost_little(rising):
+    found = np.clip(-60 + np.cumsum(rising), -127, 127)
+    kept = [Stored("a", "step", "e1", steps(found), "step")]
+    (read,) = read_coded(pack.coded_bytes(kept), [Described("a", "step", "e1", (100,), 0)])
+    assert np.array_equal(read, steps(found))
+    assert len(pack.coded_bytes(kept)) < 50
+
+
+def test_a_row_as_one_that_was_not_there_is_refused():
+    kept = [Stored("a", "step", "e1", steps([3, 3, 5]), "step")]
+    packed = bytes([AGAIN, 1]) + pack.coded_bytes(kept)[1:]
+    for change in (packed, packed[:1], b""):
+        with pytest.raises(ArtifactError, match="coded numbers"):
+            read_coded(change, [Described("a", "step", "e1", (3,), 0)])
+
+
+def test_finer_codes_add_parts_of_a_step_and_must_fit():
+    parts = {"code": np.array([3, -2], np.int8), "step": np.float32(0.5)}
+    fine = np.array([-4, 2], np.int8)
+    assert restored({"v": parts | {"fine": fine}})["v"].tolist() == [1.25, -0.875]
+    with pytest.raises(ArtifactError, match="finer codes"):
+        restored({"v": parts | {"fine": fine[:1]}})
 
 
 def mutated(packed, number, generator):
@@ -128,9 +198,11 @@ def with_header(change):
     packed = pack.pack(quantized(weights(), Recipe()), "raw")
     rest = packed[len(PACKED_MAGIC) + artifact.CHECKSUM_BYTES :]
     size = int.from_bytes(rest[:4], "little")
-    header = json.loads(zlib.decompress(rest[4 : 4 + size]))
-    change(header)
-    told = zlib.compress(json.dumps(header).encode())
+    groups, streams = json.loads(zlib.decompress(rest[4 : 4 + size], wbits=WINDOW))
+    layout = groups[0][2]
+    told = json.dumps(change(groups, layout, streams) or [groups, streams]).encode()
+    deflate = zlib.compressobj(wbits=WINDOW)
+    told = deflate.compress(told) + deflate.flush()
     rest = len(told).to_bytes(4, "little") + told + rest[4 + size :]
     return PACKED_MAGIC + checksum(rest) + rest
 
@@ -138,19 +210,24 @@ def with_header(change):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda h: h[0][0].__setitem__(3, [2**31, 2**31]), "describes no array"),
-        (lambda h: h[0][0].__setitem__(3, [2**20, 2**15]), "unpacks to more than"),
-        (lambda h: h[0][0].__setitem__(3, [-1]), "describes no array"),
-        (lambda h: h[0][0].__setitem__(1, "code of honour"), "describes no array"),
-        (lambda h: h[0][0].__setitem__(2, ["i1"]), "describes no array"),
-        (lambda h: h[0][0].__setitem__(4, 99), "stream that does not exist"),
-        (lambda h: h[0].append(h[0][0]), "other than|occurs twice"),
-        (lambda h: h[0].pop(), "other than|is made of"),
-        (lambda h: h[1][0].__setitem__(0, "pickle"), "coder that does not exist"),
-        (lambda h: h[1][0].__setitem__(1, -5), "coder that does not exist"),
-        (lambda h: h[1][0].__setitem__(1, 10**9), "truncated"),
-        (lambda h: h.append(1), "cannot be read"),
-        (lambda h: h.__setitem__(0, 7), "cannot be read"),
+        (lambda g, a, s: a[0].__setitem__(2, [2**31, 2**31]), "describes no array"),
+        (lambda g, a, s: a[0].__setitem__(2, [2**20, 2**15]), "unpacks to more than"),
+        (lambda g, a, s: a[0].__setitem__(2, [-1]), "describes no array"),
+        (lambda g, a, s: a[0].__setitem__(0, "code of honour"), "describes no array"),
+        (lambda g, a, s: a[0].__setitem__(1, ["i1"]), "describes no array"),
+        (lambda g, a, s: a[0].__setitem__(3, 99), "stream that does not exist"),
+        (lambda g, a, s: g.append(g[0]), "occurs twice"),
+        (lambda g, a, s: a.__delitem__(-1), "other than|is made of"),
+        (lambda g, a, s: g.append(["*", list(range(70_000)), [["whole", "f4", [0], 0]]]), "many"),
+        (lambda g, a, s: g[0].__setitem__(0, 7), "describes no array"),
+        (lambda g, a, s: g[0].__setitem__(1, [10**50]), "names nothing"),
+        (lambda g, a, s: g[0].__setitem__(1, ["x"]), "names nothing"),
+        (lambda g, a, s: s[0].__setitem__(0, "pickle"), "coder that does not exist"),
+        (lambda g, a, s: s[0].__setitem__(1, -5), "coder that does not exist"),
+        (lambda g, a, s: s[0].__setitem__(1, 10**9), "truncated"),
+        (lambda g, a, s: s[0].__setitem__(1, float("inf")), "cannot be read"),
+        (lambda g, a, s: [g, s, 1], "cannot be read"),
+        (lambda g, a, s: [7, s], "cannot be read"),
     ],
 )
 def test_a_header_that_lies_is_refused(change, message):

@@ -5,8 +5,9 @@ import pytest
 
 from trainers.quantize.artifact import read_artifact
 from trainers.quantize.lattice import lattice
+from trainers.quantize.magnitudes import EXPONENT_STEPS
 from trainers.quantize.pack import pack
-from trainers.quantize.recipe import Recipe, quantized
+from trainers.quantize.recipe import SMALL_TOP, Recipe, quantized
 from trainers.quantize.statistics import Inputs
 
 
@@ -55,3 +56,14 @@ def test_a_low_rank_correction_takes_the_place_of_split_columns(loud):
         96,
         24,
     )
+
+
+def test_what_is_no_matrix_is_kept_closer_than_a_byte_would(loud):
+    weight, known = loud
+    thin = np.array([[1.0], [0.01]], np.float32) * weight[:2]
+    small = {"thin": thin, "vector": weight[3], "zeros": np.zeros(5, np.float32)}
+    recipe = Recipe(clip="curvature", k=0.05)
+    found = read_artifact(pack(quantized({"w": weight} | small, recipe, {"w": known})))
+    for name, value in small.items():
+        widest = np.abs(value).max(axis=-1, keepdims=True) / SMALL_TOP * 2 ** (1 / EXPONENT_STEPS)
+        assert (np.abs(found[name] - value) <= 0.51 * widest).all()
