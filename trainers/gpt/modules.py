@@ -55,11 +55,14 @@ _ENGINES = {
 _STORING = (
     "trainers.quantize.int8",
     "trainers.quantize.ans",
+    "trainers.quantize.trellis",
     "trainers.quantize.artifact",  # the last module that an evaluation needs
     "trainers.quantize.ans_encode",
     "trainers.quantize.pack",
     "trainers.quantize.statistics",
     "trainers.quantize.gptq",
+    "trainers.quantize.trellis_search",
+    "trainers.quantize.joined_rows",
     "trainers.quantize.grids",
     "trainers.quantize.lattice",
     "trainers.quantize.corrections",
