@@ -50,7 +50,7 @@ from trainers.quantize.pack import BEST, pack, parts_of
 from trainers.quantize.recipe import Recipe, quantized
 
 CURVED = Recipe(clip="curvature", k=0.001, compensated=True)
-OURS = replace(CURVED, trellis=32)
+OURS = replace(CURVED, trellis=8)
 RECIPES = {
     "int8 per row": Recipe(),
     "int6 per row": Recipe("int6"),

@@ -74,21 +74,21 @@ class Lattice:
             return codes_of(rounded(values, TOPS["int8"]))
         return codes_of(nearest_points(values, row_order(self.rows), self.states, TOPS["int8"]))
 
-    def compensated(
-        self, weight: NDArray[np.float32], hessian: NDArray[np.float64]
-    ) -> NDArray[np.int8]:
-        """GPTQ's codes."""
+    def compensated(self, weight: NDArray[np.float32], known: Inputs) -> NDArray[np.int8]:
+        """GPTQ's codes; under a trellis the rows of a column are rounded together."""
+        # Row after row takes minutes where millions are: without a trellis each is by itself.
+        rounding = self.rounding(known.outputs if self.states else np.zeros((0, 0)))
         left = weight - self.offset()
-        return codes_of(compensated_points(left, self.grid, hessian, self.rounding()))
+        return codes_of(compensated_points(left, self.grid, known.curvature(), rounding))
 
-    def rounding(self, curvature: NDArray[np.float64] | None = None) -> Rounding:
+    def rounding(self, curvature: NDArray[np.float64]) -> Rounding:
         """How GPTQ is to round a column.
 
         Args:
-            curvature: by the outputs, (rows, rows); None or empty where it is not known.
+            curvature: by the outputs, (rows, rows); empty where it is not known.
         """
         top, order = TOPS["int8"], row_order(self.rows)
-        if curvature is not None and curvature.size:
+        if curvature.size:
             joined = JoinedRows.of(curvature, order)
             if self.states:
                 return partial(joined.trellis_points, states=self.states, top=top)

@@ -171,10 +171,7 @@ def _curved(name: str, weight: NDArray[np.float32], recipe: Recipe, known: Input
     found = lattice(
         weight, known, recipe.k, split=not recipe.correction_rank, states=recipe.trellis
     )
-    if recipe.compensated:
-        codes = found.compensated(weight, known.curvature())
-    else:
-        codes = found.nearest(weight)
+    codes = found.compensated(weight, known) if recipe.compensated else found.nearest(weight)
     return found.stored(name, codes, f"code {_kind(name)}")
 
 
