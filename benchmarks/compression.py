@@ -50,7 +50,8 @@ from trainers.quantize.int8 import ArtifactError, quantize
 from trainers.quantize.pack import BEST, pack, parts_of
 from trainers.quantize.recipe import Recipe, quantized
 
-OURS = Recipe(clip="curvature", k=0.001, compensated=True)
+CURVED = Recipe(clip="curvature", k=0.001, compensated=True)
+OURS = replace(CURVED, trellis=8)
 RECIPES = {
     "int8 per row": Recipe(),
     "int6 per row": Recipe("int6"),
@@ -67,13 +68,17 @@ RECIPES = {
     "int5 GPTQ + LQER": Recipe("int5", compensated=True, correction_rank=4),
     "int6 SDClip 12.85": Recipe("int6", "deviation", 12.85),
     "int6 SDClip 12.85 GPTQ": Recipe("int6", "deviation", 12.85, compensated=True),
-    "curvature, to nearest": replace(OURS, compensated=False),
-    "curvature 0.0004": replace(OURS, k=0.0004),
-    "curvature 0.001": OURS,
-    "curvature 0.0025": replace(OURS, k=0.0025),
+    "curvature, to nearest": replace(CURVED, compensated=False),
+    "curvature 0.0004": replace(CURVED, k=0.0004),
+    "curvature 0.001": CURVED,
+    "curvature 0.001, trellis": OURS,
+    "curvature 0.0025": replace(CURVED, k=0.0025),
     "ternary": Recipe("ternary", packed=True),
 }
-QUICK = ("int8 per row", "int6 per row", "int5 per row", "int5 GPTQ", "curvature 0.001")
+QUICK = (
+    *("int8 per row", "int6 per row", "int5 per row", "int5 GPTQ"),
+    *("curvature 0.001", "curvature 0.001, trellis"),
+)
 OURS_CODER = BEST
 RECORD_BITS, RECORD_GAP = 3.53, 0.0087  # record 2026-04-27, 35.95 M parameters
 CAP_BITS = (6.0, 5.0, 4.0, 3.53, 3.0, 2.5)
@@ -119,7 +124,7 @@ def measure_table(model: Subject, quick: bool) -> dict[str, Any]:
     compared = _compared(model, rows, quick)
     tuned = compared["tuned_at_its_gap"]
     figures = (tuned["bytes"], round(tuned["bits"], 4), tuned["gap"], tuned["seconds"], 0.0)
-    rows.append(Row("curvature, distilled", OURS_CODER, *figures))
+    rows.append(Row("trellis, distilled", OURS_CODER, *figures))
     found = {"rows": [vars(row) for row in rows], "front": [vars(row) for row in _front(rows)]}
     return found | compared | {"constriction_bytes": _constriction(model)}
 
@@ -216,7 +221,7 @@ def _constriction(model: Subject) -> int | None:
         return None
     total = 0
     for array in quantized(model.weights, OURS, model.inputs):
-        if array.role != "code":
+        if not array.role.startswith("code"):
             continue
         symbols = array.values.reshape(-1).astype(np.int32)
         symbols -= symbols.min()

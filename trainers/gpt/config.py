@@ -86,6 +86,8 @@ class GPTConfig:
             `curvature_steps` (steps, in units of the loss's curvature); 0 for the usual one.
         gptq: "lite" tries five clips, "full" compensates rounding errors by the Hessian.
         curvature_steps: steps of rows and columns as the loss allows them, codes in a byte.
+        trellis_states: of the trellis that makes those steps' grids finer at the same bits; 0 for
+            none (`trainers.quantize.trellis`).
         distill_steps: of training towards the unquantized model's predictions while matrices are
             put on their grids a part at a time (`trainers.gpt.distilling`); 0 for GPTQ at once.
         lqer_rank, lqer_count: of the low-rank correction, and of so many matrices.
@@ -187,6 +189,7 @@ class GPTConfig:
     gptq: str = setting("none", SCHEDULE, stage="quantize", among=GPTQ)
     sdclip: bool = setting(False, SCHEDULE, stage="quantize")
     curvature_steps: bool = setting(False, SCHEDULE, stage="quantize")
+    trellis_states: int = setting(0, SCHEDULE, stage="quantize", among=(0, 4, 8, 16, 32, 64))
     distill_steps: int = setting(0, SCHEDULE, stage="quantize", within=(0, 10**6))
     awq: bool = setting(False, SCHEDULE, stage="quantize")
     lqer: bool = setting(False, SCHEDULE, stage="quantize")

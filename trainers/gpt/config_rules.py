@@ -65,6 +65,13 @@ _QUANTIZATION = (
         lambda config: config.quant_group == 0 or not config.curvature_steps,
     ),
     Rule(
+        "trellis_states == 0 or curvature_steps and qat_k == 0",
+        ("trellis_states", "curvature_steps", "qat_k"),
+        lambda config: (
+            config.trellis_states == 0 or (config.curvature_steps and config.qat_k == 0)
+        ),
+    ),
+    Rule(
         "qat_bits == quant_bits if qat",  # it trains on the grid that is exported
         ("qat", "qat_bits", "quant_bits"),
         lambda config: not config.qat or config.qat_bits == config.quant_bits,

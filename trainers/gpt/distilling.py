@@ -26,8 +26,7 @@ from trainers.gpt.calibration import float_model, load_weights
 from trainers.gpt.config import GPTConfig
 from trainers.gpt.kernels_cpu import CpuKernels
 from trainers.gpt.model_torch import GPT
-from trainers.quantize.gptq import JoinedRows, compensated, inverse_factor
-from trainers.quantize.grids import TOPS
+from trainers.quantize.gptq import compensated, inverse_factor
 from trainers.quantize.int8 import ArtifactError
 from trainers.quantize.lattice import Lattice
 from trainers.quantize.statistics import Inputs
@@ -111,7 +110,7 @@ class _Matrix:
         rows = self.known.row_weights()
         self._hessian = self.known.curvature()
         self._rows = 1 / (rows / (rows.mean() or 1.0) + TUNING_DAMPING)
-        self._together = JoinedRows.of(self.known.outputs) if self.known.outputs.size else None
+        self._rounding = self.lattice.rounding(self.known.outputs)
         self.free = np.argsort(-np.diag(self._hessian), kind="stable")
 
     @torch.no_grad()
@@ -127,9 +126,9 @@ class _Matrix:
             raise ArtifactError("training while quantizing diverged: use a finer grid")
         rest, grid = value[:, self.free], self.lattice.grid[:, self.free].astype(np.float64)
         factor = inverse_factor(self._hessian[np.ix_(self.free, self.free)])
-        codes = compensated(rest, grid, factor, TOPS["int8"], count, self._together)
+        points = compensated(rest, grid, factor, count, self._rounding)
         value[:, self.free] = rest
-        value[:, self.free[:count]] = codes * grid[:, :count]
+        value[:, self.free[:count]] = points * grid[:, :count]
         self.parameter.copy_(torch.from_numpy(value + offset))
         self.free = self.free[count:]
         self._restart()

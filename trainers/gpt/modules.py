@@ -57,6 +57,7 @@ _STORING = (
     "trainers.quantize.magnitudes",
     "trainers.quantize.ans",
     "trainers.quantize.numbers",
+    "trainers.quantize.trellis",
     "trainers.quantize.header",
     "trainers.quantize.coded",
     "trainers.quantize.artifact",  # the last module that an evaluation needs
@@ -64,6 +65,8 @@ _STORING = (
     "trainers.quantize.pack",
     "trainers.quantize.statistics",
     "trainers.quantize.gptq",
+    "trainers.quantize.trellis_search",
+    "trainers.quantize.joined_rows",
     "trainers.quantize.grids",
     "trainers.quantize.lattice",
     "trainers.quantize.corrections",

@@ -86,7 +86,7 @@ def quantized_by_training(
 ) -> list[Stored]:
     """As `quantized`, but what rounding spoils is trained away (`trainers.gpt.distilling`)."""
     lattices = {
-        name: lattice(weights[name], known, recipe.k)
+        name: lattice(weights[name], known, recipe.k, states=recipe.trellis)
         for name, known in inputs.items()
         if is_quantized(weights[name].shape)
     }
@@ -114,6 +114,7 @@ def recipe_of(config: GPTConfig) -> Recipe:
         activation_aware=config.awq,
         correction_rank=config.lqer_rank if config.lqer else 0,
         correction_count=config.lqer_count,
+        trellis=config.trellis_states,
     )
 
 

@@ -32,6 +32,7 @@ from trainers.quantize.int8 import (
     dequantize,
 )
 from trainers.quantize.numbers import PLAIN_KINDS, decoded_numbers, unshuffled
+from trainers.quantize.trellis import halves, row_order
 
 PACKED_MAGIC = b"CGPACK\x00\x02"
 CHECKSUM_BYTES = 8
@@ -108,9 +109,12 @@ def restored(
 def _weight(name: str, parts: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
     if set(parts) == {"whole"}:
         return parts["whole"].astype(np.float32)
-    if not {"code", "step"} <= set(parts) <= {"code", "step", "column", "fine"}:
+    coded = [role for role in parts if role.startswith("code")]
+    if len(coded) != 1 or not {"step"} <= set(parts) - {*coded} <= {"step", "column", "fine"}:
         raise ArtifactError(f"weight {name!r} is made of {', '.join(sorted(parts))}")
-    code, step = parts["code"], parts["step"].astype(np.float32)
+    code, step = parts[coded[0]], parts["step"].astype(np.float32)
+    if coded[0] != "code":
+        code = _off_trellis(name, code, step, states=int(coded[0].removeprefix("code of ")))
     rows, wide = code.shape[0] if code.ndim else 1, code.ndim == 2
     if wide and step.shape == (rows, -(-code.shape[1] // GROUP)):
         step = np.repeat(step, GROUP, axis=1)[:, : code.shape[1]]
@@ -130,6 +134,20 @@ def _weight(name: str, parts: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]
             raise ArtifactError(f"the columns of {name!r} do not fit it")
         weight = weight * column
     return weight
+
+
+def code_role(states: int) -> str:
+    """The role of codes under a trellis of so many states, 0 for none."""
+    return f"code of {states}" if states else "code"
+
+
+def _off_trellis(
+    name: str, code: NDArray[Any], step: NDArray[np.float32], states: int
+) -> NDArray[np.float32]:
+    """What codes stand for, in steps."""
+    if code.ndim != 2 or step.shape != code.shape[:1] or code.dtype != np.int8:
+        raise ArtifactError(f"the trellis of {name!r} does not fit it")
+    return halves(code, row_order(step), states).astype(np.float32) * np.float32(0.5)
 
 
 # --------------------------------------------------------------------------------------------

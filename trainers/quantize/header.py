@@ -17,9 +17,11 @@ from typing import Any
 
 from trainers.quantize.int8 import MAX_HEADER_BYTES, ArtifactError
 from trainers.quantize.numbers import KINDS, stored_size
+from trainers.quantize.trellis import CHECKS
 
 CODERS = ("raw", "zlib", "lzma", "zstd", "brotli", "ans")
-ROLES = ("whole", "code", "fine", "step", "column")  # what an array is to its weight
+# What an array is to its weight; codes under a trellis tell of how many states it is.
+ROLES = ("whole", "code", *(f"code of {states}" for states in CHECKS), "fine", "step", "column")
 MAX_ARRAYS, MAX_NAME = 1 << 16, 1 << 10
 WINDOW = -15  # zlib's largest, without a frame: the artifact has a checksum
 # A number that is written as it is read again.

@@ -10,16 +10,21 @@ matrix (`trainers.quantize.artifact`), and a fine one for what is left, as for a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.quantize.gptq import compensated_codes, inverse_factor, rounded
+from trainers.quantize.artifact import code_role
+from trainers.quantize.gptq import Rounding, compensated_points, inverse_factor, rounded
 from trainers.quantize.grids import TOPS
+from trainers.quantize.joined_rows import JoinedRows
 from trainers.quantize.numbers import exponents_to_steps
 from trainers.quantize.pack import Stored, steps_to_exponents
 from trainers.quantize.statistics import Inputs
+from trainers.quantize.trellis import row_order
+from trainers.quantize.trellis_search import column_points, nearest_points
 
 Grid = tuple[NDArray[np.float32], NDArray[np.float32]]  # steps of rows, of columns
 # A row's share of the loss is known to within noise: of its weight only the square root counts.
@@ -37,12 +42,14 @@ class Lattice:
         rows, columns: the steps, as the artifact can hold them; an entry's is their product.
         split: which columns have a coarse code besides.
         coarse: these codes, (rows, split columns), in COARSE times the entry's step.
+        states: of the trellis that shares out the points between the codes; 0 for none.
     """
 
     rows: NDArray[np.float32]
     columns: NDArray[np.float32]
     split: NDArray[np.int64]
     coarse: NDArray[np.int8]
+    states: int = 0
 
     @classmethod
     def whole(cls, rows: NDArray[np.float32], columns: NDArray[np.float32]) -> Lattice:
@@ -62,20 +69,39 @@ class Lattice:
         return found
 
     def nearest(self, weight: NDArray[np.float32]) -> NDArray[np.int8]:
-        """Codes of the points nearest to the weights."""
-        codes = rounded((weight - self.offset()) / self.grid, TOPS["int8"])
-        return codes.astype(np.int8)
+        """Codes of the points nearest to the weights; of points of the lattice, their own."""
+        values = ((weight - self.offset()) / self.grid).astype(np.float64)
+        if not self.states:
+            return codes_of(rounded(values, TOPS["int8"]))
+        return codes_of(nearest_points(values, row_order(self.rows), self.states, TOPS["int8"]))
 
-    def compensated(
-        self, weight: NDArray[np.float32], hessian: NDArray[np.float64]
-    ) -> NDArray[np.int8]:
-        """GPTQ's codes."""
-        return compensated_codes(weight - self.offset(), self.grid, hessian, TOPS["int8"])
+    def compensated(self, weight: NDArray[np.float32], known: Inputs) -> NDArray[np.int8]:
+        """GPTQ's codes; under a trellis the rows of a column are rounded together."""
+        # Row after row takes minutes where millions are: without a trellis each is by itself.
+        rounding = self.rounding(known.outputs if self.states else np.zeros((0, 0)))
+        left = weight - self.offset()
+        return codes_of(compensated_points(left, self.grid, known.curvature(), rounding))
+
+    def rounding(self, curvature: NDArray[np.float64]) -> Rounding:
+        """How GPTQ is to round a column.
+
+        Args:
+            curvature: by the outputs, (rows, rows); empty where it is not known.
+        """
+        top, order = TOPS["int8"], row_order(self.rows)
+        if curvature.size:
+            joined = JoinedRows.of(curvature, order)
+            if self.states:
+                return partial(joined.trellis_points, states=self.states, top=top)
+            return partial(joined.rounded, top=top)
+        if self.states:
+            return partial(column_points, order=order, states=self.states, top=top)
+        return lambda column, steps: rounded(column / steps, top)
 
     def stored(self, name: str, codes: NDArray[np.int8], stream: str) -> list[Stored]:
         """A matrix of these codes, in streams of its own and of all steps."""
         found = [
-            Stored(name, "code", "i1", codes, stream),
+            Stored(name, code_role(self.states), "i1", codes, stream),
             Stored(name, "step", "e1", self.rows, "step e1"),
             Stored(name, "column", "e1", self.columns, "step e1"),
         ]
@@ -91,7 +117,7 @@ class Lattice:
 
 
 def lattice(
-    weight: NDArray[np.float32], known: Inputs, k: float, *, split: bool = True
+    weight: NDArray[np.float32], known: Inputs, k: float, *, split: bool = True, states: int = 0
 ) -> Lattice:
     """Steps such that the rounding of each entry costs the loss the same.
 
@@ -102,6 +128,7 @@ def lattice(
 
     Args:
         split: columns may be split; else those that a byte does not reach get wider steps.
+        states: of the trellis, 0 for none.
     """
     curvature, shares = known.curvature(), known.row_weights()
     scale = float(np.diag(curvature).mean()) or 1.0
@@ -116,10 +143,14 @@ def lattice(
     asked = np.maximum(1 / remaining, finest)
     asked[far] = np.maximum(1 / remaining, finest / COARSE)[far]
     columns = _as_stored(asked)
-    coarse = rounded(
-        weight[:, far] / (COARSE * rows[:, None] * columns[far]), TOPS["int8"]
-    ).astype(np.int8)
-    return Lattice(rows, columns, far, coarse)
+    spacing = COARSE * rows[:, None] * columns[far]
+    coarse = rounded(weight[:, far] / spacing, TOPS["int8"]).astype(np.int8)
+    return Lattice(rows, columns, far, coarse, states)
+
+
+def codes_of(points: NDArray[np.float64]) -> NDArray[np.int8]:
+    """The whole numbers that points, in steps, are stored as."""
+    return np.floor(points).astype(np.int8)
 
 
 def _as_stored(steps: NDArray[Any]) -> NDArray[np.float32]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from trainers.quantize.artifact import FINER, GROUP, restored
 from trainers.quantize.corrections import activation_columns, low_rank
-from trainers.quantize.gptq import compensated_codes, rounded
+from trainers.quantize.gptq import compensated_points, rounded
 from trainers.quantize.grids import (
     TOPS,
     deviation_steps,
@@ -27,6 +27,7 @@ from trainers.quantize.magnitudes import EXPONENT_STEPS
 from trainers.quantize.numbers import exponents_to_steps
 from trainers.quantize.pack import Stored, parts_of, steps_to_exponents
 from trainers.quantize.statistics import Inputs
+from trainers.quantize.trellis import CHECKS
 
 CLIPS = ("largest", "percentile", "deviation", "curvature")
 STEP_UP = 2.0 ** (0.5 / EXPONENT_STEPS)  # a step is stored as at most so much less than it is
@@ -51,6 +52,7 @@ class Recipe:
         compensated: GPTQ (calibration).
         activation_aware: AWQ's column scales (calibration).
         correction_rank: rank of LQER's correction of the `correction_count` worst matrices.
+        trellis: states of the trellis that the steps of the curvature are under, 0 for none.
         packed: codes are written in their bits instead of in a byte each.
     """
 
@@ -62,6 +64,7 @@ class Recipe:
     activation_aware: bool = False
     correction_rank: int = 0
     correction_count: int = 3
+    trellis: int = 0
     packed: bool = False
 
     def __post_init__(self) -> None:
@@ -69,6 +72,8 @@ class Recipe:
             raise ValueError(f"no clip {self.clip!r} or no bits {self.bits!r}")
         if self.clip in ("deviation", "curvature") and not self.k > 0:
             raise ValueError(f"`k > 0` must hold, but got k={self.k}")
+        if self.trellis and (self.clip != "curvature" or self.trellis not in CHECKS):
+            raise ValueError(f"no trellis of {self.trellis} states for the clip {self.clip!r}")
 
     @property
     def needs_calibration(self) -> bool:
@@ -153,7 +158,10 @@ def _matrix(
     if columns is not None:
         wide = wide * columns.astype(np.float32)
     if recipe.compensated and known is not None:
-        codes = compensated_codes(weight, wide, known.curvature(), top)
+        points = compensated_points(
+            weight, wide, known.curvature(), lambda column, steps: rounded(column / steps, top)
+        )
+        codes = points.astype(np.int8)
     else:
         codes = rounded(weight / wide, top).astype(np.int8)
     code_kind = PACKED_KINDS.get(bits, "i1") if recipe.packed else "i1"
@@ -181,11 +189,10 @@ def _small(name: str, value: NDArray[np.float32]) -> list[Stored]:
 
 def _curved(name: str, weight: NDArray[np.float32], recipe: Recipe, known: Inputs) -> list[Stored]:
     # A matrix has room for one correction.
-    found = lattice(weight, known, recipe.k, split=not recipe.correction_rank)
-    if recipe.compensated:
-        codes = found.compensated(weight, known.curvature())
-    else:
-        codes = found.nearest(weight)
+    found = lattice(
+        weight, known, recipe.k, split=not recipe.correction_rank, states=recipe.trellis
+    )
+    codes = found.compensated(weight, known) if recipe.compensated else found.nearest(weight)
     return found.stored(name, codes, f"code {_kind(name)}")
 
 

@@ -13,9 +13,10 @@ from trainers.gpt.distilling import distilled, pull
 from trainers.gpt.init import initial_weights
 from trainers.gpt.quantizing import quantized_artifact, training_tokens
 from trainers.gpt.run import batches_of
-from trainers.quantize.artifact import read_artifact
+from trainers.quantize.artifact import read_artifact, restored
 from trainers.quantize.int8 import ArtifactError
 from trainers.quantize.lattice import lattice
+from trainers.quantize.pack import parts_of
 from trainers.quantize.recipe import Recipe, quantized
 
 TUNED = {
@@ -49,10 +50,12 @@ def model_of(weights):
     return model
 
 
-def lattices_of(weights, data, k):
+def lattices_of(weights, data, k, states=0):
     config = config_with()
     inputs = calibrate(config, weights, training_tokens(config, data, 64, 0), seed=0)
-    return inputs, {name: lattice(weights[name], known, k) for name, known in inputs.items()}
+    return inputs, {
+        name: lattice(weights[name], known, k, states=states) for name, known in inputs.items()
+    }
 
 
 def divergence(teacher, student, tokens):
@@ -77,19 +80,15 @@ def test_it_is_pulled_by_the_gradient_of_the_divergence(data, weights):
         assert torch.allclose(one.grad, other.grad, rtol=1e-3, atol=1e-7)
 
 
-def test_matrices_end_on_their_lattices_and_come_back_as_they_were(data, weights):
+@pytest.mark.parametrize("states", [0, 8])
+def test_matrices_end_on_their_lattices_and_come_back_as_they_were(data, weights, states):
     config = config_with()
-    inputs, lattices = lattices_of(weights, data, 0.02)
+    inputs, lattices = lattices_of(weights, data, 0.02, states)
     batch = batches_of(config, data, 0).batch
     tuned = distilled(config, weights, inputs, lattices, batch, steps=6)
-    stored = {
-        array.name: array.values
-        for array in quantized(tuned, Recipe(), lattices=lattices)
-        if array.role == "code" and array.name in lattices
-    }
-    for name, known in lattices.items():
-        on_it = known.offset() + stored[name] * known.grid
-        assert np.allclose(tuned[name], on_it, rtol=1e-5, atol=1e-7)
+    stored = restored(parts_of(quantized(tuned, Recipe(), lattices=lattices)))
+    for name in lattices:
+        assert np.allclose(tuned[name], stored[name], rtol=1e-5, atol=1e-7)
     assert not np.array_equal(tuned["blocks.0.attn_scale"], weights["blocks.0.attn_scale"])
 
 
@@ -151,6 +150,19 @@ def test_training_that_diverges_is_told(data, weights, monkeypatch):
     monkeypatch.setattr("trainers.gpt.distilling.TUNING_RATE", 1e30)
     with pytest.raises(ArtifactError, match="diverged"):
         quantized_artifact(config_with(distill_steps=12), weights, data, seed=0)
+
+
+def test_a_trellis_diverges_less_at_about_the_same_bytes(data, weights):
+    held = torch.from_numpy(batches_of(config_with(), data, 9).batch(40)[:, :-1])
+    found, sizes = [], []
+    for states in (0, 8):
+        config = config_with(distill_steps=6, quant_k=0.001, trellis_states=states)
+        artifact = quantized_artifact(config, weights, data, seed=0)
+        sizes.append(len(artifact))
+        stored = model_of(read_artifact(artifact))
+        found.append(float(divergence(model_of(weights), stored, held).detach()))
+    assert found[1] < 0.85 * found[0]
+    assert sizes[1] < 1.01 * sizes[0]
 
 
 @pytest.mark.parametrize("fields", [{"gptq": "none"}, {"lqer": True}])

@@ -41,7 +41,7 @@ def test_fields_outside_the_vocabulary_are_the_known_ones():
         "train_data_tokens",
         "muon_ns_steps",
         *("quant_k", "qat_bits", "qat_k", "lqer_rank", "lqer_count", "artifact_cap"),
-        *("awq", "quant_group", "curvature_steps", "distill_steps"),
+        *("awq", "quant_group", "curvature_steps", "trellis_states", "distill_steps"),
         *("calibration", "calibration_tokens"),
         "bigram_dim",
         "value_embedding_dim",
@@ -109,7 +109,7 @@ def test_every_field_has_a_stage_and_a_role():
     assert "activation" in roles["architecture"]
     assert "logit_softcap" in roles["hyperparameter"]
     quantizing = fields_with(stage="quantize")
-    assert (quantizing[0], quantizing[-1], len(quantizing)) == ("quant_bits", "artifact_cap", 15)
+    assert (quantizing[0], quantizing[-1], len(quantizing)) == ("quant_bits", "artifact_cap", 16)
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,7 @@ def test_neutral_fields_leave_the_artifact_as_it_was(data):
         {"gptq": "full", "awq": True, "lqer": True, "quant_bits": "int5_int6"},
         {"sdclip": True, "compressor": "lzma"},
         {**CURVED, "calibration": "self_generated"},
+        {**CURVED, "trellis_states": 4},
     ],
 )
 def test_every_field_gives_an_artifact_of_this_model(data, fields):
@@ -136,6 +137,7 @@ def test_self_generated_text_is_the_models_own():
         ({"quant_group": 32}, "quant_group in"),
         ({"gptq": "lite", "sdclip": True}, "at most one of gptq = lite"),
         ({"artifact_cap": 1000}, "artifact_cap == 0 or"),
+        ({"trellis_states": 8}, "trellis_states == 0 or"),
         ({"qat": True, "quant_bits": "int6"}, "qat_bits == quant_bits if qat"),
         ({"qat": True, "quant_group": 64}, "one step per row"),
     ],
@@ -149,3 +151,4 @@ def test_a_recipe_says_what_the_fields_say():
     recipe = recipe_of(config_with(quant_bits="int6", sdclip=True))
     assert (recipe.bits, recipe.clip, recipe.k) == ("int6", "deviation", 12.85)
     assert recipe_of(config_with(curvature_steps=True, quant_k=0.01)).k == 0.01
+    assert recipe_of(config_with(curvature_steps=True, trellis_states=8)).trellis == 8

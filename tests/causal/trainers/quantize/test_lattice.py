@@ -32,7 +32,7 @@ def test_a_column_beyond_a_bytes_reach_is_split_and_costs_no_more_than_the_other
     assert len(whole.split) == 0
     assert split.split.tolist() == [5]
     stored = {
-        name: found.offset() + found.compensated(weight, known.curvature()) * found.grid
+        name: found.offset() + found.compensated(weight, known) * found.grid
         for name, found in (("whole", whole), ("split", split))
     }
     assert loss(weight, stored["split"], known) < 0.3 * loss(weight, stored["whole"], known)
@@ -42,7 +42,7 @@ def test_what_is_packed_comes_back_to_the_point(loud):
     weight, known = loud
     recipe = Recipe(clip="curvature", k=0.05, compensated=True)
     found = lattice(weight, known, 0.05)
-    codes = found.compensated(weight, known.curvature())
+    codes = found.compensated(weight, known)
     artifact = pack(quantized({"w": weight}, recipe, {"w": known}), "best")
     stored = read_artifact(artifact)["w"]
     assert np.allclose(stored, found.offset() + codes * found.grid, rtol=1e-6, atol=1e-6)

@@ -5,7 +5,7 @@ import pytest
 
 from trainers.quantize.artifact import read_artifact, restored
 from trainers.quantize.corrections import activation_columns
-from trainers.quantize.gptq import compensated_codes, inverse_factor, rounded
+from trainers.quantize.gptq import compensated_points, inverse_factor, rounded
 from trainers.quantize.grids import (
     TOPS,
     deviation_steps,
@@ -48,9 +48,13 @@ def test_the_factor_is_of_the_inverse():
     assert np.array_equal(factor, np.triu(factor))
 
 
+def to_nearest(top):
+    return lambda column, steps: rounded(column / steps, top)
+
+
 def test_gptq_is_rounding_where_columns_do_not_meet():
     steps = largest_steps(WEIGHT, 7).astype(np.float64)[:, None]
-    codes = compensated_codes(WEIGHT, steps, np.diag(np.arange(1.0, COLUMNS + 1)), 7)
+    codes = compensated_points(WEIGHT, steps, np.diag(np.arange(1.0, COLUMNS + 1)), to_nearest(7))
     assert np.array_equal(codes, rounded(WEIGHT / steps, 7))
 
 
@@ -73,7 +77,9 @@ def test_gptq_goes_column_by_column_as_defined():
         expected[:, column] = rounded(rest[:, column] / steps[:, 0], top)
         error = rest[:, column] - expected[:, column] * steps[:, 0]
         rest[:, later] -= np.outer(error / inverse[0, 0], inverse[0])
-    assert np.array_equal(compensated_codes(WEIGHT[:, :24], steps, hessian, top), expected)
+    assert np.array_equal(
+        compensated_points(WEIGHT[:, :24], steps, hessian, to_nearest(top)), expected
+    )
 
 
 def test_more_of_each_remedy_is_a_smaller_loss():
@@ -163,4 +169,8 @@ def test_recipes_that_make_no_sense_are_refused():
         Recipe("int9")
     with pytest.raises(ValueError, match="k > 0"):
         Recipe(clip="deviation")
+    with pytest.raises(ValueError, match="no trellis of 5 states"):
+        Recipe(clip="curvature", k=1.0, trellis=5)
+    with pytest.raises(ValueError, match="for the clip 'largest'"):
+        Recipe(trellis=8)
     assert TOPS["int6"] == 31
