@@ -29,7 +29,7 @@ _NEAR = 80  # lines: further on a README tells of other runs
 _SWA = re.compile(r"\bswa\b(?!.*\bema\b)", re.IGNORECASE)
 _STEP = re.compile(r"\bstep[ :]{0,2}\d", re.IGNORECASE)
 _SLID = re.compile(r"slid|stride|\bs64\b", re.IGNORECASE)
-_FEW = 4  # runs: of so many each one's stages are told
+_FEW = 3  # runs beside the submission's: of fewer each one's evaluation is told
 _BEFORE = re.compile(r"\W*pre-?quant(?!.*\b(?:step|stop))", re.IGNORECASE)
 _RAW = re.compile(r"\braw\b|\blive\b|\bbefore ", re.IGNORECASE)
 _BETTER = 5e-3  # bpb: more than averaging or quantization gains
@@ -47,8 +47,12 @@ def stage_contrasts(
     tables = (*document.tables, *listed)
     places = [table_ladders(document, table) for table in tables]
     compared = [_beside_own(document, t, at, final) for t, at in zip(tables, places, strict=True)]
-    others = {part for ladders in compared for ladder in ladders for part in _parts_of(ladder)}
-    places = [[one for one in place if _told(one) not in others] for place in places]
+    many = (ladder for ladders in compared if len(ladders) >= _FEW for ladder in ladders)
+    others = {part for ladder in many for part in _parts_of(ladder)}
+    places = [
+        [_evaluated(one) if one in beside else one for one in place if _told(one) not in others]
+        for place, beside in zip(places, compared, strict=True)
+    ]
     runs = _joined([*places, *runs_of_lines(document)])
     if final is not None and runs and len(runs[0][1]) == 1 and (raw := runs[0][1].get("raw")):
         lost = final - raw.value
@@ -112,13 +116,19 @@ def _rounds_to(rounded: float, exact: float) -> bool:
 def _beside_own(
     document: Document, table: Table, ladders: Sequence[Stages], final: float | None
 ) -> list[Stages]:
-    """The runs of a long table but the submission's: it compares them, and tells no stages."""
+    """The runs of a table but the submission's: a long one compares them, and tells no stages."""
     lines = {row.line: row for row in table.rows}
     told = [(lines[at], one) for one in ladders if len(one) > 1 and (at := _line_of(one)) in lines]
-    if len(told) <= _FEW:
+    if len(told) < 2:
         return []
     own = own_run(document, [row for row, _ in told], [one for _, one in told], final)
     return [ladder for at, (_, ladder) in enumerate(told) if at != own]
+
+
+def _evaluated(ladder: Stages) -> Stages:
+    """What the evaluation made of another run; quantization's cost where nothing else is told."""
+    later = {stage: one for stage, one in ladder.items() if stage not in ("raw", "averaged")}
+    return later if len(later) > 1 else ladder
 
 
 def _line_of(ladder: Stages) -> int:

@@ -40,6 +40,7 @@ from scripts.causal.leaderboard.table_roles import (
     role_of,
     runs_by_length,
 )
+from scripts.causal.leaderboard.table_signs import penalty_variable
 from scripts.causal.leaderboard.tables import (
     Columns,
     cell,
@@ -87,6 +88,8 @@ def _by_role(reading: Reading, table: Table, columns: Columns) -> Iterator[Ablat
         told = columns.bpb and role == "deltas" and of_something_else(table, columns)
         rows = score_rows if told else delta_rows
         yield from rows(reading, table, columns)
+        if role == "ladder" and columns.bpb and penalty_variable(table.header[columns.delta[-1]]):
+            yield from _steps(reading, table, columns)  # beside what each run loses
         yield from others_rows(reading, table, columns)
     elif role == "ladder":
         yield from _steps(reading, table, columns)

@@ -66,7 +66,7 @@ _ONE_RUN_VARIED = re.compile(
     r"ablat|sweep|ladder|scan|why it|failed|tried|did ?n[o']t work|compar", re.IGNORECASE
 )
 _CONTROL_ROW = re.compile(
-    r"\W*(?:(?:naive|the|our|plain|dense|uniform)\s)?(?:baseline|control|default|vanilla)\b|"
+    r"\W*(?:(?:naive|the|our|plain|dense|uniform)\s)?(?:base(?:line)?|control|default|vanilla)(?![A-Za-z])|"
     r"\W*none\W*$|\W*(?:no|without|w/o)\s[A-Za-z]|"
     r"\W*(?:neural|NN|model|LM|base model)[ -](?:only|alone)\b",
     re.IGNORECASE,
@@ -228,6 +228,6 @@ def comparable(labels: list[str], base: int, titles: str) -> bool:
         return True
     if not whole and _CONTROL_ROW.match(labels[base]):
         return True
-    if not whole and not SUBMISSION.search(labels[base]):
+    if whole * 3 <= len(others) and not SUBMISSION.search(labels[base]):
         return True
     return sum(bool(variables_in(label)) for label in others) * 2 >= len(others)
