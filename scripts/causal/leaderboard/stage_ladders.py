@@ -34,6 +34,7 @@ _BEFORE = re.compile(r"\W*pre-?quant(?!.*\b(?:step|stop))", re.IGNORECASE)
 _RAW = re.compile(r"\braw\b|\blive\b|\bbefore ", re.IGNORECASE)
 _BETTER = 5e-3  # bpb: more than averaging or quantization gains
 _GAP = re.compile(r"\bquant\w* (?:gap|penalty)[^\d\n]{0,30}(0?\.\d{2,8})", re.IGNORECASE)
+_LOST = 3e-3  # bpb: more than a window makes up for was lost to quantization
 _APART = 0.1  # bpb: more than quantization and evaluation make of one run
 
 
@@ -71,7 +72,7 @@ def stage_contrasts(
             runs[0][1]["raw"] = Score(final, got.source, "")  # the claim is of the raw weights
     found: list[tuple[int, Ablation]] = []
     means = {at for at, table in enumerate(tables) if columns_of(table).seed is not None}
-    for place, run in runs:
+    for place, run in _without_sums(runs):
         for one in _contrasts(document, run):
             twins = (
                 i
@@ -106,6 +107,26 @@ def _joined(places: Sequence[Sequence[Stages]]) -> list[tuple[int, Stages]]:
             if _rounds_to(known.value, score.value) if known else _beside(score, ladder, run):
                 run[stage] = score
     return runs
+
+
+def _without_sums(runs: Sequence[tuple[int, Stages]]) -> list[tuple[int, Stages]]:
+    """Leave out what precedes a window over weights whose quantized score is not told.
+
+    Where another run tells all three, the difference is but the sum of two that are known.
+    """
+    weights = {"raw", "averaged"}
+    if not any(weights & run.keys() and {"quantized", "sliding"} <= run.keys() for _, run in runs):
+        return list(runs)
+    summed = {
+        at for at, (_, run) in enumerate(runs) if "sliding" in run and "quantized" not in run
+    }
+    return [
+        (
+            place,
+            {name: one for name, one in run.items() if at not in summed or name not in weights},
+        )
+        for at, (place, run) in enumerate(runs)
+    ]
 
 
 def _rounds_to(rounded: float, exact: float) -> bool:
@@ -155,7 +176,9 @@ def _beside(score: Score, ladder: Stages, run: Stages) -> bool:
 
 
 def _one_run(run: Stages, ladder: Stages) -> bool:
-    return any(stage in run and _equal(run[stage], score) for stage, score in ladder.items())
+    """Whether two places agree in most of the stages that both tell."""
+    shared = [_equal(run[stage], score) for stage, score in ladder.items() if stage in run]
+    return sum(shared) * 2 > len(shared)
 
 
 def _equal(one: Score, other: Score) -> bool:
@@ -205,7 +228,7 @@ def _contrasts(document: Document, stages: Stages) -> list[Ablation]:
             following = "sliding" if _windowed(document, delta) else following
             variable, control, treatment = STAGE_CONTRASTS[following]
         skipped_to = following == "sliding" and stage in ("raw", "averaged")
-        if skipped_to and delta > 0 and not _SLID.search(label):
+        if skipped_to and delta > (_LOST if _SLID.search(label) else 0):
             variable, control, treatment = STAGE_CONTRASTS["quantized"]  # "Pre-TTT" of int6
         if following == "averaged" and _SWA.search(label.replace("_", " ")):
             variable = "swa"

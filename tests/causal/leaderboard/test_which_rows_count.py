@@ -67,3 +67,59 @@ def test_of_a_run_beside_this_one_the_evaluation_is_told() -> None:
     assert (QUANT, 0.008) in read
     assert (QUANT, 0.009) not in read
     assert [delta for name, delta in read if name == "ttt"] == [-0.004, -0.003]
+
+
+def test_this_submission_is_set_against_the_run_it_builds_on() -> None:
+    rows = ("PR #7 (previous SOTA) | 1.1240 | plain", "This submission | 1.1210 | zeta")
+    both = table("Submission | val_bpb | What", *rows, title="Comparison to previous SOTA")
+    assert found(both) == [("other:bundle", -0.003)]
+    more = table(
+        "Submission | val_bpb | What",
+        "PR #5 - base | 1.1300 | plain", "PR #8 | 1.1100 | kappa", *rows[1:],
+        title="Comparison",
+    )  # fmt: skip
+    assert found(more) == [("other:bundle", -0.009)]
+    assert (
+        found(table("Submission | val_bpb", "PR #5 | 1.13", "PR #8 | 1.11", "This | 1.12")) == []
+    )
+
+
+def test_runs_that_share_one_score_only_are_two() -> None:
+    labels = ("pre-quant val_bpb", "int6 roundtrip val_bpb", "TTT val_bpb")
+    one, other = (
+        table("Metric | Value", *map(" | ".join, zip(labels, scores, strict=True)), title=title)
+        for title, scores in (
+            ("Narrow", ("1.1230", "1.1740", "1.1370")),
+            ("Wide", ("1.1090", "1.1850", "1.1370")),
+        )
+    )
+    read = found(f"{one}\n\n{other}")
+    assert read == [(QUANT, 0.051), ("ttt", -0.037), (QUANT, 0.076), ("ttt", -0.048)]
+
+
+def test_a_window_over_weights_of_unknown_quantization_is_a_sum() -> None:
+    rows = (
+        "Post-EMA val_bpb | 1.1290",
+        "int6 roundtrip val_bpb | 1.1330",
+        "sliding window val_bpb | 1.1090",
+    )
+    seeds = table(
+        "Seed | Post-EMA bpb | Sliding bpb", "1 | 1.1300 | 1.1110", "2 | 1.1280 | 1.1090"
+    )
+    told = [(QUANT, 0.004), ("sliding_window_eval", -0.024)]
+    assert found(f"{seeds}\n\n{table('Metric | Value', *rows, title='Seed 1')}") == told
+    assert found(seeds) == [("sliding_window_eval", -0.019)]
+    worse = table("Seed | Pre-quant bpb | Sliding bpb", "1 | 1.1300 | 1.1710", "2 | 1.128 | 1.169")
+    assert found(worse) == [(QUANT, 0.041)]
+
+
+def test_the_end_of_training_is_a_stage_and_a_loss_none() -> None:
+    rows = (
+        "val_loss (train end) | 1.9426",
+        "val_bpb (train end) | 1.1505",
+        "Post-EMA val_bpb | 1.1499",
+        "int6 roundtrip val_bpb | 1.1585",
+    )
+    assert found(table("Metric | Value", *rows)) == [("ema", -0.0006), (QUANT, 0.0086)]
+    rows = ("Post-EMA diagnostic | 1.1501", "Final roundtrip val_bpb | 1.1544")
+    assert found(table("Metric | Value", *rows)) == [(QUANT, 0.0043)]
