@@ -228,7 +228,8 @@ def _control(table: Table, columns: Columns, rows: list[tuple[Row, float]]) -> i
         return called
     if bare and _THIS.match(bare[0]) and re.search("ablat", titles_of(table), re.IGNORECASE):
         return 0  # and what it would be without each of its parts
-    named = next((i for i, text in enumerate(bare) if _CONTROL.search(text)), None)
+    spoken = [text.replace("_", " ") for text in bare]
+    named = next((i for i, text in enumerate(spoken) if _CONTROL.search(text)), None)
     if named is not None:
         return named
     remarks = [[text.replace("_", " ") for text in row.cells] for row, _ in rows]

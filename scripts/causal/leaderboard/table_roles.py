@@ -78,6 +78,7 @@ _LEADS = re.compile(
 )
 _ABLATED = re.compile(r"leave[- ]one|ablat|remov|without", re.IGNORECASE)
 _LEAST_STEPS = 100  # of training: fewer are steps of something else
+_SETTING = re.compile(r"decay|frac|\brate\b|\blr\b|start|momentum|every|scale", re.IGNORECASE)
 LONGER = "train steps"  # what a run is varied in that is but trained longer
 LENGTH = re.compile(r"\W*(?:train(?:ing)? )?steps\W*$", re.IGNORECASE)
 _NO_PAIR = re.compile(
@@ -183,8 +184,9 @@ def bpb_row(row: Row) -> bool:
 
 
 def stage_row(row: Row) -> bool:
-    """Whether a row's first cell names a stage and the next a score: not swa_frac | 0.35."""
-    return stage_of(cell(row, 0)) is not None and bool(re.search(r"\d\.\d{3}", cell(row, 1)))
+    """Whether a row's first cell names a stage and the next a score: not EMA decay | 0.997."""
+    named = stage_of(cell(row, 0)) is not None and not _SETTING.search(cell(row, 0))
+    return named and bool(re.search(r"\d\.\d{3}", cell(row, 1)))
 
 
 def _pairs(table: Table) -> bool:
