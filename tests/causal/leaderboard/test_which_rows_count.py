@@ -123,3 +123,15 @@ def test_the_end_of_training_is_a_stage_and_a_loss_none() -> None:
     assert found(table("Metric | Value", *rows)) == [("ema", -0.0006), (QUANT, 0.0086)]
     rows = ("Post-EMA diagnostic | 1.1501", "Final roundtrip val_bpb | 1.1544")
     assert found(table("Metric | Value", *rows)) == [(QUANT, 0.0043)]
+
+
+def test_the_control_among_code_names_and_a_setting_that_is_no_score() -> None:
+    rows = (
+        "plain_window | 1.0420 | baseline",
+        "v0_control | 1.0340 | ok",
+        "v1_wide | 1.0370 | ok",
+    )
+    read = found(table("Variant | BPB | Status", *rows, title="Sweep"))
+    assert read[-1][1] == 0.003
+    settings = table("Parameter | Baseline | This", "EMA decay | 0.997 | 0.9965")
+    assert found(settings) == []
