@@ -172,7 +172,8 @@ def parse_document(text: str, name: str = "README.md") -> Document:
             items += token.nesting
         elif kind in ("fence", "code_block"):
             content = _alike(token.content.rstrip("\n"))
-            blocks.append(Block("code", content, line + (kind == "fence"), section))
+            inside = line + (kind == "fence" and content != "")
+            blocks.append(Block("code", content, inside, section))
         elif kind == "html_block" and not _UNSEEN_BLOCK.match(token.content):
             content = _plain_lines(token.content.rstrip("\n"))
             blocks.append(Block("paragraph", content, line, section))

@@ -29,11 +29,12 @@ _NEAR = 80  # lines: further on a README tells of other runs
 _SWA = re.compile(r"\bswa\b(?!.*\bema\b)", re.IGNORECASE)
 _STEP = re.compile(r"\bstep[ :]{0,2}\d", re.IGNORECASE)
 _SLID = re.compile(r"slid|stride|\bs64\b", re.IGNORECASE)
-_FEW = 4  # runs: of so many each one's stages are told
+_FEW = 3  # runs beside the submission's: of fewer each one's evaluation is told
 _BEFORE = re.compile(r"\W*pre-?quant(?!.*\b(?:step|stop))", re.IGNORECASE)
 _RAW = re.compile(r"\braw\b|\blive\b|\bbefore ", re.IGNORECASE)
 _BETTER = 5e-3  # bpb: more than averaging or quantization gains
 _GAP = re.compile(r"\bquant\w* (?:gap|penalty)[^\d\n]{0,30}(0?\.\d{2,8})", re.IGNORECASE)
+_LOST = 3e-3  # bpb: more than a window makes up for was lost to quantization
 _APART = 0.1  # bpb: more than quantization and evaluation make of one run
 
 
@@ -47,8 +48,12 @@ def stage_contrasts(
     tables = (*document.tables, *listed)
     places = [table_ladders(document, table) for table in tables]
     compared = [_beside_own(document, t, at, final) for t, at in zip(tables, places, strict=True)]
-    others = {part for ladders in compared for ladder in ladders for part in _parts_of(ladder)}
-    places = [[one for one in place if _told(one) not in others] for place in places]
+    many = (ladder for ladders in compared if len(ladders) >= _FEW for ladder in ladders)
+    others = {part for ladder in many for part in _parts_of(ladder)}
+    places = [
+        [_evaluated(one) if one in beside else one for one in place if _told(one) not in others]
+        for place, beside in zip(places, compared, strict=True)
+    ]
     runs = _joined([*places, *runs_of_lines(document)])
     if final is not None and runs and len(runs[0][1]) == 1 and (raw := runs[0][1].get("raw")):
         lost = final - raw.value
@@ -67,7 +72,7 @@ def stage_contrasts(
             runs[0][1]["raw"] = Score(final, got.source, "")  # the claim is of the raw weights
     found: list[tuple[int, Ablation]] = []
     means = {at for at, table in enumerate(tables) if columns_of(table).seed is not None}
-    for place, run in runs:
+    for place, run in _without_sums(runs):
         for one in _contrasts(document, run):
             twins = (
                 i
@@ -104,6 +109,26 @@ def _joined(places: Sequence[Sequence[Stages]]) -> list[tuple[int, Stages]]:
     return runs
 
 
+def _without_sums(runs: Sequence[tuple[int, Stages]]) -> list[tuple[int, Stages]]:
+    """Leave out what precedes a window over weights whose quantized score is not told.
+
+    Where another run tells all three, the difference is but the sum of two that are known.
+    """
+    weights = {"raw", "averaged"}
+    if not any(weights & run.keys() and {"quantized", "sliding"} <= run.keys() for _, run in runs):
+        return list(runs)
+    summed = {
+        at for at, (_, run) in enumerate(runs) if "sliding" in run and "quantized" not in run
+    }
+    return [
+        (
+            place,
+            {name: one for name, one in run.items() if at not in summed or name not in weights},
+        )
+        for at, (place, run) in enumerate(runs)
+    ]
+
+
 def _rounds_to(rounded: float, exact: float) -> bool:
     """Whether a score of four decimals is told elsewhere with more."""
     return round(rounded, 4) == rounded != exact and round(exact, 4) == rounded
@@ -112,13 +137,19 @@ def _rounds_to(rounded: float, exact: float) -> bool:
 def _beside_own(
     document: Document, table: Table, ladders: Sequence[Stages], final: float | None
 ) -> list[Stages]:
-    """The runs of a long table but the submission's: it compares them, and tells no stages."""
+    """The runs of a table but the submission's: a long one compares them, and tells no stages."""
     lines = {row.line: row for row in table.rows}
     told = [(lines[at], one) for one in ladders if len(one) > 1 and (at := _line_of(one)) in lines]
-    if len(told) <= _FEW:
+    if len(told) < 2:
         return []
     own = own_run(document, [row for row, _ in told], [one for _, one in told], final)
     return [ladder for at, (_, ladder) in enumerate(told) if at != own]
+
+
+def _evaluated(ladder: Stages) -> Stages:
+    """What the evaluation made of another run; quantization's cost where nothing else is told."""
+    later = {stage: one for stage, one in ladder.items() if stage not in ("raw", "averaged")}
+    return later if len(later) > 1 else ladder
 
 
 def _line_of(ladder: Stages) -> int:
@@ -145,7 +176,9 @@ def _beside(score: Score, ladder: Stages, run: Stages) -> bool:
 
 
 def _one_run(run: Stages, ladder: Stages) -> bool:
-    return any(stage in run and _equal(run[stage], score) for stage, score in ladder.items())
+    """Whether two places agree in most of the stages that both tell."""
+    shared = [_equal(run[stage], score) for stage, score in ladder.items() if stage in run]
+    return sum(shared) * 2 > len(shared)
 
 
 def _equal(one: Score, other: Score) -> bool:
@@ -195,7 +228,7 @@ def _contrasts(document: Document, stages: Stages) -> list[Ablation]:
             following = "sliding" if _windowed(document, delta) else following
             variable, control, treatment = STAGE_CONTRASTS[following]
         skipped_to = following == "sliding" and stage in ("raw", "averaged")
-        if skipped_to and delta > 0 and not _SLID.search(label):
+        if skipped_to and delta > (_LOST if _SLID.search(label) else 0):
             variable, control, treatment = STAGE_CONTRASTS["quantized"]  # "Pre-TTT" of int6
         if following == "averaged" and _SWA.search(label.replace("_", " ")):
             variable = "swa"

@@ -30,7 +30,7 @@ _BARE = re.compile(
 _NOTE = re.compile(r" ?\((?![^()]*(?:mean|seed|record))([^()]{3,60})\)")
 _SETTING = re.compile(r"loss|decay|\blr\b|rate|momentum|weight|scale|temp|ratio|alpha", re.I)
 _OF_SEED = re.compile(r"\bseed\W{0,3}\d", re.IGNORECASE)
-_BEFORE = re.compile(r"\W*pre-?(?:quant|export)", re.IGNORECASE)
+_BEFORE = re.compile(r"\W*(?:pre-?(?:quant|export)|post-?ema)", re.IGNORECASE)
 _LEAST = 0.3  # bits per byte: less is a gain
 _PART = re.compile(  # a label of a few words and its score, between bars, commas or stops
     r"(?:^|[|;,.→>(] )\W{0,4}([A-Za-z][\w+-]*(?: [\w+-]+){0,3}(?: \([^()]{1,20}\))?)"

@@ -56,10 +56,7 @@ def stage_of(label: str) -> str | None:
     text = label.lower().replace("_", " ")
     if "loss /" in text:
         return None  # "val_loss / val_bpb" has two numbers
-    if (
-        NO_SCORE.search(text.replace("val loss", "").replace("val loss:", ""))
-        and "bpb" not in text
-    ):
+    if NO_SCORE.search(text) and "bpb" not in text:
         return None
     if _says(r"\bpre[ -]?ttt|\bbefore ttt|\bno[ -]ttt|\bw/o ttt|\bwithout ttt", text):
         if _says(r"\bema\b|\bswa\b", text) and not _says(r"slid|quant|int\d", text):
@@ -89,7 +86,8 @@ def stage_of(label: str) -> str | None:
         return "averaged"
     if _says(
         r"\bpre[ -]?(?:quant|q\b|gptq|export|round-?trip)|\bstep[ :]{0,2}\d+|"
-        r"\b(?:final|last) step|\btrain-time|"
+        r"\b(?:final|last) step|\btrain-time|\bend of train|"
+        r"\btrain(?:ing)? (?:end|final)\b|\btraining (?:val )?bpb \(?(?:final|end)|"
         r"\bstop[ -]time|^\W*\d+/\d+ |\bbefore (?:export|quant)|\bpre[ -]?ema|"
         r"\b(?:live|raw) (?:model|weights)|\braw (?:val )?bpb|"
         r"bpb \((?:train|live)\)|\bin[- ]run\b|"

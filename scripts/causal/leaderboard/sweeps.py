@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import chain, pairwise
 
 from scripts.causal.leaderboard.contrasts import (
     Reading,
@@ -55,6 +55,9 @@ _CALLED = re.compile(
     re.IGNORECASE,
 )
 _BARE_CODE = re.compile(r"\W*[A-Za-z]{1,3}[-_ ]?\d{1,3}[a-z]?\W*$")  # R2, exp 12
+_SAID = re.compile(
+    rf"\W*(?:\w+ ){{0,2}}(?:{BASELINE.pattern})", re.IGNORECASE
+)  # of a remark, its subject
 _MEASURED = re.compile(
     r"time|\bsteps?\b|gpus?\b|hardware|\bHBM\b|params|\bms\b|size|memory|note|status|\bvs\b|date|delta|Δ|loss|speed|"
     r"\bfits?\b|complian|legal|learning|valid|result|reason|\bwhy\b|comment|verdict|artifact|\bMB\b",
@@ -71,6 +74,7 @@ _BASELINE_RUN = re.compile(
 )
 _THIS = re.compile(r"\W*(?:this|ours?|full|final)\b", re.IGNORECASE)
 _EARLIER = re.compile(r"\((?:the |our )?(?:prev\w*|prior|first|old|earlier)\b", re.IGNORECASE)
+_APART = 3.0  # bpb: more lies between things of two kinds
 _STEPS = 100  # a lesser number counts the rows themselves
 _AS_LONG = 1.2  # times the steps: less is a faster machine
 _VARIANTS = re.compile(r"\bvariants?\b|\bsetting\b|\bconfig", re.IGNORECASE)
@@ -136,7 +140,7 @@ def score_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Abl
             )
             if not label:
                 label = _longer(table, row, rows[onto_row][0])
-            if label and abs(value - rows[onto_row][1]) < 1:
+            if label and abs(value - rows[onto_row][1]) < _APART:
                 delta = value - rows[onto_row][1]
                 kind = "single" if one else "bundle"
                 yield from row_contrast(reading, row, label, delta, "bpb", kind)
@@ -149,7 +153,7 @@ def score_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Abl
             before = nearest_before(bare, position, base)
         onto = rows[before][1]
         kind = "cumulative" if follows and before != base else "single"
-        if abs(value - onto) < 1:
+        if abs(value - onto) < _APART:
             control = bare[before]
             had = {*failed, *(above if follows else ())}
             if former or (ours and MINUS.match(label)):
@@ -224,13 +228,15 @@ def _control(table: Table, columns: Columns, rows: list[tuple[Row, float]]) -> i
         return called
     if bare and _THIS.match(bare[0]) and re.search("ablat", titles_of(table), re.IGNORECASE):
         return 0  # and what it would be without each of its parts
-    named = next((i for i, text in enumerate(bare) if _CONTROL.search(text)), None)
+    spoken = [text.replace("_", " ") for text in bare]
+    named = next((i for i, text in enumerate(spoken) if _CONTROL.search(text)), None)
     if named is not None:
         return named
-    for texts in (bare, [" ".join(row.cells).replace("_", " ") for row, _ in rows]):
-        base = next((i for i, text in enumerate(texts) if BASELINE.search(text)), None)
-        if base is not None:
-            return base
+    remarks = [[text.replace("_", " ") for text in row.cells] for row, _ in rows]
+    titled = (i for i, text in enumerate(bare) if BASELINE.search(text))
+    said = (i for i, texts in enumerate(remarks) if any(map(_SAID.match, texts)))
+    if (base := next(chain(titled, said), None)) is not None:
+        return base
     alone = bool(bare) and bare.count(bare[0]) == 1 and _is_grid(bare)
     told = _are_codes(bare) and bool(_varying(table, columns, rows))
     if (alone or told) and _VARIED.search(" / ".join(table.section)):

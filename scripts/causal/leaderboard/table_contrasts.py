@@ -22,6 +22,7 @@ from scripts.causal.leaderboard.row_contrasts import (
 )
 from scripts.causal.leaderboard.schema import Ablation
 from scripts.causal.leaderboard.seed_tables import over_seeds
+from scripts.causal.leaderboard.submission_rows import against_base
 from scripts.causal.leaderboard.sweeps import of_something_else, score_rows
 from scripts.causal.leaderboard.table_pairs import (
     difference_rows,
@@ -40,6 +41,7 @@ from scripts.causal.leaderboard.table_roles import (
     role_of,
     runs_by_length,
 )
+from scripts.causal.leaderboard.table_signs import penalty_variable
 from scripts.causal.leaderboard.tables import (
     Columns,
     cell,
@@ -87,11 +89,14 @@ def _by_role(reading: Reading, table: Table, columns: Columns) -> Iterator[Ablat
         told = columns.bpb and role == "deltas" and of_something_else(table, columns)
         rows = score_rows if told else delta_rows
         yield from rows(reading, table, columns)
+        if role == "ladder" and columns.bpb and penalty_variable(table.header[columns.delta[-1]]):
+            yield from _steps(reading, table, columns)  # beside what each run loses
         yield from others_rows(reading, table, columns)
     elif role == "ladder":
         yield from _steps(reading, table, columns)
-    elif role == "sweep":
-        yield from score_rows(reading, table, columns)
+    elif role in ("sweep", "none") and columns.bpb:
+        varied = list(score_rows(reading, table, columns)) if role == "sweep" else []
+        yield from varied or against_base(reading, table, columns)
     elif role == "seeds":
         yield from paired_seeds(reading, table, columns)
 

@@ -13,7 +13,7 @@ from scripts.causal.leaderboard.contrasts import (
     at_line,
     slug,
 )
-from scripts.causal.leaderboard.document import Table
+from scripts.causal.leaderboard.document import Row, Table
 from scripts.causal.leaderboard.schema import Ablation
 from scripts.causal.leaderboard.stages import STAGE_CONTRASTS, stage_of
 from scripts.causal.leaderboard.table_roles import (
@@ -76,9 +76,10 @@ def paired_columns(reading: Reading, table: Table) -> Iterator[Ablation]:
     )
     control, treatment = (2, 1) if turned else (1, 2)
     stages = [stage_of(title) for title in titles]
+    between = _between_stages(table)
     means = [row for row in table.rows if bpb_row(row) and _MEAN_OF.search(cell(row, 0))]
     for row in table.rows:
-        if means and row not in means and _SINGLE.search(cell(row, 0)):
+        if row in between or (means and row not in means and _SINGLE.search(cell(row, 0))):
             continue
         before, after = cell_score(row, control), cell_score(row, treatment)
         if (
@@ -101,6 +102,18 @@ def paired_columns(reading: Reading, table: Table) -> Iterator[Ablation]:
             delta=after - before,
             kind=kind,
         )
+
+
+def _between_stages(table: Table) -> list[Row]:
+    """The stages between the first and the last of two runs: they tell one difference again."""
+    staged = [
+        row
+        for row in table.rows
+        if stage_of(cell(row, 0))
+        and cell_score(row, 1) is not None
+        and cell_score(row, 2) is not None
+    ]
+    return staged[1:-1]
 
 
 def _difference_of(table: Table, control: int, treatment: int) -> tuple[str, str]:

@@ -66,7 +66,7 @@ _ONE_RUN_VARIED = re.compile(
     r"ablat|sweep|ladder|scan|why it|failed|tried|did ?n[o']t work|compar", re.IGNORECASE
 )
 _CONTROL_ROW = re.compile(
-    r"\W*(?:(?:naive|the|our|plain|dense|uniform)\s)?(?:baseline|control|default|vanilla)\b|"
+    r"\W*(?:(?:naive|the|our|plain|dense|uniform)\s)?(?:base(?:line)?|control|default|vanilla)(?![A-Za-z])|"
     r"\W*none\W*$|\W*(?:no|without|w/o)\s[A-Za-z]|"
     r"\W*(?:neural|NN|model|LM|base model)[ -](?:only|alone)\b",
     re.IGNORECASE,
@@ -78,6 +78,7 @@ _LEADS = re.compile(
 )
 _ABLATED = re.compile(r"leave[- ]one|ablat|remov|without", re.IGNORECASE)
 _LEAST_STEPS = 100  # of training: fewer are steps of something else
+_SETTING = re.compile(r"decay|frac|\brate\b|\blr\b|start|momentum|every|scale", re.IGNORECASE)
 LONGER = "train steps"  # what a run is varied in that is but trained longer
 LENGTH = re.compile(r"\W*(?:train(?:ing)? )?steps\W*$", re.IGNORECASE)
 _NO_PAIR = re.compile(
@@ -183,8 +184,9 @@ def bpb_row(row: Row) -> bool:
 
 
 def stage_row(row: Row) -> bool:
-    """Whether a row's first cell names a stage and the next a score: not swa_frac | 0.35."""
-    return stage_of(cell(row, 0)) is not None and bool(re.search(r"\d\.\d{3}", cell(row, 1)))
+    """Whether a row's first cell names a stage and the next a score: not EMA decay | 0.997."""
+    named = stage_of(cell(row, 0)) is not None and not _SETTING.search(cell(row, 0))
+    return named and bool(re.search(r"\d\.\d{3}", cell(row, 1)))
 
 
 def _pairs(table: Table) -> bool:
@@ -228,6 +230,6 @@ def comparable(labels: list[str], base: int, titles: str) -> bool:
         return True
     if not whole and _CONTROL_ROW.match(labels[base]):
         return True
-    if not whole and not SUBMISSION.search(labels[base]):
+    if whole * 3 <= len(others) and not SUBMISSION.search(labels[base]):
         return True
     return sum(bool(variables_in(label)) for label in others) * 2 >= len(others)

@@ -1,4 +1,4 @@
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -61,6 +61,7 @@ def test_markup_and_look_alikes_are_made_one():
 
 @settings(max_examples=150, deadline=None)
 @given(st.text(alphabet=st.characters(codec="utf-8"), max_size=400))
+@example("```")
 def test_any_text_parses_and_lines_stay_inside_the_file(text):
     document = parse_document(text)
     for block in document.blocks:
