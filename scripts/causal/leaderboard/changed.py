@@ -26,10 +26,15 @@ _VARIABLE = re.compile(r"\b[A-Z][A-Z0-9]*_[A-Z][A-Z0-9_]*\b")
 _MIX = re.compile(
     r"(?:(?<![A-Za-z])n|\d)-?gram\b[^|;.]{0,30}"
     r"\b(?:cache|back-?off|mix\w*|blend\w*|oracle|interpolat)|\bhedge(?: ?mixer)?\b|"
-    r"^\W*(?:add |(?:standard|entropy|hash\w*|adaptive|stupid)[ -]){0,3}back-?off\b|"
+    r"(?<!to )\b(?:n|\d{1,2})-?grams?\b(?: (?:only|alone|gain|evaluation))?\W*$|"
+    r"^\W*(?:fixed |causal )?\d{1,2}-grams? (?:only|alone)\b|"
+    r"\bneural cache\b|\bbyte[ -]mixer\b|(?-i:\bCTW\b)|"
+    r"\b(?:seq(?:uence)?|substring) match(?:ing)?\b|"
+    r"^\W*(?:add |(?:standard|entropy|hash\w*|adaptive|stupid|multi-order)[ -]){0,3}back-?off\b|"
     r"^\W*(?:post[- ])?(?:cache|mixer)\b(?! (?:LM|size|order|alpha|warm|refresh))",
     re.IGNORECASE,
 )
+_OF_MIXES = ("ram", "ache", "ixer", "edge", "off", "CTW", "atch")  # in each, whatever its case
 _RECUR = re.compile(
     r"\b(?:block|layers?|hinge|depth)[ -]recur\w*|"
     r"\brecur(?:rence|s)? (?:on |of )?(?:layers? )?\d",
@@ -93,6 +98,8 @@ _PLAIN_WORDS = tuple(  # what a change is called where it has no name of its own
             r"\b(?:no|removed?|without|drop(?:ped)?) (?:RoPE|rotary)\b|\bNoPE\b",
         ),
         ("rope_base", r"\bRoPE base\b"),
+        ("grad_clip", r"\bgrad(?:ient)?(?: norm)? clip(?:ping)?\b"),
+        ("unet_skips", r"\b(?:remov\w+|without|no|dropp?\w*) (?:the |all )?skips\b"),
         ("bigram_hash", r"^\W*bigram[ =]{1,3}\d{3,5}\b"),
         ("mlp_mult", r"\b(?:wider|larger|bigger|narrower|smaller) (?:MLP|FFN)s?\b"),
         ("model_dim", r"^\W*(?:model )?(?:dim|width) ?[= ] ?(?:[2-9]\d\d|[1-4]\d{3})\b"),
@@ -108,6 +115,9 @@ _NAMESAKES = {
         r"\b(?:codebook|hidden|teacher|vq)[ -]EMA\b|\bEMA (?:hidden|codebook|teacher)\b", re.I
     ),
     "sliding_window_eval": re.compile(r"\bsliding[ -]window (?:attention|attn)\b", re.IGNORECASE),
+    "gptq": re.compile(
+        r"\b(?:activation|outlier)[ -]aware GPTQ|\bGPTQ-quantized\b", re.IGNORECASE
+    ),
 }
 _ELSEWHERE = re.compile(r"\b(?:TTT|scalar|head|LoRA|SLOT|adam\w*)\b", re.IGNORECASE)
 _WITH_SETTINGS = ("ttt", "slot", "ngram_mix", "activation", "bigram_hash", "qat", "gptq")
@@ -121,7 +131,7 @@ def changes_in(text: str) -> Named:
     named = [one for one in variables_in(text) if not _of_another(one[0], text, one[2])]
     if not named and (match := _VARIABLE.search(text)):  # NUM_LAYERS optimum
         named = [(name, None, match.start()) for name, _, _ in variables_in(f"{match.group()}=1")]
-    if not named and any(part in text for part in ("ram", "ache", "ixer", "edge", "off")):
+    if not named and any(part in text for part in _OF_MIXES):
         mix = _MIX.search(text)
         named = [("ngram_mix", None, mix.start())] if mix else []
     if not named and "ecur" in text and (recur := _RECUR.search(text)):
@@ -136,7 +146,7 @@ def changes_in(text: str) -> Named:
 def _of_another(name: str, text: str, at: int) -> bool:
     """Whether a technique's word says another thing: "codebook EMA", "EMA hidden state"."""
     words = _NAMESAKES.get(name)
-    return words is not None and words.search(text, max(0, at - 12)) is not None
+    return words is not None and words.search(text, max(0, at - 18)) is not None
 
 
 def _plainly(text: str) -> Named:

@@ -71,7 +71,7 @@ _CODE_NAME = re.compile(r"\W*[A-Za-z0-9]+(?:_[A-Za-z0-9.]+)+\W*$")
 def _several(label: str) -> bool:
     """Whether a row lists changes, "XSA, U-Net skips", and is about no one of them first."""
     text = _ASIDE.sub(" ", PLUS.sub("", label))
-    for parts, least in ((text.split(","), 2), (re.split(r"\s[+&]\s", text), 3)):
+    for parts, least in ((text.split(","), 2), (re.split(r"\s[+&]\s", text), 2)):
         told = [part for part in parts if part.strip()]
         if len(told) >= least and sum(bool(variables_in(part)) for part in told) > 1:
             return True
