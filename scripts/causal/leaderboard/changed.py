@@ -23,6 +23,7 @@ _TITLED = re.compile(  # "TTT variant = Full-weight SGD": which of several ways 
     re.IGNORECASE,
 )
 _VARIABLE = re.compile(r"\b[A-Z][A-Z0-9]*_[A-Z][A-Z0-9_]*\b")
+_NUMBER = re.compile(r"\d[\d.,]*")
 _MIX = re.compile(
     r"(?:(?<![A-Za-z])n|\d)-?gram\b[^|;.]{0,30}"
     r"\b(?:cache|back-?off|mix\w*|blend\w*|oracle|interpolat)|\bhedge(?: ?mixer)?\b|"
@@ -78,7 +79,7 @@ _PLAIN_WORDS = tuple(  # what a change is called where it has no name of its own
         ),
         (
             "matrix_lr",
-            r"^\W*(?:higher|lower|tuned|mid|matrix)(?: ?matrix| ?muon)? ?(?:LR|learning rates?)\b|"
+            r"^\W*(?:higher|lower|tuned|mid|matrix)(?: ?matrix| ?muon)? ?(?:LRs?|learning rates?)\b|"
             r"^\W*LR (?:x ?)?\d",
         ),
         (
@@ -87,7 +88,11 @@ _PLAIN_WORDS = tuple(  # what a change is called where it has no name of its own
             r"\b(?:quadruple|triple|double|num) loops?\b|^\W*loops\b|\brecur \d|"
             r"\b(?:block|layer|weight)s?[ -](?:reuse|sharing)\b",
         ),
-        ("num_layers", r"\b(?:additional|extra|\d\dth|one more) (?:transformer )?layers?\b"),
+        (
+            "num_layers",
+            r"\b(?:additional|extra|\d\dth|one more) (?:transformer )?layers?\b|^\W*depth ?\d{1,2}\b",
+        ),
+        ("quant_bits", r"^\W*(?:int|Q)[2-8](?: quant\w*)?\W*$"),
         ("num_kv_heads", r"\b(?:MQA|GQA)\b"),
         ("vocab_size", r"\bSP(\d{1,2}k)\b"),
         ("activation", r"\b(?:star|abs|cubed?)[ -]?ReLU|\b(?:GE|Re)GLU\b"),
@@ -99,10 +104,14 @@ _PLAIN_WORDS = tuple(  # what a change is called where it has no name of its own
         ),
         ("rope_base", r"\bRoPE base\b"),
         ("grad_clip", r"\bgrad(?:ient)?(?: norm)? clip(?:ping)?\b"),
-        ("unet_skips", r"\b(?:remov\w+|without|no|dropp?\w*) (?:the |all )?skips\b"),
+        ("unet_skips", r"(?:(?<=\bthe )|(?<=\bno )|(?<=\bwithout ))skips\b"),
         ("bigram_hash", r"^\W*bigram[ =]{1,3}\d{3,5}\b"),
         ("mlp_mult", r"\b(?:wider|larger|bigger|narrower|smaller) (?:MLP|FFN)s?\b"),
-        ("model_dim", r"^\W*(?:model )?(?:dim|width) ?[= ] ?(?:[2-9]\d\d|[1-4]\d{3})\b"),
+        (
+            "model_dim",
+            r"^\W*(?:model )?(?:dim|width) ?[= ] ?(?:[2-9]\d\d|[1-4]\d{3})\b|"
+            r"^\W*d(?:[2-9]\d\d|[1-4]\d{3})\W*$",
+        ),
         (
             "tied_embeddings",
             r"\bunt(?:ied?|ying)\b[^,;]{0,12}\bembed|\bembed\w* untied\b|"
@@ -129,8 +138,11 @@ def changes_in(text: str) -> Named:
     "TTT (3 epochs)" is test-time training; "TTT epochs 3 → 5" a change of its epochs.
     """
     named = [one for one in variables_in(text) if not _of_another(one[0], text, one[2])]
-    if not named and (match := _VARIABLE.search(text)):  # NUM_LAYERS optimum
-        named = [(name, None, match.start()) for name, _, _ in variables_in(f"{match.group()}=1")]
+    if not named and (match := _VARIABLE.search(text)):  # NUM_LAYERS optimum, BATCH_SIZE 1k → 2k
+        number = _NUMBER.search(text, match.end())
+        values = ("1", number.group() if number else "")
+        told = next(filter(None, (variables_in(f"{match.group()}={v}") for v in values)), [])
+        named = [(name, None, match.start()) for name, _, _ in told]
     if not named and any(part in text for part in _OF_MIXES):
         mix = _MIX.search(text)
         named = [("ngram_mix", None, mix.start())] if mix else []

@@ -18,7 +18,7 @@ _KEY = re.compile(  # "Key Innovation: SLOT", no list of innovations
 )
 _LABELLED = re.compile(  # what stands before a title that says what kind of text it is
     r"^\W*(?:(?:non-?)?record|negative result|submission)(?: submission| candidate)?s?\b"
-    r"[^:]{0,20}: ",
+    r"[^:]{0,20}: |^\W*\[[^\[\]]{0,40}\] ",
     re.IGNORECASE,
 )
 _REMARK = re.compile(r"\([^()]*\)|\s(?:-{1,2}|—|\|) .*|\b(?:on|over|vs|for) (?:the )?(?:PR|#).*")
