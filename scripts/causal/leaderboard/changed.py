@@ -23,6 +23,7 @@ _TITLED = re.compile(  # "TTT variant = Full-weight SGD": which of several ways 
     re.IGNORECASE,
 )
 _VARIABLE = re.compile(r"\b[A-Z][A-Z0-9]*_[A-Z][A-Z0-9_]*\b")
+_OF_QAT = re.compile(r"\bint\d (?:\w+ )?(?:QAT|STE|fake[ -]quant)", re.I)  # the bits it is for
 _NUMBER = re.compile(r"\d[\d.,]*")
 _MIX = re.compile(
     r"(?:(?<![A-Za-z])n|\d)-?gram\b[^|;.]{0,30}"
@@ -79,7 +80,8 @@ _PLAIN_WORDS = tuple(  # what a change is called where it has no name of its own
         ),
         (
             "matrix_lr",
-            r"^\W*(?:higher|lower|tuned|mid|matrix)(?: ?matrix| ?muon)? ?(?:LRs?|learning rates?)\b|"
+            r"^\W*(?:higher|lower|tuned|mid|matrix)(?: ?matrix| ?muon)? ?"
+            r"(?:LRs?|learning rates?)\b|"
             r"^\W*LR (?:x ?)?\d",
         ),
         (
@@ -90,7 +92,8 @@ _PLAIN_WORDS = tuple(  # what a change is called where it has no name of its own
         ),
         (
             "num_layers",
-            r"\b(?:additional|extra|\d\dth|one more) (?:transformer )?layers?\b|^\W*depth ?\d{1,2}\b",
+            r"\b(?:additional|extra|\d\dth|one more) (?:transformer )?layers?\b|"
+            r"^\W*depth ?\d{1,2}\b",
         ),
         ("quant_bits", r"^\W*(?:int|Q)[2-8](?: quant\w*)?\W*$"),
         ("num_kv_heads", r"\b(?:MQA|GQA)\b"),
@@ -124,6 +127,7 @@ _NAMESAKES = {
         r"\b(?:codebook|hidden|teacher|vq)[ -]EMA\b|\bEMA (?:hidden|codebook|teacher)\b", re.I
     ),
     "sliding_window_eval": re.compile(r"\bsliding[ -]window (?:attention|attn)\b", re.IGNORECASE),
+    "ttt": re.compile(r"\bmeta-TTT\b", re.IGNORECASE),
     "gptq": re.compile(
         r"\b(?:activation|outlier)[ -]aware GPTQ|\bGPTQ-quantized\b", re.IGNORECASE
     ),
@@ -138,6 +142,8 @@ def changes_in(text: str) -> Named:
     "TTT (3 epochs)" is test-time training; "TTT epochs 3 → 5" a change of its epochs.
     """
     named = [one for one in variables_in(text) if not _of_another(one[0], text, one[2])]
+    if len(named) > 1 and _OF_QAT.search(text):
+        named = [one for one in named if one[0] != "quant_bits"]
     if not named and (match := _VARIABLE.search(text)):  # NUM_LAYERS optimum, BATCH_SIZE 1k → 2k
         number = _NUMBER.search(text, match.end())
         values = ("1", number.group() if number else "")
@@ -158,7 +164,7 @@ def changes_in(text: str) -> Named:
 def _of_another(name: str, text: str, at: int) -> bool:
     """Whether a technique's word says another thing: "codebook EMA", "EMA hidden state"."""
     words = _NAMESAKES.get(name)
-    return words is not None and words.search(text, max(0, at - 18)) is not None
+    return words is not None and words.search(text, max(0, at - 18), at + 26) is not None
 
 
 def _plainly(text: str) -> Named:

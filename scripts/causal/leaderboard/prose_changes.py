@@ -26,7 +26,6 @@ from scripts.causal.leaderboard.stated_deltas import (
     is_gain,
     signed_by_words,
 )
-from scripts.causal.leaderboard.techniques import variables_in
 from scripts.causal.leaderboard.topics import (
     FOREIGN,
     SIZES,
@@ -136,8 +135,8 @@ def one_change(
     subject = SUBJECT.match(text)
     if len(set(before)) > 1:
         host = {name for name, _, _ in bracketed(text, delta)}
-        near = subject and "," not in text[subject.end() : delta.start]
-        doing = {name for name, _, _ in changes_in(subject.group(1))} if subject and near else set()
+        acts = subject.group(1) if subject and "," not in text[subject.end() : delta.start] else ""
+        doing = {name for name, _, _ in changes_in(acts)}
         before = next((list(names) for names in (host, doing) if len(names) == 1), before)
     brought = topics_of(block, topic, text, lead) if BROUGHT.match(text) else []
     if before and SIZES.issuperset(before) and (headed := _headed_by_no_size(block)):

@@ -52,10 +52,8 @@ def brought_by(text: str, delta: StatedDelta) -> str | None:
 
     What the vocabulary does not know counts where it is said to do so alone.
     """
-    match = _COMES_FROM.match(text, delta.end) or next(
-        filter(None, (said.search(text[: delta.start]) for said in (_DELTA_FROM, _GAIN_FROM, _THAT_GIVES))),
-        None,
-    )
+    before = (said.search(text[: delta.start]) for said in (_DELTA_FROM, _GAIN_FROM, _THAT_GIVES))
+    match = _COMES_FROM.match(text, delta.end) or next(filter(None, before), None)
     if match is None or _NO_SOURCE.search(match.group(1)):
         return None
     if _MANY.search(match.group(1)):

@@ -192,6 +192,8 @@ def _varied(label: str, name: str, value: Value | None) -> bool:
     if kind == "categorical" and (name not in ("ttt", "gptq") or value not in _GENERIC):
         return False
     text = _ASIDE.sub(" ", label)
+    parts = text.split(" / ")  # "depth recurrence / tied layers": one thing by two names
+    text = next((part for part in parts if besides(part, name) != part), text)
     rest = besides(text, name)
     return rest != text and bool(_WORD.search(_PLAIN.sub(" ", rest)))
 
@@ -201,8 +203,8 @@ def _in_an_aside(label: str, named: Named) -> bool:
     opened = label.find("(")
     if opened < 0 or not named or min(at for _, _, at in named) < opened:
         return False
-    before = _SIZED.sub(" ", _PLAIN.sub(" ", label[:opened]))
-    return SIZES.issuperset(name for name, _, _ in named) and bool(re.search("[A-Za-z]{3}", before))
+    about = _SIZED.sub(" ", _PLAIN.sub(" ", label[:opened]))
+    return SIZES.issuperset(name for name, _, _ in named) and bool(_WORD.search(about))
 
 
 def _differing(label: str, control: str) -> str:
