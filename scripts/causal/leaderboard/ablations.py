@@ -8,6 +8,7 @@ from scripts.causal.leaderboard.contrasts import reading_of
 from scripts.causal.leaderboard.document import Document
 from scripts.causal.leaderboard.listed import listed_tables
 from scripts.causal.leaderboard.nats import with_bpb
+from scripts.causal.leaderboard.novelty import by_novelty
 from scripts.causal.leaderboard.prose_contrasts import prose_contrasts
 from scripts.causal.leaderboard.prose_pairs import stage_arrows
 from scripts.causal.leaderboard.schema import Ablation, Source
@@ -62,7 +63,7 @@ def read_ablations(
                 found.append(ablation)
             if twin is not None and found[twin] is ablation:
                 others.remove(twin)
-    return with_bpb(found, document, facts)
+    return by_novelty(with_bpb(found, document, facts), document)
 
 
 def stated_techniques(ablations: Sequence[Ablation]) -> dict[str, Source]:

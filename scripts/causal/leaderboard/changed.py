@@ -23,13 +23,20 @@ _TITLED = re.compile(  # "TTT variant = Full-weight SGD": which of several ways 
     re.IGNORECASE,
 )
 _VARIABLE = re.compile(r"\b[A-Z][A-Z0-9]*_[A-Z][A-Z0-9_]*\b")
+_OF_QAT = re.compile(r"\bint\d (?:\w+ )?(?:QAT|STE|fake[ -]quant)", re.I)  # the bits it is for
+_NUMBER = re.compile(r"\d[\d.,]*")
 _MIX = re.compile(
     r"(?:(?<![A-Za-z])n|\d)-?gram\b[^|;.]{0,30}"
     r"\b(?:cache|back-?off|mix\w*|blend\w*|oracle|interpolat)|\bhedge(?: ?mixer)?\b|"
-    r"^\W*(?:add |(?:standard|entropy|hash\w*|adaptive|stupid)[ -]){0,3}back-?off\b|"
+    r"(?<!to )\b(?:n|\d{1,2})-?grams?\b(?: (?:only|alone|gain|evaluation))?\W*$|"
+    r"^\W*(?:fixed |causal )?\d{1,2}-grams? (?:only|alone)\b|"
+    r"\bneural cache\b|\bbyte[ -]mixer\b|(?-i:\bCTW\b)|"
+    r"\b(?:seq(?:uence)?|substring) match(?:ing)?\b|"
+    r"^\W*(?:add |(?:standard|entropy|hash\w*|adaptive|stupid|multi-order)[ -]){0,3}back-?off\b|"
     r"^\W*(?:post[- ])?(?:cache|mixer)\b(?! (?:LM|size|order|alpha|warm|refresh))",
     re.IGNORECASE,
 )
+_OF_MIXES = ("ram", "ache", "ixer", "edge", "off", "CTW", "atch")  # in each, whatever its case
 _RECUR = re.compile(
     r"\b(?:block|layers?|hinge|depth)[ -]recur\w*|"
     r"\brecur(?:rence|s)? (?:on |of )?(?:layers? )?\d",
@@ -73,7 +80,8 @@ _PLAIN_WORDS = tuple(  # what a change is called where it has no name of its own
         ),
         (
             "matrix_lr",
-            r"^\W*(?:higher|lower|tuned|mid|matrix)(?: ?matrix| ?muon)? ?(?:LR|learning rates?)\b|"
+            r"^\W*(?:higher|lower|tuned|mid|matrix)(?: ?matrix| ?muon)? ?"
+            r"(?:LRs?|learning rates?)\b|"
             r"^\W*LR (?:x ?)?\d",
         ),
         (
@@ -82,7 +90,12 @@ _PLAIN_WORDS = tuple(  # what a change is called where it has no name of its own
             r"\b(?:quadruple|triple|double|num) loops?\b|^\W*loops\b|\brecur \d|"
             r"\b(?:block|layer|weight)s?[ -](?:reuse|sharing)\b",
         ),
-        ("num_layers", r"\b(?:additional|extra|\d\dth|one more) (?:transformer )?layers?\b"),
+        (
+            "num_layers",
+            r"\b(?:additional|extra|\d\dth|one more) (?:transformer )?layers?\b|"
+            r"^\W*depth ?\d{1,2}\b",
+        ),
+        ("quant_bits", r"^\W*(?:int|Q)[2-8](?: quant\w*)?\W*$"),
         ("num_kv_heads", r"\b(?:MQA|GQA)\b"),
         ("vocab_size", r"\bSP(\d{1,2}k)\b"),
         ("activation", r"\b(?:star|abs|cubed?)[ -]?ReLU|\b(?:GE|Re)GLU\b"),
@@ -93,9 +106,15 @@ _PLAIN_WORDS = tuple(  # what a change is called where it has no name of its own
             r"\b(?:no|removed?|without|drop(?:ped)?) (?:RoPE|rotary)\b|\bNoPE\b",
         ),
         ("rope_base", r"\bRoPE base\b"),
+        ("grad_clip", r"\bgrad(?:ient)?(?: norm)? clip(?:ping)?\b"),
+        ("unet_skips", r"(?:(?<=\bthe )|(?<=\bno )|(?<=\bwithout ))skips\b"),
         ("bigram_hash", r"^\W*bigram[ =]{1,3}\d{3,5}\b"),
         ("mlp_mult", r"\b(?:wider|larger|bigger|narrower|smaller) (?:MLP|FFN)s?\b"),
-        ("model_dim", r"^\W*(?:model )?(?:dim|width) ?[= ] ?(?:[2-9]\d\d|[1-4]\d{3})\b"),
+        (
+            "model_dim",
+            r"^\W*(?:model )?(?:dim|width) ?[= ] ?(?:[2-9]\d\d|[1-4]\d{3})\b|"
+            r"^\W*d(?:[2-9]\d\d|[1-4]\d{3})\W*$",
+        ),
         (
             "tied_embeddings",
             r"\bunt(?:ied?|ying)\b[^,;]{0,12}\bembed|\bembed\w* untied\b|"
@@ -108,6 +127,10 @@ _NAMESAKES = {
         r"\b(?:codebook|hidden|teacher|vq)[ -]EMA\b|\bEMA (?:hidden|codebook|teacher)\b", re.I
     ),
     "sliding_window_eval": re.compile(r"\bsliding[ -]window (?:attention|attn)\b", re.IGNORECASE),
+    "ttt": re.compile(r"\bmeta-TTT\b", re.IGNORECASE),
+    "gptq": re.compile(
+        r"\b(?:activation|outlier)[ -]aware GPTQ|\bGPTQ-quantized\b", re.IGNORECASE
+    ),
 }
 _ELSEWHERE = re.compile(r"\b(?:TTT|scalar|head|LoRA|SLOT|adam\w*)\b", re.IGNORECASE)
 _WITH_SETTINGS = ("ttt", "slot", "ngram_mix", "activation", "bigram_hash", "qat", "gptq")
@@ -119,9 +142,14 @@ def changes_in(text: str) -> Named:
     "TTT (3 epochs)" is test-time training; "TTT epochs 3 → 5" a change of its epochs.
     """
     named = [one for one in variables_in(text) if not _of_another(one[0], text, one[2])]
-    if not named and (match := _VARIABLE.search(text)):  # NUM_LAYERS optimum
-        named = [(name, None, match.start()) for name, _, _ in variables_in(f"{match.group()}=1")]
-    if not named and any(part in text for part in ("ram", "ache", "ixer", "edge", "off")):
+    if len(named) > 1 and _OF_QAT.search(text):
+        named = [one for one in named if one[0] != "quant_bits"]
+    if not named and (match := _VARIABLE.search(text)):  # NUM_LAYERS optimum, BATCH_SIZE 1k → 2k
+        number = _NUMBER.search(text, match.end())
+        values = ("1", number.group() if number else "")
+        told = next(filter(None, (variables_in(f"{match.group()}={v}") for v in values)), [])
+        named = [(name, None, match.start()) for name, _, _ in told]
+    if not named and any(part in text for part in _OF_MIXES):
         mix = _MIX.search(text)
         named = [("ngram_mix", None, mix.start())] if mix else []
     if not named and "ecur" in text and (recur := _RECUR.search(text)):
@@ -136,7 +164,7 @@ def changes_in(text: str) -> Named:
 def _of_another(name: str, text: str, at: int) -> bool:
     """Whether a technique's word says another thing: "codebook EMA", "EMA hidden state"."""
     words = _NAMESAKES.get(name)
-    return words is not None and words.search(text, max(0, at - 12)) is not None
+    return words is not None and words.search(text, max(0, at - 18), at + 26) is not None
 
 
 def _plainly(text: str) -> Named:

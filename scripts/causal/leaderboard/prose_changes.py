@@ -26,9 +26,9 @@ from scripts.causal.leaderboard.stated_deltas import (
     is_gain,
     signed_by_words,
 )
-from scripts.causal.leaderboard.techniques import variables_in
 from scripts.causal.leaderboard.topics import (
     FOREIGN,
+    SIZES,
     headed_by,
     names_a_change,
     numbered_title,
@@ -73,6 +73,11 @@ _COMPARED = re.compile(
 )
 _ENV = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
 _LACKS = re.compile(r"\b(?:no|without)\s\W?$", re.IGNORECASE)
+_REMOVED = re.compile(  # what a change is of, where it is told of doing without: "No EMA: +0.01"
+    r"(?:^|[.;:]\s)\W{0,6}(?:no|without|w/o|remov(?:e|ed|ing)|disabl(?:e|ed|ing)|"
+    r"drop(?:ped|ping)?|turn(?:ed|ing) off)[ -](?:the |all )?$",
+    re.IGNORECASE,
+)
 _BELOW = re.compile(r"\b(?:gap|penalty|degradation):? -\d?\.\d", re.IGNORECASE)
 _BUT = re.compile(r"; |\b(?:but|while|whereas|although|despite)\b", re.IGNORECASE)
 _NEAR = 30  # characters: what stands further behind a change is not what made it
@@ -127,18 +132,22 @@ def one_change(
         return None
     before = [name for name, _, at in named if at < delta.start]
     source = brought_by(text, delta)
+    subject = SUBJECT.match(text)
     if len(set(before)) > 1:
         host = {name for name, _, _ in bracketed(text, delta)}
-        before = list(host) if len(host) == 1 else before
-    subject = SUBJECT.match(text)
+        acts = subject.group(1) if subject and "," not in text[subject.end() : delta.start] else ""
+        doing = {name for name, _, _ in changes_in(acts)}
+        before = next((list(names) for names in (host, doing) if len(names) == 1), before)
     brought = topics_of(block, topic, text, lead) if BROUGHT.match(text) else []
+    if before and SIZES.issuperset(before) and (headed := _headed_by_no_size(block)):
+        brought, before = headed, []  # "makes 13 layers of 11" below "Depth recurrence"
     if _TOGETHER.search(text[: delta.end]) or _ON_OTHERS.search(text[: delta.start]):
         variable = "other:bundle"
     elif source:
         variable = source
     elif len(brought) == 1 and not before:
         variable, named = brought[0][0], brought
-    elif stated and not variables_in(stated.group(1)):
+    elif stated and not changes_in(stated.group(1)):
         compares = _COMPARED.search(stated.group(1))
         variable = "other:bundle" if compares else f"other:{slug(stated.group(1))}"
     elif before:
@@ -177,6 +186,8 @@ def one_change(
     if variable == "other:bundle" and delta.unit.startswith("nat"):
         return None  # a margin by the rules, not beside a score in bits
     variable = setting_told(variable, text)
+    if any(name == variable and _REMOVED.search(text[:at]) for name, _, at in named):
+        change = -change
     value = next((str(v) for name, v, _ in named if name == variable and v is not None), None)
     return at_line(
         reading,
@@ -188,6 +199,12 @@ def one_change(
         unit="nats" if delta.unit.startswith("nat") else "bpb",
         kind="bundle" if len(named) > 2 or variable == "other:bundle" else "single",
     )
+
+
+def _headed_by_no_size(block: Block) -> Named:
+    """The technique in the heading above, where it names one that is no size of the model."""
+    headed = headed_by(block)
+    return headed if len(headed) == 1 and headed[0][0] not in SIZES else []
 
 
 def _is_penalty(delta: StatedDelta, text: str) -> bool:

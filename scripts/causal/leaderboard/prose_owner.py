@@ -27,6 +27,12 @@ _GAIN_FROM = re.compile(  # "the capacity gain from the additional layer (~0.01 
     r"(?:the |a |an )?([A-Za-z][^,;:.()|\n]{2,40}) \(\W{0,2}$",
     re.IGNORECASE,
 )
+_THAT_GIVES = re.compile(  # "our old stack with a new cache that provides -0.49 BPB"
+    r"\b(?:with|and|of|by|using|adds?|adding|a|an|the) ([A-Za-z][^,;:.()|\n]{2,40}),? "
+    r"(?:that|which) (?:provides?|gives?|yields?|brings?|delivers?|saves?|costs?|adds?|improves?) "
+    r"(?:[a-z]+ ){0,2}\W{0,3}$",
+    re.IGNORECASE,
+)
 _NO_SOURCE = re.compile(  # a run, a score or what somebody reported
     r"#\d|\bPR\b|baseline|SOTA|record|reference|\bruns?\b|\bthis\b|quanti[sz]|round-?trip|"
     r"\d\.\d{3}|^(?:step|seed|start|scratch|one|there|here|it|previous|prior|first|int\d|"
@@ -46,10 +52,8 @@ def brought_by(text: str, delta: StatedDelta) -> str | None:
 
     What the vocabulary does not know counts where it is said to do so alone.
     """
-    match = _COMES_FROM.match(text, delta.end) or next(
-        filter(None, (said.search(text[: delta.start]) for said in (_DELTA_FROM, _GAIN_FROM))),
-        None,
-    )
+    before = (said.search(text[: delta.start]) for said in (_DELTA_FROM, _GAIN_FROM, _THAT_GIVES))
+    match = _COMES_FROM.match(text, delta.end) or next(filter(None, before), None)
     if match is None or _NO_SOURCE.search(match.group(1)):
         return None
     if _MANY.search(match.group(1)):

@@ -21,6 +21,7 @@ from scripts.causal.leaderboard.table_roles import (
 )
 from scripts.causal.leaderboard.tables import Columns, cell, cell_score
 from scripts.causal.leaderboard.techniques import besides, variables_in
+from scripts.causal.leaderboard.topics import SIZES
 
 Ends = tuple[str | None, str | None]
 
@@ -65,16 +66,24 @@ FAILED = re.compile(
 )
 _WORD = re.compile(r"[A-Za-z]{3}|\d")
 _ABSENT = re.compile(r"\b(?:no|non|not|without|w/o|pre|before)[- ]+\S+", re.IGNORECASE)
+_SIZED = re.compile(  # words for a size itself
+    r"\b(?:(?:deep|wid|larg|bigg|small|narrow|thinn?|shallow)\w*|more|fewer|extra|model|depth|width|"
+    r"layers?|MLP|FFN|hidden|dim\w*|heads?|vocab\w*|context|seq\w*|batch\w*|capacity|size|params?|"
+    r"scal\w*|GQA|MHA|MQA|KV|arch\w*|config\w*|tokenizer|BPE|int\d|d|L)\b",
+    re.IGNORECASE,
+)
+_AVERAGES = {"ema", "swa"}  # of the weights: both together are one thing
 _CODE_NAME = re.compile(r"\W*[A-Za-z0-9]+(?:_[A-Za-z0-9.]+)+\W*$")
 
 
 def _several(label: str) -> bool:
     """Whether a row lists changes, "XSA, U-Net skips", and is about no one of them first."""
     text = _ASIDE.sub(" ", PLUS.sub("", label))
-    for parts, least in ((text.split(","), 2), (re.split(r"\s[+&]\s", text), 3)):
+    for parts, least in ((text.split(","), 2), (re.split(r"\s[+&]\s", text), 2)):
         told = [part for part in parts if part.strip()]
-        if len(told) >= least and sum(bool(variables_in(part)) for part in told) > 1:
-            return True
+        named = [{name for name, _, _ in variables_in(part)} for part in told]
+        if len(told) >= least and sum(map(bool, named)) > 1:
+            return not set().union(*named) <= _AVERAGES
     return False
 
 
@@ -131,6 +140,7 @@ def row_contrast(
         named = [item for item in named if item[:2] not in shared]
     had = {*had, *held([control])}
     named = [item for item in named if not (item[0] in had and _varied(label, *item[:2]))]
+    named = [] if _in_an_aside(label, named) else named
     if not named and (loops := _LOOPS.search(label)) and loops.group() not in control:
         named = [("depth_recurrence", loops.group(1), loops.start())]
     if TOTAL.match(label) or (len(named) > 1 and re.search(r"\s[+&]\s|\band\b", label)):
@@ -182,8 +192,19 @@ def _varied(label: str, name: str, value: Value | None) -> bool:
     if kind == "categorical" and (name not in ("ttt", "gptq") or value not in _GENERIC):
         return False
     text = _ASIDE.sub(" ", label)
+    parts = text.split(" / ")  # "depth recurrence / tied layers": one thing by two names
+    text = next((part for part in parts if besides(part, name) != part), text)
     rest = besides(text, name)
     return rest != text and bool(_WORD.search(_PLAIN.sub(" ", rest)))
+
+
+def _in_an_aside(label: str, named: Named) -> bool:
+    """Whether a row names a size of the model, in brackets, behind what it is about."""
+    opened = label.find("(")
+    if opened < 0 or not named or min(at for _, _, at in named) < opened:
+        return False
+    about = _SIZED.sub(" ", _PLAIN.sub(" ", label[:opened]))
+    return SIZES.issuperset(name for name, _, _ in named) and bool(_WORD.search(about))
 
 
 def _differing(label: str, control: str) -> str:

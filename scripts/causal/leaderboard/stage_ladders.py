@@ -25,6 +25,7 @@ _SEEDS = 5.5e-4  # of one contrast, told of other seeds elsewhere
 _ABOUT = 1.5e-3  # of a gap in words
 # A log's "roundtrip" line may already be the later stage.
 _TOLD_TWICE = (("quantized", "sliding"), ("quantized", "ttt"))
+_SEVERAL = (("raw", "sliding"), ("averaged", "ttt"), ("raw", "ttt"))  # steps told as one
 _NEAR = 80  # lines: further on a README tells of other runs
 _SWA = re.compile(r"\bswa\b(?!.*\bema\b)", re.IGNORECASE)
 _STEP = re.compile(r"\bstep[ :]{0,2}\d", re.IGNORECASE)
@@ -227,19 +228,16 @@ def _contrasts(document: Document, stages: Stages) -> list[Ablation]:
                 continue
             following = "sliding" if _windowed(document, delta) else following
             variable, control, treatment = STAGE_CONTRASTS[following]
-        skipped_to = following == "sliding" and stage in ("raw", "averaged")
-        if skipped_to and delta > (_LOST if _SLID.search(label) else 0):
-            variable, control, treatment = STAGE_CONTRASTS["quantized"]  # "Pre-TTT" of int6
+        skipped = ORDER.index(following) - ORDER.index(stage) > 1
+        bundle = skipped and (stage, following) in _SEVERAL
+        windowed = bundle or (stage, following) == ("averaged", "sliding")
+        may_gain = _SLID.search(label) and not bundle
+        if windowed and delta > (_LOST if may_gain else 0):
+            variable, control, treatment = STAGE_CONTRASTS["quantized"]  # it alone makes it worse
         if following == "averaged" and _SWA.search(label.replace("_", " ")):
             variable = "swa"
         if abs(delta) > 3:
             continue
-        skipped = ORDER.index(following) - ORDER.index(stage) > 1
-        bundle = skipped and (stage, following) in (
-            ("raw", "sliding"),
-            ("averaged", "ttt"),
-            ("raw", "ttt"),
-        )
         found.append(
             contrast(
                 variable=variable,

@@ -64,6 +64,7 @@ _WORSE_BY = re.compile(
 )
 _FULL = re.compile(r"(?<![\d.,+~-])\d\.\d{4,8}(?![\d%])")
 _LOSS = re.compile(r"\bloss(?:es)?\b", re.IGNORECASE)
+_THAN = re.compile(r"\b(?:more|less) than\b[^.;()]{0,80}", re.IGNORECASE)
 _GAINED = re.compile(r"[ *`)-]{0,4}(?:[\w-]+ )?(?:improvement|gain|benefit)\b", re.IGNORECASE)
 _BETTER_BY = re.compile(
     r"\W*(?:(?!quant|(?:at|an?|the|with|for|but|and|to|no|zero|in|of)\b)[\w-]+ ){0,2}"
@@ -140,8 +141,11 @@ def _may_be(delta: StatedDelta) -> bool:
 
 
 def _last(word: re.Pattern[str], text: str) -> int:
-    """Where a word stands last, -1 where it does not; "the loss" is no word of regret."""
-    text = _LOSS.sub(blank, text)
+    """Where a word stands last, -1 where it does not.
+
+    "The loss" is no word of regret, and "more than it gains" is not told of the change.
+    """
+    text = _THAN.sub(blank, _LOSS.sub(blank, text))
     return max((match.start() for match in word.finditer(text)), default=-1)
 
 

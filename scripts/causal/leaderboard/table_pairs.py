@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from statistics import fmean
 
+from scripts.causal.leaderboard.changed import changes_in
 from scripts.causal.leaderboard.contrasts import (
     GAIN,
     WORSE,
@@ -120,8 +121,8 @@ def _difference_of(table: Table, control: int, treatment: int) -> tuple[str, str
     """Return the variable two columns differ in, as their titles tell, and the contrast's kind."""
     title = table.header[treatment]
     absent = ABSENT.search(table.header[control])
-    known = set() if absent else {item[:2] for item in variables_in(table.header[control])}
-    named = list(dict.fromkeys(item[0] for item in variables_in(title) if item[:2] not in known))
+    known = set() if absent else {item[:2] for item in changes_in(table.header[control])}
+    named = list(dict.fromkeys(item[0] for item in changes_in(title) if item[:2] not in known))
     if len(named) == 1 and not (_whole_run(title) and _differ(table, control, treatment)):
         return named[0], "single"
     if named or (not absent and _whole(title, table)):

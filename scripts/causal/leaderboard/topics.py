@@ -30,7 +30,7 @@ _QUOTED = re.compile(
     re.IGNORECASE,
 )
 _WHERE = re.compile(r"\b(?:all|last|first|every|on|to|over|at)\s(?:the )?\W{0,3}$", re.IGNORECASE)
-_SIZES = {
+SIZES = {
     "num_layers", "model_dim", "mlp_mult", "num_heads", "num_kv_heads", "vocab_size",
     "train_seq_len", "train_batch_tokens",
 }  # fmt: skip
@@ -119,7 +119,7 @@ def of_the_model(named: tuple[str, Value | None, int], text: str) -> bool:
     name, _, at = named
     if name == "num_layers" and _WHERE.search(text[:at]):
         return True
-    if name not in _SIZES:
+    if name not in SIZES:
         return False
     if _UNDER.search(text[:at]):
         return True

@@ -106,7 +106,7 @@ def test_nats_stay_nats() -> None:
     ("sentence", "expected"),
     [
         ("EMA improves val_bpb by 0.003.", ("ema", -0.003, "single")),
-        ("CTW degrades BPB by +0.005 at depth 4.", ("other:ctw", 0.005, "single")),
+        ("CTW degrades BPB by +0.005 at depth 4.", ("ngram_mix", 0.005, "single")),
         ("EMA: -0.24 BPB worse here.", ("ema", 0.24, "single")),
         ("QAT hurts at this scale (1.1466 vs 1.1374 overall).", ("qat", 0.0092, "single")),
         ("EMA and SmearGate together give -0.004 BPB.", ("other:bundle", -0.004, "bundle")),

@@ -21,7 +21,7 @@ def found(text: str, final: float | None = None) -> list[tuple[str, float]]:
             "PR #650 demonstrated -0.003 BPB from shard ordering alone.",
             ("other:shard_ordering", -0.003),
         ),
-        ("Delta from sequence match: -0.0018 BPB", ("other:sequence_match", -0.0018)),
+        ("Delta from sequence match: -0.0018 BPB", ("ngram_mix", -0.0018)),
         ("The current record gets -0.0025 from TTT.", ("ttt", -0.0025)),
         (
             "The -0.0017 BPB improvement comes from three changes of the TTT phase.",

@@ -172,13 +172,18 @@ def test_the_mean_over_seeds_tells_a_stage_rather_than_one_run() -> None:
         ("untied (best)", "tied_embeddings"),
         ("SP12k + CO", "vocab_size"),
         ("bigram=8192 + trigram=8192", "bigram_hash"),
+        ("Gradient clipping at 0.5", "grad_clip"),
+        ("Without the skips", "unet_skips"),
     ],
 )
 def test_a_change_in_plain_words(text: str, variable: str) -> None:
     assert changes_in(text)[0][0] == variable
 
 
-@pytest.mark.parametrize("text", ["EMA hidden state", "sliding window attention", "codebook EMA"])
+@pytest.mark.parametrize("text", [
+    "EMA hidden state", "sliding window attention", "codebook EMA", "activation-aware GPTQ",
+    "a GPTQ-quantized start", "extended to 9-gram",
+])  # fmt: skip
 def test_a_namesake_is_another_thing(text: str) -> None:
     assert changes_in(text) == []
 

@@ -154,3 +154,9 @@ def test_gaps_in_words() -> None:
     assert gaps("Quant gap: 0.012-0.014 BPB") == []  # a range
     assert gaps("This would close the quantization gap of 0.012.") == []
     assert gaps("Quantization gap: 0.012 nats") == []
+
+
+@pytest.mark.parametrize("last", ["sliding window bpb", "Post-TTT bpb"])
+def test_of_steps_told_as_one_quantization_made_it_worse(last: str) -> None:
+    rows = ("Pre-quant bpb | 1.1402", f"{last} | 1.1433")
+    assert ladder(table("Metric | Value", *rows)) == [(QUANT, 0.0031)]

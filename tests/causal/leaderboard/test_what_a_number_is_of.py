@@ -109,6 +109,11 @@ def test_a_headline_may_state_only_the_margin() -> None:
     [
         ("+ N-gram order-9 backoff (chunks)", "ngram_mix"),
         ("+ 2-5gram cache", "ngram_mix"),
+        ("Only 6-gram", "ngram_mix"),
+        ("Fixed 6-gram only, weight 0.3", "ngram_mix"),
+        ("Multi-order backoff, fixed weight", "ngram_mix"),
+        ("Byte mixer", "ngram_mix"),
+        ("Substring matching", "ngram_mix"),
         ("MLP rrelu2", "activation"),
         ("TTT T = 0.98", "other:ttt_t"),
     ],
