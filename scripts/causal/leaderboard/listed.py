@@ -7,26 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from scripts.causal.leaderboard.contrasts import NOT_RUN
 from scripts.causal.leaderboard.document import Block, Document, Row, Table
+from scripts.causal.leaderboard.run_lines import told_run
 from scripts.causal.leaderboard.table_roles import BASELINE, PLUS
 
-_SCORE = re.compile(
-    r"[^\w+]{0,3}(\+?[^\n|]{1,70}?)\s?(?::|->|→| - |—|=)\s?"
-    r"(?:(?:val_)?bpb[ =:]{1,2})?~?(\d\.\d{3,10})(?![\d%]|\.\d)(?!\s?(?:->|→|s\b|ms\b|MB|nats))",
-    re.IGNORECASE,
-)
 _FRACTION = re.compile(r"\.\d\d")  # in every score and every change
-_CHANGE = re.compile(
-    r"\W{0,3}([^\n:|()]{3,70}?)\s?(?:\(([+-]\d?\.\d{2,8})\)|: ?([+-]\d?\.\d{2,8})(?:$|[,;.]\s))"
-)
-_NO_RUN = re.compile(
-    r"(?<![a-z])(?:bpb|loss|seeds?|mean|std|time|size|delta|gain|gap|p-?value|improvement|"
-    r"submission|leaderboard|record)(?![a-z])|"
-    r"Δ|^\W*(?:final|steps?|lr|best|score|ours|result)\W*$|\bstep[ :]?\d|\bchunk|"
-    r"\bepoch \d|\d\.\d{3}|"
-    r"\b(?:decay|momentum|beta|threshold|alpha|weight)\W*$",
-    re.IGNORECASE,
-)
+_LISTING = ("item", "code", "paragraph")
+_SAID = re.compile(r"bpb|->|→", re.IGNORECASE)  # where a line is no list item
+_SETTING = re.compile(r"(?:export )?\w+\s?=\s?\S+(?:\s\\\\?|\s\w+=.*)?$")
 _SEEDS = re.compile(r"\bseeds?\b", re.IGNORECASE)
 _ABOUT = re.compile(r"\s?\b(?:experiment|sweep|ablation|scan|test|tuning|result)s?\b.*", re.I)
 _COLUMNS = {"score": ("Run", "val_bpb"), "change": ("Change", "Δ bpb")}
@@ -71,40 +60,48 @@ def listed_tables(document: Document) -> list[Table]:
 
 
 def _lists(document: Document) -> Iterator[list[_Item]]:
-    """Yield what neighbouring list items say, scores and changes apart."""
+    """Yield what neighbouring list items or lines say, scores and changes apart."""
     items: list[_Item] = []
     intro = ""
     for before, block in pairwise(
         (Block("heading", "", 0), *document.blocks, Block("row", "", 0))
     ):
         if block.kind != "item":
-            for kind in _COLUMNS if items else ():
-                if same := [item for item in items if item.kind == kind]:
-                    yield same
+            yield from _kinds(items)
             items = []
+        if block.kind not in _LISTING:
             continue
-        if before.kind != "item":
+        if before.kind != "item" or block.kind != "item":
             intro = before.text if before.kind == "paragraph" else ""
             intro = intro.rsplit("\n", 1)[-1][-120:] if intro.endswith(":") else ""
-        if (item := _item(block, intro)) is not None:
-            items.append(item)
+        if block.kind == "item":
+            items += _items(block, [block.text[:200].partition("\n")[0]], intro)
+        elif "\n" in block.text:
+            yield from _kinds(_lines(block, intro))
 
 
-def _item(block: Block, intro: str) -> _Item | None:
-    text = block.text[:200].partition("\n")[0]
-    if not _FRACTION.search(text):
-        return None
+def _kinds(items: list[_Item]) -> Iterator[list[_Item]]:
+    for kind in _COLUMNS if items else ():
+        if same := [item for item in items if item.kind == kind]:
+            yield same
+
+
+def _lines(block: Block, intro: str) -> list[_Item]:
+    """The runs that the lines of a log, or of a paragraph that is nothing else, tell."""
+    lines = [" ".join(line.split()) for line in block.text.split("\n")]
+    told = [line if _SAID.search(line) and not _SETTING.match(line) else "" for line in lines]
+    items = _items(block, told, intro)
+    least = len(lines) if block.kind == "paragraph" else 2
+    return items if len(items) >= max(2, least * 2 / 3) else []
+
+
+def _items(block: Block, lines: list[str], intro: str) -> list[_Item]:
     section = (*block.section, intro) if intro else block.section
     heading = block.section[-1] if block.section else ""
-    if section and _SEEDS.search(section[-1]):
-        return None
-    if match := _SCORE.match(text):
-        label = match.group(1).strip()
-        if 0.3 < float(match.group(2)) < 5 and not _NO_RUN.search(label):
-            return _Item("score", Row((label, match.group(2)), block.line), section, heading)
-    elif match := _CHANGE.match(text):
-        label = match.group(1).strip()
-        if re.search("[A-Za-z]{3}", label) and not _NO_RUN.search(label):
-            change = match.group(2) or match.group(3)
-            return _Item("change", Row((label, change), block.line), section, heading)
-    return None
+    if section and (_SEEDS.search(section[-1]) or NOT_RUN.search(" / ".join(section[1:]))):
+        return []
+    return [
+        _Item(told.kind, Row((told.label, told.number), block.line + at), section, heading)
+        for at, line in enumerate(lines)
+        if len(line) <= 200 and _FRACTION.search(line) and (told := told_run(line)) is not None
+    ]
