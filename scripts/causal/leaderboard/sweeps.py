@@ -74,7 +74,7 @@ _BASELINE_RUN = re.compile(
 )
 _THIS = re.compile(r"\W*(?:this|ours?|full|final)\b", re.IGNORECASE)
 _EARLIER = re.compile(r"\((?:the |our )?(?:prev\w*|prior|first|old|earlier)\b", re.IGNORECASE)
-_APART = 3.0  # bpb: more lies between things of two kinds
+_GAINED, _RUINED = 1.0, 3.0  # bpb: no change betters a score by so much, or worsens it
 _STEPS = 100  # a lesser number counts the rows themselves
 _AS_LONG = 1.2  # times the steps: less is a faster machine
 _VARIANTS = re.compile(r"\bvariants?\b|\bsetting\b|\bconfig", re.IGNORECASE)
@@ -140,7 +140,7 @@ def score_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Abl
             )
             if not label:
                 label = _longer(table, row, rows[onto_row][0])
-            if label and abs(value - rows[onto_row][1]) < _APART:
+            if label and _comparable(value - rows[onto_row][1]):
                 delta = value - rows[onto_row][1]
                 kind = "single" if one else "bundle"
                 yield from row_contrast(reading, row, label, delta, "bpb", kind)
@@ -153,7 +153,7 @@ def score_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Abl
             before = nearest_before(bare, position, base)
         onto = rows[before][1]
         kind = "cumulative" if follows and before != base else "single"
-        if abs(value - onto) < _APART:
+        if _comparable(value - onto):
             control = bare[before]
             had = {*failed, *(above if follows else ())}
             if former or (ours and MINUS.match(label)):
@@ -164,6 +164,11 @@ def score_rows(reading: Reading, table: Table, columns: Columns) -> Iterator[Abl
                 reading, row, label, value - onto, "bpb", kind, None, control, had
             )
     yield from _stopped_early(reading, table, columns, rows[base][0])
+
+
+def _comparable(delta: float) -> bool:
+    """Whether two scores are of one kind: one may be ruined, not bettered by a whole bit."""
+    return -_GAINED < delta < _RUINED
 
 
 def _is_ranking(table: Table, labels: list[str], scores: list[float]) -> bool:

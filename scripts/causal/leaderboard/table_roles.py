@@ -66,7 +66,7 @@ _ONE_RUN_VARIED = re.compile(
     r"ablat|sweep|ladder|scan|why it|failed|tried|did ?n[o']t work|compar", re.IGNORECASE
 )
 _CONTROL_ROW = re.compile(
-    r"\W*(?:(?:naive|the|our|plain|dense|uniform)\s)?(?:base(?:line)?|control|default|vanilla)(?![A-Za-z])|"
+    r"\W*(?:(?:naive|the|our|plain|dense|uniform)\s)?(?:baseline|control|default|vanilla)\b|"
     r"\W*none\W*$|\W*(?:no|without|w/o)\s[A-Za-z]|"
     r"\W*(?:neural|NN|model|LM|base model)[ -](?:only|alone)\b",
     re.IGNORECASE,

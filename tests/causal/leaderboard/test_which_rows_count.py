@@ -33,10 +33,9 @@ def test_a_remark_that_mentions_a_baseline_makes_no_control_of_its_row() -> None
     assert read == [("other:alpha_gate", -0.2)]
 
 
-def test_a_code_name_may_be_the_control_s() -> None:
-    rows = ("base_int8 | 1.60 | 59s", "zeta filter | 1.61 | 99s", "kappa filter | 1.58 | 61s")
-    read = found(table("Strategy | val_bpb | Time", *rows, title="How we score"))
-    assert read == [("other:zeta_filter", 0.01), ("other:kappa_filter", -0.02)]
+def test_a_run_may_be_ruined_by_more_than_a_bit_but_not_bettered() -> None:
+    rows = ("baseline | 1.50", "zeta blend | 3.20", "kappa blend | 0.40")
+    assert found(table("Run | val_bpb", *rows, title="Sweep")) == [("other:zeta_blend", 1.7)]
 
 
 def test_two_runs_are_set_against_each_other_at_the_first_stage_and_the_last() -> None:
