@@ -2,10 +2,12 @@
 
     python benchmarks/extraction.py --input FOLDER --labels FILE [--json]
 
-`blind_labels.json` beside it has the ablation rows of 265 pull requests of the leaderboard, in
-eleven draws at random; who labelled them had not seen the code or its output. Draws 1, 2, 3, 5
-and 6 were read afterwards, to mend rules; the others were not: they tell how far rules carry over
-(`--draws 4,7,8,9,10,11`). The last line is one JSON object.
+`blind_labels.json` beside it has the ablation rows of 1,348 pull requests of the leaderboard, in
+draws at random; who labelled them had not seen the code or its output. Draws 1, 2, 3, 5, 6 and the
+even ones from 12 on were read afterwards, to mend rules; the others were not, but for how our own
+rows in draws 13 and up are named: they tell how far rules carry over (`--draws 4,7,8,9,10,11`).
+From draw 12 on a lead over the best of the day is labelled only where the submission builds on it.
+The last line is one JSON object.
 """
 
 from __future__ import annotations
