@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainers.quantize.coded import read_coded
-from trainers.quantize.header import Described, Streams, inflated, read_header
+from trainers.quantize.header import CODE, UNDER, Described, Streams, inflated, read_header
 from trainers.quantize.int8 import (
     ARTIFACT_MAGIC,
     MAX_UNPACKED_BYTES,
@@ -109,12 +109,12 @@ def restored(
 def _weight(name: str, parts: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
     if set(parts) == {"whole"}:
         return parts["whole"].astype(np.float32)
-    coded = [role for role in parts if role.startswith("code")]
+    coded = [role for role in parts if role.startswith(CODE)]
     if len(coded) != 1 or not {"step"} <= set(parts) - {*coded} <= {"step", "column", "fine"}:
         raise ArtifactError(f"weight {name!r} is made of {', '.join(sorted(parts))}")
     code, step = parts[coded[0]], parts["step"].astype(np.float32)
-    if coded[0] != "code":
-        code = _off_trellis(name, code, step, states=int(coded[0].removeprefix("code of ")))
+    if coded[0] != CODE:
+        code = _off_trellis(name, code, step, states=int(coded[0].removeprefix(UNDER)))
     rows, wide = code.shape[0] if code.ndim else 1, code.ndim == 2
     if wide and step.shape == (rows, -(-code.shape[1] // GROUP)):
         step = np.repeat(step, GROUP, axis=1)[:, : code.shape[1]]
@@ -134,11 +134,6 @@ def _weight(name: str, parts: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]
             raise ArtifactError(f"the columns of {name!r} do not fit it")
         weight = weight * column
     return weight
-
-
-def code_role(states: int) -> str:
-    """The role of codes under a trellis of so many states, 0 for none."""
-    return f"code of {states}" if states else "code"
 
 
 def _off_trellis(

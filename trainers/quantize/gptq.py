@@ -69,6 +69,13 @@ def compensated(
     return points
 
 
+def column_rounded(
+    column: NDArray[np.float64], steps: NDArray[np.float64], top: int
+) -> NDArray[np.float64]:
+    """Each entry of a column by itself, to the nearest whole number of its steps."""
+    return rounded(column / steps, top)
+
+
 def rounded(values: NDArray[Any], top: int) -> NDArray[Any]:
     """Nearest whole numbers within ±top."""
     whole: NDArray[Any] = np.rint(np.clip(values, -top, top))

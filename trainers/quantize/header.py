@@ -20,13 +20,19 @@ from trainers.quantize.numbers import KINDS, stored_size
 from trainers.quantize.trellis import CHECKS
 
 CODERS = ("raw", "zlib", "lzma", "zstd", "brotli", "ans")
-# What an array is to its weight; codes under a trellis tell of how many states it is.
-ROLES = ("whole", "code", *(f"code of {states}" for states in CHECKS), "fine", "step", "column")
+CODE, UNDER = "code", "code of "  # under a trellis of so many states
+# What an array is to its weight.
+ROLES = ("whole", CODE, *(f"{UNDER}{states}" for states in CHECKS), "fine", "step", "column")
 MAX_ARRAYS, MAX_NAME = 1 << 16, 1 << 10
 WINDOW = -15  # zlib's largest, without a frame: the artifact has a checksum
 # A number that is written as it is read again.
 NUMBER = re.compile(r"(?<!\d)(0|[1-9]\d{0,8})(?!\d)", re.ASCII)
 Streams = Sequence[tuple[str, int]]
+
+
+def code_role(states: int) -> str:
+    """The role of codes under a trellis of so many states, 0 for none."""
+    return f"{UNDER}{states}" if states else CODE
 
 
 @dataclass(frozen=True)

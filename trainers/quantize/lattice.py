@@ -16,9 +16,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.quantize.artifact import code_role
-from trainers.quantize.gptq import Rounding, compensated_points, inverse_factor, rounded
+from trainers.quantize.gptq import (
+    Rounding,
+    column_rounded,
+    compensated_points,
+    inverse_factor,
+    rounded,
+)
 from trainers.quantize.grids import TOPS
+from trainers.quantize.header import code_role
 from trainers.quantize.joined_rows import JoinedRows
 from trainers.quantize.numbers import exponents_to_steps
 from trainers.quantize.pack import Stored, steps_to_exponents
@@ -96,7 +102,7 @@ class Lattice:
             return partial(joined.rounded, top=top)
         if self.states:
             return partial(column_points, order=order, states=self.states, top=top)
-        return lambda column, steps: rounded(column / steps, top)
+        return partial(column_rounded, top=top)
 
     def stored(self, name: str, codes: NDArray[np.int8], stream: str) -> list[Stored]:
         """A matrix of these codes, in streams of its own and of all steps."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from trainers.quantize.artifact import FINER, GROUP, restored
 from trainers.quantize.corrections import activation_columns, low_rank
-from trainers.quantize.gptq import compensated_points, rounded
+from trainers.quantize.gptq import column_rounded, compensated_points, rounded
 from trainers.quantize.grids import (
     TOPS,
     deviation_steps,
@@ -100,7 +101,8 @@ def quantized(
     """Codes, steps and whole values of weights by name, ready to be packed.
 
     Matrices of at least 16 on each side are quantized, as in `trainers.quantize.int8`; what is
-    smaller is kept as float16. A matrix without statistics is rounded to the nearest.
+    smaller is kept as float16, or in bytes and eighths beside curvature steps. A matrix without
+    statistics is rounded to the nearest.
 
     Args:
         lattices: of matrices that were trained on them, by name: these are rounded to the
@@ -158,10 +160,8 @@ def _matrix(
     if columns is not None:
         wide = wide * columns.astype(np.float32)
     if recipe.compensated and known is not None:
-        points = compensated_points(
-            weight, wide, known.curvature(), lambda column, steps: rounded(column / steps, top)
-        )
-        codes = points.astype(np.int8)
+        rounding = partial(column_rounded, top=top)
+        codes = compensated_points(weight, wide, known.curvature(), rounding).astype(np.int8)
     else:
         codes = rounded(weight / wide, top).astype(np.int8)
     code_kind = PACKED_KINDS.get(bits, "i1") if recipe.packed else "i1"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from small_readme import table
 
 from scripts.causal.leaderboard.ablations import read_ablations
 from scripts.causal.leaderboard.document import parse_document
@@ -12,11 +13,6 @@ from scripts.causal.leaderboard.stages import stage_of
 def found(text: str, final: float | None = None) -> list[tuple[str, float]]:
     document = parse_document(f"# Run\n\n{text}\n")
     return [(a.variable, a.delta) for a in read_ablations(document, final=final)]
-
-
-def table(header: str, *rows: str, title: str = "Results") -> str:
-    lines = [header, "|".join("-" for _ in header.split("|")), *rows]
-    return f"## {title}\n\n" + "\n".join(f"| {line} |" for line in lines)
 
 
 @pytest.mark.parametrize(

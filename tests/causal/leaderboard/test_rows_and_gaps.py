@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from small_readme import found
 
-from scripts.causal.leaderboard.ablations import read_ablations
 from scripts.causal.leaderboard.compared import set_against
-from scripts.causal.leaderboard.document import parse_document
-
-
-def found(text: str, final: float | None = None) -> list[tuple[str, float]]:
-    read = read_ablations(parse_document(f"# Run\n\n{text}\n"), [], final)
-    return [(a.variable, a.delta) for a in read]
 
 
 def test_scores_beside_percentages_are_set_against_the_control() -> None:

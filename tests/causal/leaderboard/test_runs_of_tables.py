@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from small_readme import found, table
 
-from scripts.causal.leaderboard.ablations import read_ablations
 from scripts.causal.leaderboard.changed import changes_in
 from scripts.causal.leaderboard.compared import all_beaten, set_against
 from scripts.causal.leaderboard.document import parse_document
 from scripts.causal.leaderboard.nearest_run import nearest_before, varies_one_run
 from scripts.causal.leaderboard.tables import columns_of
-
-
-def found(text: str, final: float | None = None) -> list[tuple[str, float]]:
-    read = read_ablations(parse_document(f"# Run\n\n{text}\n"), [], final)
-    return [(a.variable, a.delta) for a in read]
-
-
-def table(header: str, *rows: str, title: str = "Results") -> str:
-    lines = [header, "|".join("-" for _ in header.split("|")), *rows]
-    return f"## {title}\n\n" + "\n".join(f"| {line} |" for line in lines)
 
 
 def test_a_column_for_each_seed_is_their_mean() -> None:

@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from small_readme import found
 
-from scripts.causal.leaderboard.ablations import read_ablations
 from scripts.causal.leaderboard.changed import changes_in
 from scripts.causal.leaderboard.compared import set_against
-from scripts.causal.leaderboard.document import parse_document
-
-
-def found(text: str, final: float | None = None) -> list[tuple[str, float]]:
-    read = read_ablations(parse_document(f"# Run\n\n{text}\n"), [], final)
-    return [(a.variable, a.delta) for a in read]
 
 
 def test_code_names_are_told_apart_by_the_setting_that_differs() -> None:

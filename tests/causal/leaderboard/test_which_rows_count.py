@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-from scripts.causal.leaderboard.ablations import read_ablations
-from scripts.causal.leaderboard.document import parse_document
+from small_readme import found, table
 
 QUANT = "quant_bits"
-
-
-def found(text: str, final: float | None = None) -> list[tuple[str, float]]:
-    read = read_ablations(parse_document(f"# Run\n\n{text}\n"), [], final)
-    return [(a.variable, a.delta) for a in read]
-
-
-def table(header: str, *rows: str, title: str = "Results") -> str:
-    lines = [header, "|".join("-" for _ in header.split("|")), *rows]
-    return f"## {title}\n\n" + "\n".join(f"| {line} |" for line in lines)
 
 
 def test_a_remark_that_mentions_a_baseline_makes_no_control_of_its_row() -> None:
