@@ -51,7 +51,7 @@ from trainers.quantize.pack import BEST, pack, parts_of
 from trainers.quantize.recipe import Recipe, quantized
 
 CURVED = Recipe(clip="curvature", k=0.001, compensated=True)
-OURS = replace(CURVED, trellis=8)
+OURS = replace(CURVED, trellis=64)
 RECIPES = {
     "int8 per row": Recipe(),
     "int6 per row": Recipe("int6"),

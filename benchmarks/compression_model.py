@@ -59,6 +59,7 @@ SHAPE: dict[str, int | float] = {
     "iterations": 9150,
     "warmdown_iters": 797,
     "muon_momentum_warmup_steps": 332,
+    "calibration_tokens": 524288,
     "val_points": 8,
 }
 

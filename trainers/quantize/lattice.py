@@ -33,8 +33,8 @@ from trainers.quantize.trellis import row_order
 from trainers.quantize.trellis_search import column_points, nearest_points
 
 Grid = tuple[NDArray[np.float32], NDArray[np.float32]]  # steps of rows, of columns
-# A row's share of the loss is known to within noise: of its weight only the square root counts.
-ROW_POWER, ROW_FLOOR = 0.5, 1e-6
+# How often a row is looked up is known to within noise, of some rows not at all: a power of it.
+ROW_POWER, ROW_FLOOR = 0.6, 1e-5
 LARGEST_CODE = 110  # of 127: exponents are rounded, and GPTQ moves weights outwards
 TOO_FINE = 2.0  # times coarser than asked for, a column is not merely widened but split
 COARSE = 16.0  # fine steps to a coarse one
@@ -130,19 +130,19 @@ def lattice(
     For a quadratic loss and codes under an entropy coder that is the best sharing of bits at high
     rate (reverse water-filling), and it needs no more than one knob for the whole model. A
     column's steps go with its conditional deviation given the columns that GPTQ rounds later,
-    which is what its rounding error still costs once they have made up for it.
+    which is what its rounding error still costs once they have made up for it; a row's likewise,
+    where the curvature by the rows is known.
 
     Args:
         split: columns may be split; else those that a byte does not reach get wider steps.
         states: of the trellis, 0 for none.
     """
-    curvature, shares = known.curvature(), known.row_weights()
+    curvature = known.curvature()
     scale = float(np.diag(curvature).mean()) or 1.0
     order = np.argsort(-np.diag(curvature), kind="stable")
     remaining = np.empty(len(order))
     remaining[order] = 1 / np.diag(inverse_factor(curvature[np.ix_(order, order)] / scale))
-    share = (shares / (shares.mean() or 1.0) + ROW_FLOOR) ** (-ROW_POWER / 2)
-    rows = _as_stored(k * scale**-0.5 * share)
+    rows = _as_stored(k * scale**-0.5 * _row_sizes(known))
     # A column finer than its largest weight allows would end at the largest code.
     finest = (np.abs(weight) / rows[:, None]).max(axis=0) / LARGEST_CODE
     far = np.flatnonzero(finest * remaining > TOO_FINE) if split else np.zeros(0, np.int64)
@@ -152,6 +152,17 @@ def lattice(
     spacing = COARSE * rows[:, None] * columns[far]
     coarse = rounded(weight[:, far] / spacing, TOPS["int8"]).astype(np.int8)
     return Lattice(rows, columns, far, coarse, states)
+
+
+def _row_sizes(known: Inputs) -> NDArray[np.float64]:
+    """How much coarser than the matrix's step each row's is, (rows,)."""
+    if not known.outputs.size:
+        weights = known.row_weights()
+        return np.asarray((weights / (weights.mean() or 1.0) + ROW_FLOOR) ** (-ROW_POWER / 2))
+    order = np.argsort(-np.diag(known.outputs), kind="stable")
+    sizes = np.empty(len(order))
+    sizes[order] = JoinedRows.of(known.outputs, order).weights ** -0.5
+    return np.asarray(sizes / np.exp(np.log(sizes).mean()))
 
 
 def codes_of(points: NDArray[np.float64]) -> NDArray[np.int8]:

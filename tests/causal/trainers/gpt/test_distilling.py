@@ -9,7 +9,7 @@ from scripts.causal.files import InputError
 from trainers.data import DataSet, open_dataset
 from trainers.gpt.calibration import calibrate, float_model, load_weights
 from trainers.gpt.config import gpt_config
-from trainers.gpt.distilling import distilled, pull
+from trainers.gpt.distilling import LONGEST, GradientClip, distilled, pull
 from trainers.gpt.init import initial_weights
 from trainers.gpt.quantizing import quantized_artifact, training_tokens
 from trainers.gpt.run import batches_of
@@ -78,6 +78,15 @@ def test_it_is_pulled_by_the_gradient_of_the_divergence(data, weights):
     divergence(teacher, plain, tokens).backward()
     for one, other in zip(student.parameters(), plain.parameters(), strict=True):
         assert torch.allclose(one.grad, other.grad, rtol=1e-3, atol=1e-7)
+
+
+def test_one_long_gradient_is_cut_and_what_is_usual_hardly_moves():
+    clip = GradientClip()
+    assert [clip.share(length) for length in (2.0, 2.0, 1.0)] == [1.0, 1.0, 1.0]
+    usual = clip.usual
+    assert clip.share(90.0) == pytest.approx(LONGEST * usual / 90)
+    assert clip.usual == pytest.approx((0.9 + 0.1 * LONGEST) * usual)
+    assert clip.share(0.0) == 1.0
 
 
 @pytest.mark.parametrize("states", [0, 8])
