@@ -37,12 +37,12 @@ PARTS = (
     *((0.2, 0.12), (0.4, 0.2), (0.55, 0.16), (0.65, 0.12), (0.75, 0.1), (0.82, 0.08)),
     *((0.88, 0.07), (0.92, 0.05), (0.95, 0.04), (0.97, 0.03), (0.99, 0.02), (1.0, 0.01)),
 )
-# Of full steps by K-FAC's curvature, with a tenth of its mean added: at 0.15 training is lost.
+# Of full steps by K-FAC's curvature, with a tenth of its mean added: at 0.15 it ends farther off.
 TUNING_RATE, TUNING_MOMENTUM, TUNING_DAMPING = 0.07, 0.9, 0.1
 SMALL_RATE = 1e-3  # Adam's, for what is stored whole
 RISE, LAST_RATE = 10, 0.5  # steps to the full rate; share of it that is left at the end
-# One step in a hundred meets a token that calibration never met: gradients up to 45 times as long
-# as usual, after which the model diverged five times as far as before.
+# Now and then a gradient is many times as long as usual: one was 45 times as long, and after its
+# step the model diverged five times as far as before.
 LONGEST, USUAL_MEMORY = 1.5, 0.9
 TUNING_TOKENS = 4096  # of a step
 LOSS_TOKENS = 256  # whose logits are held at once
