@@ -123,7 +123,13 @@ class Lattice:
 
 
 def lattice(
-    weight: NDArray[np.float32], known: Inputs, k: float, *, split: bool = True, states: int = 0
+    weight: NDArray[np.float32],
+    known: Inputs,
+    k: float,
+    *,
+    split: bool = True,
+    states: int = 0,
+    lean: float = 0.0,
 ) -> Lattice:
     """Steps such that the rounding of each entry costs the loss the same.
 
@@ -136,6 +142,8 @@ def lattice(
     Args:
         split: columns may be split; else those that a byte does not reach get wider steps.
         states: of the trellis, 0 for none.
+        lean: logarithm of how much coarser the column that is rounded first is than the last, for
+            training that makes good what early columns spoil.
     """
     curvature = known.curvature()
     scale = float(np.diag(curvature).mean()) or 1.0
@@ -148,7 +156,9 @@ def lattice(
     far = np.flatnonzero(finest * remaining > TOO_FINE) if split else np.zeros(0, np.int64)
     asked = np.maximum(1 / remaining, finest)
     asked[far] = np.maximum(1 / remaining, finest / COARSE)[far]
-    columns = _as_stored(asked)
+    places = np.empty(len(order))
+    places[order] = (np.arange(len(order)) + 0.5) / len(order)
+    columns = _as_stored(asked * np.exp(lean * (0.5 - places)))
     spacing = COARSE * rows[:, None] * columns[far]
     coarse = rounded(weight[:, far] / spacing, TOPS["int8"]).astype(np.int8)
     return Lattice(rows, columns, far, coarse, states)
