@@ -1,5 +1,7 @@
 """Steps as the loss allows them, and columns that a byte does not reach."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -36,6 +38,24 @@ def test_a_column_beyond_a_bytes_reach_is_split_and_costs_no_more_than_the_other
         for name, found in (("whole", whole), ("split", split))
     }
     assert loss(weight, stored["split"], known) < 0.3 * loss(weight, stored["whole"], known)
+
+
+def test_a_lean_grid_is_coarser_where_it_is_rounded_first(loud):
+    weight, known = loud
+    plain, lean = (lattice(weight, known, 0.05, lean=by) for by in (0.0, 1.0))
+    coarser = lean.columns / plain.columns
+    first = np.argsort(-np.diag(known.curvature()), kind="stable")
+    assert coarser[first[0]] > 1.4 and coarser[first[-1]] < 0.7
+    assert np.exp(np.log(coarser).mean()) == pytest.approx(1, abs=0.05)
+
+
+def test_a_row_whose_error_another_makes_good_is_coarser(loud):
+    weight, known = loud
+    outputs = np.eye(96)
+    outputs[0, 0], outputs[0, 1], outputs[1, 0] = 1.01, 0.95, 0.95
+    rows = lattice(weight, replace(known, outputs=outputs), 0.05).rows
+    assert rows[0] > 1.5 * rows[1]
+    assert np.unique(rows[1:]).size == 1
 
 
 def test_what_is_packed_comes_back_to_the_point(loud):
