@@ -30,7 +30,7 @@ USUAL_CLIP, USUAL_STEP = 12.85, 0.001
 # For the grid that training goes on: it is taken at the first step there and again where half the
 # steps are left, since both weights and curvature move. Tokens of each calibration.
 GRID_TAKEN, GRID_TOKENS = (0.0, 0.5), 16384
-LEAN = 0.4  # of grids that training puts a model on part by part: of .3 to .6 none is better
+LEAN = 0.4  # of grids that training puts a model on: at equal divergence .06 bits less than 0
 
 
 def artifact_name(config: GPTConfig) -> str:
