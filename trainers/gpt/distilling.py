@@ -26,7 +26,7 @@ from trainers.gpt.calibration import float_model, load_weights
 from trainers.gpt.config import GPTConfig
 from trainers.gpt.kernels_cpu import CpuKernels
 from trainers.gpt.model_torch import GPT
-from trainers.quantize.gptq import compensated, inverse_factor
+from trainers.quantize.gptq import compensated, inverse_factor, order_taken
 from trainers.quantize.int8 import ArtifactError
 from trainers.quantize.lattice import Lattice
 from trainers.quantize.statistics import Inputs
@@ -117,7 +117,7 @@ class _Matrix:
         self._hessian = self.known.curvature()
         self._rows = 1 / (rows / (rows.mean() or 1.0) + TUNING_DAMPING)
         self._rounding = self.lattice.rounding(self.known.outputs)
-        self.free = np.argsort(-np.diag(self._hessian), kind="stable")
+        self.free = order_taken(self._hessian)
 
     @torch.no_grad()
     def put_on_grid(self, share: float) -> None:

@@ -22,15 +22,15 @@ def compensated_points(
 ) -> NDArray[np.float64]:
     """Grid points for weight (rows, columns), least in E[‖(W − Q) x‖²] column by column.
 
-    Columns go from the largest input to the smallest, so that what cannot be made good any more
-    is small; the update of far columns waits until a block of BLOCK is done.
+    Columns go as `order_taken` has them; the update of far columns waits until a block of BLOCK is
+    done.
 
     Args:
         steps: the grid's steps, broadcastable to weight.
         hessian: mean of x xᵀ, (columns, columns).
         rounding: what a column is rounded by.
     """
-    order = np.argsort(-np.diag(hessian), kind="stable")
+    order = order_taken(hessian)
     factor = inverse_factor(hessian[np.ix_(order, order)])
     rest = weight[:, order].astype(np.float64)
     grid = np.broadcast_to(steps, weight.shape)[:, order].astype(np.float64)
@@ -80,6 +80,11 @@ def rounded(values: NDArray[Any], top: int) -> NDArray[Any]:
     """Nearest whole numbers within ±top."""
     whole: NDArray[Any] = np.rint(np.clip(values, -top, top))
     return whole
+
+
+def order_taken(hessian: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Columns from the largest input to the smallest: what is not made good any more is small."""
+    return np.argsort(-np.diag(hessian), kind="stable")
 
 
 def inverse_factor(hessian: NDArray[np.float64], damping: float = DAMPING) -> NDArray[np.float64]:

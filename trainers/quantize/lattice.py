@@ -17,15 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainers.quantize.gptq import (
+    DAMPING,
     Rounding,
     column_rounded,
     compensated_points,
     inverse_factor,
+    order_taken,
     rounded,
 )
 from trainers.quantize.grids import TOPS
 from trainers.quantize.header import code_role
-from trainers.quantize.joined_rows import JoinedRows
+from trainers.quantize.joined_rows import ROW_DAMPING, JoinedRows
 from trainers.quantize.numbers import exponents_to_steps
 from trainers.quantize.pack import Stored, steps_to_exponents
 from trainers.quantize.statistics import Inputs
@@ -147,17 +149,14 @@ def lattice(
     """
     curvature = known.curvature()
     scale = float(np.diag(curvature).mean()) or 1.0
-    order = np.argsort(-np.diag(curvature), kind="stable")
-    remaining = np.empty(len(order))
-    remaining[order] = 1 / np.diag(inverse_factor(curvature[np.ix_(order, order)] / scale))
+    remaining = 1 / _sizes_left(curvature / scale, DAMPING)
     rows = _as_stored(k * scale**-0.5 * _row_sizes(known))
     # A column finer than its largest weight allows would end at the largest code.
     finest = (np.abs(weight) / rows[:, None]).max(axis=0) / LARGEST_CODE
     far = np.flatnonzero(finest * remaining > TOO_FINE) if split else np.zeros(0, np.int64)
     asked = np.maximum(1 / remaining, finest)
     asked[far] = np.maximum(1 / remaining, finest / COARSE)[far]
-    places = np.empty(len(order))
-    places[order] = (np.arange(len(order)) + 0.5) / len(order)
+    places = (np.argsort(order_taken(curvature)) + 0.5) / len(curvature)
     columns = _as_stored(asked * np.exp(lean * (0.5 - places)))
     spacing = COARSE * rows[:, None] * columns[far]
     coarse = rounded(weight[:, far] / spacing, TOPS["int8"]).astype(np.int8)
@@ -169,10 +168,15 @@ def _row_sizes(known: Inputs) -> NDArray[np.float64]:
     if not known.outputs.size:
         weights = known.row_weights()
         return np.asarray((weights / (weights.mean() or 1.0) + ROW_FLOOR) ** (-ROW_POWER / 2))
-    order = np.argsort(-np.diag(known.outputs), kind="stable")
-    sizes = np.empty(len(order))
-    sizes[order] = JoinedRows.of(known.outputs, order).weights ** -0.5
+    sizes = _sizes_left(known.outputs, ROW_DAMPING)
     return np.asarray(sizes / np.exp(np.log(sizes).mean()))
+
+
+def _sizes_left(curvature: NDArray[np.float64], damping: float) -> NDArray[np.float64]:
+    """Steps of equal cost once later columns, or rows, have made up for what each one spoils."""
+    order, sizes = order_taken(curvature), np.empty(len(curvature))
+    sizes[order] = np.diag(inverse_factor(curvature[np.ix_(order, order)], damping))
+    return sizes
 
 
 def codes_of(points: NDArray[np.float64]) -> NDArray[np.int8]:
