@@ -13,6 +13,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from trainers.quantize.int8 import is_quantized
 from trainers.quantize.statistics import Inputs
 
 OCTAVES, HALVINGS = 100, 60  # of the water level below the largest cost; of the search for it
@@ -29,6 +30,7 @@ def least_bits(
         measured: the gap of that artifact; it scales the predicted losses.
         gap: for which the bits are asked.
     """
+    inputs = {name: known for name, known in inputs.items() if is_quantized(weights[name].shape)}
     errors = {name: (weights[name] - stored[name]).astype(np.float64) for name in inputs}
     scale = measured / sum(_loss(errors[name], known) for name, known in inputs.items())
     costs = np.concatenate([_costs(weights[name], known) for name, known in inputs.items()])

@@ -24,6 +24,7 @@ from trainers.gpt.config import GPTConfig
 from trainers.gpt.init import parameter_shapes
 from trainers.gpt.kernels_torch import Kernels
 from trainers.gpt.model_torch import GPT
+from trainers.quantize.int8 import is_quantized
 from trainers.quantize.statistics import Inputs
 from trainers.seeds import stream
 
@@ -36,6 +37,8 @@ def calibrate(
     config: GPTConfig, weights: Mapping[str, NDArray[np.float32]], tokens: Tokens, *, seed: int
 ) -> dict[str, Inputs]:
     """Statistics of every matrix that the model multiplies by or looks rows up in, by name.
+
+    And of what is no matrix: that is one column, its input 1.
 
     The gradient is that of the loss at tokens drawn, by `seed`, from the model's own prediction
     (the Fisher information).
@@ -63,6 +66,9 @@ def calibrate(
         for (x, y), rows in zip(calls, owners, strict=True):
             assert y.grad is not None
             sums.add(x, y.grad, rows)
+        for name, parameter in model.named_parameters():
+            if parameter.grad is not None and not is_quantized(parameter.shape):
+                sums.add_small(name, parameter.grad)
         model.zero_grad(set_to_none=True)
     return sums.means(tokens.shape[0] * (tokens.shape[1] - 1))
 
@@ -76,6 +82,7 @@ class _Sums:
         self._slopes: dict[str, Tensor] = {}
         self._lookups: dict[str, Tensor] = {}
         self._outputs: dict[str, Tensor] = {}
+        self._small: dict[str, Tensor] = {}
 
     def add(self, x: Tensor, grad: Tensor, rows: Rows) -> None:
         """One product x Wᵀ, or one lookup of rows x, and the gradient at what came out."""
@@ -97,6 +104,14 @@ class _Sums:
                 mine[own[:, None], own] = slopes[:, there].T @ slopes[:, there]
                 self._outputs[name] = self._outputs.get(name, 0) + mine
 
+    def add_small(self, name: str, grad: Tensor) -> None:
+        """The gradient of some tokens' losses by what is no matrix.
+
+        The square of their sum is on the mean the sum of their squares, as they are independent:
+        each token's is 0 on the mean over what may be drawn there.
+        """
+        self._small[name] = self._small.get(name, 0) + grad.flatten().double().square()
+
     def means(self, count: int) -> dict[str, Inputs]:
         """Per token."""
         found, nothing = {}, torch.zeros(0, 0, dtype=torch.float64)
@@ -109,6 +124,9 @@ class _Sums:
                 lookup=(self._zeros(self._lookups, name) / count).cpu().numpy(),
                 outputs=(self._outputs.get(name, nothing) / count).cpu().numpy(),
             )
+        for name, squares in self._small.items():
+            slope = (squares / count).cpu().numpy()
+            found[name] = Inputs(np.ones((1, 1)), slope, np.zeros_like(slope))
         return found
 
     def _zeros(self, of: dict[str, Tensor], name: str) -> Tensor:

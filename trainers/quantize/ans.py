@@ -98,6 +98,12 @@ def next_refresh(step: int) -> int:
     return step + max(REFRESH, step // 16)
 
 
+def wrapped(codes: Integers, largest: int) -> Integers:
+    """Codes that run over at the largest one come in again at the other end."""
+    found: Integers = (codes + largest) % (2 * largest + 1) - largest
+    return found
+
+
 def spans(width: int, lanes: int) -> Iterator[slice]:
     """The steps of a row: as many of its columns as there are lanes."""
     for first in range(0, width, lanes):
@@ -139,8 +145,9 @@ class Decoder:
         for row in range(len(rows)):
             magnitudes.begin(row)
             for here in spans(len(columns), self._lanes):
-                codes = self._symbols(magnitudes.expected(here)) - self._table.largest
-                magnitudes.add(here, codes)
+                apart = self._symbols(magnitudes.expected(here)) - self._table.largest
+                codes = wrapped(apart + magnitudes.middle[here], self._table.largest)
+                magnitudes.add(here, codes, apart)
                 matrix[row, here] = codes
             magnitudes.end()
         return matrix

@@ -12,6 +12,7 @@ from trainers.quantize.ans import (
     Frequencies,
     next_refresh,
     spans,
+    wrapped,
 )
 from trainers.quantize.magnitudes import Integers, Level, Magnitudes
 
@@ -50,8 +51,9 @@ class Encoder:
         for row in range(len(rows)):
             magnitudes.begin(row)
             for here in spans(len(columns), self._lanes):
-                self._take(codes[row, here] + self._table.largest, magnitudes.expected(here))
-                magnitudes.add(here, codes[row, here])
+                apart = wrapped(codes[row, here] - magnitudes.middle[here], self._table.largest)
+                self._take(apart + self._table.largest, magnitudes.expected(here))
+                magnitudes.add(here, codes[row, here], apart)
             magnitudes.end()
 
     def _take(self, symbols: Integers, expected: Integers) -> None:

@@ -34,7 +34,7 @@ from trainers.quantize.int8 import (
 from trainers.quantize.numbers import PLAIN_KINDS, decoded_numbers, unshuffled
 from trainers.quantize.trellis import halves, row_order
 
-PACKED_MAGIC = b"CGPACK\x00\x02"
+PACKED_MAGIC = b"CGPACK\x00\x03"
 CHECKSUM_BYTES = 8
 HEADER_SIZE_BYTES = 4
 GROUP = 64

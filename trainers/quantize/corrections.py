@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from trainers.quantize.gptq import rounded
 from trainers.quantize.grids import TOPS, half_down, largest_steps
+from trainers.quantize.int8 import is_quantized
 from trainers.quantize.pack import Stored
 from trainers.quantize.statistics import Inputs
 
@@ -53,7 +54,7 @@ def low_rank(
     """
     weighed = dict[str, tuple[NDArray[Any], NDArray[Any]]]()
     for name, error in errors.items():
-        if error.ndim == 2 and rank < min(error.shape) and error.any():
+        if is_quantized(error.shape) and rank < min(error.shape) and error.any():
             known = inputs.get(name)
             size: NDArray[Any] = np.ones(error.shape[1])
             if known is not None and known.hessian.any():
