@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 class Inputs:
     """What a matrix (rows, columns) met in calibration, per token.
 
+    Numbers that are no matrix, (count,) once flattened, are rows of one column, whose input is 1.
+
     Attributes:
         hessian: mean of x xᵀ over its inputs, (columns, columns); 0 where rows are looked up.
         slope: mean square of the loss's gradient at each output, (rows,).

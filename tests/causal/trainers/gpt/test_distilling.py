@@ -14,7 +14,7 @@ from trainers.gpt.init import initial_weights
 from trainers.gpt.quantizing import quantized_artifact, training_tokens
 from trainers.gpt.run import batches_of
 from trainers.quantize.artifact import read_artifact, restored
-from trainers.quantize.int8 import ArtifactError
+from trainers.quantize.int8 import ArtifactError, is_quantized
 from trainers.quantize.lattice import lattice
 from trainers.quantize.pack import parts_of
 from trainers.quantize.recipe import Recipe, quantized
@@ -54,7 +54,9 @@ def lattices_of(weights, data, k, states=0):
     config = config_with()
     inputs = calibrate(config, weights, training_tokens(config, data, 64, 0), seed=0)
     return inputs, {
-        name: lattice(weights[name], known, k, states=states) for name, known in inputs.items()
+        name: lattice(weights[name], known, k, states=states)
+        for name, known in inputs.items()
+        if is_quantized(weights[name].shape)
     }
 
 

@@ -9,7 +9,7 @@ from trainers.quantize.artifact import read_artifact
 from trainers.quantize.lattice import lattice
 from trainers.quantize.magnitudes import EXPONENT_STEPS
 from trainers.quantize.pack import pack
-from trainers.quantize.recipe import SMALL_TOP, Recipe, quantized
+from trainers.quantize.recipe import MOST_LEVELS, SMALL_TOP, Recipe, quantized
 from trainers.quantize.statistics import Inputs
 
 
@@ -87,3 +87,15 @@ def test_what_is_no_matrix_is_kept_closer_than_a_byte_would(loud):
     for name, value in small.items():
         widest = np.abs(value).max(axis=-1, keepdims=True) / SMALL_TOP * 2 ** (1 / EXPONENT_STEPS)
         assert (np.abs(found[name] - value) <= 0.51 * widest).all()
+
+
+def test_what_is_no_matrix_is_the_closer_the_more_the_loss_feels_it(loud):
+    value = loud[0][3]
+    errors = []
+    for curvature in (1e-3, 1e-1, 1e9):
+        known = Inputs(np.ones((1, 1)), np.full(len(value), curvature), np.zeros(len(value)))
+        recipe = Recipe(clip="curvature", k=0.01)
+        found = read_artifact(pack(quantized({"v": value}, recipe, {"v": known})))["v"]
+        errors.append(float(np.abs(found - value).max() / np.abs(value).max()))
+    assert errors[0] > 2 * errors[1] > 4 * errors[2]
+    assert errors[2] <= 1 / MOST_LEVELS
