@@ -15,7 +15,7 @@ from trainers.quantize.pack import pack
 from trainers.quantize.recipe import Recipe
 
 STEPS, QUICK_STEPS = 4800, 6
-COARSER = 1.54  # than GPTQ's the grid may about be at the same gap
+COARSER = 1.73  # than GPTQ's the grid may about be at the same gap
 TRIES, ENOUGH = 3, 0.8  # of some minutes each; share of the gap at which no more are made
 AIM = 0.98  # share of the gap that a try is to have: it must not be above
 USUAL_POWER, POWERS = 2.0, (1.2, 4.0)  # of the knob, with which the gap goes; those believed
