@@ -82,11 +82,11 @@ def distilled(
     ]
     batches = _portions(batch)
     small = [parameter for name, parameter in parameters.items() if name not in lattices]
-    clip, longer = GradientClip(), max(1.0, steps / LONG)
+    clip = GradientClip()
     for share, part in PARTS:
         for matrix in matrices:
             matrix.put_on_grid(share)
-        _train(teacher, student, matrices, small, batches, clip, round(part * steps), longer)
+        _train(teacher, student, matrices, small, batches, clip, round(part * steps), steps)
     return {name: value.detach().cpu().numpy().copy() for name, value in parameters.items()}
 
 
@@ -193,9 +193,8 @@ def _train(
     batches: Iterator[Tokens],
     clip: GradientClip,
     steps: int,
-    longer: float,
+    of: int,
 ) -> None:
-    slower, last = longer**-SLOWER, LAST_RATE / longer
     optimizer = torch.optim.Adam(small, lr=SMALL_RATE, betas=(0.9, 0.99))
     device = next(student.parameters()).device
     for step in range(steps):
@@ -204,7 +203,7 @@ def _train(
         pull(teacher, student, tokens)
         square = torch.stack([matrix.turn() for matrix in matrices]).sum()
         share = clip.share(float(square.clamp(min=0).sqrt()))
-        falling = slower * max(last, 1 - step / steps)
+        falling = rate_share(step, steps, of)
         for matrix in matrices:
             matrix.step(TUNING_RATE * min(1.0, (step + 1) / RISE) * falling, share)
         for parameter in small:
@@ -212,6 +211,18 @@ def _train(
                 parameter.grad *= share
         optimizer.param_groups[0]["lr"] = SMALL_RATE * falling
         optimizer.step()
+
+
+def rate_share(step: int, steps: int, of: int) -> float:
+    """Share of the full rate that a step is taken at.
+
+    Args:
+        step: of the part, from 0.
+        steps: of the part.
+        of: steps of the whole run.
+    """
+    longer = max(1.0, of / LONG)
+    return float(longer**-SLOWER * max(LAST_RATE / longer, 1 - step / steps))
 
 
 def pull(teacher: GPT, student: GPT, tokens: Tensor) -> None:

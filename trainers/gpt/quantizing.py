@@ -94,7 +94,7 @@ def quantized_by_training(
     distilled = _defined("trainers.gpt.distilling")["distilled"]
     batch, steps = batches_of(config, data, seed).batch, config.distill_steps
     tuned = distilled(config, weights, inputs, lattices, batch, steps=steps)
-    return quantized(tuned, replace(recipe, correction_rank=0), inputs, lattices)
+    return quantized(tuned, recipe, inputs, lattices)
 
 
 def recipe_of(config: GPTConfig) -> Recipe:

@@ -9,7 +9,15 @@ from scripts.causal.files import InputError
 from trainers.data import DataSet, open_dataset
 from trainers.gpt.calibration import calibrate, float_model, load_weights
 from trainers.gpt.config import gpt_config
-from trainers.gpt.distilling import LONGEST, GradientClip, distilled, pull
+from trainers.gpt.distilling import (
+    LAST_RATE,
+    LONG,
+    LONGEST,
+    GradientClip,
+    distilled,
+    pull,
+    rate_share,
+)
 from trainers.gpt.init import initial_weights
 from trainers.gpt.quantizing import quantized_artifact, training_tokens
 from trainers.gpt.run import batches_of
@@ -89,6 +97,13 @@ def test_one_long_gradient_is_cut_and_what_is_usual_hardly_moves():
     assert clip.share(90.0) == pytest.approx(LONGEST * usual / 90)
     assert clip.usual == pytest.approx((0.9 + 0.1 * LONGEST) * usual)
     assert clip.share(0.0) == 1.0
+
+
+def test_long_runs_take_smaller_steps_and_fall_further():
+    assert rate_share(0, 100, LONG) == rate_share(0, 10, 10) == 1.0
+    assert rate_share(99, 100, LONG) == LAST_RATE
+    assert rate_share(0, 100, 8 * LONG) == pytest.approx(0.5)
+    assert rate_share(99, 100, 8 * LONG) == pytest.approx(LAST_RATE / 16)
 
 
 @pytest.mark.parametrize("states", [0, 8])
