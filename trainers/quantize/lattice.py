@@ -150,10 +150,13 @@ def lattice(
     curvature = known.curvature()
     scale = float(np.diag(curvature).mean()) or 1.0
     remaining = 1 / _sizes_left(curvature / scale, DAMPING)
-    rows = _as_stored(k * scale**-0.5 * _row_sizes(known))
+    exact = k * scale**-0.5 * _row_sizes(known)
+    rows = _as_stored(exact)
     # A column finer than its largest weight allows would end at the largest code.
     finest = (np.abs(weight) / rows[:, None]).max(axis=0) / LARGEST_CODE
-    far = np.flatnonzero(finest * remaining > TOO_FINE) if split else np.zeros(0, np.int64)
+    # By exact steps: stored ones rise for many rows at one k, and many columns would split there.
+    reach = (np.abs(weight) / exact[:, None]).max(axis=0) / LARGEST_CODE
+    far = np.flatnonzero(reach * remaining > TOO_FINE) if split else np.zeros(0, np.int64)
     asked = np.maximum(1 / remaining, finest)
     asked[far] = np.maximum(1 / remaining, finest / COARSE)[far]
     places = (np.argsort(order_taken(curvature)) + 0.5) / len(curvature)
