@@ -54,7 +54,8 @@ def low_rank(
     """
     weighed = dict[str, tuple[NDArray[Any], NDArray[Any]]]()
     for name, error in errors.items():
-        if is_quantized(error.shape) and rank < min(error.shape) and error.any():
+        matrix = error.ndim == 2 and is_quantized(error.shape)  # what is none has other statistics
+        if matrix and rank < min(error.shape) and error.any():
             known = inputs.get(name)
             size: NDArray[Any] = np.ones(error.shape[1])
             if known is not None and known.hessian.any():

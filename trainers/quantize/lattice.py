@@ -152,11 +152,10 @@ def lattice(
     remaining = 1 / _sizes_left(curvature / scale, DAMPING)
     exact = k * scale**-0.5 * _row_sizes(known)
     rows = _as_stored(exact)
-    # A column finer than its largest weight allows would end at the largest code.
-    finest = (np.abs(weight) / rows[:, None]).max(axis=0) / LARGEST_CODE
-    # By exact steps: stored ones rise for many rows at one k, and many columns would split there.
-    reach = (np.abs(weight) / exact[:, None]).max(axis=0) / LARGEST_CODE
-    far = np.flatnonzero(reach * remaining > TOO_FINE) if split else np.zeros(0, np.int64)
+    far = np.zeros(0, np.int64)
+    if split:  # by exact steps: stored ones rise for many rows at one k, where many would split
+        far = np.flatnonzero(_finest(weight, exact) * remaining > TOO_FINE)
+    finest = _finest(weight, rows)
     asked = np.maximum(1 / remaining, finest)
     asked[far] = np.maximum(1 / remaining, finest / COARSE)[far]
     places = (np.argsort(order_taken(curvature)) + 0.5) / len(curvature)
@@ -164,6 +163,12 @@ def lattice(
     spacing = COARSE * rows[:, None] * columns[far]
     coarse = rounded(weight[:, far] / spacing, TOPS["int8"]).astype(np.int8)
     return Lattice(rows, columns, far, coarse, states)
+
+
+def _finest(weight: NDArray[np.float32], rows: NDArray[Any]) -> NDArray[Any]:
+    """Steps of columns below which the largest weight there would end at the largest code."""
+    reach: NDArray[Any] = (np.abs(weight) / rows[:, None]).max(axis=0)
+    return reach / LARGEST_CODE
 
 
 def _row_sizes(known: Inputs) -> NDArray[np.float64]:

@@ -34,7 +34,7 @@ CLIPS = ("largest", "percentile", "deviation", "curvature")
 STEP_UP = 2.0 ** (0.5 / EXPONENT_STEPS)  # a step is stored as at most so much less than it is
 # Levels of what is no matrix, up to a row's largest: without statistics, at least and at most. At
 # 127 such rounding lost 3 % of what all matrices did; at 320 still 2 %, nearly all of it in two
-# rows that the loss feels more than others.
+# tensors that the loss feels more than others. No more than 127 codes of FINER parts can hold.
 SMALL_TOP, FEWEST_LEVELS, MOST_LEVELS = 320, 40, 1000
 SMALL_SHARE = 0.5  # of a matrix's step for as much curvature: nothing makes up for this rounding
 PACKED_KINDS = {"int6": "p6", "int5": "p5", "int4": "p4", "ternary": "t1"}

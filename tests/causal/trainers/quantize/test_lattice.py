@@ -99,3 +99,13 @@ def test_what_is_no_matrix_is_the_closer_the_more_the_loss_feels_it(loud):
         errors.append(float(np.abs(found - value).max() / np.abs(value).max()))
     assert errors[0] > 2 * errors[1] > 4 * errors[2]
     assert errors[2] <= 1 / MOST_LEVELS
+
+
+def test_columns_are_split_one_by_one_as_the_knob_falls():
+    """All rows alike, so that their stored steps rise together."""
+    size = np.linspace(1.0, 2.0, 16, dtype=np.float32)
+    weight = size * np.random.default_rng(0).choice(np.float32([-1, 1]), (16, 16))
+    known = Inputs(np.eye(16), np.ones(16), np.zeros(16))
+    split = [len(lattice(weight, known, k).split) for k in np.geomspace(0.02, 0.0002, 400)]
+    assert split[0] == 0 and split[-1] == 16
+    assert np.diff(split).max() <= 1 and np.diff(split).min() >= 0
