@@ -34,6 +34,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from compression_bound import least_bits
+from compression_divergence import fewer_at_divergence
 from compression_faults import faults
 from compression_large import large
 from compression_late import late
@@ -160,14 +161,16 @@ def _compared(model: Subject, rows: list[Row], quick: bool) -> dict[str, Any]:
         told["int6_lzma"] = vars(int6)
         told["at_its_bytes"] = ours | {"times_its_gap": ours["gap"] / int6.gap}
     int8 = next(row for row in rows if row.quantizer == "int8, as shipped")
+    theirs = vars(int8) | {"divergence": model.divergence(read_artifact(quantize(model.weights)))}
+    told["int8_zlib"] = theirs
     ours = _at_gap(model, int8.gap)
-    told["int8_zlib"] = vars(int8)
-    told["at_its_gap"] = ours | {"fewer_bytes": 1 - ours["bytes"] / int8.bytes}
-    recipe = replace(OURS, k=ours["k"])
-    tuned = tuned_at_gap(model, int8.gap, recipe, OURS_CODER, quick=quick)
-    told["tuned_at_its_gap"] = tuned | {"fewer_bytes": 1 - tuned["bytes"] / int8.bytes}
+    stored = restored(parts_of(quantized(model.weights, replace(OURS, k=ours["k"]), model.inputs)))
+    ours["divergence"] = model.divergence(stored)
+    told["at_its_gap"] = ours | _spared(model, ours, theirs)
+    tuned = tuned_at_gap(model, int8.gap, OURS, OURS_CODER, quick=quick)
+    told["tuned_at_its_gap"] = tuned | _spared(model, tuned, theirs)
     if min(ours["gap"], int8.gap) > 0:  # on few tokens a gap may be below nothing
-        floor = _least_bits(model, ours, int8.gap)
+        floor = least_bits(model.weights, model.inputs, stored, measured=ours["gap"], gap=int8.gap)
         told["normal_weights_at_its_gap"] = {"bits": floor, "fewer_bytes": 1 - floor / int8.bits}
     told["at_the_records_bits"] = _under(model, int(RECORD_BITS * model.parameters / 8)) | {
         "record_bits": RECORD_BITS,
@@ -193,6 +196,13 @@ def _told(model: Subject, recipe: Recipe) -> dict[str, Any]:
     return {"k": recipe.k, "bytes": len(packed), "bits": bits, "gap": gap}
 
 
+def _spared(model: Subject, ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, float]:
+    return {
+        "fewer_bytes": 1 - ours["bytes"] / theirs["bytes"],
+        "fewer_at_its_divergence": fewer_at_divergence(ours, theirs, model.parameters),
+    }
+
+
 def _at_gap(model: Subject, gap: float) -> dict[str, Any]:
     """Our smallest artifact found whose gap is no larger: the gap goes as the knob squared."""
     best: dict[str, Any] | None = None
@@ -205,13 +215,6 @@ def _at_gap(model: Subject, gap: float) -> dict[str, Any]:
             break
         k *= float(np.clip(np.sqrt(0.97 * max(gap, 1e-6) / max(told["gap"], 1e-6)), 0.2, 2.0))
     return best or told
-
-
-def _least_bits(model: Subject, ours: dict[str, Any], gap: float) -> float:
-    """Bits that normal weights of this curvature need for a gap, scaled by one of ours."""
-    arrays = quantized(model.weights, replace(OURS, k=ours["k"]), model.inputs)
-    stored = restored(parts_of(arrays))
-    return least_bits(model.weights, model.inputs, stored, measured=ours["gap"], gap=gap)
 
 
 def _constriction(model: Subject) -> int | None:

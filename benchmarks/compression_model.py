@@ -39,6 +39,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from compression_divergence import divergence
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
@@ -94,6 +95,13 @@ class Subject:
         self.engine.load(weights)
         before: float = self.described["pre_quant_bpb"]
         return evaluate(self.engine, self.validation).bpb - before
+
+    def divergence(self, weights: Weights) -> float:
+        """Of the predictions with these weights from those of the trained ones, in nats."""
+        length, tokens = self.validation.seq_len, self.validation.tokens
+        count = min(len(tokens) // length, self.validation.max_sequences or len(tokens))
+        sequences = tokens[: count * length].reshape(-1, length).astype(np.int64)
+        return divergence(self.config, self.weights, weights, sequences)
 
 
 def subject(output: Path, *, backend: str, val_tokens: int, quick: bool) -> Subject:

@@ -60,7 +60,7 @@ def calibrate(
             calls.append((x.detach(), y))
 
         with _Products(keep):
-            logits = _logits(model, config, torch.from_numpy(part[:, :-1]).to(device))
+            logits = logits_of(model, config, torch.from_numpy(part[:, :-1]).to(device))
         drawn = torch.multinomial(logits.detach().softmax(-1), 1, generator=generator)
         F.cross_entropy(logits, drawn[:, 0], reduction="sum").backward()  # type: ignore[no-untyped-call]
         for (x, y), rows in zip(calls, owners, strict=True):
@@ -150,7 +150,7 @@ def self_generated(
     text = torch.from_numpy(first).to(device)
     with torch.no_grad():
         for _ in range(config.train_seq_len):
-            logits = _logits(model, config, text).view(sequences, text.size(1), -1)[:, -1]
+            logits = logits_of(model, config, text).view(sequences, text.size(1), -1)[:, -1]
             drawn = torch.multinomial(logits.softmax(-1), 1, generator=generator)
             text = torch.cat((text, drawn), dim=1)
     return text.cpu().numpy()
@@ -172,7 +172,7 @@ def load_weights(model: GPT, weights: Mapping[str, NDArray[np.float32]]) -> None
             parameter.copy_(torch.from_numpy(np.ascontiguousarray(weights[name])))
 
 
-def _logits(model: GPT, config: GPTConfig, tokens: Tensor) -> Tensor:
+def logits_of(model: GPT, config: GPTConfig, tokens: Tensor) -> Tensor:
     """tokens (batch, time) → (batch · time, vocabulary)."""
     hidden, _ = model.hidden(tokens)
     logits = F.linear(hidden.flatten(0, 1), model.output_matrix())
@@ -220,5 +220,5 @@ def _owners_of_products(model: GPT, config: GPTConfig) -> list[Rows]:
 
     with torch.no_grad(), _Products(recognize):
         device = next(model.parameters()).device
-        _logits(model, config, torch.zeros((1, 1), dtype=torch.long, device=device))
+        logits_of(model, config, torch.zeros((1, 1), dtype=torch.long, device=device))
     return found

@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 
+from trainers.gpt.calibration import float_model, load_weights, logits_of
+from trainers.gpt.config import gpt_config
+from trainers.gpt.init import initial_weights
 from trainers.quantize.statistics import Inputs
 
 
@@ -87,3 +90,35 @@ def test_the_next_knob_follows_the_power_that_two_tries_have_shown():
         0.005 / 2 ** (1 / 3)
     )
     assert next_knob([(0.01, 1e-9), (0.01, 1e-9)], 0.1) == pytest.approx(0.015)  # no leaps
+
+
+def test_the_divergence_is_that_of_all_predictions_and_none_from_themselves():
+    import torch
+    from compression_divergence import divergence
+
+    config = gpt_config({"num_layers": 1, "model_dim": 16, "num_heads": 2, "num_kv_heads": 1})
+    draw = np.random.default_rng(0)
+    trained = {
+        name: value + np.float32(0.1) * draw.standard_normal(value.shape, np.float32)
+        for name, value in initial_weights(config, seed=0).items()
+    }
+    uniform = trained | {"embed": np.zeros_like(trained["embed"])}
+    tokens = draw.integers(0, config.vocab_size, (40, 8))
+    assert divergence(config, trained, trained, tokens) == 0
+    assert divergence(config, uniform, uniform, tokens) == 0
+    # From certainty to none at all it is what certainty lacks in disorder.
+    found = divergence(config, trained, uniform, tokens)
+    model = float_model(config)
+    load_weights(model, trained)
+    chances = torch.distributions.Categorical(
+        logits=logits_of(model, config, torch.from_numpy(tokens))
+    )
+    disorder = float(chances.entropy().mean().detach())
+    assert found == pytest.approx(np.log(config.vocab_size) - disorder, rel=1e-4)
+
+
+def test_half_a_bit_of_every_weight_halves_the_divergence():
+    from compression_divergence import fewer_at_divergence
+
+    ours, theirs = {"bytes": 1000, "divergence": 0.002}, {"bytes": 2000, "divergence": 0.001}
+    assert fewer_at_divergence(ours, theirs, 800) == pytest.approx(1 - 1050 / 2000)
