@@ -37,10 +37,11 @@ def tuned_at_gap(
         )
         seconds = round(time.perf_counter() - started, 1)
         packed = pack(arrays, coder)
-        found = model.gap(read_artifact(packed))
+        stored = read_artifact(packed)
+        found = model.gap(stored)
         bits = 8 * len(packed) / model.parameters
         told = {"k": k, "bytes": len(packed), "bits": bits, "gap": found}
-        told["divergence"] = model.divergence(read_artifact(packed))
+        told["divergence"] = model.divergence(stored)
         tries.append(told | {"seconds": seconds, "seconds_a_step": round(seconds / steps, 3)})
         if ENOUGH * gap < found <= gap:
             break
